@@ -1,0 +1,34 @@
+# Each target sets up .venv by itself. PYTHON chooses the interpreter (3.11 to 3.13).
+PYTHON ?= python3
+RUN = .venv/bin/python
+
+.PHONY: run test test-all lint figures clean
+
+run: .venv/run
+	$(RUN) -m replications.snapp_shamir --shuffle_log2=20
+
+test: lint
+	$(RUN) -m pytest -q -m "not slow"
+
+test-all: lint
+	$(RUN) -m pytest -q
+
+lint: .venv/test
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+clean:
+	rm -rf .venv
+
+.venv/python:
+	$(PYTHON) -m venv .venv
+	$(RUN) -m pip install -q --upgrade pip
+	touch $@
+
+.venv/run: .venv/python requirements.txt
+	$(RUN) -m pip install -q -r requirements.txt
+	touch $@
+
+.venv/test: .venv/python requirements.txt requirements-test.txt
+	$(RUN) -m pip install -q -r requirements-test.txt
+	touch $@

@@ -1,0 +1,84 @@
+"""Where computation runs: the devices of this process and its place among several workers."""
+
+import dataclasses
+import os
+
+import tensorflow as tf
+
+from common.errors import UserError
+
+STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
+
+
+@dataclasses.dataclass(frozen=True)
+class Worker:
+    """This process's place: worker `index` of `count`; worker 0 is the chief."""
+
+    index: int = 0
+    count: int = 1
+
+    @property
+    def chief(self):
+        """Whether this worker merges and writes the results."""
+        return self.index == 0
+
+    def share(self, items):
+        """Returns this worker's share of the items: every count-th one."""
+        return list(items)[self.index :: self.count]
+
+
+def num_cores():
+    """Number of processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def current_worker(strategy):
+    """Reads this process's place from TF_CONFIG, as tf.distribute does; alone without multi_worker.
+
+    Raises:
+        UserError: --strategy=multi_worker without a usable TF_CONFIG.
+    """
+    if strategy != "multi_worker":
+        return Worker()
+    cluster = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+    workers = cluster.cluster_spec().as_dict().get("worker", [])
+    if not workers or cluster.task_type != "worker" or cluster.task_id is None:
+        raise UserError(
+            "--strategy=multi_worker: needs TF_CONFIG in the environment with a `cluster` of workers and "
+            "this process's `task`"
+        )
+    return Worker(int(cluster.task_id), len(workers))
+
+
+def ensemble_devices(strategy):
+    """Devices for independent models: every GPU, or else a logical CPU device for every core.
+
+    Independent models need no communication, so each device runs its own program; one XLA program uses one
+    core, hence a CPU device for each. Must be called before TensorFlow's devices are in use.
+
+    Returns:
+        Device names, one only for --strategy=one_device.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    count = 1 if strategy == "one_device" else len(gpus) or num_cores()
+    if gpus:
+        for gpu in gpus:
+            tf.config.experimental.set_memory_growth(gpu, True)
+        return [f"/GPU:{i}" for i in range(count)]
+    logical_cpu_devices(count)
+    return [f"/CPU:{i}" for i in range(count)]
+
+
+def logical_cpu_devices(count):
+    """Splits the CPU into `count` logical devices, once in a process.
+
+    Raises:
+        RuntimeError: TensorFlow already runs with fewer.
+    """
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    configured = tf.config.get_logical_device_configuration(cpu)
+    if configured is not None and len(configured) >= count:
+        return
+    tf.config.set_logical_device_configuration(
+        cpu, [tf.config.LogicalDeviceConfiguration() for _ in range(count)]
+    )

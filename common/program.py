@@ -1,0 +1,275 @@
+"""The command line that all replications share: flags from a settings class, presets, runs, exit status.
+
+Flags are parsed and checked before TensorFlow is imported. Exit status: 0 when every run finished, 2 for
+bad input (one line says what), 130 after Ctrl-C or SIGTERM (the same command goes on), 1 for anything else.
+"""
+
+import dataclasses
+import importlib
+import itertools
+import os
+import pathlib
+import signal
+import sys
+import types
+import typing
+
+from absl import flags
+
+from common.errors import UserError
+from common.progress import duration
+from common.records import RunFolder
+
+SCALES = ("smoke", "laptop", "paper")
+STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
+
+
+def setting(default, help, choices=None):
+    """A dataclass field that is also a command-line flag; `help` is one full sentence."""
+    return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
+
+
+@dataclasses.dataclass(frozen=True)
+class Replication:
+    """What the shared program needs to know of a paper.
+
+    Args:
+        name: Package name below `replications`, and folder of its runs.
+        settings: Settings dataclass; its `resolve()` fills defaults and raises UserError.
+        protocol_version: Raised whenever the numbers of a run change.
+        figures: Names of the figure presets.
+        figure: Function (figure, scale) -> list of settings.
+        estimate: Function settings -> seconds on a machine with two cores.
+    """
+
+    name: str
+    settings: type
+    protocol_version: int
+    figures: tuple
+    figure: typing.Callable
+    estimate: typing.Callable
+
+    def experiment(self):
+        """Imports the module that trains; it imports TensorFlow."""
+        from common.startup import import_quietly
+
+        return import_quietly(f"replications.{self.name}.experiment")
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Flags that say where and how a run happens, not what it computes."""
+
+    out_dir: str
+    strategy: str
+    tensorboard: bool
+
+
+class _ListParser(flags.ArgumentParser):
+    """Parses `0,5,10` into a tuple of values of one type."""
+
+    def __init__(self, kind, choices):
+        super().__init__()
+        self.kind, self.choices = kind, choices
+        names = {int: "a whole number", float: "a number", str: "a name"}
+        self.syntactic_help = "or a comma-separated list: one run for each value"
+        self._wanted = f"one of {', '.join(choices)}" if choices else names[kind]
+
+    def flag_type(self):
+        """Returns what absl shows as the flag's type."""
+        return f"list of {self.kind.__name__}"
+
+    def parse(self, argument):
+        """Returns a tuple of values."""
+        if isinstance(argument, tuple):
+            return argument
+        return tuple(self._parse_one(text.strip()) for text in argument.split(","))
+
+    def _parse_one(self, text):
+        try:
+            value = self.kind(text)
+        except ValueError:
+            value = None
+        if value is None or (self.choices and value not in self.choices):
+            raise ValueError(f"{text!r} is not {self._wanted}")
+        return value
+
+
+def _kind(settings, field):
+    """The type of a settings field, without its None."""
+    kind = typing.get_type_hints(settings)[field.name]
+    if isinstance(kind, types.UnionType):
+        kind = next(k for k in typing.get_args(kind) if k is not type(None))
+    return kind
+
+
+def define_flags(replication, flag_values):
+    """Defines a flag for every setting, and the shared flags."""
+    for field in dataclasses.fields(replication.settings):
+        kind, metadata = _kind(replication.settings, field), field.metadata
+        help = metadata["help"]
+        if field.default is not None and kind is not bool:
+            help += f" Default: {field.default}."
+        if kind is bool:
+            flags.DEFINE_bool(field.name, None, help, flag_values=flag_values)
+        else:
+            parser = _ListParser(kind, metadata["choices"])
+            flags.DEFINE(parser, field.name, None, help, flag_values=flag_values)
+    figures = ", ".join(replication.figures)
+    flags.DEFINE_enum(
+        "figure",
+        None,
+        replication.figures,
+        f"Runs the settings of one of the paper's figures ({figures}); any other flag overrides them.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_enum(
+        "scale",
+        "paper",
+        SCALES,
+        "Scale of the figure: the published protocol, or a smaller one that the record names.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_integer(
+        "num_seeds", 1, "Number of runs with consecutive root seeds.", flag_values=flag_values
+    )
+    flags.DEFINE_string(
+        "out_dir", "results/runs", "Folder that holds the run folders.", flag_values=flag_values
+    )
+    flags.DEFINE_enum(
+        "strategy",
+        "auto",
+        STRATEGIES,
+        "Devices: auto and mirrored use all, one_device one, multi_worker its share of a TF_CONFIG cluster.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_bool(
+        "dry_run",
+        False,
+        "Only prints the settings, the runs and an estimate of the time they take.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_bool(
+        "tensorboard", False, "Also writes TensorBoard scalars into the run folder.", flag_values=flag_values
+    )
+
+
+def expand(replication, flag_values):
+    """Returns the resolved settings of every run that the flags ask for, each once.
+
+    Raises:
+        UserError: A value is outside its limits.
+    """
+    explicit = {}
+    for field in dataclasses.fields(replication.settings):
+        value = flag_values[field.name].value
+        if value is not None:
+            explicit[field.name] = value if isinstance(value, tuple) else (value,)
+    if flag_values.num_seeds < 1:
+        raise UserError(f"--num_seeds={flag_values.num_seeds}: must be at least 1")
+    if flag_values.figure is None:
+        bases = [replication.settings()]
+    else:
+        bases = replication.figure(flag_values.figure, flag_values.scale)
+    runs = {}
+    for base, values in itertools.product(bases, itertools.product(*explicit.values())):
+        chosen = dataclasses.replace(base, **dict(zip(explicit, values, strict=True)))
+        for offset in range(flag_values.num_seeds):
+            runs[dataclasses.replace(chosen, seed=chosen.seed + offset).resolve()] = None
+    return list(runs)
+
+
+def describe(settings, among):
+    """Names a run by the settings in which the runs differ."""
+    differing = [
+        field.name
+        for field in dataclasses.fields(settings)
+        if len({getattr(other, field.name) for other in among}) > 1
+    ]
+    return " ".join(f"{name}={getattr(settings, name)}" for name in differing)
+
+
+def run_folder(replication, settings, out_dir, worker=0):
+    """Returns the `records.RunFolder` of a run."""
+    values = dataclasses.asdict(settings)
+    return RunFolder(out_dir, replication.name, replication.protocol_version, values, worker)
+
+
+def _print_plan(replication, runs, out_dir):
+    common = {
+        name: value
+        for name, value in dataclasses.asdict(runs[0]).items()
+        if len({getattr(run, name) for run in runs}) == 1
+    }
+    print("settings: " + " ".join(f"{name}={value}" for name, value in common.items()))
+    total = 0
+    for run in runs:
+        finished = run_folder(replication, run, out_dir).finished
+        seconds = 0 if finished else replication.estimate(run)
+        total += seconds
+        state = "done" if finished else f"about {duration(seconds)}"
+        print(f"run: {describe(run, runs) or 'as above'} ({state})")
+    print(f"{len(runs)} runs, about {duration(total)} on two cores, results in {out_dir}")
+
+
+def _check_out_dir(out_dir):
+    """Refuses a results folder that cannot be written, before anything is imported or made."""
+    path = pathlib.Path(out_dir).absolute()
+    existing = next(p for p in (path, *path.parents) if p.exists())
+    if not existing.is_dir():
+        raise UserError(f"--out_dir={out_dir}: {existing} is a file; choose a folder")
+    if not os.access(existing, os.W_OK) or str(existing).split(os.sep)[1:2] in (["proc"], ["sys"]):
+        raise UserError(f"--out_dir={out_dir}: {existing} is not writable; choose another folder")
+
+
+def _run_all(replication, runs, options):
+    folders = [run_folder(replication, run, options.out_dir) for run in runs]
+    experiment = replication.experiment()
+    for i, (run, folder) in enumerate(zip(runs, folders, strict=True), start=1):
+        if not folder.finished:
+            label = f"run {i} of {len(runs)} {describe(run, runs)}".strip()
+            experiment.run(replication, run, options, label)
+    results = [run_folder(replication, run, options.out_dir) for run in runs]
+    finished = [(run, folder) for run, folder in zip(runs, results, strict=True) if folder.finished]
+    if finished:
+        print(experiment.table(finished).to_string(index=False))
+        print(f"records: {pathlib.Path(options.out_dir) / replication.name}")
+
+
+def _interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def main(replication, argv=None):
+    """Runs a replication's command line and exits with its status."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    flag_values = flags.FlagValues()
+    define_flags(replication, flag_values)
+    argv = sys.argv if argv is None else argv
+    if any(argument in ("--help", "-help", "-h", "--helpfull") for argument in argv[1:]):
+        print(f"usage: python -m replications.{replication.name} [flags]\n")
+        print(flag_values.get_help())
+        sys.exit(0)
+    try:
+        rest = flag_values(argv)
+        if len(rest) > 1:
+            raise UserError(f"unexpected argument {rest[1]!r}; every option is a flag, --name=value")
+        runs = expand(replication, flag_values)
+        _check_out_dir(flag_values.out_dir)
+        if flag_values.dry_run:
+            _print_plan(replication, runs, flag_values.out_dir)
+        else:
+            options = Options(flag_values.out_dir, flag_values.strategy, flag_values.tensorboard)
+            _run_all(replication, runs, options)
+    except (UserError, flags.Error) as error:
+        message = " ".join(str(error).split())
+        print(f"{replication.name}: {message}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print(f"\n{replication.name}: interrupted; the same command goes on", file=sys.stderr)
+        sys.exit(130)
+
+
+def replication(name):
+    """Returns the `Replication` of a paper by its package name, without importing TensorFlow."""
+    return importlib.import_module(f"replications.{name}.settings").REPLICATION

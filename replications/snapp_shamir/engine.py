@@ -1,0 +1,207 @@
+"""The ensemble engine: trains the models of all pairs side by side, data and shuffling included.
+
+One Keras model with a leading models axis stands on each device. A block of steps is four compiled
+programs: positions, features and labels of all its examples, each one elementwise pass that writes one
+array (XLA would repeat shared work if they were one program), then a loop over the training steps.
+"""
+
+import dataclasses
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from common.streams import permute, threefry2x32, word
+from replications.snapp_shamir.data import NUM_FEATURES
+from replications.snapp_shamir.models import build, weight_shapes
+
+MAX_BLOCK_STEPS = 512
+# Weights and optimizer state of a tile stay in a core's second-level cache; a GPU takes what it is given.
+TILE_BYTES = {"CPU": 2**21, "GPU": 2**28}
+
+
+@dataclasses.dataclass(frozen=True)
+class Lane:
+    """One model to train: where it starts and which random streams it reads.
+
+    Args:
+        pair: Index of the pair.
+        member: 0 or 1.
+        data_key: Key of the pair's examples, two words.
+        order_key: Key of this model's shuffling, two words.
+        weights: Initial weights, in the order of `models.build`.
+    """
+
+    pair: int
+    member: int
+    data_key: np.ndarray
+    order_key: np.ndarray
+    weights: list
+
+
+def tile_size(settings, devices, num_lanes):
+    """Models trained together on a device: as many as fit in its cache, as few as share out all lanes.
+
+    All devices together hold an even number of models, so that a pair is trained at the same time.
+    """
+    numbers = sum(int(np.prod(shape)) for shape in weight_shapes(settings))
+    model_bytes = 2 * numbers * np.dtype(settings.precision).itemsize
+    kind = "GPU" if "GPU" in devices[0] else "CPU"
+    most = max(1, TILE_BYTES[kind] // model_bytes)
+    rounds = -(-num_lanes // (len(devices) * most))
+    tile = -(-num_lanes // (len(devices) * rounds))
+    return tile + (tile * len(devices)) % 2
+
+
+def make_optimizer(settings, learning_rate):
+    """The paper's optimizers (section 2), as Keras has them."""
+    if settings.optimizer == "adagrad":
+        return keras.optimizers.Adagrad(learning_rate, initial_accumulator_value=0.1)
+    # `decay` of the Keras of 2021: the rate is divided by 1 + 0.001 t at step t.
+    schedule = keras.optimizers.schedules.InverseTimeDecay(learning_rate, 1, 0.001)
+    return keras.optimizers.SGD(schedule, momentum=0.9)
+
+
+class _Shard:
+    """The models of one device, with their optimizer and compiled programs."""
+
+    def __init__(self, settings, stream, device, tile, learning_rate):
+        self.device = device
+        self._settings, self._stream = settings, stream
+        batch_log2 = settings.batch_size.bit_length() - 1
+        self._batch_log2, self._window_log2 = batch_log2, batch_log2 + settings.shuffle_log2
+        with tf.device(device):
+            self.model = build(settings, tile, settings.precision)
+            self.optimizer = make_optimizer(settings, learning_rate)
+            self.optimizer.build(self.model.trainable_variables)
+            self._tables = stream.tables()
+            zeros = tf.zeros((tile, 1), tf.uint32)
+            self._data_key = [tf.Variable(zeros) for _ in range(2)]
+            self._order_key = [tf.Variable(zeros) for _ in range(2)]
+        self._fresh = [variable.numpy() for variable in self.optimizer.variables]
+        self._positions = tf.function(self._block_positions, jit_compile=True)
+        self._features = tf.function(self._block_features, jit_compile=True)
+        self._labels = tf.function(self._block_labels, jit_compile=True)
+        self._train = tf.function(self._block_train, jit_compile=True)
+
+    def variables(self):
+        """Everything that training changes."""
+        return [v.value for v in (*self.model.trainable_variables, *self.optimizer.variables)]
+
+    def load(self, lanes):
+        """Starts the models of `lanes`, with a fresh optimizer."""
+        for variable, *weights in zip(
+            self.model.trainable_variables, *(lane.weights for lane in lanes), strict=True
+        ):
+            variable.assign(np.stack(weights))
+        for variable, value in zip(self.optimizer.variables, self._fresh, strict=True):
+            variable.assign(value)
+        for i in range(2):
+            self._data_key[i].assign(np.array([[lane.data_key[i]] for lane in lanes], np.uint32))
+            self._order_key[i].assign(np.array([[lane.order_key[i]] for lane in lanes], np.uint32))
+
+    def weights(self):
+        """The weights of each model of the tile."""
+        stacked = [variable.numpy() for variable in self.model.trainable_variables]
+        return [list(model) for model in zip(*stacked, strict=True)]
+
+    def block(self, first_step, num_steps):
+        """Trains `num_steps` steps (a Python integer) from the uint32 step `first_step` on."""
+        positions = self._positions(first_step, num_steps)
+        examples = self._features(positions)
+        self._train(examples, self._labels(positions, examples))
+
+    def _block_positions(self, first_step, num_steps):
+        """Stream positions of a block's examples: uint32, shape (steps, models, batch)."""
+        steps = first_step + tf.constant(np.arange(num_steps, dtype=np.uint32))
+        slots = tf.constant(np.arange(self._settings.batch_size, dtype=np.uint32))
+        first = tf.bitwise.left_shift(steps, word(self._batch_log2))[:, None, None]
+        index = first + slots + tf.zeros_like(self._order_key[0])
+        if self._settings.batch_order == "fixed":
+            return index
+        window = tf.bitwise.right_shift(first, word(self._window_log2))
+        offset = tf.bitwise.bitwise_and(index, word((1 << self._window_log2) - 1))
+        key = threefry2x32([k.read_value() for k in self._order_key], (window, word(0)))
+        shuffled = permute(offset, key, self._window_log2)
+        start = tf.bitwise.left_shift(window, word(self._window_log2))
+        return tf.bitwise.bitwise_or(start, shuffled)
+
+    def _block_features(self, positions):
+        key = [k.read_value() for k in self._data_key]
+        return self._stream.features(self._tables, key, positions)
+
+    def _block_labels(self, positions, examples):
+        key = [k.read_value() for k in self._data_key]
+        return self._stream.labels(self._tables, key, positions, examples)
+
+    def _block_train(self, examples, labels):
+        for i in tf.range(examples.shape[0]):
+            self._step(examples[i], labels[i])
+
+    def _step(self, examples, labels):
+        shifts = tf.constant(np.arange(NUM_FEATURES, dtype=np.uint32))
+        bits = tf.bitwise.bitwise_and(tf.bitwise.right_shift(examples[..., None], shifts), word(1))
+        features = tf.cast(tf.cast(bits, tf.int32), self._settings.precision)
+        targets = tf.cast(labels, self._settings.precision)
+        variables = self.model.trainable_variables
+        with tf.GradientTape() as tape:
+            logits = self.model(features, training=True)[..., 0]
+            losses = tf.nn.sigmoid_cross_entropy_with_logits(targets, logits)
+            # A mean over each model's batch, a sum over models: every model gets its own gradient.
+            loss = tf.reduce_sum(tf.reduce_mean(losses, axis=1))
+        gradients = tape.gradient(loss, [variable.value for variable in variables])
+        self.optimizer.apply(gradients, variables)
+
+
+class Ensemble:
+    """Trains groups of lanes on several devices, block by block.
+
+    Args:
+        settings: Resolved Settings.
+        stream: The `data.ExampleStream` of the experiment.
+        devices: Device names.
+        tile: Models on each device, from `tile_size`.
+        learning_rate: Learning rate (a warm start has its own).
+    """
+
+    def __init__(self, settings, stream, devices, tile, learning_rate):
+        self.num_slots = tile * len(devices)
+        self._tile = tile
+        self._shards = [_Shard(settings, stream, device, tile, learning_rate) for device in devices]
+        self._step = tf.Variable(0, dtype=tf.int64)
+        self._advance = tf.function(self._all_blocks)
+
+    @property
+    def step(self):
+        """Steps done since `load`."""
+        return int(self._step.numpy())
+
+    def load(self, lanes):
+        """Starts a group of at most `num_slots` lanes; idle slots repeat the last lane."""
+        slots = list(lanes) + [lanes[-1]] * (self.num_slots - len(lanes))
+        for i, shard in enumerate(self._shards):
+            shard.load(slots[i * self._tile : (i + 1) * self._tile])
+        self._step.assign(0)
+        self._num_lanes = len(lanes)
+
+    def advance(self, num_steps):
+        """Trains all models for `num_steps` steps, at most MAX_BLOCK_STEPS; each number is compiled once."""
+        self._advance(tf.constant(np.uint32(self.step)), num_steps)
+        self._step.assign_add(num_steps)
+
+    def _all_blocks(self, first_step, num_steps):
+        for shard in self._shards:
+            with tf.device(shard.device):
+                shard.block(first_step, num_steps)
+
+    def weights(self):
+        """The weights of each lane, in the order given to `load`."""
+        return [weights for shard in self._shards for weights in shard.weights()][: self._num_lanes]
+
+    def checkpoint(self):
+        """A `tf.train.Checkpoint` of everything that training changes."""
+        shards = {
+            f"shard_{i}": tf.train.Checkpoint(**{f"variable_{j}": v for j, v in enumerate(shard.variables())})
+            for i, shard in enumerate(self._shards)
+        }
+        return tf.train.Checkpoint(step=self._step, **shards)

@@ -1,0 +1,267 @@
+"""One run, top to bottom: streams, data, (donors,) pairs, measurements, records.
+
+Pairs are trained in groups that fit the devices. A finished group leaves one file a pair in the run's
+`work/` folder, an unfinished one its checkpoints and the rows measured so far; the chief merges the pairs
+of all workers when all are there.
+"""
+
+import dataclasses
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from common.distribution import current_worker, ensemble_devices
+from common.program import run_folder
+from common.progress import Progress
+from common.records import read_rows, write_arrays, write_rows
+from common.streams import Streams
+from replications.snapp_shamir.data import ExampleStream, draw_theta
+from replications.snapp_shamir.engine import MAX_BLOCK_STEPS, Ensemble, Lane, tile_size
+from replications.snapp_shamir.measure import Evaluation, summary_rows, table  # noqa: F401
+from replications.snapp_shamir.models import initial_weights, weight_shapes
+
+_CHECKPOINT_SECONDS = 15
+# Figures 3, 4, 7 and 9 show weights of the models up to this size; the quadratic model's are 2.2 MB each.
+_MAX_SAVED_PARAMETERS = 10_000
+
+
+@dataclasses.dataclass
+class _Run:
+    """What the steps of one run share."""
+
+    settings: object
+    folder: object
+    devices: list
+    streams: Streams
+    stream: ExampleStream
+    evaluation: Evaluation
+    progress: Progress
+    writer: object
+
+    def stops(self):
+        """Steps after which the models are measured: powers of two on the way, and the end."""
+        settings, last = self.settings, self.settings.num_steps
+        if settings.evaluate_every_log2 is None:
+            return [last]
+        first = 2**settings.evaluate_every_log2 // settings.batch_size
+        return [first << i for i in range((last // first).bit_length())]
+
+
+def run(replication, settings, options, label=""):
+    """Trains and measures one setting, or goes on with it; leaves a finished run folder.
+
+    Args:
+        replication: The `program.Replication`.
+        settings: Resolved Settings.
+        options: `program.Options`.
+        label: Words that name the run in its progress line.
+
+    Raises:
+        UserError: The folder is not ours to write, or was begun on other devices.
+    """
+    worker = current_worker(options.strategy)
+    devices = ensemble_devices(options.strategy)
+    with run_folder(replication, settings, options.out_dir, worker.index) as folder:
+        if folder.finished:
+            return
+        pairs = worker.share(range(settings.pairs))
+        tile = tile_size(settings, devices, 2 * max(len(pairs), 1))
+        kinds = [device.strip("/").split(":")[0] for device in devices]
+        folder.start({"devices": kinds, "tile": tile, "workers": worker.count})
+        streams = Streams(settings.seed)
+        stream = ExampleStream(settings.data, draw_theta(settings.data, streams.generator("theta")))
+        evaluation = Evaluation(settings, stream, streams)
+        lanes = (3 if settings.warm_start else 2) * len(pairs)
+        progress = Progress(label, lanes * settings.num_steps * settings.batch_size)
+        writer = None
+        if options.tensorboard:
+            writer = tf.summary.create_file_writer(str(folder.path / "tensorboard"))
+        job = _Run(settings, folder, devices, streams, stream, evaluation, progress, writer)
+        try:
+            _train_pairs(job, pairs, tile)
+            if worker.chief:
+                _wait_for_pairs(job)
+                _finish(job)
+        except Exception as error:
+            folder.fail(error)
+            raise
+        finally:
+            progress.close()
+
+
+def _train_pairs(job, pairs, tile):
+    settings = job.settings
+    todo = [pair for pair in pairs if not _pair_path(job, pair).exists()]
+    job.progress.skip(2 * (len(pairs) - len(todo)) * settings.num_steps * settings.batch_size)
+    donors = _train_donors(job, pairs, tile) if settings.warm_start else {}
+    if not todo:
+        return
+    rate = settings.warm_start_learning_rate if settings.warm_start else settings.learning_rate
+    ensemble = Ensemble(settings, job.stream, job.devices, tile, rate)
+    for group in _groups(pairs, ensemble.num_slots // 2):
+        if all(_pair_path(job, pair).exists() for pair in group):
+            continue
+        lanes = [
+            Lane(
+                pair,
+                member,
+                job.streams.key("data", pair),
+                job.streams.key("order", pair, member),
+                donors.get(pair) or initial_weights(settings, job.streams, pair, member),
+            )
+            for pair in group
+            for member in range(2)
+        ]
+        _train_group(job, ensemble, lanes)
+
+
+def _train_group(job, ensemble, lanes):
+    """Trains both models of each pair in a group, measures them, leaves one file a pair."""
+    pairs = [lane.pair for lane in lanes[::2]]
+    rows_path = job.folder.work / f"rows-{pairs[0]:05d}.jsonl"
+    rows = []
+
+    def measure(step):
+        started = time.monotonic()
+        examples = step * job.settings.batch_size
+        weights = ensemble.weights()
+        # After a resume the file may be ahead of the checkpoint: measured again, not twice.
+        rows[:] = [row for row in rows if row["examples"] < examples]
+        for i, pair in enumerate(pairs):
+            rows.extend(job.evaluation.rows(*weights[2 * i : 2 * i + 2], pair, examples))
+        write_rows(rows_path, rows)
+        _write_scalars(job, [row for row in rows if row["examples"] == examples])
+        job.folder.add_time("evaluate_seconds", time.monotonic() - started)
+
+    if rows_path.exists():
+        rows.extend(read_rows(rows_path))
+    _train(job, ensemble, lanes, f"pairs-{pairs[0]:05d}", job.stops(), measure)
+    weights = ensemble.weights()
+    for i, pair in enumerate(pairs):
+        write_rows(_pair_rows_path(job, pair), [row for row in rows if row["pair"] == pair])
+        _write_weights(_pair_path(job, pair), weights[2 * i : 2 * i + 2])
+
+
+def _train_donors(job, pairs, tile):
+    """Trains one donor a pair on an independent sequence (section 6, "warm starting")."""
+    settings = dataclasses.replace(job.settings, shuffle_log2=0)
+    todo = [pair for pair in pairs if not _donor_path(job, pair).exists()]
+    job.progress.skip((len(pairs) - len(todo)) * settings.num_steps * settings.batch_size)
+    if todo:
+        ensemble = Ensemble(settings, job.stream, job.devices, tile, settings.learning_rate)
+        for group in _groups(pairs, ensemble.num_slots):
+            if all(_donor_path(job, pair).exists() for pair in group):
+                continue
+            lanes = [
+                Lane(
+                    pair,
+                    0,
+                    job.streams.key("donor_data", pair),
+                    job.streams.key("donor_order", pair),
+                    initial_weights(settings, job.streams, pair, 0),
+                )
+                for pair in group
+            ]
+            _train(job, ensemble, lanes, f"donors-{group[0]:05d}", [settings.num_steps], None)
+            for pair, weights in zip(group, ensemble.weights(), strict=True):
+                _write_weights(_donor_path(job, pair), [weights])
+    donors = {}
+    for pair in pairs:
+        with np.load(_donor_path(job, pair)) as arrays:
+            donors[pair] = [arrays[f"weights_{i}"][0] for i in range(len(arrays.files))]
+    return donors
+
+
+def _train(job, ensemble, lanes, name, stops, measure):
+    """Trains `lanes` from their last checkpoint to the last stop, calling `measure(step)` at each."""
+    ensemble.load(lanes)
+    folder = str(job.folder.work / f"{name}-checkpoints")
+    manager = tf.train.CheckpointManager(ensemble.checkpoint(), folder, max_to_keep=2)
+    if manager.latest_checkpoint:
+        manager.restore_or_initialize()
+    examples = len(lanes) * job.settings.batch_size
+    job.progress.skip(ensemble.step * examples)
+    saved = started = time.monotonic()
+    compiled = set()
+    while ensemble.step < stops[-1]:
+        stop = next(stop for stop in stops if stop > ensemble.step)
+        steps = min(MAX_BLOCK_STEPS, stop - ensemble.step)
+        begun = time.monotonic()
+        ensemble.advance(steps)
+        if steps not in compiled:
+            compiled.add(steps)
+            # The first call of a block size compiles it.
+            seconds = time.monotonic() - begun
+            job.folder.add_time("compile_seconds", seconds)
+            started += seconds
+        job.progress.add(steps * examples)
+        at_stop = ensemble.step == stop
+        if at_stop and measure:
+            job.folder.add_time("train_seconds", time.monotonic() - started)
+            measure(ensemble.step)
+            started = time.monotonic()
+        if ensemble.step < stops[-1] and time.monotonic() - saved > _CHECKPOINT_SECONDS:
+            manager.save(checkpoint_number=ensemble.step)
+            now = time.monotonic()
+            job.folder.add_time("train_seconds", now - started)
+            saved = started = now
+    if not measure:
+        job.folder.add_time("train_seconds", time.monotonic() - started)
+
+
+def _groups(pairs, size):
+    return [pairs[i : i + size] for i in range(0, len(pairs), size)]
+
+
+def _pair_path(job, pair):
+    return job.folder.work / f"pair-{pair:05d}.npz"
+
+
+def _pair_rows_path(job, pair):
+    return job.folder.work / f"pair-{pair:05d}.jsonl"
+
+
+def _donor_path(job, pair):
+    return job.folder.work / f"donor-{pair:05d}.npz"
+
+
+def _write_weights(path, models):
+    """Writes each weight of one or two models, stacked over the models."""
+    stacked = [np.stack(arrays) for arrays in zip(*models, strict=True)]
+    write_arrays(path, {f"weights_{i}": array for i, array in enumerate(stacked)})
+
+
+def _write_scalars(job, rows):
+    if job.writer is None:
+        return
+    with job.writer.as_default():
+        for row in rows:
+            if row["statistic"] == "pair":
+                tf.summary.scalar(f"{row['metric']}/pair_{row['pair']}", row["value"], step=row["examples"])
+    job.writer.flush()
+
+
+def _wait_for_pairs(job):
+    """Waits until the other workers have left their pairs in the shared folder."""
+    shown = time.monotonic()
+    while missing := [p for p in range(job.settings.pairs) if not _pair_path(job, p).exists()]:
+        time.sleep(0.2)
+        if time.monotonic() - shown > 60:
+            shown = time.monotonic()
+            print(f"waiting for pairs {missing} of other workers", flush=True)
+
+
+def _finish(job):
+    """Merges the pairs, adds the summary rows and writes the results."""
+    rows, arrays = [], {"theta": job.stream.theta}
+    for pair in range(job.settings.pairs):
+        rows += read_rows(_pair_rows_path(job, pair))
+    rows.sort(key=lambda row: row["examples"])
+    if sum(int(np.prod(shape)) for shape in weight_shapes(job.settings)) <= _MAX_SAVED_PARAMETERS:
+        files = [np.load(_pair_path(job, pair)) for pair in range(job.settings.pairs)]
+        for name in files[0].files:
+            arrays[name] = np.stack([file[name] for file in files])
+    rows += summary_rows(rows)
+    diverged = any(row["metric"] == "diverged" and row["value"] for row in rows)
+    job.folder.finish("diverged" if diverged else "done", rows, arrays)

@@ -1,0 +1,203 @@
+"""Settings of Snapp & Shamir 2021: one dataclass, its defaults (the paper's) and its limits.
+
+Sections, equations and figures are those of arXiv 2102.10696. Importing this module loads no TensorFlow, so
+that wrong flags are refused at once.
+"""
+
+import dataclasses
+import math
+
+from common.errors import UserError
+from common.program import Replication, setting
+
+PROTOCOL_VERSION = 1
+
+MODELS = ("linear", "single", "double", "tower", "wide", "quadratic")
+ACTIVATIONS = ("identity", "relu", "smelu", "swish")
+MAX_EXAMPLES_LOG2 = 31  # positions are uint32
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """One experimental setting: all pairs of one model at one shuffling window.
+
+    Fields that are None take a default that depends on other fields; `resolve` fills them in.
+    """
+
+    model: str = setting(
+        "single",
+        "Network: linear (eq. 4), single or double hidden unit (eq. 5, 6), tower [16, 8, 4, 2] (fig. 5a), "
+        "wide embedding (fig. 5b), or quadratic [1024, 512] (sec. 6).",
+        choices=MODELS,
+    )
+    data: str | None = setting(
+        None,
+        "True model of the data; by default quadratic for the quadratic model and linear otherwise.",
+        choices=("linear", "quadratic"),
+    )
+    activation: str | None = setting(
+        None,
+        "Activation of the hidden units; by default relu (the linear model has none).",
+        choices=ACTIVATIONS,
+    )
+    beta: float | None = setting(
+        None,
+        "Width of SmeLU's quadratic part, or slope of Swish; by default 1, and only with smelu or swish.",
+    )
+    optimizer: str = setting(
+        "adagrad",
+        "Optimizer: adagrad with accumulator 0.1, or sgd with momentum 0.9 and the learning rate divided by "
+        "1 + 0.001 t at step t (sec. 2).",
+        choices=("adagrad", "sgd"),
+    )
+    learning_rate: float = setting(
+        0.1, "Learning rate; the paper uses 0.1 and 1.0 with adagrad, 0.1 and 0.01 with sgd."
+    )
+    init: str = setting(
+        "identical",
+        "Whether the two models of a pair start from identical or distinct weights.",
+        choices=("identical", "distinct"),
+    )
+    shuffle_log2: int = setting(
+        0, "Logarithm (base 2) of the shuffling window z, in mini-batches; the paper sweeps 0 to 20."
+    )
+    examples_log2: int = setting(26, "Logarithm (base 2) of the number of training examples, seen once each.")
+    pairs: int = setting(16, "Number of model pairs; every pair has its own data sequence.")
+    batch_size: int = setting(32, "Examples in a mini-batch, a power of two.")
+    evaluation_log2: int = setting(
+        16, "Logarithm (base 2) of the number of evaluation examples of each pair."
+    )
+    evaluate_every_log2: int | None = setting(
+        None,
+        "Also evaluate along the way, whenever the number of examples seen is a power of two from two to "
+        "this power on; by default only at the end.",
+    )
+    batch_order: str = setting(
+        "shuffled",
+        "Order of the examples inside a mini-batch: shuffled differently for the two models of a pair, or "
+        "fixed (only with a window of one mini-batch).",
+        choices=("shuffled", "fixed"),
+    )
+    warm_start: bool = setting(
+        False, "Train a donor for each pair first and start both of its models from it (sec. 6, TL)."
+    )
+    warm_start_learning_rate: float | None = setting(
+        None, "Learning rate after a warm start; by default a tenth of the learning rate."
+    )
+    precision: str = setting(
+        "float32",
+        "Arithmetic of training; evaluation is always in float64.",
+        choices=("float32", "float64"),
+    )
+    seed: int = setting(0, "Root seed of every random stream.")
+
+    @property
+    def num_steps(self):
+        """Mini-batches of the whole run."""
+        return 2**self.examples_log2 // self.batch_size
+
+    def resolve(self):
+        """Returns these settings with every default filled in.
+
+        Raises:
+            UserError: A value is outside its limits or does not go with another one.
+        """
+        resolved = dataclasses.replace(
+            self,
+            data=self.data or ("quadratic" if self.model == "quadratic" else "linear"),
+            activation=self.activation or ("identity" if self.model == "linear" else "relu"),
+        )
+        if resolved.activation in ("smelu", "swish") and self.beta is None:
+            resolved = dataclasses.replace(resolved, beta=1.0)
+        if resolved.warm_start and self.warm_start_learning_rate is None:
+            resolved = dataclasses.replace(resolved, warm_start_learning_rate=self.learning_rate / 10)
+        resolved._check_numbers()
+        resolved._check_combinations()
+        return resolved
+
+    def _check_numbers(self):
+        for name in ("learning_rate", "warm_start_learning_rate", "beta"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise UserError(f"--{name}={value}: must be a finite number above 0")
+        batch_log2 = self.batch_size.bit_length() - 1
+        for name, low, high, unit in (
+            ("examples_log2", 0, MAX_EXAMPLES_LOG2, "positions in the stream are 32-bit words"),
+            ("evaluation_log2", 0, 24, "an evaluation set of 2^24 examples"),
+            ("pairs", 1, 2**16, "65,536 pairs"),
+            ("seed", 0, 2**63 - 1, "a 64-bit signed integer"),
+        ):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise UserError(f"--{name}={value}: must be from {low} to {high} ({unit})")
+        if self.batch_size < 1 or 2**batch_log2 != self.batch_size:
+            raise UserError(
+                f"--batch_size={self.batch_size}: does not divide the 2^{self.examples_log2} training "
+                f"examples; take a power of two"
+            )
+        largest = self.examples_log2 - batch_log2
+        if largest < 0:
+            raise UserError(
+                f"--batch_size={self.batch_size}: larger than the data, 2^{self.examples_log2} examples"
+            )
+        if not 0 <= self.shuffle_log2 <= largest:
+            raise UserError(
+                f"--shuffle_log2={self.shuffle_log2}: must be from 0 to {largest}; the largest window is all "
+                f"2^{largest} mini-batches of {self.batch_size}"
+            )
+        every = self.evaluate_every_log2
+        if every is not None and not batch_log2 <= every <= self.examples_log2:
+            raise UserError(
+                f"--evaluate_every_log2={every}: must be from {batch_log2} (one mini-batch) to "
+                f"{self.examples_log2} (all examples)"
+            )
+
+    def _check_combinations(self):
+        if self.beta is not None and self.activation not in ("smelu", "swish"):
+            raise UserError(f"--beta={self.beta}: {self.activation} has no beta; smelu and swish do")
+        if self.model == "linear" and self.activation != "identity":
+            raise UserError(
+                f"--activation={self.activation}: the linear model has no hidden unit to activate"
+            )
+        if self.warm_start_learning_rate is not None and not self.warm_start:
+            raise UserError("--warm_start_learning_rate: only with --warm_start")
+        if self.warm_start and self.init == "distinct":
+            raise UserError("--init=distinct: a warm start gives both models of a pair the donor's weights")
+        if self.batch_order == "fixed" and self.shuffle_log2:
+            raise UserError(
+                f"--batch_order=fixed: only with --shuffle_log2=0; a window of 2^{self.shuffle_log2} "
+                "mini-batches reorders the examples anyway"
+            )
+
+
+# Microseconds of one step of 32 models on two cores (batch 32, AdaGrad), data included.
+_STEP_MICROSECONDS = {
+    "linear": 11,
+    "single": 11,
+    "double": 15,
+    "tower": 80,
+    "wide": 400,
+    "quadratic": 18000,
+}
+
+
+def estimate(settings):
+    """Seconds that a run takes on two cores, start-up and compilation included; an estimate."""
+    share = 2 * settings.pairs / 32 * settings.batch_size / 32
+    seconds = settings.num_steps * share * _STEP_MICROSECONDS[settings.model] * 1e-6
+    return 5 + seconds * (1.5 if settings.warm_start else 1)
+
+
+def figure(name, scale):
+    """Returns the settings of every run of a figure."""
+    return [Settings()]
+
+
+REPLICATION = Replication(
+    name="snapp_shamir",
+    settings=Settings,
+    protocol_version=PROTOCOL_VERSION,
+    figures=("2",),
+    figure=figure,
+    estimate=estimate,
+)
