@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from common.metrics.prediction_difference import (
+from common.metrics.examples import (
     check_values,
     example_arrays,
     mean_over_examples,
@@ -112,7 +112,7 @@ class ExcessLabelLoss(keras.metrics.Mean):
     >>> metric = ExcessLabelLoss()
     >>> metric.update_state(y_true=[0.0], y_pred=[1.0986123])  # p = 1/2, q = 3/4
     >>> metric.result()
-    0.14384104
+    0.14384103
 
     Args:
         name: Name of the metric instance.

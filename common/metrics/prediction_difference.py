@@ -4,78 +4,12 @@ import keras
 import numpy as np
 from keras import ops
 
-
-def example_arrays(**arrays):
-    """Returns the named values as float64 arrays whose shapes fit together; None stays None.
-
-    Args:
-        **arrays: None, or values of shape (..., examples).
-
-    Returns:
-        List of float64 arrays and None, in the order of the arguments.
-
-    Raises:
-        ValueError: If an array holds no examples, the numbers of examples differ, or leading axes
-            do not broadcast.
-    """
-    arrays = {
-        name: None if values is None else np.asarray(values, dtype=np.float64)
-        for name, values in arrays.items()
-    }
-    shapes = {name: array.shape for name, array in arrays.items() if array is not None}
-    try:
-        np.broadcast_shapes(*shapes.values())
-        fits = len({shape[-1:] for shape in shapes.values()}) == 1
-    except ValueError:
-        fits = False
-    if not fits or any(0 in (shape or (0,)) for shape in shapes.values()):
-        names = ", ".join(f"`{name}`" for name in shapes)
-        received = ", ".join(f"{name}=array of shape {shape}" for name, shape in shapes.items())
-        raise ValueError(
-            f"{names} must have the same number of examples, at least one, on their last axis, and "
-            f"leading axes that broadcast. Received: {received}"
-        )
-    return list(arrays.values())
-
-
-def check_values(name, array, valid, allowed):
-    """Raises a ValueError that shows the first element of `array` that is not `valid`."""
-    if not np.all(valid):
-        index = tuple(int(i) for i in np.argwhere(~valid)[0])
-        raise ValueError(
-            f"All values of `{name}` must be {allowed}. Received: {name}={array[index]} at index {index}"
-        )
-
-
-def mean_over_examples(values, sample_weight=None):
-    """Means over the last axis, weighted if weights are given.
-
-    Args:
-        values: Float64 array of shape (..., examples).
-        sample_weight: None, or float64 array of shape (..., examples), non-negative.
-
-    Returns:
-        Float64 array of shape (...).
-
-    Raises:
-        ValueError: If a weight is negative or not finite, or all weights of a mean are 0.
-    """
-    if sample_weight is None:
-        return np.mean(values, axis=-1)
-    valid = (sample_weight >= 0) & np.isfinite(sample_weight)
-    check_values("sample_weight", sample_weight, valid, "finite and non-negative")
-    totals = np.sum(sample_weight, axis=-1)
-    check_values("sum of sample_weight", totals, totals > 0, "greater than 0")
-    return np.sum(values * sample_weight, axis=-1) / totals
-
-
-def one_value_per_example(name, values, dtype):
-    """Returns a tensor of shape (batch,) from one of shape (batch,) or (batch, 1)."""
-    values = ops.cast(values, dtype)
-    shape = tuple(values.shape)
-    if len(shape) == 1 or (len(shape) == 2 and shape[1] == 1):
-        return ops.reshape(values, (-1,))
-    raise ValueError(f"`{name}` must have shape (batch,) or (batch, 1). Received: {name} of shape {shape}")
+from common.metrics.examples import (
+    check_values,
+    example_arrays,
+    mean_over_examples,
+    one_value_per_example,
+)
 
 
 def relative_prediction_difference(
@@ -86,8 +20,8 @@ def relative_prediction_difference(
     This is the relative PD on the positive label of Snapp & Shamir 2021 (eq. 3) for one pair of
     models; the mean over pairs is left to the caller, who also wants their spread. Where the true
     probability is unknown, the difference is relative to the mean prediction of the two models, as
-    in Shamir et al. 2020. Float32 probabilities lose differences near 1e-7: take the sigmoid of the
-    logits in float64.
+    the PD of Shamir et al. 2020 is to the mean of all its models. Float32 probabilities lose
+    differences near 1e-7: take the sigmoid of the logits in float64.
 
     Formula:
 
@@ -97,9 +31,9 @@ def relative_prediction_difference(
     ```
 
     Example:
-    >>> relative_prediction_difference([0.2, 0.5], [0.3, 0.5], true_probabilities=[0.2, 0.5])
+    >>> relative_prediction_difference([0.25, 0.5], [0.375, 0.5], true_probabilities=[0.25, 0.5])
     0.25
-    >>> relative_prediction_difference([0.2, 0.5], [0.3, 0.5])
+    >>> relative_prediction_difference([0.25, 0.5], [0.375, 0.5])
     0.2
 
     Args:
@@ -159,7 +93,7 @@ class RelativePredictionDifference(keras.metrics.Mean):
 
     Example:
     >>> metric = RelativePredictionDifference()
-    >>> metric.update_state(y_true=[0.2, 0.5], y_pred=[[0.2, 0.3], [0.5, 0.5]])
+    >>> metric.update_state(y_true=[0.25, 0.5], y_pred=[[0.25, 0.375], [0.5, 0.5]])
     >>> metric.result()
     0.25
 

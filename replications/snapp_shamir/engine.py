@@ -57,8 +57,10 @@ def make_optimizer(settings, learning_rate):
     """The paper's optimizers (section 2), as Keras has them."""
     if settings.optimizer == "adagrad":
         return keras.optimizers.Adagrad(learning_rate, initial_accumulator_value=0.1)
-    # `decay` of the Keras of 2021: the rate is divided by 1 + 0.001 t at step t.
-    schedule = keras.optimizers.schedules.InverseTimeDecay(learning_rate, 1, 0.001)
+    # `decay` of the Keras of 2021: the rate is divided by 1 + 0.001 t at step t. A schedule computes in
+    # the type of its rate.
+    rate = np.dtype(settings.precision).type(learning_rate)
+    schedule = keras.optimizers.schedules.InverseTimeDecay(rate, 1, 0.001)
     return keras.optimizers.SGD(schedule, momentum=0.9)
 
 

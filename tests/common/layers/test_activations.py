@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.layers.activations import SmeLU, Swish, smelu, swish
@@ -56,6 +56,7 @@ def test_swish_with_beta_one_is_silu():
     np.testing.assert_allclose(swish(x), keras.activations.silu(x), rtol=1e-6)
 
 
+@settings(deadline=None)  # the first call of an operation is slow
 @given(st.lists(inputs, min_size=1, max_size=20), betas)
 def test_smelu_is_exact_outside_the_parabola(x, beta):
     x = np.array([*x, beta, -beta], "float32")

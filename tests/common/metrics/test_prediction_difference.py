@@ -166,7 +166,7 @@ def test_metric_config_round_trip():
 
 
 def test_metric_invalid_arguments():
-    with pytest.raises(ValueError, match="Received: reference='median'$"):
+    with pytest.raises(ValueError, match=r"Received: reference='median'$"):
         RelativePredictionDifference(reference="median")
     metric = RelativePredictionDifference()
     with pytest.raises(ValueError, match=r"\(batch, 2\).*Received: y_pred of shape \(2, 3\)$"):

@@ -1,0 +1,226 @@
+"""The engine against ordinary Keras models trained with `keras.fit` on the same batches."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common.streams import Streams
+from replications.snapp_shamir.data import ExampleStream, draw_theta, unpack
+from replications.snapp_shamir.engine import Ensemble, Lane, _Shard, make_optimizer, tile_size
+from replications.snapp_shamir.models import build, initial_weights, weight_shapes
+from replications.snapp_shamir.settings import MODELS, Settings
+
+DEVICES = ["/CPU:0", "/CPU:1"]
+
+
+def make_lanes(settings, streams, num_pairs=1):
+    return [
+        Lane(
+            pair,
+            member,
+            streams.key("data", pair),
+            streams.key("order", pair, member),
+            initial_weights(settings, streams, pair, member),
+        )
+        for pair in range(num_pairs)
+        for member in range(2)
+    ]
+
+
+def make_stream(settings, streams):
+    return ExampleStream(settings.data, draw_theta(settings.data, streams.generator("theta")))
+
+
+def batches(settings, stream, lane, num_steps):
+    """The batches of one lane, in the order in which the engine trains on them."""
+    shard = _Shard(settings, stream, "/CPU:0", 1, 0.1)
+    shard.load([lane])
+    positions = shard._positions(tf.constant(np.uint32(0)), num_steps)
+    examples = shard._features(positions)
+    labels = shard._labels(positions, examples)
+    return unpack(examples.numpy()[:, 0]), labels.numpy()[:, 0]
+
+
+def train_with_fit(settings, lane, features, labels):
+    model = build(settings, dtype=settings.precision)
+    model.set_weights(lane.weights)
+    model.compile(
+        make_optimizer(settings, settings.learning_rate),
+        keras.losses.BinaryCrossentropy(from_logits=True, dtype=settings.precision),
+    )
+    model.fit(
+        features.reshape(-1, 32).astype(settings.precision),
+        labels.reshape(-1, 1).astype(settings.precision),
+        batch_size=settings.batch_size,
+        shuffle=False,
+        verbose=0,
+    )
+    return model.get_weights()
+
+
+def check_against_fit(settings, num_steps, tolerance):
+    settings = settings.resolve()
+    streams = Streams(settings.seed)
+    stream = make_stream(settings, streams)
+    lanes = make_lanes(settings, streams)
+    ensemble = Ensemble(settings, stream, DEVICES, 1, settings.learning_rate)
+    ensemble.load(lanes)
+    block = min(num_steps, 250)
+    while ensemble.step < num_steps:
+        ensemble.advance(block)
+    for lane, weights in zip(lanes, ensemble.weights(), strict=True):
+        expected = train_with_fit(settings, lane, *batches(settings, stream, lane, num_steps))
+        for ours, theirs, start in zip(weights, expected, lane.weights, strict=True):
+            assert np.linalg.norm(ours - theirs) <= tolerance * np.linalg.norm(theirs)
+            assert np.linalg.norm(theirs - start) > 0
+
+
+@pytest.mark.parametrize("optimizer,rate", [("adagrad", 0.1), ("sgd", 0.01)])
+@pytest.mark.parametrize(
+    "model", [pytest.param(m, marks=pytest.mark.slow) if m == "quadratic" else m for m in MODELS]
+)
+def test_float32_equals_keras_fit(model, optimizer, rate):
+    # Rounding alone flips the sign of one among many ReLU units within 200 steps, in any two implementations,
+    # and then they part (the paper's subject). For the wide model seed 7 has no flip; every seed of the
+    # quadratic one has, so it is compared with a smooth activation here and with ReLU in float64.
+    seed = 7 if model == "wide" else 0
+    activation = "swish" if model == "quadratic" else None
+    settings = Settings(
+        model=model,
+        activation=activation,
+        optimizer=optimizer,
+        learning_rate=rate,
+        shuffle_log2=5,
+        examples_log2=14,
+        seed=seed,
+    )
+    check_against_fit(settings, 200, 1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer,rate", [("adagrad", 0.1), ("sgd", 0.01)])
+@pytest.mark.parametrize("model", MODELS)
+def test_float64_equals_keras_fit(model, optimizer, rate):
+    settings = Settings(
+        model=model,
+        optimizer=optimizer,
+        learning_rate=rate,
+        shuffle_log2=5,
+        examples_log2=16,
+        precision="float64",
+    )
+    check_against_fit(settings, 2000, 1e-9)
+
+
+@pytest.mark.parametrize("activation", ["identity", "smelu", "swish"])
+def test_other_activations_equal_keras_fit(activation):
+    settings = Settings(model="double", activation=activation, shuffle_log2=3, examples_log2=12)
+    check_against_fit(settings, 100, 1e-5)
+
+
+def test_float64_short_run_equals_keras_fit():
+    settings = Settings(model="tower", shuffle_log2=5, examples_log2=14, precision="float64")
+    check_against_fit(settings, 250, 1e-10)
+
+
+def trained(settings, num_pairs, tile, devices, steps=(64,)):
+    settings = settings.resolve()
+    streams = Streams(settings.seed)
+    ensemble = Ensemble(settings, make_stream(settings, streams), devices, tile, 0.1)
+    ensemble.load(make_lanes(settings, streams, num_pairs))
+    for count in steps:
+        ensemble.advance(count)
+    return ensemble.weights()
+
+
+def test_tile_and_devices_do_not_change_what_is_computed():
+    settings = Settings(model="double", shuffle_log2=4, examples_log2=12, precision="float64")
+    together = trained(settings, 3, 6, DEVICES[:1])
+    apart = trained(settings, 3, 4, DEVICES)  # two idle slots
+    for a, b in zip(together, apart, strict=True):
+        for x, y in zip(a, b, strict=True):
+            np.testing.assert_allclose(x, y, rtol=1e-12, atol=1e-15)
+
+
+def test_blocks_of_any_size_are_the_same_run():
+    settings = Settings(model="double", shuffle_log2=4, examples_log2=12)
+    for a, b in zip(
+        trained(settings, 1, 1, DEVICES),
+        trained(settings, 1, 1, DEVICES, (16, 16, 32)),
+        strict=True,
+    ):
+        for x, y in zip(a, b, strict=True):
+            np.testing.assert_array_equal(x, y)
+
+
+def test_members_differ_only_by_what_is_varied():
+    fixed = Settings(examples_log2=12, batch_order="fixed")
+    shuffled = dataclasses.replace(fixed, batch_order="shuffled")
+    distinct = dataclasses.replace(fixed, init="distinct")
+
+    def differ(settings):
+        a, b = trained(settings, 1, 1, DEVICES)
+        return any((x != y).any() for x, y in zip(a, b, strict=True))
+
+    assert not differ(fixed)
+    assert differ(shuffled)
+    assert differ(distinct)
+
+
+@pytest.mark.parametrize("warm", [0, 5, 12])
+def test_members_see_the_same_examples_in_each_window(warm):
+    settings = Settings(examples_log2=10 + 5, shuffle_log2=min(warm, 10)).resolve()
+    streams = Streams(3)
+    stream = make_stream(settings, streams)
+    window = 32 << settings.shuffle_log2
+    seen = []
+    for lane in make_lanes(settings, streams):
+        features, labels = batches(settings, stream, lane, 1024)
+        codes = features.reshape(-1, 32) @ (1 << np.arange(32, dtype=np.int64)) * 2
+        seen.append((codes + labels.reshape(-1).astype(np.int64)).reshape(-1, window))
+    assert (np.sort(seen[0], axis=1) == np.sort(seen[1], axis=1)).all()
+    assert (seen[0] != seen[1]).any()
+
+
+def test_parameter_counts():
+    counts = {
+        model: sum(np.prod(shape) for shape in weight_shapes(Settings(model=model))) for model in MODELS
+    }
+    assert counts == {
+        "linear": 33,
+        "single": 35,
+        "double": 69,
+        "tower": 713,
+        "wide": 6_065,
+        "quadratic": 559_105,
+    }
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_keras_models_hold_these_weights(model):
+    settings = Settings(model=model).resolve()
+    shapes = weight_shapes(settings)
+    assert [v.shape for v in build(settings).trainable_variables] == shapes
+    ensemble = build(settings, num_models=3)
+    assert [v.shape for v in ensemble.trainable_variables] == [(3, *shape) for shape in shapes]
+    weights = initial_weights(settings, Streams(0), 0, 0)
+    assert [w.shape for w in weights] == shapes
+
+
+@pytest.mark.parametrize(
+    "model,devices,lanes,tile",
+    [
+        ("linear", 2, 32, 16),  # all lanes at once
+        ("quadratic", 2, 32, 1),  # one model a core
+        ("quadratic", 1, 32, 2),  # a pair is trained at the same time
+        ("quadratic", 3, 32, 2),
+        ("single", 4, 10, 3),
+        ("linear", 3, 2, 2),
+    ],
+)
+def test_tile_size(model, devices, lanes, tile):
+    settings = Settings(model=model).resolve()
+    assert tile_size(settings, ["/CPU:0"] * devices, lanes) == tile
