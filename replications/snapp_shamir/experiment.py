@@ -263,5 +263,5 @@ def _finish(job):
         for name in files[0].files:
             arrays[name] = np.stack([file[name] for file in files])
     rows += summary_rows(rows)
-    diverged = any(row["metric"] == "diverged" and row["value"] for row in rows)
+    diverged = any(row["metric"] == "diverged" for row in rows)
     job.folder.finish("diverged" if diverged else "done", rows, arrays)

@@ -11,6 +11,7 @@ from common.statistics import summarize
 from replications.snapp_shamir.data import unpack
 from replications.snapp_shamir.models import build
 
+METRICS = ("relative_prediction_difference", "excess_label_loss")
 _CHUNK = 8192
 # A model whose predictions span less than this over the evaluation set has stopped looking at its input.
 _DEAD_RANGE = 1e-6
@@ -49,41 +50,36 @@ class Evaluation:
         return np.concatenate([self._apply(tf.constant(x)).numpy()[:, 0] for x in chunks])
 
     def rows(self, weights_a, weights_b, pair, examples):
-        """Measures two models after `examples` training examples; returns tidy rows."""
+        """Measures two models after `examples` training examples.
+
+        Returns:
+            Tidy rows: PD and excess loss of the pair (the loss also of each model, `member` 0 and 1), and one
+            row of value 1 for each model that is dead or has diverged. A diverged pair's PD and loss are nan.
+        """
         place = {"pair": pair, "examples": examples}
         patterns, counts, true_logits = self._set(pair)
         logits = np.stack([self.logits(w, patterns) for w in (weights_a, weights_b)])
+        rows = []
+
+        def add(metric, value, statistic, **coordinates):
+            row = {"metric": metric, "value": float(value), "statistic": statistic}
+            rows.append(row | coordinates | place)
+
         diverged = ~np.isfinite(logits).all(axis=1)
-        rows = [
-            {"metric": "diverged", "value": float(value), "statistic": "run", "member": m, **place}
-            for m, value in enumerate(diverged)
-        ]
-        pd_value, losses = np.nan, np.full(2, np.nan)
+        difference, losses = np.nan, np.full(2, np.nan)
         if not diverged.any():
             probabilities = expit(logits)
-            true = expit(true_logits)
-            pd_value = relative_prediction_difference(*probabilities, true, counts)
+            difference = relative_prediction_difference(*probabilities, expit(true_logits), counts)
             losses = excess_label_loss(true_logits, logits, counts)
-            spans = np.ptp(probabilities, axis=1)
-            rows += [
-                {"metric": "dead", "value": float(span < _DEAD_RANGE), "statistic": "run", "member": m}
-                | place
-                for m, span in enumerate(spans)
-            ]
-        rows += [
-            {"metric": "excess_label_loss", "value": loss, "statistic": "run", "member": m, **place}
-            for m, loss in enumerate(losses)
-        ]
-        return [
-            *rows,
-            {"metric": "excess_label_loss", "value": losses.mean(), "statistic": "pair", **place},
-            {
-                "metric": "relative_prediction_difference",
-                "value": pd_value,
-                "statistic": "pair",
-                **place,
-            },
-        ]
+            for member in np.flatnonzero(np.ptp(probabilities, axis=1) < _DEAD_RANGE):
+                add("dead", 1, "run", member=int(member))
+        for member in np.flatnonzero(diverged):
+            add("diverged", 1, "run", member=int(member))
+        for member, loss in enumerate(losses):
+            add("excess_label_loss", loss, "run", member=member)
+        add("excess_label_loss", losses.mean(), "pair")
+        add("relative_prediction_difference", difference, "pair")
+        return rows
 
 
 def summary_rows(rows):
@@ -99,27 +95,20 @@ def summary_rows(rows):
     table = pd.DataFrame(rows)
     summary = []
     for examples, part in table.groupby("examples"):
-        for metric in ("relative_prediction_difference", "excess_label_loss"):
-            chosen = part[(part.metric == metric) & (part.statistic == "pair")]
-            values = chosen.value.dropna()
+        pairs = part[part.statistic == "pair"]
+        for metric in METRICS:
+            values = pairs[pairs.metric == metric].value.dropna()
             place = {"metric": metric, "examples": int(examples), "n": len(values)}
             if len(values):
                 numbers = vars(summarize(values))
                 summary += [
-                    place | {"statistic": name, "value": numbers[name]}
+                    {"value": numbers[name], "statistic": name} | place
                     for name in ("mean", "low", "high", "median", "q25", "q75")
                 ]
         for metric in ("dead", "diverged"):
-            chosen = part[part.metric == metric]
-            summary.append(
-                {
-                    "metric": f"{metric}_models",
-                    "value": float(chosen.value.sum()),
-                    "statistic": "count",
-                    "examples": int(examples),
-                    "n": len(chosen),
-                }
-            )
+            place = {"examples": int(examples), "n": 2 * pairs.pair.nunique()}
+            count = float((part.metric == metric).sum())
+            summary.append({"metric": f"{metric}_models", "value": count, "statistic": "count"} | place)
     return summary
 
 
@@ -136,7 +125,7 @@ def table(finished):
     for settings, folder in finished:
         rows = pd.DataFrame(folder.rows())
         last = rows[rows.examples == rows.examples.max()]
-        summary = {(row.metric, row.statistic): row for row in last.itertuples()}
+        summary = {(row.metric, row.statistic): row.value for row in last.itertuples()}
         line = {
             "model": settings.model,
             "activation": settings.activation,
@@ -144,11 +133,8 @@ def table(finished):
             "seed": settings.seed,
             "log2 z": settings.shuffle_log2,
         }
-        for name, metric in (
-            ("PD", "relative_prediction_difference"),
-            ("loss", "excess_label_loss"),
-        ):
-            value = {s: summary[metric, s].value for s in ("mean", "low", "high", "median")}
+        for name, metric in zip(("PD", "loss"), METRICS, strict=True):
+            value = {s: summary.get((metric, s), np.nan) for s in ("mean", "low", "high", "median")}
             line[name] = f"{value['mean']:.3g}"
             line[f"{name} 95 %"] = f"[{value['low']:.2g}, {value['high']:.2g}]"
             line[f"{name} median"] = f"{value['median']:.3g}"
@@ -159,8 +145,9 @@ def table(finished):
         lines.append(
             line
             | {
-                "dead": int(summary["dead_models", "count"].value),
-                "pairs": int(summary["relative_prediction_difference", "mean"].n),
+                "dead": int(summary["dead_models", "count"]),
+                "diverged": int(summary["diverged_models", "count"]),
+                "pairs": settings.pairs,
                 "examples": f"2^{settings.examples_log2}",
                 "seconds": f"{times['train_seconds']:.1f}",
                 "examples x models / s": f"{rate:.3g}",

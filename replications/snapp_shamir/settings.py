@@ -188,16 +188,160 @@ def estimate(settings):
     return 5 + seconds * (1.5 if settings.warm_start else 1)
 
 
+# The largest window of a scaled preset stays half of the data, as 2^20 of 2^21 mini-batches in the paper.
+_SCALES = {
+    "paper": {"examples_log2": 26},
+    "laptop": {"examples_log2": 22},
+    "smoke": {"examples_log2": 14, "pairs": 4, "evaluation_log2": 12},
+}
+_QUADRATIC_SCALES = {
+    "paper": {"examples_log2": 26},
+    "laptop": {"examples_log2": 20, "pairs": 4},
+    "smoke": {"examples_log2": 10, "pairs": 1, "evaluation_log2": 10},
+}
+_WINDOWS = {"paper": (0, 5, 10, 15, 20), "laptop": (0, 4, 8, 12, 16), "smoke": (0, 8)}
+_QUADRATIC_WINDOWS = {"paper": (0, 5, 10, 15, 20), "laptop": (0, 5, 10, 14), "smoke": (0, 4)}
+# Section 3 speaks of "time series evaluations".
+_SERIES = {"paper": 16, "laptop": 16, "smoke": 12}
+SMELU_BETAS = (0.1, 0.25, 0.5, 1.0, 2.0)
+SWISH_BETAS = (0.5, 1.0, 2.0, 5.0, 10.0)
+_OPTIMIZERS = (("adagrad", 0.1), ("adagrad", 1.0), ("sgd", 0.1), ("sgd", 0.01))
+
+
+def _small(scale, **values):
+    """Linear data and one of the smallest models, measured along the way."""
+    return Settings(evaluate_every_log2=_SERIES[scale], **_SCALES[scale], **values)
+
+
+def _figure_2(scale):
+    models = [{"model": "linear"}]
+    for activation in ("identity", "relu"):
+        models += [{"model": m, "activation": activation} for m in ("single", "double")]
+    return [
+        _small(scale, **model, init=init, shuffle_log2=z)
+        for model in models
+        for init in ("identical", "distinct")
+        for z in _WINDOWS[scale]
+    ]
+
+
+def _figure_3(scale):
+    last = _WINDOWS[scale][-1]
+    relu2 = {"model": "double", "activation": "relu"}
+    return [
+        _small(scale, model="linear", init="distinct", shuffle_log2=last),
+        _small(scale, model="linear", init="distinct", shuffle_log2=0),
+        _small(scale, model="single", activation="identity", init="distinct", shuffle_log2=0),
+        _small(scale, model="double", activation="identity", shuffle_log2=last),
+        # The caption names one ReLU panel, the text two: minimum and maximum shuffle.
+        _small(scale, **relu2, shuffle_log2=0),
+        _small(scale, **relu2, shuffle_log2=last),
+    ]
+
+
+def _figure_4(scale):
+    ends = (0, _WINDOWS[scale][-1])
+    return [_small(scale, model="single", activation="relu", shuffle_log2=z) for z in ends]
+
+
+def _figure_6(scale):
+    return [
+        Settings(model="tower", activation=activation, shuffle_log2=z, **_SCALES[scale])
+        for activation in ("identity", "relu", "smelu", "swish")
+        for z in _WINDOWS[scale]
+    ]
+
+
+def _figure_7(scale):
+    return [s for s in _figure_6(scale) if s.activation == "relu" and s.shuffle_log2 == 0]
+
+
+def _figure_8(scale):
+    settings = [Settings(model="linear", shuffle_log2=z, **_SCALES[scale]) for z in _WINDOWS[scale]]
+    for optimizer, rate in _OPTIMIZERS:
+        size = dict(_SCALES[scale])
+        if scale == "laptop" and (optimizer, rate) != ("adagrad", 0.1):
+            size["pairs"] = 8
+        settings += [
+            Settings(
+                model="wide",
+                activation=activation,
+                optimizer=optimizer,
+                learning_rate=rate,
+                shuffle_log2=z,
+                **size,
+            )
+            for activation in ("identity", "relu", "smelu", "swish")
+            for z in _WINDOWS[scale]
+        ]
+    return settings
+
+
+def _figure_9(scale):
+    z = 8 if scale == "smoke" else 10
+    return [Settings(model="wide", activation="relu", shuffle_log2=z, **_SCALES[scale])]
+
+
+def _figure_10(scale):
+    variants = [
+        {"model": "linear", "data": "quadratic"},
+        {"activation": "identity"},
+        {"activation": "relu"},
+        {"activation": "relu", "warm_start": True},
+        *({"activation": "smelu", "beta": beta} for beta in SMELU_BETAS),
+        *({"activation": "swish", "beta": beta} for beta in SWISH_BETAS),
+    ]
+    return [
+        Settings(**({"model": "quadratic"} | variant), shuffle_log2=z, **_QUADRATIC_SCALES[scale])
+        for variant in variants
+        for z in _QUADRATIC_WINDOWS[scale]
+    ]
+
+
+def _figure_sources(scale):
+    """Beyond the paper: each source of irreproducibility alone and together."""
+    last = _WINDOWS[scale][-1]
+    return [
+        _small(scale, **model, init=init, batch_order=order, shuffle_log2=z)
+        for model in (
+            {"model": "linear"},
+            {"model": "double", "activation": "relu"},
+            {"model": "double", "activation": "smelu"},
+        )
+        for init in ("identical", "distinct")
+        for order, z in (("fixed", 0), ("shuffled", 0), ("shuffled", last))
+    ]
+
+
+_FIGURES = {
+    "2": _figure_2,
+    "3": _figure_3,
+    "4": _figure_4,
+    "6": _figure_6,
+    "7": _figure_7,
+    "8": _figure_8,
+    "9": _figure_9,
+    "10": _figure_10,
+    "sources": _figure_sources,
+}
+
+
 def figure(name, scale):
-    """Returns the settings of every run of a figure."""
-    return [Settings()]
+    """Returns the settings of every run of a figure of the paper, or of our figure "sources".
+
+    Args:
+        name: A key of `REPLICATION.figures`.
+        scale: "paper": the published protocol; "laptop": fewer examples (and pairs, for figures 8 and 10);
+            "smoke": seconds, for tests.
+    """
+    return _FIGURES[name](scale)
 
 
 REPLICATION = Replication(
     name="snapp_shamir",
     settings=Settings,
     protocol_version=PROTOCOL_VERSION,
-    figures=("2",),
+    figures=tuple(_FIGURES),
     figure=figure,
     estimate=estimate,
 )
