@@ -18,7 +18,7 @@ from absl import flags
 
 from common.errors import UserError
 from common.progress import duration
-from common.records import RunFolder
+from common.records import RunFolder, find_run
 
 SCALES = ("smoke", "laptop", "paper")
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
@@ -193,6 +193,14 @@ def run_folder(replication, settings, out_dir, worker=0):
     """Returns the `records.RunFolder` of a run."""
     values = dataclasses.asdict(settings)
     return RunFolder(out_dir, replication.name, replication.protocol_version, values, worker)
+
+
+def find_runs(replication, settings, records):
+    """Returns (settings, finished `records.Run` or None) for each of the settings."""
+    return [
+        (s, find_run(records, replication.name, replication.protocol_version, dataclasses.asdict(s)))
+        for s in (setting.resolve() for setting in settings)
+    ]
 
 
 def _print_plan(replication, runs, out_dir):

@@ -6,8 +6,10 @@ file is written to a temporary name and renamed, so a reader or a killed process
 """
 
 import contextlib
+import dataclasses
 import datetime
 import fcntl
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -19,6 +21,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 
 from common.errors import UserError
 
@@ -234,3 +237,33 @@ class RunFolder:
     def _write(self):
         if self._chief:
             write_json(self.path / "run.json", self.record)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A finished run, as figures and claims read it.
+
+    Args:
+        path: Its folder.
+        record: The content of `run.json`: settings, status, times, provenance.
+    """
+
+    path: pathlib.Path
+    record: dict
+
+    @functools.cached_property
+    def rows(self):
+        """The tidy rows: a pandas DataFrame."""
+        return pd.DataFrame(read_rows(self.path / "rows.jsonl"))
+
+    @functools.cached_property
+    def arrays(self):
+        """The saved arrays by name."""
+        with np.load(self.path / "arrays.npz") as arrays:
+            return dict(arrays)
+
+
+def find_run(records, replication, protocol_version, settings):
+    """Returns the finished `Run` of exactly these settings below the folder `records`, or None."""
+    folder = RunFolder(records, replication, protocol_version, settings)
+    return Run(folder.path, folder.record) if folder.finished else None
