@@ -7,8 +7,6 @@ import tensorflow as tf
 
 from common.errors import UserError
 
-STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
-
 
 @dataclasses.dataclass(frozen=True)
 class Worker:
@@ -41,13 +39,17 @@ def current_worker(strategy):
     if strategy != "multi_worker":
         return Worker()
     cluster = tf.distribute.cluster_resolver.TFConfigClusterResolver()
-    workers = cluster.cluster_spec().as_dict().get("worker", [])
-    if not workers or cluster.task_type != "worker" or cluster.task_id is None:
+    try:
+        workers = cluster.cluster_spec().as_dict().get("worker", [])
+        usable = cluster.task_type == "worker" and 0 <= cluster.task_id < len(workers)
+    except (ValueError, TypeError, AttributeError):
+        usable = False
+    if not usable:
         raise UserError(
             "--strategy=multi_worker: needs TF_CONFIG in the environment with a `cluster` of workers and "
             "this process's `task`"
         )
-    return Worker(int(cluster.task_id), len(workers))
+    return Worker(cluster.task_id, len(workers))
 
 
 def ensemble_devices(strategy):

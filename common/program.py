@@ -72,7 +72,6 @@ class _ListParser(flags.ArgumentParser):
         super().__init__()
         self.kind, self.choices = kind, choices
         names = {int: "a whole number", float: "a number", str: "a name"}
-        self.syntactic_help = "or a comma-separated list: one run for each value"
         self._wanted = f"one of {', '.join(choices)}" if choices else names[kind]
 
     def flag_type(self):
@@ -108,6 +107,8 @@ def define_flags(replication, flag_values):
     for field in dataclasses.fields(replication.settings):
         kind, metadata = _kind(replication.settings, field), field.metadata
         help = metadata["help"]
+        if metadata["choices"]:
+            help += f" One of {', '.join(metadata['choices'])}."
         if field.default is not None and kind is not bool:
             help += f" Default: {field.default}."
         if kind is bool:
@@ -255,8 +256,9 @@ def main(replication, argv=None):
     define_flags(replication, flag_values)
     argv = sys.argv if argv is None else argv
     if any(argument in ("--help", "-help", "-h", "--helpfull") for argument in argv[1:]):
-        print(f"usage: python -m replications.{replication.name} [flags]\n")
-        print(flag_values.get_help())
+        print(f"usage: python -m replications.{replication.name} [--flag=value ...]")
+        print("A setting also takes a comma-separated list: one run for each value.")
+        print(flag_values.get_help().replace(f"{__name__}:", "").rstrip())
         sys.exit(0)
     try:
         rest = flag_values(argv)
@@ -273,6 +275,9 @@ def main(replication, argv=None):
         message = " ".join(str(error).split())
         print(f"{replication.name}: {message}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:
+        print(f"{replication.name}: {error}; mend it and the same command goes on", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         print(f"\n{replication.name}: interrupted; the same command goes on", file=sys.stderr)
         sys.exit(130)

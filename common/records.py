@@ -19,6 +19,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pandas as pd
@@ -210,13 +211,16 @@ class RunFolder:
                 "rounding differs; go on where it was begun, or delete the folder"
             )
         self.record["status"] = "incomplete"
-        self._write()
+        self.record.pop("error", None)
+        self.save()
 
-    def add_time(self, name, seconds):
-        """Adds to a duration in the record, in seconds."""
+    @contextlib.contextmanager
+    def timed(self, name):
+        """Adds the duration of the block, in seconds, to the record's times; `save` writes them."""
+        started = time.monotonic()
+        yield
         times = self.record["times"]
-        times[name] = round(times.get(name, 0.0) + seconds, 3)
-        self._write()
+        times[name] = times.get(name, 0.0) + time.monotonic() - started
 
     def finish(self, status, rows, arrays):
         """Writes the results and drops the working state."""
@@ -225,16 +229,17 @@ class RunFolder:
             write_arrays(self.path / "arrays.npz", arrays)
         self.record["status"] = status
         self.record["times"]["finished"] = now()
-        self._write()
+        self.save()
         shutil.rmtree(self.work, ignore_errors=True)
 
     def fail(self, error):
         """Notes that the run stopped at an error; the same command goes on from its last checkpoint."""
         if self.record is not None:
             self.record |= {"status": "failed", "error": f"{type(error).__name__}: {error}"[:500]}
-            self._write()
+            self.save()
 
-    def _write(self):
+    def save(self):
+        """Writes the record."""
         if self._chief:
             write_json(self.path / "run.json", self.record)
 

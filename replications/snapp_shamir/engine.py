@@ -172,11 +172,16 @@ class Ensemble:
         self._shards = [_Shard(settings, stream, device, tile, learning_rate) for device in devices]
         self._step = tf.Variable(0, dtype=tf.int64)
         self._advance = tf.function(self._all_blocks)
+        self._compiled = set()
 
     @property
     def step(self):
         """Steps done since `load`."""
         return int(self._step.numpy())
+
+    def is_compiled(self, num_steps):
+        """Whether `advance(num_steps)` runs at once; the first call of each number compiles it."""
+        return num_steps in self._compiled
 
     def load(self, lanes):
         """Starts a group of at most `num_slots` lanes; idle slots repeat the last lane."""
@@ -187,7 +192,8 @@ class Ensemble:
         self._num_lanes = len(lanes)
 
     def advance(self, num_steps):
-        """Trains all models for `num_steps` steps, at most MAX_BLOCK_STEPS; each number is compiled once."""
+        """Trains all models for `num_steps` steps, at most MAX_BLOCK_STEPS."""
+        self._compiled.add(num_steps)
         self._advance(tf.constant(np.uint32(self.step)), num_steps)
         self._step.assign_add(num_steps)
 

@@ -83,6 +83,10 @@ def run(replication, settings, options, label=""):
             if worker.chief:
                 _wait_for_pairs(job)
                 _finish(job)
+            else:
+                print(
+                    f"worker {worker.index} of {worker.count}: pairs {pairs} are done, the chief merges them"
+                )
         except Exception as error:
             folder.fail(error)
             raise
@@ -123,7 +127,6 @@ def _train_group(job, ensemble, lanes):
     rows = []
 
     def measure(step):
-        started = time.monotonic()
         examples = step * job.settings.batch_size
         weights = ensemble.weights()
         # After a resume the file may be ahead of the checkpoint: measured again, not twice.
@@ -132,7 +135,6 @@ def _train_group(job, ensemble, lanes):
             rows.extend(job.evaluation.rows(*weights[2 * i : 2 * i + 2], pair, examples))
         write_rows(rows_path, rows)
         _write_scalars(job, [row for row in rows if row["examples"] == examples])
-        job.folder.add_time("evaluate_seconds", time.monotonic() - started)
 
     if rows_path.exists():
         rows.extend(read_rows(rows_path))
@@ -163,7 +165,7 @@ def _train_donors(job, pairs, tile):
                 )
                 for pair in group
             ]
-            _train(job, ensemble, lanes, f"donors-{group[0]:05d}", [settings.num_steps], None)
+            _train(job, ensemble, lanes, f"donors-{group[0]:05d}", [settings.num_steps])
             for pair, weights in zip(group, ensemble.weights(), strict=True):
                 _write_weights(_donor_path(job, pair), [weights])
     donors = {}
@@ -173,7 +175,7 @@ def _train_donors(job, pairs, tile):
     return donors
 
 
-def _train(job, ensemble, lanes, name, stops, measure):
+def _train(job, ensemble, lanes, name, stops, measure=None):
     """Trains `lanes` from their last checkpoint to the last stop, calling `measure(step)` at each."""
     ensemble.load(lanes)
     folder = str(job.folder.work / f"{name}-checkpoints")
@@ -182,32 +184,20 @@ def _train(job, ensemble, lanes, name, stops, measure):
         manager.restore_or_initialize()
     examples = len(lanes) * job.settings.batch_size
     job.progress.skip(ensemble.step * examples)
-    saved = started = time.monotonic()
-    compiled = set()
+    saved = time.monotonic()
     while ensemble.step < stops[-1]:
         stop = next(stop for stop in stops if stop > ensemble.step)
         steps = min(MAX_BLOCK_STEPS, stop - ensemble.step)
-        begun = time.monotonic()
-        ensemble.advance(steps)
-        if steps not in compiled:
-            compiled.add(steps)
-            # The first call of a block size compiles it.
-            seconds = time.monotonic() - begun
-            job.folder.add_time("compile_seconds", seconds)
-            started += seconds
+        with job.folder.timed("train_seconds" if ensemble.is_compiled(steps) else "compile_seconds"):
+            ensemble.advance(steps)
         job.progress.add(steps * examples)
-        at_stop = ensemble.step == stop
-        if at_stop and measure:
-            job.folder.add_time("train_seconds", time.monotonic() - started)
-            measure(ensemble.step)
-            started = time.monotonic()
-        if ensemble.step < stops[-1] and time.monotonic() - saved > _CHECKPOINT_SECONDS:
+        if measure and ensemble.step == stop:
+            with job.folder.timed("evaluate_seconds"):
+                measure(ensemble.step)
+        if ensemble.step == stop or time.monotonic() - saved > _CHECKPOINT_SECONDS:
             manager.save(checkpoint_number=ensemble.step)
-            now = time.monotonic()
-            job.folder.add_time("train_seconds", now - started)
-            saved = started = now
-    if not measure:
-        job.folder.add_time("train_seconds", time.monotonic() - started)
+            job.folder.save()
+            saved = time.monotonic()
 
 
 def _groups(pairs, size):

@@ -141,7 +141,8 @@ def table(finished):
         times = folder.record["times"]
         # Each pair of a warm start also trains its donor.
         models = settings.pairs * (3 if settings.warm_start else 2)
-        rate = 2**settings.examples_log2 * models / max(times["train_seconds"], 1e-3)
+        seconds = times.get("train_seconds", 0.0)  # none if the first block was the whole run
+        rate = f"{2**settings.examples_log2 * models / seconds:.3g}" if seconds else ""
         lines.append(
             line
             | {
@@ -149,8 +150,8 @@ def table(finished):
                 "diverged": int(summary["diverged_models", "count"]),
                 "pairs": settings.pairs,
                 "examples": f"2^{settings.examples_log2}",
-                "seconds": f"{times['train_seconds']:.1f}",
-                "examples x models / s": f"{rate:.3g}",
+                "seconds": f"{seconds:.1f}",
+                "examples x models / s": rate,
             }
         )
     return pd.DataFrame(lines)

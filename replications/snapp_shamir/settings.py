@@ -121,15 +121,15 @@ class Settings:
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise UserError(f"--{name}={value}: must be a finite number above 0")
         batch_log2 = self.batch_size.bit_length() - 1
-        for name, low, high, unit in (
-            ("examples_log2", 0, MAX_EXAMPLES_LOG2, "positions in the stream are 32-bit words"),
-            ("evaluation_log2", 0, 24, "an evaluation set of 2^24 examples"),
-            ("pairs", 1, 2**16, "65,536 pairs"),
-            ("seed", 0, 2**63 - 1, "a 64-bit signed integer"),
+        for name, low, high in (
+            ("examples_log2", 0, MAX_EXAMPLES_LOG2),
+            ("evaluation_log2", 0, 24),
+            ("pairs", 1, 2**16),
+            ("seed", 0, 2**63 - 1),
         ):
             value = getattr(self, name)
             if not low <= value <= high:
-                raise UserError(f"--{name}={value}: must be from {low} to {high} ({unit})")
+                raise UserError(f"--{name}={value}: must be from {low} to {high}")
         if self.batch_size < 1 or 2**batch_log2 != self.batch_size:
             raise UserError(
                 f"--batch_size={self.batch_size}: does not divide the 2^{self.examples_log2} training "

@@ -1,0 +1,106 @@
+import keras
+import numpy as np
+import pytest
+
+from common.layers.activations import SmeLU
+from common.layers.ensemble import EmbeddingSum, EnsembleDense, matmul_per_model
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("units", [1, 2, 4, 5, 16])
+def test_matmul_per_model_equals_numpy(units):
+    x, kernel = RNG.normal(size=(3, 7, 6)), RNG.normal(size=(3, 6, units))
+    np.testing.assert_allclose(matmul_per_model(x, kernel), x @ kernel, rtol=1e-12)
+
+
+@pytest.mark.parametrize("units", [2, 8])
+def test_ensemble_dense_is_dense_per_model(units):
+    layer = EnsembleDense(3, units, activation="relu", bias_initializer="ones", dtype="float64")
+    x = RNG.normal(size=(3, 5, 4))
+    outputs = keras.ops.convert_to_numpy(layer(x))
+    for m in range(3):
+        dense = keras.layers.Dense(units, activation="relu", dtype="float64")
+        dense.build((None, 4))
+        dense.set_weights([layer.kernel[m], layer.bias[m]])
+        np.testing.assert_allclose(outputs[m], dense(x[m]), rtol=1e-12)
+    assert layer.compute_output_shape((3, None, 4)) == (3, None, units)
+
+
+def test_initializer_draws_each_model_as_an_ordinary_layer():
+    layer = EnsembleDense(2, 3, kernel_initializer=keras.initializers.GlorotUniform(seed=5))
+    layer.build((2, None, 7))
+    for m in range(2):
+        expected = keras.initializers.GlorotUniform(seed=5 + m)((7, 3))
+        np.testing.assert_array_equal(layer.kernel[m], expected)
+
+
+def test_embedding_sum_by_hand():
+    layer = EmbeddingSum(num_sets=2, dim=2)
+    layer.build((None, 4))
+    layer.set_weights([np.array([[[1, 2], [3, 4]], [[10, 20], [30, 40]]])])
+    x = np.array([[1, 1, 0, 1], [0, 0, 0, 0], [0, 1, 1, 0]])
+    assert layer(x).numpy().tolist() == [[4, 6, 30, 40], [0, 0, 0, 0], [3, 4, 10, 20]]
+
+
+def test_embedding_sum_of_an_ensemble_is_one_per_model():
+    layer = EmbeddingSum(num_sets=2, dim=3, num_models=2, dtype="float64")
+    x = RNG.integers(0, 2, size=(2, 9, 8)).astype(np.float64)
+    outputs = layer(x).numpy()
+    for m in range(2):
+        single = EmbeddingSum(num_sets=2, dim=3, dtype="float64")
+        single.build((None, 8))
+        single.set_weights([layer.embeddings[m]])
+        np.testing.assert_allclose(outputs[m], single(x[m]), rtol=1e-12)
+    assert abs(layer.embeddings.numpy()).max() <= 0.05
+    assert (layer.embeddings[0] != layer.embeddings[1]).numpy().any()
+
+
+@pytest.mark.parametrize(
+    "layer,shape",
+    [
+        (EnsembleDense(2, 3, activation=SmeLU(0.5), kernel_initializer="he_normal"), (2, 5, 4)),
+        (EmbeddingSum(2, 3, num_models=2), (2, 5, 4)),
+        (EmbeddingSum(2, 3, embeddings_initializer="zeros"), (5, 4)),
+    ],
+)
+def test_config_and_saving_round_trip(layer, shape, tmp_path):
+    model = keras.Sequential([keras.Input(batch_shape=shape), layer])
+    x = RNG.normal(size=shape).astype(np.float32)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded(x), model(x))
+    assert loaded.layers[0].get_config() == layer.get_config()
+
+
+def test_training_an_ensemble_is_training_each_model():
+    x, y = RNG.normal(size=(2, 32, 4)), RNG.normal(size=(2, 32, 1))
+    layer = EnsembleDense(2, 1, dtype="float64")
+    model = keras.Sequential([keras.Input(batch_shape=(2, 32, 4)), layer])
+    start = [w.copy() for w in model.get_weights()]
+    model.compile(keras.optimizers.Adam(0.1), lambda t, p: 2 * keras.ops.mean((t - p) ** 2))
+    for _ in range(5):
+        model.train_on_batch(x, y)
+    for m in range(2):
+        alone = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, dtype="float64")])
+        alone.set_weights([w[m] for w in start])
+        alone.compile(keras.optimizers.Adam(0.1), lambda t, p: keras.ops.mean((t - p) ** 2))
+        for _ in range(5):
+            alone.train_on_batch(x[m], y[m])
+        np.testing.assert_allclose(layer.kernel[m], alone.get_weights()[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "make,message",
+    [
+        (lambda: EnsembleDense(0, 1), "`num_models` must be a positive integer.*Received: num_models=0"),
+        (lambda: EnsembleDense(1, 2.5), "`units` must be a positive integer.*Received: units=2.5"),
+        (lambda: EmbeddingSum(2, True), "`dim` must be a positive integer.*Received: dim=True"),
+        (lambda: EmbeddingSum(3, 2).build((None, 4)), "equal sets.*Received: num_sets=3"),
+        (lambda: EnsembleDense(3, 2).build((2, 5, 4)), r"num_models=3.*Received: input_shape=\(2, 5, 4\)"),
+        (lambda: EnsembleDense(3, 2).build((5, 4)), r"Received: input_shape=\(5, 4\)"),
+    ],
+)
+def test_invalid_arguments(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from common.statistics import interval, summarize
+
+
+def test_interval_of_normal_values_is_close_to_students():
+    values = np.random.default_rng(1).normal(3, 2, size=400)
+    low, high = interval(values)
+    expected = stats.t.interval(0.95, 399, values.mean(), stats.sem(values))
+    np.testing.assert_allclose([low, high], expected, atol=0.03)
+
+
+def test_interval_covers_the_mean_about_as_often_as_it_says():
+    rng = np.random.default_rng(2)
+    hits = 0
+    for _ in range(60):
+        low, high = interval(rng.normal(size=40))
+        hits += low <= 0 <= high
+    assert hits >= 51  # P(fewer | 95 %) < 1e-3
+
+
+def test_interval_is_the_same_for_the_same_values():
+    values = np.random.default_rng(3).exponential(size=16)
+    assert interval(values) == interval(values.copy())
+
+
+def test_degenerate_samples():
+    assert interval([2.0, 2.0, 2.0]) == (2.0, 2.0)
+    assert np.isnan(interval([1.0])).all()
+    low, high = interval([0.0, 0.0, 0.0, 0.0, 1.0])
+    assert 0 <= low <= 0.2 <= high <= 1
+
+
+def test_summary_by_hand():
+    summary = summarize([4.0, 1.0, 2.0, 3.0, 10.0])
+    assert (summary.n, summary.mean, summary.median) == (5, 4.0, 3.0)
+    assert (summary.q25, summary.q75) == (2.0, 4.0)
+    assert summary.low < 4 < summary.high
+
+
+def test_other_statistics():
+    values = np.arange(101.0)
+    low, high = interval(values, statistic=np.median)
+    assert low < 50 < high
+    assert high - low == pytest.approx(4 * 50 / np.sqrt(101) * 0.96, rel=0.5)

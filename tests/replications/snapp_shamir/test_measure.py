@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+from scipy.special import expit, logit
+
+from common.streams import Streams
+from replications.snapp_shamir.data import ExampleStream, unpack
+from replications.snapp_shamir.measure import Evaluation, summary_rows
+from replications.snapp_shamir.settings import Settings
+
+THETA = np.linspace(-2, 2, 32)
+NUM_EXAMPLES = 2**10
+
+
+@pytest.fixture(scope="module")
+def evaluation():
+    settings = Settings(model="linear", evaluation_log2=10).resolve()
+    return Evaluation(settings, ExampleStream("linear", THETA), Streams(0))
+
+
+def linear_model(theta, bias=0.0):
+    return [theta[:, None].astype(np.float32), np.array([bias], np.float32)]
+
+
+def values(rows, metric, statistic):
+    return [r["value"] for r in rows if (r["metric"], r["statistic"]) == (metric, statistic)]
+
+
+def test_measures_equal_a_plain_mean_over_the_evaluation_examples(evaluation):
+    a, b = THETA + 0.1, THETA - 0.2
+    rows = evaluation.rows(linear_model(a), linear_model(b, 0.5), pair=1, examples=64)
+    patterns, counts, _ = ExampleStream("linear", THETA).evaluation_set(
+        Streams(0).key("measurement", 1), NUM_EXAMPLES
+    )
+    x = unpack(np.repeat(patterns, counts)).astype(np.float64)
+    assert len(x) == NUM_EXAMPLES
+    p = expit(x @ THETA)
+    pa, pb = expit(x @ a.astype(np.float32)), expit(x @ b.astype(np.float32) + 0.5)
+    expected = np.mean(np.abs(pa - pb) / p)
+    assert values(rows, "relative_prediction_difference", "pair") == pytest.approx([expected], rel=1e-12)
+    losses = [np.mean(p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))) for q in (pa, pb)]
+    assert values(rows, "excess_label_loss", "run") == pytest.approx(losses, rel=1e-9)
+    assert values(rows, "excess_label_loss", "pair") == pytest.approx([np.mean(losses)], rel=1e-9)
+    assert {(r["pair"], r["examples"]) for r in rows} == {(1, 64)}
+
+
+def test_the_true_model_loses_nothing(evaluation):
+    true = linear_model(THETA.astype(np.float32))
+    rows = evaluation.rows(true, true, pair=0, examples=1)
+    assert values(rows, "relative_prediction_difference", "pair") == [0.0]
+    assert values(rows, "excess_label_loss", "pair")[0] == pytest.approx(0, abs=1e-13)
+
+
+def test_a_constant_model_is_dead(evaluation):
+    dead = linear_model(np.zeros(32), bias=logit(0.3))
+    rows = evaluation.rows(linear_model(THETA), dead, pair=0, examples=1)
+    assert [(r["value"], r["member"]) for r in rows if r["metric"] == "dead"] == [(1.0, 1)]
+
+
+def test_a_diverged_model_leaves_no_numbers(evaluation):
+    broken = linear_model(np.full(32, np.nan))
+    rows = evaluation.rows(linear_model(THETA), broken, pair=0, examples=1)
+    assert [(r["value"], r["member"]) for r in rows if r["metric"] == "diverged"] == [(1.0, 1)]
+    assert np.isnan(values(rows, "relative_prediction_difference", "pair")).all()
+    good = evaluation.rows(linear_model(THETA), linear_model(THETA + 1), pair=1, examples=1)
+    summary = summary_rows(rows + good)
+    mean = next(r for r in summary if r["statistic"] == "mean" and "difference" in r["metric"])
+    assert mean["n"] == 1
+    assert mean["value"] == values(good, "relative_prediction_difference", "pair")[0]
+    counts = {r["metric"]: (r["value"], r["n"]) for r in summary if r["statistic"] == "count"}
+    assert counts == {"dead_models": (0.0, 4), "diverged_models": (1.0, 4)}

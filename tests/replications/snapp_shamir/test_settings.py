@@ -1,0 +1,123 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from common import program
+from common.errors import UserError
+from replications.snapp_shamir.settings import REPLICATION, Settings
+
+
+def test_defaults_are_the_papers():
+    settings = Settings().resolve()
+    assert (settings.model, settings.activation, settings.init) == ("single", "relu", "identical")
+    assert (settings.optimizer, settings.learning_rate) == ("adagrad", 0.1)
+    assert (settings.batch_size, settings.pairs) == (32, 16)
+    assert (settings.examples_log2, settings.evaluation_log2) == (26, 16)
+    assert settings.num_steps == 2**21
+
+
+def test_defaults_that_depend_on_other_settings():
+    assert Settings(model="quadratic").resolve().data == "quadratic"
+    assert Settings(model="quadratic", data="linear").resolve().data == "linear"
+    assert Settings(model="linear").resolve().activation == "identity"
+    assert Settings(activation="smelu").resolve().beta == 1.0
+    assert Settings(warm_start=True).resolve().warm_start_learning_rate == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize(
+    "values,message",
+    [
+        ({"shuffle_log2": 22}, "from 0 to 21; the largest window is all 2\\^21 mini-batches of 32"),
+        ({"shuffle_log2": 11, "examples_log2": 15}, "from 0 to 10"),
+        ({"shuffle_log2": -1}, "from 0 to 21"),
+        ({"pairs": 0}, "--pairs=0"),
+        ({"beta": 0.0, "activation": "smelu"}, "--beta=0.0: must be a finite number above 0"),
+        ({"beta": 1.0}, "relu has no beta"),
+        ({"learning_rate": float("nan")}, "--learning_rate=nan"),
+        ({"batch_size": 33}, "--batch_size=33: does not divide"),
+        ({"batch_size": 0}, "--batch_size=0"),
+        ({"batch_size": 64, "examples_log2": 5}, "larger than the data"),
+        ({"evaluate_every_log2": 4}, "from 5"),
+        ({"model": "linear", "activation": "relu"}, "no hidden unit"),
+        ({"warm_start_learning_rate": 0.1}, "only with --warm_start"),
+        ({"warm_start": True, "init": "distinct"}, "the donor's weights"),
+        ({"batch_order": "fixed", "shuffle_log2": 1}, "only with --shuffle_log2=0"),
+    ],
+)
+def test_values_outside_their_limits(values, message):
+    with pytest.raises(UserError, match=message):
+        Settings(**values).resolve()
+
+
+@pytest.mark.parametrize("scale", program.SCALES)
+@pytest.mark.parametrize("name", REPLICATION.figures)
+def test_presets(name, scale):
+    settings = [s.resolve() for s in REPLICATION.figure(name, scale)]
+    assert len(set(settings)) == len(settings)
+    for s in settings:
+        largest = s.num_steps.bit_length() - 2
+        assert s.shuffle_log2 <= largest
+        if scale == "paper":
+            assert (s.examples_log2, s.pairs, s.evaluation_log2) == (26, 16, 16)
+    if name not in ("7", "9"):  # the others reach half of the data
+        assert max(s.shuffle_log2 for s in settings) == largest
+
+
+def parse(*arguments):
+    flag_values = program.flags.FlagValues()
+    program.define_flags(REPLICATION, flag_values)
+    flag_values(["program", *arguments])
+    return program.expand(REPLICATION, flag_values)
+
+
+def test_a_list_is_one_run_for_each_value():
+    runs = parse("--shuffle_log2=0,5", "--model=linear,single", "--num_seeds=2", "--seed=7")
+    assert {(r.shuffle_log2, r.model, r.seed) for r in runs} == {
+        (z, model, seed) for z in (0, 5) for model in ("linear", "single") for seed in (7, 8)
+    }
+
+
+def test_an_explicit_flag_overrides_the_preset():
+    runs = parse("--figure=4", "--scale=smoke", "--pairs=2")
+    assert [r.shuffle_log2 for r in runs] == [0, 8]
+    assert {r.pairs for r in runs} == {2}
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "--unknown_flag=1",
+        "--shuffle_log2=-1",
+        "--shuffle_log2=abc",
+        "--pairs=0",
+        "--beta=1",
+        "--model=cnn",
+        "--num_seeds=0",
+        "--out_dir=/proc/results",
+        "--out_dir=file",
+        "--figure=5",
+        "word",
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(flag, tmp_path):
+    (tmp_path / "file").write_text("")
+    command = [sys.executable, "-m", "replications.snapp_shamir", flag]
+    root = str(program.pathlib.Path(program.__file__).parents[1])
+    environment = os.environ | {"PYTHONPATH": root}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("snapp_shamir: ")
+    assert done.stderr.count("\n") == 1
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_dry_run_lists_the_runs_and_writes_nothing(tmp_path):
+    command = [sys.executable, "-m", "replications.snapp_shamir", "--figure=4", "--dry_run"]
+    done = subprocess.run([*command, f"--out_dir={tmp_path}"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert done.stdout.count("run: shuffle_log2=") == 2
+    assert "2 runs, about" in done.stdout
+    assert os.listdir(tmp_path) == []
