@@ -19,7 +19,7 @@ from common.program import SCALES, find_runs
 from common.statistics import interval
 
 VERDICTS = ("reproduced", "contradicted", "unclear", "not run")
-NOT_JUDGED = "not judged"
+NOT_JUDGED = "not judged"  # an absolute number below paper scale
 _NUM_SEEDS = 5
 _ERROR = 0.05
 _RESAMPLES = 9999
@@ -27,13 +27,7 @@ _RESAMPLES = 9999
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What a check found.
-
-    Args:
-        verdict: One of VERDICTS; a part of a claim may also be NOT_JUDGED (an absolute number below paper
-            scale).
-        seen: The numbers and intervals that decided, in one sentence.
-    """
+    """A verdict (one of VERDICTS, or NOT_JUDGED for a part), and in a sentence the numbers that decided."""
 
     verdict: str
     seen: str
@@ -44,9 +38,9 @@ class Claim:
     """A published number or ordering.
 
     Args:
-        number: Its number in the paper's list of claims.
+        number: Its number in the list of the paper's claims.
         statement: What the paper says, in one sentence.
-        source: Section and figure.
+        source: Section and figure of the paper.
         figures: Names of the figure presets whose runs it needs.
         check: Function Evidence -> Outcome.
     """
@@ -97,9 +91,15 @@ class Evidence:
     def __init__(self, replication, figures, records, scale):
         self.scale = scale
         self.used = {}
-        self._replication, self._records = replication, records
+        self._replication, self._records, self._figures = replication, records, " and ".join(figures)
         settings = dict.fromkeys(s.resolve() for f in figures for s in replication.figure(f, scale))
         self._runs = find_runs(replication, settings, records)
+
+    @property
+    def state(self):
+        """How many runs are finished, in words."""
+        finished = sum(run is not None for _, run in self._runs)
+        return f"{finished} of the {len(self._runs)} runs of figure {self._figures} are finished."
 
     def _matching(self, coordinates):
         matching = [
@@ -118,30 +118,23 @@ class Evidence:
             MissingRunsError: Not all of them are finished.
         """
         matching = self._matching(coordinates)
-        finished = [(settings, run) for settings, run in matching if run is not None]
-        if len(finished) < len(matching):
-            which = ", ".join(f"{name}={value}" for name, value in coordinates.items())
-            raise MissingRunsError(f"{len(finished)} of {len(matching)} runs with {which} are finished")
-        self.used |= {settings: run for settings, run in finished}
-        return finished
+        if any(run is None for _, run in matching):
+            raise MissingRunsError(self.state)
+        self.used |= dict(matching)
+        return matching
 
     def run(self, **coordinates):
         """Returns the one Run with these settings; raises like `runs`."""
-        (_, run), *others = self.runs(**coordinates)
-        if others:
-            raise LookupError(f"{1 + len(others)} runs have these settings. Received: {coordinates}")
+        ((_, run),) = self.runs(**coordinates)
         return run
 
     def seeds(self, **coordinates):
         """Returns the Run with these settings and those that differ from it only by the next four seeds."""
-        runs = [self.run(**coordinates)]
-        (settings, _), *_ = self._matching(coordinates)
+        ((settings, run),) = self.runs(**coordinates)
         others = [dataclasses.replace(settings, seed=settings.seed + i) for i in range(1, _NUM_SEEDS)]
-        for other, run in find_runs(self._replication, others, self._records):
-            if run is not None:
-                self.used[other] = run
-                runs.append(run)
-        return runs
+        found = {s: other for s, other in find_runs(self._replication, others, self._records) if other}
+        self.used |= found
+        return [run, *found.values()]
 
     def values(self, name, **coordinates):
         """Returns the sorted values of a setting over the runs that a complete figure has."""
@@ -169,17 +162,19 @@ def judge(claims, replication, records, scale=None):
         scale: Scale of the runs; None takes for each claim the largest at which its runs are finished.
 
     Returns:
-        List of Judgement, one for each claim.
+        A Judgement for each claim.
     """
+    scales = tuple(reversed(SCALES)) if scale is None else (scale,)
     judgements = []
     for claim in claims:
-        for tried in reversed(SCALES) if scale is None else (scale,):
-            judgement = _judge_at(claim, replication, records, tried)
-            if judgement.outcome.verdict != "not run":
+        tried = []
+        for s in scales:
+            tried.append(_judge_at(claim, replication, records, s))
+            if tried[-1].outcome.verdict != "not run":
                 break
-        if scale is None and judgement.outcome.verdict == "not run":
-            judgement = dataclasses.replace(judgement, scale=None)
-        judgements.append(judgement)
+        else:
+            tried.append(dataclasses.replace(tried[0], scale=scale))
+        judgements.append(tried[-1])
     return judgements
 
 
@@ -225,6 +220,11 @@ def about(value, factor):
     return Bounds(value / factor, value * factor)
 
 
+def number(value):
+    """Writes a number with three digits."""
+    return f"{float(f'{value:.3g}'):,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
+
+
 @dataclasses.dataclass(frozen=True)
 class Estimate:
     """A value with its interval over n runs or pairs, and the same value computed from medians."""
@@ -236,19 +236,18 @@ class Estimate:
     median: float = math.nan
 
     def __str__(self):
-        limits = f"{self.low:.3g}, {self.high:.3g}"
+        limits = f"{number(self.low)}, {number(self.high)}"
         if math.isnan(self.low):
             limits = f"no interval from n = {self.n}"
-        median = "" if math.isnan(self.median) else f" (median {self.median:.3g})"
-        return f"{self.value:.3g} [{limits}]{median}"
+        median = "" if math.isnan(self.median) else f" (median {number(self.median)})"
+        return f"{number(self.value)} [{limits}]{median}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Contrast:
     """A product of powers of means: exp(sum of coefficient * ln(mean of sample)).
 
-    Ratios, ratios of ratios and slopes on logarithmic axes are contrasts; working on the logarithm treats a
-    factor above and below alike.
+    Ratios, ratios of ratios and slopes on logarithmic axes are contrasts.
 
     Args:
         label: What is compared.
@@ -299,10 +298,7 @@ def ratio(label, top, bottom, paired=True):
 
 
 def slope(label, samples, positions):
-    """The Contrast whose value is the factor by which the means change per unit of `positions`.
-
-    The least-squares slope of ln(mean) over the positions, exponentiated.
-    """
+    """The Contrast exp(least-squares slope of ln(mean) over `positions`): the change per unit, a factor."""
     offsets = np.asarray(positions, np.float64) - np.mean(positions)
     return Contrast(label, tuple(samples), tuple(offsets / np.sum(offsets**2)))
 
@@ -311,6 +307,12 @@ def quotient(label, first, second):
     """The Contrast first / second; all their samples belong together."""
     coefficients = (*first.coefficients, *(-c for c in second.coefficients))
     return Contrast(label, (*first.samples, *second.samples), coefficients)
+
+
+def estimate_center(values, center=np.mean):
+    """Returns the Estimate of the mean or median of one sample."""
+    median = float(np.median(values)) if center is np.mean else math.nan
+    return Estimate(float(center(values)), *interval(values, center), len(values), median)
 
 
 def holds(quantity, estimate, bounds):
@@ -322,8 +324,8 @@ def holds(quantity, estimate, bounds):
 def compare(quantity, contrasts, bounds, every=True, center=np.mean):
     """The Outcome of a family of contrasts with the same bounds.
 
-    The error probability of 5 % is shared among them. `every`: all of them must lie within the bounds, and
-    one outside contradicts the claim; otherwise one inside is enough, and all outside contradict it.
+    The error probability of 5 % is shared among them. With `every`, all must lie within the bounds and one
+    outside contradicts the claim; without, one inside is enough and only all outside contradict it.
     """
     confidence = 1 - _ERROR / len(contrasts)
     found = []
@@ -361,11 +363,9 @@ def magnitude(quantity, samples, order, scale, factor=10.0, center=np.mean):
         order: The published order.
         scale: Scale of the runs.
         factor: How far from the order a value may lie.
-        center: numpy.mean or numpy.median of a seed's values.
+        center: numpy.mean or numpy.median, of a seed's values.
     """
-    samples = [np.asarray(sample, np.float64) for sample in samples]
-    median = float(np.median(samples[0])) if center is np.mean else math.nan
-    estimate = Estimate(float(center(samples[0])), *interval(samples[0], center), len(samples[0]), median)
+    estimate = estimate_center(samples[0], center)
     if scale != "paper":
         return Outcome(NOT_JUDGED, f"{quantity} is {estimate}, its order judged at paper scale only")
     bounds = about(order, factor)

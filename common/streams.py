@@ -54,6 +54,11 @@ def word(value):
     return tf.constant(np.uint32(value & 0xFFFFFFFF))
 
 
+def low_mask(num_bits):
+    """Returns the word whose lowest `num_bits` bits (a uint32 tensor below 32) are set."""
+    return tf.bitwise.left_shift(word(1), num_bits) - word(1)
+
+
 def _rotate_left(x, distance):
     left = tf.bitwise.left_shift(x, word(distance))
     return tf.bitwise.bitwise_or(left, tf.bitwise.right_shift(x, word(32 - distance)))
@@ -101,24 +106,23 @@ def permute(offsets, key, num_bits):
     Args:
         offsets: uint32 tensor with values below 2^num_bits.
         key: Two uint32 tensors.
-        num_bits: Integer in [0, 32), the logarithm of the window size.
+        num_bits: uint32 tensor below 32, the logarithm of the window size.
 
     Returns:
         uint32 tensor, the permuted offsets.
     """
-    if num_bits < 2:
-        mask = word((1 << num_bits) - 1)
-        return tf.bitwise.bitwise_xor(offsets, tf.bitwise.bitwise_and(key[0], mask))
-    high_bits, low_bits = num_bits // 2, num_bits - num_bits // 2
-    high = tf.bitwise.right_shift(offsets, word(low_bits))
-    low = tf.bitwise.bitwise_and(offsets, word((1 << low_bits) - 1))
+    high_bits = tf.bitwise.right_shift(num_bits, word(1))
+    low_bits = num_bits - high_bits
+    high = tf.bitwise.right_shift(offsets, low_bits)
+    low = tf.bitwise.bitwise_and(offsets, low_mask(low_bits))
     for i in range(FEISTEL_ROUNDS):
         round_key = tf.bitwise.bitwise_xor(key[0] * word(2 * i + 1), key[1] + word(0x9E3779B9 * i))
         source, width = (low, high_bits) if i % 2 == 0 else (high, low_bits)
         mask = _mix(tf.bitwise.bitwise_xor(source, round_key))
-        mask = tf.bitwise.right_shift(mask, word(32 - width))
+        # The highest `width` bits; two shifts, since one by 32 is undefined.
+        mask = tf.bitwise.right_shift(tf.bitwise.right_shift(mask, word(1)), word(31) - width)
         if i % 2 == 0:
             high = tf.bitwise.bitwise_xor(high, mask)
         else:
             low = tf.bitwise.bitwise_xor(low, mask)
-    return tf.bitwise.bitwise_or(tf.bitwise.left_shift(high, word(low_bits)), low)
+    return tf.bitwise.bitwise_or(tf.bitwise.left_shift(high, low_bits), low)

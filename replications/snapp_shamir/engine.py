@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common.streams import permute, threefry2x32, word
+from common.streams import low_mask, permute, threefry2x32, word
 from replications.snapp_shamir.data import NUM_FEATURES
 from replications.snapp_shamir.models import build, weight_shapes
 
@@ -70,8 +70,7 @@ class _Shard:
     def __init__(self, settings, stream, device, tile, learning_rate):
         self.device = device
         self._settings, self._stream = settings, stream
-        batch_log2 = settings.batch_size.bit_length() - 1
-        self._batch_log2, self._window_log2 = batch_log2, batch_log2 + settings.shuffle_log2
+        self._batch_log2 = settings.batch_size.bit_length() - 1
         with tf.device(device):
             self.model = build(settings, tile, settings.precision)
             self.optimizer = make_optimizer(settings, learning_rate)
@@ -80,6 +79,8 @@ class _Shard:
             zeros = tf.zeros((tile, 1), tf.uint32)
             self._data_key = [tf.Variable(zeros) for _ in range(2)]
             self._order_key = [tf.Variable(zeros) for _ in range(2)]
+            # A variable, so that one compiled program serves every window.
+            self._window_log2 = tf.Variable(word(0))
         self._fresh = [variable.numpy() for variable in self.optimizer.variables]
         self._positions = tf.function(self._block_positions, jit_compile=True)
         self._features = tf.function(self._block_features, jit_compile=True)
@@ -90,8 +91,9 @@ class _Shard:
         """Everything that training changes."""
         return [v.value for v in (*self.model.trainable_variables, *self.optimizer.variables)]
 
-    def load(self, lanes):
+    def load(self, lanes, shuffle_log2):
         """Starts the models of `lanes`, with a fresh optimizer."""
+        self._window_log2.assign(np.uint32(self._batch_log2 + shuffle_log2))
         for variable, *weights in zip(
             self.model.trainable_variables, *(lane.weights for lane in lanes), strict=True
         ):
@@ -121,12 +123,12 @@ class _Shard:
         index = first + slots + tf.zeros_like(self._order_key[0])
         if self._settings.batch_order == "fixed":
             return index
-        window = tf.bitwise.right_shift(first, word(self._window_log2))
-        offset = tf.bitwise.bitwise_and(index, word((1 << self._window_log2) - 1))
+        window_log2 = self._window_log2.read_value()
+        window = tf.bitwise.right_shift(first, window_log2)
+        offset = tf.bitwise.bitwise_and(index, low_mask(window_log2))
         key = threefry2x32([k.read_value() for k in self._order_key], (window, word(0)))
-        shuffled = permute(offset, key, self._window_log2)
-        start = tf.bitwise.left_shift(window, word(self._window_log2))
-        return tf.bitwise.bitwise_or(start, shuffled)
+        start = tf.bitwise.left_shift(window, window_log2)
+        return tf.bitwise.bitwise_or(start, permute(offset, key, window_log2))
 
     def _block_features(self, positions):
         key = [k.read_value() for k in self._data_key]
@@ -159,7 +161,7 @@ class Ensemble:
     """Trains groups of lanes on several devices, block by block.
 
     Args:
-        settings: Resolved Settings.
+        settings: Resolved Settings; the window and the initialization are given to `load` instead.
         stream: The `data.ExampleStream` of the experiment.
         devices: Device names.
         tile: Models on each device, from `tile_size`.
@@ -183,11 +185,16 @@ class Ensemble:
         """Whether `advance(num_steps)` runs at once; the first call of each number compiles it."""
         return num_steps in self._compiled
 
-    def load(self, lanes):
-        """Starts a group of at most `num_slots` lanes; idle slots repeat the last lane."""
+    def load(self, lanes, shuffle_log2):
+        """Starts a group of at most `num_slots` lanes; idle slots repeat the last lane.
+
+        Args:
+            lanes: List of Lane.
+            shuffle_log2: Logarithm of the shuffling window, in mini-batches.
+        """
         slots = list(lanes) + [lanes[-1]] * (self.num_slots - len(lanes))
         for i, shard in enumerate(self._shards):
-            shard.load(slots[i * self._tile : (i + 1) * self._tile])
+            shard.load(slots[i * self._tile : (i + 1) * self._tile], shuffle_log2)
         self._step.assign(0)
         self._num_lanes = len(lanes)
 

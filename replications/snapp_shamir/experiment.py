@@ -6,6 +6,7 @@ of all workers when all are there.
 """
 
 import dataclasses
+import functools
 import time
 
 import numpy as np
@@ -27,17 +28,30 @@ _MAX_SAVED_PARAMETERS = 10_000
 
 
 @dataclasses.dataclass
-class _Run:
+class Job:
     """What the steps of one run share."""
 
     settings: object
     folder: object
-    devices: list
-    streams: Streams
-    stream: ExampleStream
-    evaluation: Evaluation
+    devices: tuple
+    tile: int
     progress: Progress
     writer: object
+
+    @property
+    def streams(self):
+        return Streams(self.settings.seed)
+
+    @property
+    def evaluation(self):
+        return _evaluation(self._compiled_settings())
+
+    def ensemble(self, learning_rate):
+        return _ensemble(self._compiled_settings(), self.devices, self.tile, learning_rate)
+
+    def _compiled_settings(self):
+        """The settings without those that need no compilation: consecutive runs share programs."""
+        return dataclasses.replace(self.settings, shuffle_log2=0, init="identical")
 
     def stops(self):
         """Steps after which the models are measured: powers of two on the way, and the end."""
@@ -46,6 +60,21 @@ class _Run:
             return [last]
         first = 2**settings.evaluate_every_log2 // settings.batch_size
         return [first << i for i in range((last // first).bit_length())]
+
+
+def _example_stream(settings):
+    theta = draw_theta(settings.data, Streams(settings.seed).generator("theta"))
+    return ExampleStream(settings.data, theta)
+
+
+@functools.lru_cache(maxsize=1)
+def _evaluation(settings):
+    return Evaluation(settings, _example_stream(settings), Streams(settings.seed))
+
+
+@functools.lru_cache(maxsize=2)
+def _ensemble(settings, devices, tile, learning_rate):
+    return Ensemble(settings, _example_stream(settings), devices, tile, learning_rate)
 
 
 def run(replication, settings, options, label=""):
@@ -69,17 +98,14 @@ def run(replication, settings, options, label=""):
         tile = tile_size(settings, devices, 2 * max(len(pairs), 1))
         kinds = [device.strip("/").split(":")[0] for device in devices]
         folder.start({"devices": kinds, "tile": tile, "workers": worker.count})
-        streams = Streams(settings.seed)
-        stream = ExampleStream(settings.data, draw_theta(settings.data, streams.generator("theta")))
-        evaluation = Evaluation(settings, stream, streams)
         lanes = (3 if settings.warm_start else 2) * len(pairs)
         progress = Progress(label, lanes * settings.num_steps * settings.batch_size)
         writer = None
         if options.tensorboard:
             writer = tf.summary.create_file_writer(str(folder.path / "tensorboard"))
-        job = _Run(settings, folder, devices, streams, stream, evaluation, progress, writer)
+        job = Job(settings, folder, tuple(devices), tile, progress, writer)
         try:
-            _train_pairs(job, pairs, tile)
+            _train_pairs(job, pairs)
             if worker.chief:
                 _wait_for_pairs(job)
                 _finish(job)
@@ -94,15 +120,15 @@ def run(replication, settings, options, label=""):
             progress.close()
 
 
-def _train_pairs(job, pairs, tile):
+def _train_pairs(job, pairs):
     settings = job.settings
     todo = [pair for pair in pairs if not _pair_path(job, pair).exists()]
     job.progress.skip(2 * (len(pairs) - len(todo)) * settings.num_steps * settings.batch_size)
-    donors = _train_donors(job, pairs, tile) if settings.warm_start else {}
+    donors = _train_donors(job, pairs) if settings.warm_start else {}
     if not todo:
         return
     rate = settings.warm_start_learning_rate if settings.warm_start else settings.learning_rate
-    ensemble = Ensemble(settings, job.stream, job.devices, tile, rate)
+    ensemble = job.ensemble(rate)
     for group in _groups(pairs, ensemble.num_slots // 2):
         if all(_pair_path(job, pair).exists() for pair in group):
             continue
@@ -138,20 +164,21 @@ def _train_group(job, ensemble, lanes):
 
     if rows_path.exists():
         rows.extend(read_rows(rows_path))
-    _train(job, ensemble, lanes, f"pairs-{pairs[0]:05d}", job.stops(), measure)
+    ensemble.load(lanes, job.settings.shuffle_log2)
+    _train(job, ensemble, len(lanes), f"pairs-{pairs[0]:05d}", job.stops(), measure)
     weights = ensemble.weights()
     for i, pair in enumerate(pairs):
         write_rows(_pair_rows_path(job, pair), [row for row in rows if row["pair"] == pair])
         _write_weights(_pair_path(job, pair), weights[2 * i : 2 * i + 2])
 
 
-def _train_donors(job, pairs, tile):
+def _train_donors(job, pairs):
     """Trains one donor a pair on an independent sequence (section 6, "warm starting")."""
-    settings = dataclasses.replace(job.settings, shuffle_log2=0)
+    settings = job.settings
     todo = [pair for pair in pairs if not _donor_path(job, pair).exists()]
     job.progress.skip((len(pairs) - len(todo)) * settings.num_steps * settings.batch_size)
     if todo:
-        ensemble = Ensemble(settings, job.stream, job.devices, tile, settings.learning_rate)
+        ensemble = job.ensemble(settings.learning_rate)
         for group in _groups(pairs, ensemble.num_slots):
             if all(_donor_path(job, pair).exists() for pair in group):
                 continue
@@ -165,7 +192,8 @@ def _train_donors(job, pairs, tile):
                 )
                 for pair in group
             ]
-            _train(job, ensemble, lanes, f"donors-{group[0]:05d}", [settings.num_steps])
+            ensemble.load(lanes, shuffle_log2=0)
+            _train(job, ensemble, len(lanes), f"donors-{group[0]:05d}", [settings.num_steps])
             for pair, weights in zip(group, ensemble.weights(), strict=True):
                 _write_weights(_donor_path(job, pair), [weights])
     donors = {}
@@ -175,14 +203,16 @@ def _train_donors(job, pairs, tile):
     return donors
 
 
-def _train(job, ensemble, lanes, name, stops, measure=None):
-    """Trains `lanes` from their last checkpoint to the last stop, calling `measure(step)` at each."""
-    ensemble.load(lanes)
+def _train(job, ensemble, num_lanes, name, stops, measure=None):
+    """Trains the loaded lanes, from their last checkpoint if there is one, to the last stop.
+
+    Calls `measure(step)` at each stop.
+    """
     folder = str(job.folder.work / f"{name}-checkpoints")
     manager = tf.train.CheckpointManager(ensemble.checkpoint(), folder, max_to_keep=2)
     if manager.latest_checkpoint:
         manager.restore_or_initialize()
-    examples = len(lanes) * job.settings.batch_size
+    examples = num_lanes * job.settings.batch_size
     job.progress.skip(ensemble.step * examples)
     saved = time.monotonic()
     while ensemble.step < stops[-1]:
@@ -244,7 +274,7 @@ def _wait_for_pairs(job):
 
 def _finish(job):
     """Merges the pairs, adds the summary rows and writes the results."""
-    rows, arrays = [], {"theta": job.stream.theta}
+    rows, arrays = [], {"theta": _example_stream(job.settings).theta}
     for pair in range(job.settings.pairs):
         rows += read_rows(_pair_rows_path(job, pair))
     rows.sort(key=lambda row: row["examples"])

@@ -30,13 +30,13 @@ def test_threefry_known_answers(key, counter, expected, compiled):
 @hypothesis.settings(max_examples=60, deadline=None)
 def test_permute_is_a_bijection(num_bits, key0, key1):
     offsets = np.arange(2**num_bits, dtype=np.uint32)
-    shuffled = permute(tf.constant(offsets), as_words((key0, key1)), num_bits).numpy()
+    shuffled = permute(tf.constant(offsets), as_words((key0, key1)), word(num_bits)).numpy()
     assert (np.sort(shuffled) == offsets).all()
 
 
 def test_permute_is_a_bijection_on_the_largest_window():
     offsets = np.arange(2**26, dtype=np.uint32)
-    function = tf.function(lambda x: permute(x, as_words((7, 8)), 26), jit_compile=True)
+    function = tf.function(lambda x: permute(x, as_words((7, 8)), word(26)), jit_compile=True)
     shuffled = function(tf.constant(offsets)).numpy()
     seen = np.zeros(2**26, bool)
     seen[shuffled] = True
@@ -48,7 +48,7 @@ def keyed_shuffles(num_bits, num_keys):
     offsets = tf.constant(np.arange(2**num_bits, dtype=np.uint32))[None]
     windows = tf.constant(np.arange(num_keys, dtype=np.uint32))[:, None]
     key = threefry2x32(as_words(Streams(0).key("order", 0, 0)), (windows, word(0)))
-    return permute(offsets, key, num_bits).numpy()
+    return permute(offsets, key, word(num_bits)).numpy()
 
 
 @pytest.mark.parametrize("num_bits", [2, 3, 5])

@@ -37,7 +37,7 @@ def make_stream(settings, streams):
 def batches(settings, stream, lane, num_steps):
     """The batches of one lane, in the order in which the engine trains on them."""
     shard = _Shard(settings, stream, "/CPU:0", 1, 0.1)
-    shard.load([lane])
+    shard.load([lane], settings.shuffle_log2)
     positions = shard._positions(tf.constant(np.uint32(0)), num_steps)
     examples = shard._features(positions)
     labels = shard._labels(positions, examples)
@@ -67,7 +67,7 @@ def check_against_fit(settings, num_steps, tolerance):
     stream = make_stream(settings, streams)
     lanes = make_lanes(settings, streams)
     ensemble = Ensemble(settings, stream, DEVICES, 1, settings.learning_rate)
-    ensemble.load(lanes)
+    ensemble.load(lanes, settings.shuffle_log2)
     block = min(num_steps, 250)
     while ensemble.step < num_steps:
         ensemble.advance(block)
@@ -130,7 +130,7 @@ def trained(settings, num_pairs, tile, devices, steps=(64,)):
     settings = settings.resolve()
     streams = Streams(settings.seed)
     ensemble = Ensemble(settings, make_stream(settings, streams), devices, tile, 0.1)
-    ensemble.load(make_lanes(settings, streams, num_pairs))
+    ensemble.load(make_lanes(settings, streams, num_pairs), settings.shuffle_log2)
     for count in steps:
         ensemble.advance(count)
     return ensemble.weights()

@@ -1,0 +1,87 @@
+"""What the claims of Snapp & Shamir 2021 read from runs: one value for each pair, and contrasts of them.
+
+The same pair index has the same data and evaluation set in all settings of one seed, so contrasts resample
+pairs, not settings. A pair that diverged has no value and drops out of a contrast.
+"""
+
+import numpy as np
+import pandas as pd
+
+from common.claims import Contrast, magnitude, quotient, ratio
+
+PD = "relative_prediction_difference"
+LOSS = "excess_label_loss"
+NAMES = {PD: "PD", LOSS: "excess loss"}
+
+LINEAR = {"model": "linear"}
+IDENTITY_1 = {"model": "single", "activation": "identity"}
+IDENTITY_2 = {"model": "double", "activation": "identity"}
+RELU_1 = {"model": "single", "activation": "relu"}
+RELU_2 = {"model": "double", "activation": "relu"}
+# Labels as in the legend of figure 2: activation, number of hidden units.
+DEEP = {"identity1": IDENTITY_1, "identity2": IDENTITY_2, "ReLU1": RELU_1, "ReLU2": RELU_2}
+ONE_UNIT = {"identity1": IDENTITY_1, "ReLU1": RELU_1}
+SIMPLE = {"linear": LINEAR} | DEEP
+IDENTICAL = {"init": "identical"}
+DISTINCT = {"init": "distinct"}
+
+
+def window(log2):
+    """Names a shuffling window."""
+    return f"log2 z = {log2}"
+
+
+def measured(run, metric, examples=None):
+    """A metric of each pair after `examples` training examples (by default all): Series by pair."""
+    rows = run.rows
+    rows = rows[(rows.metric == metric) & (rows.statistic == "pair")]
+    rows = rows[rows.examples == (rows.examples.max() if examples is None else examples)]
+    return rows.set_index("pair").value.sort_index()
+
+
+def pair_values(evidence, metric, **coordinates):
+    """A metric of each pair of the one run with these settings: Series by pair."""
+    return measured(evidence.run(**coordinates), metric)
+
+
+def _aligned(series):
+    """The arrays of the pairs that all of the series have a value for."""
+    table = pd.concat(series, axis=1, join="inner").dropna()
+    return [table.iloc[:, i].to_numpy() for i in range(table.shape[1])]
+
+
+def pair_ratio(evidence, metric, label, top, bottom):
+    """Contrast of a metric: the run with settings `top` over that with settings `bottom`."""
+    return ratio(label, *_aligned([pair_values(evidence, metric, **settings) for settings in (top, bottom)]))
+
+
+def mean_ratio(evidence, metric, label, tops, bottoms):
+    """Contrast of a metric: the geometric mean, over matching lists of settings, of their ratios."""
+    samples = _aligned([pair_values(evidence, metric, **settings) for settings in (*tops, *bottoms)])
+    share = 1 / len(tops)
+    return Contrast(label, tuple(samples), (share,) * len(tops) + (-share,) * len(bottoms))
+
+
+def ratio_of_ratios(evidence, metric, label, first, second):
+    """Contrast of a metric: (top, bottom) settings `first` over (top, bottom) settings `second`."""
+    samples = _aligned([pair_values(evidence, metric, **settings) for settings in (*first, *second)])
+    return quotient(label, ratio("", *samples[:2]), ratio("", *samples[2:]))
+
+
+def order(evidence, quantity, expected, **coordinates):
+    """Outcome of a published order of magnitude of the mean PD over pairs, on all seeds there are."""
+    samples = [measured(run, PD).dropna().to_numpy() for run in evidence.seeds(**coordinates)]
+    return magnitude(quantity, samples, expected, evidence.scale)
+
+
+def weights(run):
+    """All weights of each model: array of shape (pairs, 2, parameters)."""
+    arrays = run.arrays
+    names = sorted((name for name in arrays if name.startswith("weights_")), key=lambda n: int(n[8:]))
+    return np.concatenate([arrays[n].reshape(*arrays[n].shape[:2], -1).astype(float) for n in names], axis=2)
+
+
+def similarity(first, second):
+    """Cosine between vectors along the last axis."""
+    norms = np.linalg.norm(first, axis=-1) * np.linalg.norm(second, axis=-1)
+    return np.sum(first * second, axis=-1) / norms

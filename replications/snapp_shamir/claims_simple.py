@@ -1,0 +1,318 @@
+"""Checks of the claims of section 3: linear data, no hidden unit, one or two (figures 2 to 4)."""
+
+import numpy as np
+from scipy import stats
+
+from common.claims import (
+    NOT_JUDGED,
+    Outcome,
+    about,
+    above,
+    below,
+    compare,
+    estimate_center,
+    holds,
+    magnitude,
+    quotient,
+    ratio,
+    slope,
+    together,
+)
+from replications.snapp_shamir.claims_pairs import (
+    DEEP,
+    DISTINCT,
+    IDENTICAL,
+    IDENTITY_1,
+    IDENTITY_2,
+    LINEAR,
+    LOSS,
+    ONE_UNIT,
+    PD,
+    RELU_1,
+    RELU_2,
+    SIMPLE,
+    mean_ratio,
+    measured,
+    order,
+    pair_ratio,
+    ratio_of_ratios,
+    similarity,
+    weights,
+    window,
+)
+
+# How the paper's words are read. "Orders of magnitude" are at least two, "not far behind" is less than one,
+# and a level is "retained" within a factor of 3, that is the same order.
+_ORDERS = 100.0
+_ONE_ORDER = 10.0
+_SAME_ORDER = 3.0
+# "Equal": PD changes by five orders where the loss changes by less than this.
+_EQUAL = 1.5
+_FLIPPED = -0.9
+_PUBLISHED_COSINE = 0.191
+
+
+def identity_order(evidence):
+    """Claim 1."""
+    quantity = "PD of identity1 with identical initialization at log2 z = 0"
+    return together(order(evidence, quantity, 1e-7, **IDENTITY_1, **IDENTICAL, shuffle_log2=0))
+
+
+def identity_initialization(evidence):
+    """Claim 2."""
+    place = IDENTITY_1 | {"shuffle_log2": 0}
+    quantity = "PD of identity1 with distinct initialization at log2 z = 0"
+    gap = pair_ratio(evidence, PD, "distinct over identical", place | DISTINCT, place | IDENTICAL)
+    return together(
+        order(evidence, quantity, 1e-4, **place, **DISTINCT),
+        compare("its PD ratio", [gap], above(_ORDERS)),
+    )
+
+
+def relu_level(evidence):
+    """Claim 3."""
+    windows = evidence.values("shuffle_log2", **RELU_1)
+    parts, flat = [], []
+    for name, model in (("ReLU1", RELU_1), ("ReLU2", RELU_2)):
+        place = model | DISTINCT
+        for z in (windows[0], windows[-1]):
+            quantity = f"PD of {name} with distinct initialization at {window(z)}"
+            parts.append(order(evidence, quantity, 1e-2, **place, shuffle_log2=z))
+        bottom = place | {"shuffle_log2": windows[0]}
+        flat += [
+            pair_ratio(evidence, PD, f"{name} at {window(z)}", place | {"shuffle_log2": z}, bottom)
+            for z in windows[1:]
+        ]
+    changes = compare("PD relative to log2 z = 0", flat, about(1, _SAME_ORDER))
+    return together(*parts, changes)
+
+
+def linear_is_best(evidence):
+    """Claim 4."""
+    outcomes = []
+    for metric, quantity in ((PD, "PD"), (LOSS, "excess loss")):
+        contrasts = [
+            pair_ratio(
+                evidence,
+                metric,
+                f"{name} at {window(z)}",
+                model | IDENTICAL | {"shuffle_log2": z},
+                LINEAR | IDENTICAL | {"shuffle_log2": z},
+            )
+            for name, model in DEEP.items()
+            for z in evidence.values("shuffle_log2", **model)
+        ]
+        outcomes.append(compare(f"{quantity} relative to the linear model's", contrasts, above()))
+    return together(*outcomes)
+
+
+def _init_gap(model, z):
+    place = model | {"shuffle_log2": z}
+    return place | DISTINCT, place | IDENTICAL
+
+
+def linear_initialization(evidence):
+    """Claim 5."""
+    first, *_, last = evidence.values("shuffle_log2", **LINEAR)
+    cost = pair_ratio(evidence, PD, window(first), *_init_gap(LINEAR, first))
+    deep = [
+        ratio_of_ratios(evidence, PD, name, _init_gap(model, first), _init_gap(LINEAR, first))
+        for name, model in ONE_UNIT.items()
+    ]
+    end = pair_ratio(evidence, PD, window(last), *_init_gap(LINEAR, last))
+    return together(
+        compare("PD of the linear model, distinct over identical initialization", [cost], above()),
+        compare("that cost for one unit relative to the linear model's", deep, above()),
+        compare("the linear model's cost", [end], about(1, _EQUAL)),
+    )
+
+
+def more_training(evidence):
+    """Claim 6."""
+    z = evidence.values("shuffle_log2", **LINEAR)[-1]
+    trends = {}
+    for name, model in SIMPLE.items():
+        run = evidence.run(**model, **IDENTICAL, shuffle_log2=z)
+        examples = sorted(run.rows.examples.unique())[-4:]
+        table = np.array([measured(run, PD, n) for n in examples])
+        table = table[:, np.isfinite(table).all(axis=0)]
+        trends[name] = slope(name, table, np.log2(examples))
+    deep = [quotient(name, trends[name], trends["linear"]) for name in DEEP]
+    span = f"from 2^{np.log2(examples[0]):.0f} to 2^{np.log2(examples[-1]):.0f} examples"
+    factors = ", ".join(f"{name} {trends[name].estimate().value:.3g}" for name in DEEP)
+    return together(
+        compare(f"change of PD per doubling of the data {span} at {window(z)}", [trends["linear"]], below()),
+        compare(f"the deep models' change ({factors}) relative to the linear model's", deep, above()),
+    )
+
+
+def gap_to_linear(evidence):
+    """Claim 7."""
+    near, growth = [], []
+    for name, model in ONE_UNIT.items():
+        windows = evidence.values("shuffle_log2", **model)
+
+        def gap(z, model=model):
+            return model | IDENTICAL | {"shuffle_log2": z}, LINEAR | IDENTICAL | {"shuffle_log2": z}
+
+        near.append(pair_ratio(evidence, PD, name, *gap(windows[0])))
+        growth += [
+            ratio_of_ratios(evidence, PD, f"{name} at {window(z)}", gap(z), gap(windows[0]))
+            for z in windows[1:]
+        ]
+    return together(
+        compare("PD relative to the linear model's at log2 z = 0", near, below(_ONE_ORDER)),
+        compare("that gap relative to its value at log2 z = 0", growth, above()),
+    )
+
+
+def relu2_stands_out(evidence):
+    """Claim 8."""
+    place = IDENTICAL | {"shuffle_log2": 0}
+    relu, identity = (
+        pair_ratio(evidence, PD, name, DEEP[name] | place, LINEAR | place) for name in ("ReLU2", "identity2")
+    )
+    return together(
+        compare("PD relative to the linear model's at log2 z = 0", [relu], above(_ORDERS)),
+        compare("the same", [identity], below(_ONE_ORDER)),
+    )
+
+
+def aggressive_shuffling(evidence):
+    """Claim 9."""
+    first, *_, last = evidence.values("shuffle_log2", **RELU_1)
+    catching_up = [
+        pair_ratio(evidence, PD, name, *reversed(_init_gap(model, last))) for name, model in DEEP.items()
+    ]
+    fading = []
+    for units, relu, identity, init in (
+        (1, RELU_1, IDENTITY_1, DISTINCT),
+        (2, RELU_2, IDENTITY_2, DISTINCT),
+        (2, RELU_2, IDENTITY_2, IDENTICAL),
+    ):
+        advantages = [
+            (relu | init | {"shuffle_log2": z}, identity | init | {"shuffle_log2": z}) for z in (last, first)
+        ]
+        label = f"{units} unit{'s' if units > 1 else ''}, {init['init']}"
+        fading.append(ratio_of_ratios(evidence, PD, label, *advantages))
+    return together(
+        compare(
+            f"PD of identical over distinct initialization at {window(last)}",
+            catching_up,
+            above(1 / _SAME_ORDER),
+        ),
+        compare(f"ReLU's PD over identity's at {window(last)} relative to log2 z = 0", fading, below()),
+    )
+
+
+def loss_is_flat(evidence):
+    """Claim 10."""
+    contrasts = []
+    for name, model in SIMPLE.items():
+        windows = evidence.values("shuffle_log2", **model)
+        reference = model | IDENTICAL | {"shuffle_log2": windows[0]}
+        for init in (IDENTICAL, DISTINCT):
+            for z in windows:
+                place = model | init | {"shuffle_log2": z}
+                if place != reference:
+                    label = f"{name} {init['init']} at {window(z)}"
+                    contrasts.append(pair_ratio(evidence, LOSS, label, place, reference))
+    quantity = "excess loss relative to identical initialization at log2 z = 0"
+    return together(compare(quantity, contrasts, about(1, _EQUAL)))
+
+
+def more_units(evidence):
+    """Claim 11."""
+    places = [
+        init | {"shuffle_log2": z}
+        for init in (IDENTICAL, DISTINCT)
+        for z in evidence.values("shuffle_log2", **LINEAR)
+    ]
+
+    def over(label, top, bottom, metric=LOSS):
+        tops, bottoms = ([model | place for place in places] for model in (top, bottom))
+        return mean_ratio(evidence, metric, label, tops, bottoms)
+
+    doubled = (("identity", IDENTITY_2, IDENTITY_1), ("ReLU", RELU_2, RELU_1))
+    return together(
+        compare(
+            "excess loss (mean over windows and initializations)",
+            [over("ReLU1 over identity1", RELU_1, IDENTITY_1)],
+            about(1, _ONE_ORDER),
+        ),
+        compare(
+            "excess loss relative to the linear model's",
+            [over("identity1", IDENTITY_1, LINEAR), over("ReLU1", RELU_1, LINEAR)],
+            above(),
+        ),
+        compare("excess loss, two units over one", [over(*models) for models in doubled], below()),
+        compare("PD, two units over one", [over(*models, metric=PD) for models in doubled], above()),
+    )
+
+
+def weight_differences(evidence):
+    """Claim 12."""
+    first, *_, last = evidence.values("shuffle_log2", **RELU_1)
+    place = RELU_1 | IDENTICAL
+
+    def samples(z):
+        found = []
+        for run in evidence.seeds(**place, shuffle_log2=z):
+            models = weights(run)
+            found.append(np.sqrt(np.mean((models[:, 0] - models[:, 1]) ** 2, axis=1)))
+        return found
+
+    small, large = samples(first), samples(last)
+    quantity = "median over pairs of the root mean square weight difference of ReLU1"
+    growth = ratio(f"{window(last)} over {window(first)}", large[0], small[0])
+    return together(
+        magnitude(f"{quantity} at {window(first)}", small, 1e-6, evidence.scale, center=np.median),
+        magnitude(f"that at {window(last)}", large, 1e-2, evidence.scale, center=np.median),
+        compare("the ratio", [growth], above(), center=np.median),
+    )
+
+
+def directions(evidence):
+    """Claim 13."""
+    first, *_, last = evidence.values("shuffle_log2", **LINEAR, **DISTINCT)
+    cosines = []
+    for z in (first, last):
+        run = evidence.run(**LINEAR, **DISTINCT, shuffle_log2=z)
+        errors = run.arrays["weights_0"][..., 0] - run.arrays["theta"]
+        cosines.append(similarity(errors[:, 0], errors[:, 1]))
+    start, end = cosines
+    quantity = "mean cosine of the two models' errors"
+    begins = holds(f"{quantity} at {window(first)}", estimate_center(start), above(0.9))
+    estimate = estimate_center(end)
+    text = f"at {window(last)} it is {estimate}, pairs from {end.min():.2g} to {end.max():.2g}"
+    verdict = "contradicted"
+    if end.min() <= _PUBLISHED_COSINE <= end.max():
+        verdict = "reproduced" if estimate.low <= _PUBLISHED_COSINE <= estimate.high else "unclear"
+    ends = Outcome(verdict, f"{text}, expected {_PUBLISHED_COSINE}")
+    if evidence.scale != "paper":
+        begins = Outcome(NOT_JUDGED, f"{quantity} is {estimate_center(start)} at {window(first)}")
+        ends = Outcome(NOT_JUDGED, text)
+    return together(begins, ends, holds("the fall between them", estimate_center(start - end), above(0)))
+
+
+def sign_flips(evidence):
+    """Claim 14."""
+    flipped = {}
+    for init in (DISTINCT, IDENTICAL):
+        hidden = [run.arrays["weights_0"][..., 0] for _, run in evidence.runs(**IDENTITY_1, **init)]
+        cosines = np.array([similarity(models[:, 0], models[:, 1]) for models in hidden])
+        flipped[init["init"]] = (cosines < _FLIPPED).any(axis=0)
+    distinct, identical = (int(flipped[init].sum()) for init in ("distinct", "identical"))
+    pairs = len(flipped["distinct"])
+    bound = stats.binomtest(distinct, pairs).proportion_ci().high
+    verdict = "reproduced" if distinct else "contradicted" if bound < 0.05 else "unclear"
+    return together(
+        Outcome(
+            verdict,
+            f"opposite signs at some window in {distinct} of {pairs} pairs with distinct initialization",
+        ),
+        Outcome(
+            "contradicted" if identical else "reproduced",
+            f"in {identical or 'none'} of {pairs} with identical initialization",
+        ),
+    )
