@@ -348,7 +348,8 @@ def _list(kind, found, bounds):
     few = len(members) <= 3
     shown = members if few else [min(members, key=lambda member: bounds.margin(member[1]))]
     text = ", ".join(f"{label} {estimate}" for label, estimate in shown)
-    return f"{len(members)} of {len(found)} {kind} ({'' if few else 'for one '}{text})"
+    closest = "" if few else "closest " if kind == "reproduced" else "such as "
+    return f"{len(members)} of {len(found)} {kind} ({closest}{text})"
 
 
 def magnitude(quantity, samples, order, scale, factor=10.0, center=np.mean):

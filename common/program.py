@@ -4,6 +4,7 @@ Flags are parsed and checked before TensorFlow is imported. Exit status: 0 when 
 bad input (one line says what), 130 after Ctrl-C or SIGTERM (the same command goes on), 1 for anything else.
 """
 
+import contextlib
 import dataclasses
 import importlib
 import itertools
@@ -40,6 +41,7 @@ class Replication:
         figures: Names of the figure presets.
         figure: Function (figure, scale) -> list of settings.
         estimate: Function settings -> seconds on a machine with two cores.
+        swept: Name of the setting that one process best runs through: its values share compiled programs.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Replication:
     figures: tuple
     figure: typing.Callable
     estimate: typing.Callable
+    swept: str
 
     def experiment(self):
         """Imports the module that trains; it imports TensorFlow."""
@@ -221,7 +224,7 @@ def _print_plan(replication, runs, out_dir):
     print(f"{len(runs)} runs, about {duration(total)} on two cores, results in {out_dir}")
 
 
-def _check_out_dir(out_dir):
+def check_out_dir(out_dir):
     """Refuses a results folder that cannot be written, before anything is imported or made."""
     path = pathlib.Path(out_dir).absolute()
     existing = next(p for p in (path, *path.parents) if p.exists())
@@ -249,38 +252,61 @@ def _interrupt(*_):
     raise KeyboardInterrupt
 
 
-def main(replication, argv=None):
-    """Runs a replication's command line and exits with its status."""
+@contextlib.contextmanager
+def exit_status(name):
+    """Turns what may go wrong in a program into one line on standard error and its exit status."""
     signal.signal(signal.SIGTERM, _interrupt)
-    flag_values = flags.FlagValues()
-    define_flags(replication, flag_values)
-    argv = sys.argv if argv is None else argv
+    try:
+        yield
+    except (UserError, flags.Error) as error:
+        print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        print(f"{name}: {error}; mend it and the same command goes on", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print(f"\n{name}: interrupted; the same command goes on", file=sys.stderr)
+        sys.exit(130)
+
+
+def parse_flags(flag_values, argv, usage):
+    """Parses a command line that consists of flags alone; --help prints them and exits.
+
+    Raises:
+        UserError or flags.Error: An argument is not a flag, or not a valid one.
+    """
     if any(argument in ("--help", "-help", "-h", "--helpfull") for argument in argv[1:]):
-        print(f"usage: python -m replications.{replication.name} [--flag=value ...]")
-        print("A setting also takes a comma-separated list: one run for each value.")
+        print(f"usage: {usage}")
         print(flag_values.get_help().replace(f"{__name__}:", "").rstrip())
         sys.exit(0)
-    try:
-        rest = flag_values(argv)
-        if len(rest) > 1:
-            raise UserError(f"unexpected argument {rest[1]!r}; every option is a flag, --name=value")
+    rest = flag_values(argv)
+    if len(rest) > 1:
+        raise UserError(f"unexpected argument {rest[1]!r}; every option is a flag, --name=value")
+
+
+def main(replication, argv=None):
+    """Runs a replication's command line and exits with its status."""
+    flag_values = flags.FlagValues()
+    define_flags(replication, flag_values)
+    usage = (
+        f"python -m replications.{replication.name} [--flag=value ...]\n"
+        "A setting also takes a comma-separated list: one run for each value."
+    )
+    with exit_status(replication.name):
+        parse_flags(flag_values, sys.argv if argv is None else argv, usage)
         runs = expand(replication, flag_values)
-        _check_out_dir(flag_values.out_dir)
+        check_out_dir(flag_values.out_dir)
         if flag_values.dry_run:
             _print_plan(replication, runs, flag_values.out_dir)
         else:
             options = Options(flag_values.out_dir, flag_values.strategy, flag_values.tensorboard)
             _run_all(replication, runs, options)
-    except (UserError, flags.Error) as error:
-        message = " ".join(str(error).split())
-        print(f"{replication.name}: {message}", file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:
-        print(f"{replication.name}: {error}; mend it and the same command goes on", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print(f"\n{replication.name}: interrupted; the same command goes on", file=sys.stderr)
-        sys.exit(130)
+
+
+def replication_names():
+    """Returns the package names of all papers."""
+    folder = pathlib.Path(__file__).parents[1] / "replications"
+    return sorted(path.parent.name for path in folder.glob("*/settings.py"))
 
 
 def replication(name):

@@ -40,13 +40,16 @@ class Job:
 
     @property
     def streams(self):
+        """The run's random streams."""
         return Streams(self.settings.seed)
 
     @property
     def evaluation(self):
+        """What measures a pair."""
         return _evaluation(self._compiled_settings())
 
     def ensemble(self, learning_rate):
+        """What trains the models."""
         return _ensemble(self._compiled_settings(), self.devices, self.tile, learning_rate)
 
     def _compiled_settings(self):

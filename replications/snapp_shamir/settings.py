@@ -344,4 +344,5 @@ REPLICATION = Replication(
     figures=tuple(_FIGURES),
     figure=figure,
     estimate=estimate,
+    swept="shuffle_log2",
 )

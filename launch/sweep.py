@@ -1,0 +1,173 @@
+"""`python -m launch.sweep --replication=snapp_shamir --figure=2`: all runs of a figure, side by side.
+
+Runs that differ only in the shuffling window go to one process, which compiles once for all of them. A
+process is an argv list that a person can paste. Several workers share out the processor cores.
+"""
+
+import collections
+import dataclasses
+import os
+import pathlib
+import shlex
+import subprocess
+import sys
+import time
+
+from absl import flags
+
+from common import program
+from common.errors import UserError
+from common.progress import Progress, duration
+
+_POLL_SECONDS = 0.2
+
+
+@dataclasses.dataclass
+class Job:
+    """One process and the runs it makes."""
+
+    argv: list
+    runs: list
+    log: pathlib.Path
+    process: subprocess.Popen | None = None
+
+
+def _flag(settings, name):
+    value = getattr(settings, name)
+    if value is True:
+        return f"--{name}"
+    return f"--{name}={value}"
+
+
+def make_jobs(replication, runs, out_dir):
+    """Groups runs into processes, in the order in which the figure names them.
+
+    Args:
+        replication: `program.Replication`.
+        runs: Resolved settings.
+        out_dir: Folder of the run folders.
+
+    Returns:
+        List of Job; each argv names every setting that is not the default.
+    """
+    defaults = replication.settings()
+    groups = collections.defaultdict(list)
+    for run in runs:
+        groups[dataclasses.replace(run, **{replication.swept: getattr(defaults, replication.swept)})].append(
+            run
+        )
+    jobs = []
+    for i, (common, members) in enumerate(groups.items()):
+        argv = [sys.executable, "-m", f"replications.{replication.name}"]
+        for field in dataclasses.fields(common):
+            if field.name != replication.swept and getattr(common, field.name) != field.default:
+                argv.append(_flag(common, field.name))
+        values = ",".join(str(getattr(run, replication.swept)) for run in members)
+        argv += [f"--{replication.swept}={values}", f"--out_dir={out_dir}"]
+        log = pathlib.Path(out_dir) / replication.name / "logs" / f"{i:03d}.log"
+        jobs.append(Job(argv, members, log))
+    return jobs
+
+
+def _finished(replication, run, out_dir):
+    return program.run_folder(replication, run, out_dir).finished
+
+
+def _start(job, cores):
+    job.log.parent.mkdir(parents=True, exist_ok=True)
+    pin = (lambda: os.sched_setaffinity(0, cores)) if hasattr(os, "sched_setaffinity") else None
+    with open(job.log, "w") as log:
+        job.process = subprocess.Popen(job.argv, stdout=log, stderr=log, preexec_fn=pin)
+
+
+def run_jobs(replication, jobs, out_dir, workers):
+    """Runs the jobs, `workers` at once, with one progress line; goes on after a failed one.
+
+    Returns:
+        The jobs that failed.
+    """
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
+    shares = [set(cores[i::workers]) or set(cores) for i in range(workers)]
+    seconds = {run: replication.estimate(run) for job in jobs for run in job.runs}
+    open_runs = [run for job in jobs for run in job.runs]
+    progress = Progress(f"{len(open_runs)} runs", sum(seconds.values()))
+    waiting, running, failed = list(jobs), {}, []
+    try:
+        while waiting or running:
+            for place in range(workers):
+                if place not in running and waiting:
+                    running[place] = waiting.pop(0)
+                    _start(running[place], shares[place])
+            time.sleep(_POLL_SECONDS)
+            for place, job in list(running.items()):
+                if job.process.poll() is not None:
+                    del running[place]
+                    if job.process.returncode:
+                        failed.append(job)
+            done = [run for run in open_runs if _finished(replication, run, out_dir)]
+            open_runs = [run for run in open_runs if run not in done]
+            progress.add(sum(seconds[run] for run in done))
+    finally:
+        progress.close()
+        for job in running.values():
+            job.process.terminate()
+        for job in running.values():
+            job.process.wait()
+    return failed
+
+
+def _print_plan(replication, jobs, workers):
+    for job in jobs:
+        estimate = sum(replication.estimate(run) for run in job.runs)
+        print(f"{shlex.join(['python', *job.argv[1:]])}  # {len(job.runs)} runs, about {duration(estimate)}")
+    total = sum(replication.estimate(run) for job in jobs for run in job.runs)
+    runs = sum(len(job.runs) for job in jobs)
+    print(
+        f"{runs} runs to do in {len(jobs)} processes, {workers} at once, about {duration(total)} on two cores"
+    )
+
+
+def _name_of_replication(argv):
+    names = [a.split("=", 1)[1] for a in argv if a.startswith("--replication=")]
+    known = program.replication_names()
+    if len(names) != 1 or names[0] not in known:
+        raise UserError(f"--replication: must be one of {', '.join(known)}")
+    return names[0]
+
+
+def main(argv=None):
+    """Runs the command line and exits with its status: 1 if a run failed."""
+    argv = sys.argv if argv is None else argv
+    with program.exit_status("sweep"):
+        replication = program.replication(_name_of_replication(argv))
+        flag_values = flags.FlagValues()
+        program.define_flags(replication, flag_values)
+        flags.DEFINE_string("replication", None, "Name of the replication.", flag_values=flag_values)
+        flags.DEFINE_integer(
+            "workers",
+            1,
+            "Processes at once; each has its share of the cores. One process uses all cores by itself.",
+            lower_bound=1,
+            flag_values=flag_values,
+        )
+        program.parse_flags(flag_values, argv, "python -m launch.sweep --replication=NAME [--flag=value ...]")
+        out_dir, workers = flag_values.out_dir, flag_values.workers
+        program.check_out_dir(out_dir)
+        runs = program.expand(replication, flag_values)
+        todo = [run for run in runs if not _finished(replication, run, out_dir)]
+        jobs = make_jobs(replication, todo, out_dir)
+        if flag_values.dry_run:
+            _print_plan(replication, jobs, workers)
+            return
+        failed = run_jobs(replication, jobs, out_dir, workers)
+        done = sum(_finished(replication, run, out_dir) for run in runs)
+        print(f"{done} of {len(runs)} runs are done, in {pathlib.Path(out_dir) / replication.name}")
+        for job in failed:
+            last = job.log.read_text().strip().splitlines()[-1:]
+            print(f"failed: {shlex.join(job.argv)}\n  {' '.join(last)} ({job.log})", file=sys.stderr)
+        if failed:
+            sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from common import program
+from launch import sweep
+from replications.snapp_shamir.settings import REPLICATION
+
+
+def preset(name, scale):
+    return [settings.resolve() for settings in REPLICATION.figure(name, scale)]
+
+
+@pytest.mark.parametrize("name", REPLICATION.figures)
+def test_the_commands_make_exactly_the_runs_of_the_figure(name, tmp_path):
+    runs = preset(name, "laptop")
+    jobs = sweep.make_jobs(REPLICATION, runs, tmp_path)
+    made = []
+    for job in jobs:
+        flag_values = program.flags.FlagValues()
+        program.define_flags(REPLICATION, flag_values)
+        flag_values(job.argv[2:])
+        expanded = program.expand(REPLICATION, flag_values)
+        assert expanded == job.runs
+        made += expanded
+    assert sorted(map(str, made)) == sorted(map(str, runs))
+    assert len(jobs) == len({str(run).replace(f"shuffle_log2={run.shuffle_log2}", "") for run in runs})
+
+
+def test_it_goes_on_after_a_failed_run(tmp_path):
+    runs = preset("4", "smoke")
+    jobs = [sweep.make_jobs(REPLICATION, [run], tmp_path)[0] for run in runs]
+    for i, job in enumerate(jobs):
+        job.log = tmp_path / f"{i}.log"
+    jobs[0].argv = [sys.executable, "-c", "raise SystemExit('out of luck')"]
+    marker = tmp_path / "second"
+    jobs[1].argv = [sys.executable, "-c", f"open({str(marker)!r}, 'w')"]
+    failed = sweep.run_jobs(REPLICATION, jobs, tmp_path, workers=1)
+    assert failed == jobs[:1]
+    assert marker.exists()
+    assert jobs[0].log.read_text().strip() == "out of luck"
+
+
+def run_sweep(*arguments):
+    command = [sys.executable, "-m", "launch.sweep", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_plan_writes_nothing(tmp_path):
+    done = run_sweep("--replication=snapp_shamir", "--figure=2", "--dry_run", f"--out_dir={tmp_path}")
+    assert done.returncode == 0
+    assert done.stdout.count("python -m replications.snapp_shamir") == 10
+    assert "50 runs to do in 10 processes" in done.stdout
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("--replication=other",), ("--replication=snapp_shamir", "--workers=0")]
+)
+def test_bad_input_is_one_line(arguments):
+    done = run_sweep(*arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith("sweep: ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_sweep_runs_skips_and_says_what_failed(tmp_path):
+    flags = ("--replication=snapp_shamir", "--figure=4", "--scale=smoke", f"--out_dir={tmp_path}")
+    assert "2 of 2 runs are done" in run_sweep(*flags, "--workers=2").stdout
+    plan = run_sweep(*flags, "--dry_run").stdout
+    assert plan.startswith("0 runs to do")
+    folder = program.run_folder(REPLICATION, preset("4", "smoke")[0], tmp_path)
+    record = (folder.path / "run.json").read_text()
+    (folder.path / "run.json").write_text(record.replace('"done"', '"incomplete"').replace('"CPU"', '"TPU"'))
+    done = run_sweep(*flags)
+    assert done.returncode == 1
+    assert "1 of 2 runs are done" in done.stdout
+    assert "cannot go on with" in done.stderr
