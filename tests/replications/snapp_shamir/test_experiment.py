@@ -14,7 +14,7 @@ from common.errors import UserError
 from replications.snapp_shamir import engine, experiment
 from replications.snapp_shamir.settings import REPLICATION, Settings
 
-TINY = Settings(examples_log2=13, pairs=3, evaluation_log2=10, evaluate_every_log2=10)
+TINY = Settings(examples_log2=13, pairs=3, evaluation_log2=10, evaluate_every_log2=12)
 
 
 class Killed(Exception):
@@ -47,15 +47,13 @@ def kill_after(monkeypatch, num_blocks):
     monkeypatch.setattr(engine.Ensemble, "advance", dying)
 
 
-@pytest.mark.parametrize("num_blocks", [0, 2])
+ONE_GROUP = dataclasses.replace(TINY, model="double", shuffle_log2=7), 2**21
+# Donors, then pairs, in groups of one model a device: two blocks of donors, three of pairs.
+GROUPS = dataclasses.replace(TINY, warm_start=True, evaluate_every_log2=None), 1
+
+
 @pytest.mark.parametrize(
-    "settings,tile_bytes",
-    [
-        (dataclasses.replace(TINY, model="double", shuffle_log2=8), 2**21),
-        # Donors, then pairs, in groups of one model a device.
-        (dataclasses.replace(TINY, warm_start=True, evaluate_every_log2=None), 1),
-    ],
-    ids=["one-group", "donors-and-groups"],
+    "settings,tile_bytes,num_blocks", [(*ONE_GROUP, 0), (*ONE_GROUP, 1), (*GROUPS, 1), (*GROUPS, 3)]
 )
 def test_a_killed_run_goes_on_bit_for_bit(settings, tile_bytes, num_blocks, tmp_path, monkeypatch):
     monkeypatch.setitem(engine.TILE_BYTES, "CPU", tile_bytes)
@@ -81,7 +79,7 @@ def test_a_finished_run_is_not_run_again(tmp_path, monkeypatch):
 def test_rows_and_weights(tmp_path):
     folder = run(dataclasses.replace(TINY, model="double", init="distinct"), tmp_path)
     rows = folder.rows()
-    assert {row["examples"] for row in rows} == {2**i for i in range(10, 14)}
+    assert {row["examples"] for row in rows} == {2**12, 2**13}
     pairs = [row for row in rows if row["statistic"] == "pair" and row["examples"] == 2**13]
     assert sorted((row["metric"], row["pair"]) for row in pairs) == [
         (metric, pair)
@@ -138,9 +136,9 @@ def test_warm_start_begins_at_the_donor(tmp_path):
     rows = run(warm, tmp_path).rows()
     losses = {(r["pair"], r["member"], r["examples"]): r["value"] for r in rows if r["statistic"] == "run"}
     for pair in range(3):
-        values = {losses[pair, member, 2**e] for member in range(2) for e in (10, 13)}
+        values = {losses[pair, member, 2**e] for member in range(2) for e in (12, 13)}
         assert len(values) == 1
-    untrained = max(r["value"] for r in run(TINY, tmp_path).rows() if r["examples"] == 2**10)
+    untrained = max(r["value"] for r in run(TINY, tmp_path).rows() if r["examples"] == 2**12 and r["statistic"] == "run")
     assert max(losses.values()) < untrained
 
 
