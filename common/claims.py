@@ -31,6 +31,7 @@ class Outcome:
 
     verdict: str
     seen: str
+    parts: tuple = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,10 +55,7 @@ class Claim:
 
 @dataclasses.dataclass(frozen=True)
 class Judgement:
-    """A claim, its outcome, and the scale, data sets and runs that decided it.
-
-    The scale is None if the runs are not finished at any scale.
-    """
+    """A claim, its outcome, and the scale (None: not run at any), data sets and runs that decided it."""
 
     claim: Claim
     outcome: Outcome
@@ -98,8 +96,8 @@ class Evidence:
     @property
     def state(self):
         """How many runs are finished, in words."""
-        finished = sum(run is not None for _, run in self._runs)
-        return f"{finished} of the {len(self._runs)} runs of figure {self._figures} are finished."
+        finished = f"{sum(run is not None for _, run in self._runs)} of the {len(self._runs)} runs"
+        return f"{finished} of figure {self._figures} at {self.scale} scale are finished."
 
     def _matching(self, coordinates):
         matching = [
@@ -239,7 +237,7 @@ class Estimate:
         limits = f"{number(self.low)}, {number(self.high)}"
         if math.isnan(self.low):
             limits = f"no interval from n = {self.n}"
-        median = "" if math.isnan(self.median) else f" (median {number(self.median)})"
+        median = "" if math.isnan(self.median) or self.n < 2 else f" (median {number(self.median)})"
         return f"{number(self.value)} [{limits}]{median}"
 
 
@@ -312,7 +310,9 @@ def quotient(label, first, second):
 def estimate_center(values, center=np.mean):
     """Returns the Estimate of the mean or median of one sample."""
     median = float(np.median(values)) if center is np.mean else math.nan
-    return Estimate(float(center(values)), *interval(values, center), len(values), median)
+    with np.errstate(all="ignore"):  # values that differ by rounding alone
+        low, high = interval(values, center)
+    return Estimate(float(center(values)), low, high, len(values), median)
 
 
 def holds(quantity, estimate, bounds):
@@ -339,7 +339,7 @@ def compare(quantity, contrasts, bounds, every=True, center=np.mean):
         return Outcome(verdict, f"{quantity}, {found[0][1]}, is {found[0][2]}, expected {bounds}")
     texts = [_list(kind, found, bounds) for kind in VERDICTS if tally[kind]]
     level = f"{100 * confidence:.4g} % intervals"
-    return Outcome(verdict, f"{quantity}, expected {bounds}: {', '.join(texts)}; {level}")
+    return Outcome(verdict, f"{quantity}, expected {bounds} ({level}): {', '.join(texts)}")
 
 
 def _list(kind, found, bounds):
@@ -347,7 +347,7 @@ def _list(kind, found, bounds):
     members = [(label, estimate) for verdict, label, estimate in found if verdict == kind]
     few = len(members) <= 3
     shown = members if few else [min(members, key=lambda member: bounds.margin(member[1]))]
-    text = ", ".join(f"{label} {estimate}" for label, estimate in shown)
+    text = ", ".join(f"{label}: {estimate}" for label, estimate in shown)
     closest = "" if few else "closest " if kind == "reproduced" else "such as "
     return f"{len(members)} of {len(found)} {kind} ({closest}{text})"
 
@@ -395,4 +395,4 @@ def together(*outcomes):
     verdicts = {outcome.verdict for outcome in outcomes} - {NOT_JUDGED}
     worst = [v for v in ("contradicted", "unclear", "reproduced") if v in verdicts]
     seen = "; ".join(outcome.seen for outcome in outcomes)
-    return Outcome(worst[0] if worst else "unclear", f"{seen[0].upper()}{seen[1:]}.")
+    return Outcome(worst[0] if worst else "unclear", f"{seen[0].upper()}{seen[1:]}.", outcomes)

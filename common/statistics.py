@@ -46,7 +46,9 @@ def interval(values, statistic=np.mean, confidence=0.95):
         return float(values[0]), float(values[0])
     for method in ("BCa", "percentile"):
         with warnings.catch_warnings():
+            # A constant jackknife (a median, say) divides by zero and leaves nan: the next method's turn.
             warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+            warnings.simplefilter("ignore", RuntimeWarning)
             result = stats.bootstrap(
                 (values,),
                 statistic,

@@ -45,3 +45,9 @@ def test_other_statistics():
     low, high = interval(values, statistic=np.median)
     assert low < 50 < high
     assert high - low == pytest.approx(4 * 50 / np.sqrt(101) * 0.96, rel=0.5)
+
+
+def test_a_constant_jackknife_falls_back_without_a_warning(recwarn):
+    low, high = interval([1.0, 2.0, 2.0, 2.0, 2.0, 3.0], statistic=np.median)
+    assert 1 <= low <= 2 <= high <= 3
+    assert not recwarn.list

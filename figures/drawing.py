@@ -1,0 +1,212 @@
+"""From records to picture files: which records, at which scale, under which name, and the command line.
+
+Exit status as for the programs that train: 0 when the pictures are there, 2 for bad input and missing records
+(one line says what to do).
+"""
+
+import dataclasses
+import pathlib
+import sys
+import typing
+
+import numpy as np
+from absl import flags
+
+from common.errors import UserError
+from common.program import SCALES, describe, find_runs, replication
+from common.records import replacing
+from figures import style
+
+RECORDS, OUT_DIR = "results/runs", "figures/out"
+_NAMED = 3  # missing runs that a message names
+
+
+@dataclasses.dataclass(frozen=True)
+class Gallery:
+    """The figures of one paper.
+
+    Args:
+        replication: Package name below `replications`.
+        figures: Figure name -> function of a list of (settings, `records.Run`), giving a matplotlib Figure.
+        size: Function of a list of settings, giving the words for how large their runs are.
+    """
+
+    replication: str
+    figures: dict
+    size: typing.Callable
+
+    def runs(self, name, scale, records):
+        """Returns (settings, finished `records.Run` or None) for each run of a figure."""
+        paper = replication(self.replication)
+        return find_runs(paper, paper.figure(name, scale), records)
+
+
+def final_rows(run):
+    """Returns the rows measured after the last training example, as a DataFrame."""
+    return run.rows[run.rows.examples == run.rows.examples.max()]
+
+
+def measured(run, metric, unit="pair"):
+    """Returns the `style.Measured` of a metric; summaries are nan where every pair diverged."""
+    rows = final_rows(run)
+    rows = rows[rows.metric == metric]
+    summary = rows.set_index("statistic").value
+    runs = rows[rows.statistic == unit].value.to_numpy()
+    return style.Measured(*(float(summary.get(s, np.nan)) for s in ("mean", "low", "high", "median")), runs)
+
+
+def count(run, metric):
+    """Returns a counted quantity at the end of a run."""
+    rows = final_rows(run)
+    return int(rows[(rows.metric == metric) & (rows.statistic == "count")].value.sum())
+
+
+def choose(gallery, name, records, scale=None):
+    """Finds the records of a figure.
+
+    Args:
+        gallery: The paper's Gallery.
+        name: Figure.
+        records: Folder of run folders.
+        scale: Scale of the runs; None for the largest one at which all are there.
+
+    Returns:
+        (scale, list of (settings, Run)).
+
+    Raises:
+        UserError: Runs are missing; says which, and the command that makes them.
+    """
+    _check_records(records)
+    scales = [scale] if scale else list(reversed(SCALES))
+    found = {s: gallery.runs(name, s, records) for s in scales}
+    for chosen, runs in found.items():
+        if all(run for _, run in runs):
+            return chosen, runs
+    begun = [s for s, runs in found.items() if any(run for _, run in runs)]
+    # With no run at all, the scale that takes at most about an hour.
+    chosen = scale or (begun or ["laptop"])[0]
+    raise UserError(_missing(gallery, name, chosen, found[chosen], records))
+
+
+def _check_records(records):
+    if pathlib.Path(records).is_file():
+        raise UserError(f"--records={records}: is a file; name the folder that the runs were written to")
+
+
+def _missing(gallery, name, scale, runs, records):
+    everything = [settings for settings, _ in runs]
+    missing = [settings for settings, run in runs if run is None]
+    names = "; ".join(describe(s, everything) or "the only one" for s in missing[:_NAMED])
+    if len(missing) > _NAMED:
+        names += f"; and {len(missing) - _NAMED} more"
+    return (
+        f"figure {name} at {scale} scale: {len(missing)} of {len(runs)} runs are missing in {records} "
+        f"({names}); `{_command(gallery, name, scale, records)}` makes them"
+    )
+
+
+def _command(gallery, name, scale, records):
+    place = "" if records == RECORDS else f" --out_dir={records}"
+    return f"python -m replications.{gallery.replication} --figure={name} --scale={scale}{place}"
+
+
+def draw(gallery, name, records=RECORDS, scale=None, out_dir=OUT_DIR):
+    """Draws one figure as PNG and PDF; the same records give the same bytes.
+
+    Args:
+        gallery: The paper's Gallery.
+        name: Figure, a key of `gallery.figures`.
+        records: Folder of run folders.
+        scale: Scale of the runs; None for the largest complete one.
+        out_dir: Folder of the pictures.
+
+    Returns:
+        The two paths.
+
+    Raises:
+        UserError: Runs are missing, or the folder cannot be made.
+    """
+    scale, runs = choose(gallery, name, records, scale)
+    folder = pathlib.Path(out_dir)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out_dir={out_dir}: {error.strerror}; choose a folder you can write") from None
+    paths = []
+    with style.applied():
+        figure = gallery.figures[name](runs)
+        if scale != "paper":
+            style.stamp(figure, f"{scale} scale: {gallery.size([settings for settings, _ in runs])}")
+        figure.draw_without_rendering()  # ticks settle on the first layout, their room is right on the second
+        # No dates and no program version: the same records give the same bytes.
+        for kind, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
+            paths.append(folder / f"{gallery.replication}_figure_{name}.{kind}")
+            with replacing(paths[-1]) as temporary:
+                figure.savefig(temporary, format=kind, metadata=metadata)
+    return paths
+
+
+def _draw_all(gallery, records, scale, out_dir):
+    _check_records(records)
+    drawn = []
+    for name in gallery.figures:
+        try:
+            choose(gallery, name, records, scale)
+        except UserError as error:
+            print(f"not drawn: {error}")
+            continue
+        drawn += draw(gallery, name, records, scale, out_dir)
+    if not drawn:
+        first = next(iter(gallery.figures))
+        command = _command(gallery, first, scale or "laptop", records)
+        raise UserError(f"no figure has all its runs in {records}; `{command}` makes those of figure {first}")
+    return drawn
+
+
+def _define_flags(gallery, flag_values):
+    flags.DEFINE_enum(
+        "figure",
+        "all",
+        [*gallery.figures, "all"],
+        "Draws this figure, or all that have records.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_string("records", RECORDS, "Folder that the runs were written to.", flag_values=flag_values)
+    flags.DEFINE_enum(
+        "scale",
+        None,
+        SCALES,
+        "Scale of the runs; by default the largest one at which all runs of the figure are there.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_string("out_dir", OUT_DIR, "Folder of the pictures.", flag_values=flag_values)
+
+
+def main(gallery, argv=None):
+    """Runs a paper's drawing command and exits with its status."""
+    flag_values = flags.FlagValues()
+    _define_flags(gallery, flag_values)
+    argv = sys.argv if argv is None else argv
+    program = f"figures.{gallery.replication}"
+    if any(argument in ("--help", "-help", "-h", "--helpfull") for argument in argv[1:]):
+        print(f"usage: python -m {program} [--flag=value ...]")
+        print(flag_values.get_help().replace(f"{__name__}:", "").rstrip())
+        sys.exit(0)
+    try:
+        rest = flag_values(argv)
+        if len(rest) > 1:
+            raise UserError(f"unexpected argument {rest[1]!r}; every option is a flag, --name=value")
+        values = (flag_values.records, flag_values.scale, flag_values.out_dir)
+        paths = (
+            _draw_all(gallery, *values)
+            if flag_values.figure == "all"
+            else draw(gallery, flag_values.figure, *values)
+        )
+    except (UserError, flags.Error) as error:
+        print(f"{program}: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        sys.exit(1)
+    for path in paths:
+        print(path)

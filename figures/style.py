@@ -1,0 +1,258 @@
+"""One style for all figures: colors, logarithmic axes with a place for zero, how a measured value is drawn.
+
+Independent runs (or pairs of runs) lie faintly behind their mean, which carries its 95 % interval; a small
+hollow marker is their median.
+"""
+
+import dataclasses
+import math
+
+import matplotlib.figure
+import matplotlib.style
+import numpy as np
+from matplotlib import patheffects, ticker
+from matplotlib.lines import Line2D
+from matplotlib.transforms import ScaledTranslation
+from scipy.optimize import isotonic_regression
+
+# Okabe & Ito 2008, "Color Universal Design".
+BLACK, GREY = "#000000", "#666666"
+ORANGE, SKY, GREEN, BLUE = "#E69F00", "#56B4E9", "#009E73", "#0072B2"
+VERMILLION, PURPLE = "#D55E00", "#CC79A7"
+
+_RC = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same picture on every machine
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": "#E6E6E6",
+    "grid.linewidth": 0.6,
+    "figure.titlesize": 10.5,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "lines.linewidth": 1.3,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "pdf.fonttype": 42,
+    "savefig.dpi": 150,
+}
+# At the left, clear of a legend at the right.
+_TITLE = {"x": 0.01, "ha": "left"}
+_HALO = [patheffects.withStroke(linewidth=2, foreground="white")]
+
+
+def applied():
+    """Returns a context in which figures are made and saved in this style, whatever the user's own."""
+    return matplotlib.style.context(_RC, after_reset=True)
+
+
+def new_figure(width, height, title):
+    """Returns an empty figure of that many inches; its layout keeps everything inside the picture."""
+    figure = matplotlib.figure.Figure(figsize=(width, height), layout="constrained")
+    figure.suptitle(title, **_TITLE)
+    return figure
+
+
+def stamp(figure, text):
+    """Adds a line to a figure's title: what keeps the picture from being the published protocol's."""
+    figure.suptitle(f"{figure.get_suptitle()}\n{text}", **_TITLE)
+
+
+class LogAxis:
+    """Limits and ticks of a logarithmic axis, shared by panels, with a marked place for exact zeros.
+
+    Args:
+        samples: Arrays of numbers that the axis must show; nan is left out.
+    """
+
+    def __init__(self, *samples):
+        values = np.concatenate([np.ravel(sample) for sample in samples]).astype(np.float64)
+        values = values[np.isfinite(values)]
+        positive = values[values > 0] if (values > 0).any() else np.ones(1)
+        low, high = np.log10(positive.min()), np.log10(positive.max())
+        has_zero = bool((values <= 0).any())
+        if has_zero:
+            low = math.floor(low)
+        margin = max(0.05 * (high - low), 0.08)
+        self.zero = 10.0 ** (low - 1) if has_zero else None
+        self._ticks_from = low if has_zero else low - margin
+        self.low = 10.0 ** (low - 1.3 if has_zero else low - margin)
+        self.high = 10.0 ** (high + margin)
+
+    def place(self, values):
+        """Returns where values are drawn: zeros at the marked place, everything else where it is."""
+        values = np.asarray(values, np.float64)
+        placed = values if self.zero is None else np.where(values <= 0, self.zero, values)
+        return placed[()]
+
+    def apply(self, axes, which="y"):
+        """Gives an axis of a panel this scale, these limits and ticks."""
+        axis = axes.yaxis if which == "y" else axes.xaxis
+        axes.set(**{f"{which}scale": "log", f"{which}lim": (self.low, self.high)})
+        ticks, labels = self._ticks(9 if which == "y" else 5)
+        if self.zero is not None:
+            ticks, labels = [self.zero, *ticks], ["0", *labels]
+            line = axes.axhline if which == "y" else axes.axvline
+            line(self.zero * 10**0.5, color=GREY, linewidth=0.8, linestyle=(0, (1, 2)))
+        axis.set_major_locator(ticker.FixedLocator(ticks))
+        axis.set_major_formatter(ticker.FixedFormatter(labels))
+        axis.set_minor_locator(ticker.NullLocator())
+
+    def _ticks(self, most):
+        """Whole decades, at most so many; numbers between them where the axis spans less than two."""
+        low, high = self._ticks_from, math.log10(self.high)
+        if high - low < 2:
+            for steps in ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7)):
+                values = [m * 10.0**d for d in range(math.floor(low), math.ceil(high)) for m in steps]
+                values = [v for v in values if low <= math.log10(v) <= high]
+                if len(values) > 2:
+                    break
+            return values, [f"{v:g}" for v in values]
+        decades = range(math.ceil(low), math.floor(high) + 1)
+        decades = decades[:: math.ceil(len(decades) / most)]
+        return [10.0**d for d in decades], [f"$10^{{{d}}}$" for d in decades]
+
+
+@dataclasses.dataclass(frozen=True)
+class Stroke:
+    """How one curve looks."""
+
+    color: str
+    marker: str
+    linestyle: str | tuple = "-"
+
+    def handle(self, label):
+        """Returns a legend entry."""
+        return Line2D(
+            [], [], color=self.color, marker=self.marker, markersize=5, linestyle=self.linestyle, label=label
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """One quantity at the end of a run: its summaries over independent pairs or runs, and each of them."""
+
+    mean: float
+    low: float
+    high: float
+    median: float
+    runs: np.ndarray
+
+    def placed(self, axis):
+        """Returns these numbers where a LogAxis draws them."""
+        return Measured(*(axis.place(getattr(self, field.name)) for field in dataclasses.fields(self)))
+
+
+def position(value, runs):
+    """Returns a fixed coordinate in the form of a Measured of that many runs, without an interval."""
+    return Measured(value, np.nan, np.nan, value, np.full(len(runs), value))
+
+
+def draw_points(axes, xs, ys, stroke, label):
+    """Draws a curve of measured values.
+
+    Args:
+        axes: Panel.
+        xs: List of Measured, one a point.
+        ys: The same for the vertical axis.
+        stroke: The curve's Stroke.
+        label: Name of the line that joins the means.
+    """
+    color = stroke.color
+    hollow = {"markerfacecolor": "white", "markeredgecolor": color, "markeredgewidth": 0.8}
+    for x, y in zip(xs, ys, strict=True):
+        axes.plot(
+            x.runs, y.runs, ".", color=color, markersize=3.5, alpha=0.25, markeredgewidth=0, label="_runs"
+        )
+        axes.plot([x.mean, x.mean], [y.low, y.high], color=color, linewidth=1.2, label="_interval")
+        axes.plot([x.low, x.high], [y.mean, y.mean], color=color, linewidth=1.2, label="_interval")
+        axes.plot(x.median, y.median, stroke.marker, markersize=3.6, zorder=2.5, label="_median", **hollow)
+    means = [x.mean for x in xs], [y.mean for y in ys]
+    line = {"color": color, "linestyle": stroke.linestyle, "marker": stroke.marker, "markersize": 5.5}
+    axes.plot(*means, label=label, zorder=3, **line)
+
+
+def value_handles(unit):
+    """Legend entries that say what the marks of a measured value are; `unit`: "pair" or "run"."""
+    grey = {"color": GREY, "linestyle": "none"}
+    return [
+        Line2D([], [], marker="o", markersize=5.5, label=f"mean over {unit}s", **grey),
+        Line2D([], [], marker="|", markersize=9, label="95 % interval of the mean", **grey),
+        Line2D([], [], marker="o", markersize=3, markerfacecolor="white", label=f"median {unit}", **grey),
+        Line2D([], [], marker=".", markersize=4, alpha=0.4, label=f"one {unit}", **grey),
+    ]
+
+
+def spread(positions, gap):
+    """Moves numbers as little as possible (least squares) until they are `gap` apart; keeps their order."""
+    positions = np.asarray(positions, np.float64)
+    order = np.argsort(positions, kind="stable")
+    offsets = gap * np.arange(len(positions))
+    moved = np.empty_like(positions)
+    moved[order] = isotonic_regression(positions[order] - offsets).x + offsets
+    return moved
+
+
+@dataclasses.dataclass(frozen=True)
+class Label:
+    """A short text beside a point."""
+
+    x: float
+    y: float
+    text: str
+    color: str
+    side: str = "right"
+
+
+def label_points(axes, labels, size=7, gap=0.032, column=0.05):
+    """Writes labels beside their points; those of one side and column are moved apart vertically.
+
+    A line leads from a point to a label that had to move.
+
+    Args:
+        axes: Panel whose scales and limits are final.
+        labels: List of Label.
+        size: Font size.
+        gap: Least vertical distance, as a share of the panel's height.
+        column: Points closer than this share of the panel's width count as one column.
+    """
+    inches = axes.figure.dpi_scale_trans
+    to_share = axes.transScale + axes.transLimits
+    for side, shift in (("left", -3), ("right", 3)):
+        chosen = [label for label in labels if label.side == side]
+        places = [to_share.transform((label.x, label.y)) for label in chosen]
+        for members in _columns([x for x, _ in places], column):
+            heights = spread([places[i][1] for i in members], gap)
+            for i, height in zip(members, heights, strict=True):
+                moved = abs(height - places[i][1]) > 0.75 * gap
+                leader = {"arrowstyle": "-", "color": chosen[i].color, "linewidth": 0.5, "shrinkB": 0}
+                axes.annotate(
+                    chosen[i].text,
+                    places[i],
+                    xycoords="axes fraction",
+                    xytext=(places[i][0], height),
+                    textcoords=axes.transAxes + ScaledTranslation(shift / 72, 2 / 72, inches),
+                    arrowprops=leader if moved else None,
+                    ha="right" if side == "left" else "left",
+                    va="bottom",
+                    fontsize=size,
+                    color=chosen[i].color,
+                    path_effects=_HALO,
+                    zorder=6,
+                )
+
+
+def _columns(positions, width):
+    """Groups the indices of positions: a new group starts where the next one is at least `width` away."""
+    groups = []
+    for i in np.argsort(positions, kind="stable"):
+        if groups and positions[i] - positions[groups[-1][-1]] < width:
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+    return groups

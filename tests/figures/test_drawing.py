@@ -1,0 +1,152 @@
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+
+from common.errors import UserError
+from figures import drawing, style
+from figures.drawing import Gallery
+
+
+def _picture(runs):
+    figure = style.new_figure(3, 2, "title")
+    figure.subplots().plot([drawing.measured(run, "excess_label_loss").mean for _, run in runs])
+    return figure
+
+
+@pytest.fixture
+def gallery():
+    return Gallery("snapp_shamir", {"4": _picture, "7": _picture}, lambda settings: f"{len(settings)} runs")
+
+
+@pytest.fixture
+def write_figure(write_run, paper):
+    """Writes the records of a figure: all runs, or those of a slice."""
+
+    def write(records, scale, part=slice(None), name="4"):
+        for settings in paper.figure(name, scale)[part]:
+            write_run(records, settings, [1e-3] * settings.pairs)
+
+    return write
+
+
+def _run(gallery, capsys, *arguments):
+    with pytest.raises(SystemExit) as stopped:
+        drawing.main(gallery, ["figures", *arguments])
+    return stopped.value.code, capsys.readouterr().err
+
+
+def test_the_largest_complete_scale_is_chosen(gallery, write_figure, tmp_path):
+    write_figure(tmp_path, "smoke")
+    write_figure(tmp_path, "laptop")
+    write_figure(tmp_path, "paper", slice(1))
+    scale, runs = drawing.choose(gallery, "4", str(tmp_path))
+    assert scale == "laptop"
+    assert [settings.shuffle_log2 for settings, _ in runs] == [0, 16]
+    assert drawing.choose(gallery, "4", str(tmp_path), "smoke")[0] == "smoke"
+
+
+def test_a_scale_that_is_asked_for_must_be_complete(gallery, write_figure, tmp_path):
+    write_figure(tmp_path, "smoke")
+    write_figure(tmp_path, "paper", slice(1))
+    with pytest.raises(UserError) as error:
+        drawing.choose(gallery, "4", str(tmp_path), "paper")
+    assert str(error.value) == (
+        f"figure 4 at paper scale: 1 of 2 runs are missing in {tmp_path} (shuffle_log2=20); "
+        f"`python -m replications.snapp_shamir --figure=4 --scale=paper --out_dir={tmp_path}` makes them"
+    )
+
+
+def test_missing_records_exit_2_with_one_line(gallery, capsys, tmp_path):
+    status, error = _run(gallery, capsys, "--figure=4", f"--records={tmp_path}", f"--out_dir={tmp_path}/out")
+    assert status == 2
+    assert error.count("\n") == 1
+    assert "2 of 2 runs are missing" in error
+    assert "`python -m replications.snapp_shamir --figure=4 --scale=laptop" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_names_no_folder_where_runs_go_by_default(gallery, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="--figure=4 --scale=laptop` makes them"):
+        drawing.choose(gallery, "4", drawing.RECORDS)
+
+
+def test_many_missing_runs_are_counted(gallery, tmp_path):
+    with pytest.raises(UserError, match="50 of 50 runs .*; and 47 more"):
+        drawing.choose(gallery, "2", str(tmp_path), "paper")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--figure=5"], "--figure=5"),
+        (["--scale=huge"], "--scale=huge"),
+        (["4"], "unexpected argument '4'"),
+        (["--records={file}"], "is a file"),
+        (["--records={records}", "--out_dir={file}/out"], "--out_dir"),
+    ],
+)
+def test_bad_input_exits_2_with_one_line(gallery, write_figure, capsys, tmp_path, arguments, words):
+    (tmp_path / "file").touch()
+    write_figure(tmp_path / "records", "smoke")
+    arguments = [a.format(file=tmp_path / "file", records=tmp_path / "records") for a in arguments]
+    status, error = _run(gallery, capsys, *arguments)
+    assert status == 2
+    assert error.count("\n") == 1
+    assert words in error
+
+
+def test_pictures_are_the_same_bytes_again(gallery, write_figure, tmp_path):
+    write_figure(tmp_path, "smoke")
+    first, again = (drawing.draw(gallery, "4", str(tmp_path), None, tmp_path / out) for out in "ab")
+    assert [path.name for path in first] == ["snapp_shamir_figure_4.png", "snapp_shamir_figure_4.pdf"]
+    for one, other in zip(first, again, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+    assert first[0].read_bytes().startswith(b"\x89PNG")
+    assert b"CreationDate" not in first[1].read_bytes()
+    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == sorted(p.name for p in first)
+
+
+@pytest.mark.parametrize(("scale", "stamp"), [("smoke", "\nsmoke scale: 2 runs"), ("paper", "")])
+def test_a_picture_below_paper_scale_says_so(gallery, write_figure, tmp_path, scale, stamp):
+    drawn = []
+
+    def picture(runs):
+        drawn.append(_picture(runs))
+        return drawn[-1]
+
+    write_figure(tmp_path, scale)
+    drawing.draw(dataclasses.replace(gallery, figures={"4": picture}), "4", str(tmp_path), None, tmp_path)
+    assert drawn[0].get_suptitle() == "title" + stamp
+
+
+def test_all_draws_what_has_records_and_names_the_rest(gallery, write_figure, capsys, tmp_path):
+    write_figure(tmp_path, "smoke")
+    drawing.main(gallery, ["figures", f"--records={tmp_path}", f"--out_dir={tmp_path}"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("not drawn: figure 7 at laptop scale: 1 of 1 runs are missing")
+    assert lines[1:] == [f"{tmp_path}/snapp_shamir_figure_4.png", f"{tmp_path}/snapp_shamir_figure_4.pdf"]
+
+
+def test_all_without_records_exits_2(gallery, capsys, tmp_path):
+    status, error = _run(gallery, capsys, f"--records={tmp_path}")
+    assert status == 2
+    assert "no figure has all its runs" in error
+
+
+def test_only_the_end_of_a_run_is_measured(gallery, write_run, paper, tmp_path):
+    settings = paper.figure("7", "smoke")[0]
+    write_run(tmp_path, settings, [1.0, 2.0, 3.0, 10.0], losses=[4.0, 4.0, 4.0, 8.0], dead=(3,))
+    ((_, run),) = drawing.choose(gallery, "7", str(tmp_path))[1]
+    found = drawing.measured(run, "relative_prediction_difference")
+    assert (found.mean, found.low, found.high, found.median) == (4.0, 1.0, 10.0, 2.5)
+    assert found.runs.tolist() == [1.0, 2.0, 3.0, 10.0]
+    assert drawing.measured(run, "excess_label_loss").mean == 5.0
+    assert drawing.count(run, "dead_models") == 1
+
+
+def test_drawing_does_not_load_tensorflow():
+    code = "import sys, figures.snapp_shamir; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,174 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from figures.snapp_shamir import FIGURES, GALLERY
+from figures.snapp_shamir import draw as draw_files
+from figures.snapp_shamir_curves import curve_name
+from replications.snapp_shamir.settings import Settings
+
+
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        ({"model": "linear"}, "linear"),
+        ({"model": "single", "activation": "identity"}, "identity1"),
+        ({"model": "double", "activation": "relu", "init": "distinct"}, "ReLU2 diff"),
+        ({"model": "tower", "activation": "identity"}, "identity"),
+        ({"model": "quadratic", "activation": "smelu", "beta": 0.5}, r"SmeLU $\beta$=0.5"),
+        ({"model": "quadratic", "warm_start": True}, "ReLU TL"),
+    ],
+)
+def test_curves_are_named_as_in_the_paper(values, name):
+    assert curve_name(Settings(**values).resolve()) == name
+
+
+def test_every_figure_can_be_drawn(paper):
+    assert set(FIGURES) == set(paper.figures)
+
+
+def test_the_picture_says_how_small_its_runs_are():
+    settings = [Settings(examples_log2=22, pairs=pairs, seed=3) for pairs in (16, 8)]
+    assert GALLERY.size(settings) == "2^22 examples, 8 or 16 pairs, seed 3"
+    assert GALLERY.size([Settings(examples_log2=10, pairs=1)]) == "2^10 examples, 1 pair, seed 0"
+
+
+@pytest.fixture
+def figure_2(write_run, paper, draw, tmp_path):
+    """Figure 2 from summaries that are unlike what its pairs would give, by curve name and window."""
+    expected = {}
+    for i, settings in enumerate(paper.figure("2", "smoke")):
+        mean = 1e-6 * (i + 1)
+        summary = {"mean": mean, "low": 0.5 * mean, "high": 3 * mean, "median": 0.7 * mean}
+        losses = [1e-3 * (i + 1)] * 4
+        write_run(tmp_path, settings, [mean, mean, mean, 2 * mean], losses, summary)
+        expected.setdefault(curve_name(settings), []).append((settings.shuffle_log2, mean, losses[0]))
+    return draw(GALLERY, "2", tmp_path), expected
+
+
+def _curves(panel):
+    return {line.get_label(): line for line in panel.lines if not line.get_label().startswith("_")}
+
+
+def test_figure_2_shows_the_means_of_the_records(figure_2):
+    figure, expected = figure_2
+    top, bottom = map(_curves, figure.axes)
+    assert list(top) == list(expected)
+    assert len(top) == 10
+    for name, points in expected.items():
+        windows, means, losses = zip(*points, strict=True)
+        np.testing.assert_array_equal(top[name].get_ydata(), means)
+        np.testing.assert_allclose(top[name].get_xdata(), windows, atol=0.2 * 8)
+        np.testing.assert_allclose(bottom[name].get_xdata(), losses)
+        np.testing.assert_array_equal(bottom[name].get_ydata(), means)
+
+
+def test_figure_2_dashes_distinct_initialization(figure_2):
+    for panel in figure_2[0].axes:
+        for name, line in _curves(panel).items():
+            assert line.get_linestyle() == ("--" if name.endswith(" diff") else "-")
+
+
+def test_figure_2_shows_intervals_medians_and_pairs(figure_2):
+    figure, expected = figure_2
+    lines = figure.axes[0].lines
+    means = np.array([mean for points in expected.values() for _, mean, _ in points])
+    medians = [line.get_ydata()[0] for line in lines if line.get_label() == "_median"]
+    np.testing.assert_allclose(medians, 0.7 * means)
+    intervals = [line.get_ydata() for line in lines if line.get_label() == "_interval"]
+    vertical = np.array([ends for ends in intervals if ends[0] < ends[1]])
+    np.testing.assert_allclose(vertical, np.outer(means, [0.5, 3]))
+    pairs = np.array([line.get_ydata() for line in lines if line.get_label() == "_runs"])
+    np.testing.assert_allclose(pairs, np.outer(means, [1, 1, 1, 2]))
+
+
+def test_figure_2_names_curves_in_the_legend_and_windows_at_points(figure_2):
+    figure, expected = figure_2
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()][:10] == list(expected)
+    texts = [text.get_text() for text in figure.axes[1].texts]
+    assert sorted(texts) == ["0"] * 10 + ["8"] * 10
+
+
+def test_figure_6_counts_dead_models_at_their_point(write_run, paper, draw, tmp_path):
+    for settings in paper.figure("6", "smoke"):
+        dead = (0, 2, 3) if settings.activation == "relu" and settings.shuffle_log2 == 8 else ()
+        write_run(tmp_path, settings, [1e-3, 1e-3, 2e-3, 4e-3], dead=dead)
+    top = draw(GALLERY, "6", tmp_path).axes[0]
+    (text,) = top.texts
+    assert text.get_text() == "3 dead"
+    color = _curves(top)["ReLU"].get_color()
+    assert text.get_color() == color
+
+
+def test_exact_zeros_stand_at_the_marked_place(write_run, paper, draw, tmp_path):
+    for settings in paper.figure("6", "smoke"):
+        write_run(tmp_path, settings, [0.0] * 4 if settings.shuffle_log2 == 0 else [2e-5] * 4)
+    figure = draw(GALLERY, "6", tmp_path)
+    np.testing.assert_allclose(_curves(figure.axes[0])["identity"].get_ydata(), [1e-6, 2e-5])
+    assert figure.axes[0].get_yticklabels()[0].get_text() == "0"
+
+
+def test_figure_8_has_a_column_an_optimizer_and_the_linear_model_in_each(write_run, paper, draw, tmp_path):
+    for i, settings in enumerate(paper.figure("8", "smoke")):
+        write_run(tmp_path, settings, [1e-5 * (i + 1)] * 4)
+    panels = draw(GALLERY, "8", tmp_path).axes
+    assert [p.get_title() for p in panels[:4]] == ["AdaGrad 0.1", "AdaGrad 1", "SGD 0.1", "SGD 0.01"]
+    for i, panel in enumerate(panels[:4]):
+        curves = _curves(panel)
+        assert list(curves) == ["linear", "identity", "ReLU", r"SmeLU $\beta$=1", r"Swish $\beta$=1"]
+        np.testing.assert_allclose(curves["linear"].get_ydata(), [1e-5, 2e-5])
+        # Runs 0 and 1 are linear, each optimizer has eight.
+        np.testing.assert_allclose(curves["identity"].get_ydata(), [(3 + 8 * i) * 1e-5, (4 + 8 * i) * 1e-5])
+
+
+def test_figure_10_has_all_betas_and_the_warm_start(write_run, paper, draw, tmp_path):
+    for settings in paper.figure("10", "smoke"):
+        write_run(tmp_path, settings, [1e-4 * (settings.beta or 1) * (1 + settings.shuffle_log2)])
+    panels = draw(GALLERY, "10", tmp_path).axes
+    smelu, swish = map(_curves, panels[:2])
+    others = ["linear", "identity", "ReLU", "ReLU TL"]
+    assert list(smelu) == others + [rf"SmeLU $\beta$={beta}" for beta in (0.1, 0.25, 0.5, 1, 2)]
+    assert list(swish) == others + [rf"Swish $\beta$={beta}" for beta in (0.5, 1, 2, 5, 10)]
+    np.testing.assert_allclose(swish[r"Swish $\beta$=5"].get_ydata(), [5e-4, 25e-4])
+    assert smelu["ReLU TL"].get_linestyle() == "-."
+
+
+def test_sources_stand_in_order_from_exact_zero(write_run, paper, draw, tmp_path):
+    values = {
+        ("identical", "fixed", 0): 0.0,
+        ("identical", "shuffled", 0): 2e-7,
+        ("distinct", "fixed", 0): 3e-3,
+        ("distinct", "shuffled", 0): 4e-3,
+        ("identical", "shuffled", 8): 5e-2,
+        ("distinct", "shuffled", 8): 6e-2,
+    }
+    for settings in paper.figure("sources", "smoke"):
+        key = settings.init, settings.batch_order, settings.shuffle_log2
+        write_run(tmp_path, settings, [values[key]] * 4)
+    panels = draw(GALLERY, "sources", tmp_path).axes
+    assert [panel.get_title() for panel in panels] == ["linear", "ReLU2", r"SmeLU2 $\beta$=1"]
+    for panel in panels:
+        points = np.array([line.get_xydata()[0] for line in _curves(panel).values()])
+        # Zero is drawn a decade below the lowest decade, 1e-7.
+        np.testing.assert_allclose(points[:, 0], [1e-8, 2e-7, 3e-3, 4e-3, 5e-2, 6e-2])
+        np.testing.assert_array_equal(points[:, 1], range(6))
+        assert panel.get_xticklabels()[0].get_text() == "0"
+    names = [text.get_text() for text in panels[0].get_yticklabels()]
+    assert names[0] == "nothing"
+    assert names[-1] == r"initialization and window ($\log_2 z$ = 8)"
+
+
+def test_draw_writes_both_files(write_run, paper, tmp_path):
+    for settings in paper.figure("6", "smoke"):
+        write_run(tmp_path, settings, [1e-3] * 4)
+    paths = draw_files("6", str(tmp_path), out_dir=tmp_path / "out")
+    assert [path.suffix for path in paths] == [".png", ".pdf"]
+    assert all(path.stat().st_size > 10_000 for path in paths)
+
+
+def test_runs_of_another_seed_are_not_drawn(write_run, paper, tmp_path):
+    for settings in paper.figure("6", "smoke"):
+        write_run(tmp_path, dataclasses.replace(settings, seed=1), [1e-3] * 4)
+    assert all(run is None for _, run in GALLERY.runs("6", "smoke", str(tmp_path)))
