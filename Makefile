@@ -17,6 +17,9 @@ lint: .venv/test
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 
+figures: .venv/run
+	$(RUN) -m figures.snapp_shamir --figure=all --records=results/reference --out_dir=docs/images
+
 clean:
 	rm -rf .venv
 

@@ -10,6 +10,7 @@ import importlib
 import itertools
 import os
 import pathlib
+import re
 import signal
 import sys
 import types
@@ -277,7 +278,8 @@ def parse_flags(flag_values, argv, usage):
     """
     if any(argument in ("--help", "-help", "-h", "--helpfull") for argument in argv[1:]):
         print(f"usage: {usage}")
-        print(flag_values.get_help().replace(f"{__name__}:", "").rstrip())
+        # Without absl's headings, the names of the modules that define the flags.
+        print(re.sub(r"^[\w.]+:\n", "", flag_values.get_help(), flags=re.MULTILINE).strip("\n"))
         sys.exit(0)
     rest = flag_values(argv)
     if len(rest) > 1:

@@ -13,7 +13,7 @@ import numpy as np
 from absl import flags
 
 from common.errors import UserError
-from common.program import SCALES, describe, find_runs, replication
+from common.program import SCALES, describe, exit_status, find_runs, parse_flags, replication
 from common.records import replacing
 from figures import style
 
@@ -186,27 +186,14 @@ def main(gallery, argv=None):
     """Runs a paper's drawing command and exits with its status."""
     flag_values = flags.FlagValues()
     _define_flags(gallery, flag_values)
-    argv = sys.argv if argv is None else argv
     program = f"figures.{gallery.replication}"
-    if any(argument in ("--help", "-help", "-h", "--helpfull") for argument in argv[1:]):
-        print(f"usage: python -m {program} [--flag=value ...]")
-        print(flag_values.get_help().replace(f"{__name__}:", "").rstrip())
-        sys.exit(0)
-    try:
-        rest = flag_values(argv)
-        if len(rest) > 1:
-            raise UserError(f"unexpected argument {rest[1]!r}; every option is a flag, --name=value")
+    with exit_status(program):
+        argv = sys.argv if argv is None else argv
+        parse_flags(flag_values, argv, f"python -m {program} [--flag=value ...]")
         values = (flag_values.records, flag_values.scale, flag_values.out_dir)
-        paths = (
-            _draw_all(gallery, *values)
-            if flag_values.figure == "all"
-            else draw(gallery, flag_values.figure, *values)
-        )
-    except (UserError, flags.Error) as error:
-        print(f"{program}: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:
-        print(f"{program}: {error}", file=sys.stderr)
-        sys.exit(1)
-    for path in paths:
-        print(path)
+        if flag_values.figure == "all":
+            paths = _draw_all(gallery, *values)
+        else:
+            paths = draw(gallery, flag_values.figure, *values)
+        for path in paths:
+            print(path)

@@ -138,7 +138,9 @@ def test_warm_start_begins_at_the_donor(tmp_path):
     for pair in range(3):
         values = {losses[pair, member, 2**e] for member in range(2) for e in (12, 13)}
         assert len(values) == 1
-    untrained = max(r["value"] for r in run(TINY, tmp_path).rows() if r["examples"] == 2**12 and r["statistic"] == "run")
+    untrained = max(
+        r["value"] for r in run(TINY, tmp_path).rows() if r["examples"] == 2**12 and r["statistic"] == "run"
+    )
     assert max(losses.values()) < untrained
 
 
