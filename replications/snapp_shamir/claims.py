@@ -17,7 +17,7 @@ CLAIMS = (
     ),
     Claim(
         2,
-        "Distinct initialization raises that by orders of magnitude, to order 1e-4.",
+        "One identity unit: distinct initialization raises PD by orders of magnitude, to order 1e-4.",
         _FIGURE_2,
         ("2",),
         claims_simple.identity_initialization,

@@ -24,6 +24,8 @@ _SUBSTANTIAL = 2.0
 # "Well tuned" is the lowest PD at log2 z = 0 among the widths whose loss is within 2 % of the best.
 _TUNED_LOSS = 1.02
 
+_ACTIVATIONS = {"identity": "identity", "relu": "ReLU", "smelu": "SmeLU", "swish": "Swish"}
+_OPTIMIZERS = {"adagrad": "AdaGrad", "sgd": "SGD"}
 _TOWER = {"model": "tower"}
 _WIDE = {"model": "wide"}
 _TUNED_RATE = {"optimizer": "adagrad", "learning_rate": 0.1}
@@ -81,18 +83,24 @@ def wide(evidence):
         )
 
     best = [
-        pair_ratio(evidence, PD, f"{a} at {window(z)}", *_at(z, network(a), LINEAR))
+        pair_ratio(evidence, PD, f"{_ACTIVATIONS[a]} at {window(z)}", *_at(z, network(a), LINEAR))
         for a in activations
         for z in windows
     ]
-    worst = [pair_ratio(evidence, PD, f"over {a}", *_at(0, network("relu"), network(a))) for a in smooth]
+    worst = [
+        pair_ratio(evidence, PD, f"over {_ACTIVATIONS[a]}", *_at(0, network("relu"), network(a)))
+        for a in smooth
+    ]
     rates = [
-        (f"{a} {name} {high} over {low}", *(network(a, _rate(name, r)) for r in (high, low)))
+        (
+            f"{_ACTIVATIONS[a]}, {_OPTIMIZERS[name]} {high} over {low}",
+            *(network(a, _rate(name, r)) for r in (high, low)),
+        )
         for a in ("identity", "relu")
         for name, high, low in _TOO_LARGE
     ]
     tuned = [
-        over_windows(LOSS, f"{name} {rate}", network("identity", _rate(name, rate)), LINEAR)
+        over_windows(LOSS, f"{_OPTIMIZERS[name]} {rate}", network("identity", _rate(name, rate)), LINEAR)
         for name, rate in _RATES
     ]
     return together(
@@ -113,10 +121,10 @@ def _rate(optimizer, learning_rate):
 def _activations(evidence):
     """Label -> settings of the networks with a nonlinear activation, without warm start."""
     networks = {"ReLU": _RELU}
-    for activation, name in (("smelu", "SmeLU"), ("swish", "Swish")):
+    for activation in ("smelu", "swish"):
         place = _QUADRATIC | {"activation": activation}
         for beta in evidence.values("beta", **place):
-            networks[f"{name}({beta:g})"] = place | {"beta": beta}
+            networks[f"{_ACTIVATIONS[activation]}({beta:g})"] = place | {"beta": beta}
     return networks
 
 

@@ -299,20 +299,22 @@ def sign_flips(evidence):
     """Claim 14."""
     flipped = {}
     for init in (DISTINCT, IDENTICAL):
-        hidden = [run.arrays["weights_0"][..., 0] for _, run in evidence.runs(**IDENTITY_1, **init)]
-        cosines = np.array([similarity(models[:, 0], models[:, 1]) for models in hidden])
-        flipped[init["init"]] = (cosines < _FLIPPED).any(axis=0)
-    distinct, identical = (int(flipped[init].sum()) for init in ("distinct", "identical"))
-    pairs = len(flipped["distinct"])
+        runs = evidence.runs(**IDENTITY_1, **init)
+        hidden = {settings.shuffle_log2: run.arrays["weights_0"][..., 0] for settings, run in runs}
+        flipped[init["init"]] = {
+            z: similarity(models[:, 0], models[:, 1]) < _FLIPPED for z, models in hidden.items()
+        }
+    distinct, identical = (
+        int(np.any(list(flipped[init].values()), axis=0).sum()) for init in ("distinct", "identical")
+    )
+    pairs = len(flipped["distinct"][0])
     bound = stats.binomtest(distinct, pairs).proportion_ci().high
-    verdict = "reproduced" if distinct else "contradicted" if bound < 0.05 else "unclear"
+    some = "reproduced" if distinct else "contradicted" if bound < 0.05 else "unclear"
+    where = ", ".join(str(z) for z, found in flipped["identical"].items() if found.any())
+    exceptions = f"{identical} of {pairs}, at log2 z = {where}" if identical else f"none of {pairs}"
     return together(
+        Outcome(some, f"opposite signs at some window in {distinct} of {pairs} distinctly initialized pairs"),
         Outcome(
-            verdict,
-            f"opposite signs at some window in {distinct} of {pairs} pairs with distinct initialization",
-        ),
-        Outcome(
-            "contradicted" if identical else "reproduced",
-            f"in {identical or 'none'} of {pairs} with identical initialization",
+            "contradicted" if identical else "reproduced", f"of the identically initialized in {exceptions}"
         ),
     )
