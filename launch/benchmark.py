@@ -1,0 +1,250 @@
+"""How fast this suite is, side by side with what one would write otherwise, measured in one process.
+
+    python -m launch.benchmark --models=linear,wide --seconds=3 --json
+
+Every contender of a model is compiled and calibrated first; then they take turns (A B C A B C), so that
+whatever else the machine does meets all of them.
+"""
+
+import contextlib
+import dataclasses
+import importlib.metadata
+import json
+import math
+import os
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+from absl import flags
+
+from common.errors import UserError
+from common.program import exit_status, parse_flags
+from common.records import provenance
+from common.startup import import_quietly
+
+REPETITIONS = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Suite:
+    """A group of models and what is timed on each.
+
+    Args:
+        module: Name of a module with `contenders(model)` and `notes()`; it imports TensorFlow. A contender
+            has a `name`, a line `about` what its time includes, `num_models` that it trains at once,
+            `batch_size`, `unit` (it runs multiples of so many steps), `max_steps` and `run(num_steps)`. The
+            first contender is ours.
+        baselines: Contenders to which ratios are always given; to the other ones when they are measured.
+        goals: For each model, the rate of ours that we aim at, as a multiple of the first baseline's.
+    """
+
+    module: str
+    baselines: tuple
+    goals: dict
+
+
+SUITES = {
+    "ensemble": Suite(
+        module="launch.ensemble_benchmark",
+        baselines=("fit", "fit64"),
+        goals={"linear": 1000, "single": 1000, "double": 400, "tower": 150, "wide": 25, "quadratic": 3},
+    ),
+}
+
+
+def calibrate(contender, seconds, clock=time.perf_counter):
+    """Compiles a contender and returns the number of steps that take it about `seconds`.
+
+    At least one unit and at most `max_steps`, so a repetition may be longer or shorter.
+    """
+    contender.run(contender.unit)
+    steps = contender.unit
+    elapsed = timed(contender, steps, clock)
+    while elapsed < seconds / 8 and steps < contender.max_steps:
+        steps = min(4 * steps, contender.max_steps)
+        elapsed = timed(contender, steps, clock)
+    units = round(seconds / elapsed * steps / contender.unit)
+    return min(max(units, 1), contender.max_steps // contender.unit) * contender.unit
+
+
+def timed(contender, num_steps, clock=time.perf_counter):
+    """Returns the seconds of `num_steps` steps."""
+    started = clock()
+    contender.run(num_steps)
+    return clock() - started
+
+
+def measure(contenders, seconds, clock=time.perf_counter):
+    """Times contenders in turns.
+
+    Returns:
+        For each contender's name, its `summarize`.
+    """
+    steps = [calibrate(contender, seconds, clock) for contender in contenders]
+    samples = [[] for _ in contenders]
+    for _ in range(REPETITIONS):
+        for contender, num_steps, times in zip(contenders, steps, samples, strict=True):
+            times.append(timed(contender, num_steps, clock))
+    return {
+        contender.name: summarize(times, num_steps, contender.num_models, contender.batch_size)
+        for contender, num_steps, times in zip(contenders, steps, samples, strict=True)
+    }
+
+
+def summarize(times, num_steps, num_models, batch_size):
+    """Returns what repetitions say of one contender.
+
+    Args:
+        times: Seconds of each repetition.
+        num_steps: Steps of a repetition.
+        num_models: Models trained in each step.
+        batch_size: Examples of a step of one model.
+
+    Returns:
+        Microseconds of a step of one model (median, min, max), examples x models a second at the median,
+        steps and number of repetitions.
+    """
+    microseconds = np.array(times) * 1e6 / (num_steps * num_models)
+    median = float(np.median(microseconds))
+    return {
+        "microseconds": {
+            "median": median,
+            "min": float(microseconds.min()),
+            "max": float(microseconds.max()),
+        },
+        "examples_models_per_second": batch_size * 1e6 / median,
+        "num_steps": num_steps,
+        "repetitions": len(times),
+    }
+
+
+def ratio(measured, name, baseline):
+    """How many times the rate of `baseline` the rate of `name` is, at their medians."""
+    return measured[baseline]["microseconds"]["median"] / measured[name]["microseconds"]["median"]
+
+
+def _number(value):
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def table(results, suite):
+    """Returns one row a model and contender.
+
+    Args:
+        results: For each model, what `measure` returned.
+        suite: The Suite.
+    """
+    names = dict.fromkeys(name for measured in results.values() for name in measured)
+    ours = next(iter(names))
+    baselines = [*suite.baselines, *(name for name in names if name not in (ours, *suite.baselines))]
+    rows = []
+    for model, measured in results.items():
+        for name, summary in measured.items():
+            microseconds = summary["microseconds"]
+            row = {
+                "model": model,
+                "contender": name,
+                "us/step of one model": _number(microseconds["median"]),
+                "min-max": f"{_number(microseconds['min'])}-{_number(microseconds['max'])}",
+                "examples x models / s": f"{summary['examples_models_per_second']:.3g}",
+            }
+            for baseline in baselines:
+                known = baseline in measured
+                row[f"ratio to {baseline}"] = _number(ratio(measured, name, baseline)) if known else ""
+            row["goal"] = str(suite.goals[model]) if name == ours else ""
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def report(results, suite_name, seconds, notes):
+    """Returns everything measured, and where, as plain values for one JSON object."""
+    suite = SUITES[suite_name]
+    made_by = provenance()
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        made_by["versions"]["jax"] = importlib.metadata.version("jax")
+    models = {}
+    for model, measured in results.items():
+        ours = next(iter(measured))
+        models[model] = {
+            "contenders": measured,
+            "ratios": {f"{ours}/{name}": ratio(measured, ours, name) for name in measured if name != ours},
+            "goal": {f"{ours}/{suite.baselines[0]}": suite.goals[model]},
+        }
+    return {"suite": suite_name, "seconds": seconds, "models": models, "notes": notes} | made_by
+
+
+def run(suite_name, models, seconds):
+    """Measures the models of a suite.
+
+    Returns:
+        (results, notes): what `measure` returned for each model; lines that a reader of the numbers needs.
+    """
+    load = f"load average {os.getloadavg()[0]:.1f} at the start; the less, the surer the numbers"
+    module = import_quietly(SUITES[suite_name].module)
+    results, about = {}, {}
+    for model in models:
+        contenders = module.contenders(model)
+        about |= {contender.name: contender.about for contender in contenders}
+        results[model] = measure(contenders, seconds)
+        for name, summary in results[model].items():
+            microseconds = summary["microseconds"]["median"]
+            print(f"{model} {name}: {_number(microseconds)} us a step of one model", file=sys.stderr)
+    notes = [f"{name}: {text}" for name, text in about.items()] + module.notes() + [load]
+    return results, notes
+
+
+def _define_flags(flag_values):
+    every = {name: ", ".join(suite.goals) for name, suite in SUITES.items()}
+    flags.DEFINE_enum("suite", "ensemble", SUITES, "What is measured.", flag_values=flag_values)
+    flags.DEFINE_list(
+        "models",
+        None,
+        "Comma-separated models; by default all of the suite: "
+        + "; ".join(f"{name}: {models}" for name, models in every.items())
+        + ".",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_float(
+        "seconds",
+        3.0,
+        f"Seconds of one of the {REPETITIONS} repetitions of a contender, about.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_bool(
+        "json", False, "Also prints one JSON object, as the last line.", flag_values=flag_values
+    )
+
+
+def _check(flag_values):
+    """Returns the models to measure, each once."""
+    known = SUITES[flag_values.suite].goals
+    models = list(known) if flag_values.models is None else list(dict.fromkeys(flag_values.models))
+    unknown = [model for model in models if model not in known]
+    if unknown or not models:
+        names = ",".join(unknown)
+        raise UserError(f"--models={names}: not a model of the suite; choose from {', '.join(known)}")
+    if not (math.isfinite(flag_values.seconds) and flag_values.seconds > 0):
+        raise UserError(f"--seconds={flag_values.seconds}: must be a finite number above 0")
+    return models
+
+
+def main(argv=None):
+    """Runs the command line and exits with its status."""
+    with exit_status("benchmark"):
+        flag_values = flags.FlagValues()
+        _define_flags(flag_values)
+        usage = "python -m launch.benchmark [--flag=value ...]"
+        parse_flags(flag_values, sys.argv if argv is None else argv, usage)
+        models = _check(flag_values)
+        results, notes = run(flag_values.suite, models, flag_values.seconds)
+        print(table(results, SUITES[flag_values.suite]).to_string(index=False))
+        print("\n".join(notes))
+        if flag_values.json:
+            values = report(results, flag_values.suite, flag_values.seconds, notes)
+            print(json.dumps(values, allow_nan=False))
+
+
+if __name__ == "__main__":
+    main()
