@@ -345,7 +345,7 @@ def compare(quantity, contrasts, bounds, every=True, center=np.mean):
 def _list(kind, found, bounds):
     """Counts the comparisons with one verdict; names them all if they are few, else the closest call."""
     members = [(label, estimate) for verdict, label, estimate in found if verdict == kind]
-    few = len(members) <= 3
+    few = len(members) <= 4
     shown = members if few else [min(members, key=lambda member: bounds.margin(member[1]))]
     text = ", ".join(f"{label}: {estimate}" for label, estimate in shown)
     closest = "" if few else "closest " if kind == "reproduced" else "such as "

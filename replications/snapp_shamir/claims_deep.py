@@ -7,6 +7,7 @@ from replications.snapp_shamir.claims_pairs import (
     LINEAR,
     LOSS,
     PD,
+    dead_pairs,
     mean_ratio,
     measured,
     order,
@@ -49,8 +50,7 @@ def tower(evidence):
     runs = [run for _, run in evidence.runs(**relu)]
     stuck = np.zeros(len(measured(runs[0], PD)), bool)
     for run in runs:
-        dead = run.rows[(run.rows.metric == "dead") & (run.rows.examples == run.rows.examples.max())]
-        stuck[dead.pair.astype(int)] = True
+        stuck[dead_pairs(run)] = True
     verdict = "reproduced" if stuck.any() else "unclear"
     parts = [
         compare("PD at log2 z = 0", [gap], above(_ORDERS)),

@@ -39,6 +39,12 @@ def measured(run, metric, examples=None):
     return rows.set_index("pair").value.sort_index()
 
 
+def dead_pairs(run):
+    """The pair of each model that is dead at the end of a run: array of indices, twice if both are."""
+    rows = run.rows
+    return rows[(rows.metric == "dead") & (rows.examples == rows.examples.max())].pair.to_numpy(int)
+
+
 def pair_values(evidence, metric, **coordinates):
     """A metric of each pair of the one run with these settings: Series by pair."""
     return measured(evidence.run(**coordinates), metric)
@@ -70,7 +76,10 @@ def ratio_of_ratios(evidence, metric, label, first, second):
 
 def order(evidence, quantity, expected, **coordinates):
     """Outcome of a published order of magnitude of the mean PD over pairs, on all seeds there are."""
-    samples = [measured(run, PD).dropna().to_numpy() for run in evidence.seeds(**coordinates)]
+    runs = evidence.seeds(**coordinates)
+    if dead := sum(len(dead_pairs(run)) for run in runs):
+        quantity += f" ({dead} dead model{'s' if dead > 1 else ''})"
+    samples = [measured(run, PD).dropna().to_numpy() for run in runs]
     return magnitude(quantity, samples, expected, evidence.scale)
 
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from common import records
-from common.claims import judge
+from common.claims import Evidence, judge
 from common.program import run_folder
 from replications.snapp_shamir.claims import CLAIMS
+from replications.snapp_shamir.claims_pairs import order
 from replications.snapp_shamir.settings import REPLICATION, figure
 
 NUMBERS = {claim.number: claim for claim in CLAIMS}
@@ -250,6 +251,12 @@ def test_five_seeds_of_an_order_of_magnitude(tmp_path):
     outcome = verdict(1, tmp_path, "paper")
     assert outcome.verdict == "reproduced"
     assert "4 of 5 seeds within a factor of 10 of 1e-07" in outcome.seen
+
+
+def test_an_order_of_magnitude_names_dead_models(world):
+    evidence = Evidence(REPLICATION, ("6",), world, "paper")
+    outcome = order(evidence, "PD of ReLU", 0.1, model="tower", activation="relu", shuffle_log2=0)
+    assert outcome.seen.startswith("PD of ReLU (2 dead models) is ")
 
 
 def test_diverged_pairs_drop_out(tmp_path):
