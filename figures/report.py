@@ -18,7 +18,7 @@ from absl import flags
 
 from common.claims import VERDICTS, judge, number
 from common.errors import UserError
-from common.program import SCALES, find_runs, replication
+from common.program import SCALES, exit_status, find_runs, parse_flags, replication
 from common.records import replacing
 
 REPLICATIONS = ("snapp_shamir",)
@@ -375,22 +375,10 @@ def main(argv=None):
     """Runs the command line and exits with its status."""
     flag_values = flags.FlagValues()
     _define_flags(flag_values)
-    argv = sys.argv if argv is None else argv
-    if any(argument in ("--help", "-help", "-h", "--helpfull") for argument in argv[1:]):
-        print("usage: python -m figures.report [--flag=value ...]")
-        print(flag_values.get_help().replace(f"{sys.argv[0]}:", "").strip("\n"))
-        sys.exit(0)
-    try:
-        rest = flag_values(argv)
-        if len(rest) > 1:
-            raise UserError(f"unexpected argument {rest[1]!r}; every option is a flag, --name=value")
+    with exit_status("report"):
+        argv = sys.argv if argv is None else argv
+        parse_flags(flag_values, argv, "python -m figures.report [--flag=value ...]")
         _report(flag_values)
-    except (UserError, flags.Error) as error:
-        print(f"report: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:
-        print(f"report: {error}", file=sys.stderr)
-        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,15 @@ import tensorflow as tf
 
 from common.distribution import ensemble_devices
 from common.streams import Streams
-from replications.snapp_shamir.data import NUM_FEATURES, ExampleStream, draw_theta, unpack
-from replications.snapp_shamir.engine import MAX_BLOCK_STEPS, Ensemble, Lane, make_optimizer, tile_size
-from replications.snapp_shamir.models import build, initial_weights
+from replications.snapp_shamir.data import NUM_FEATURES, example_stream, unpack
+from replications.snapp_shamir.engine import (
+    MAX_BLOCK_STEPS,
+    Ensemble,
+    make_optimizer,
+    pair_lanes,
+    tile_size,
+)
+from replications.snapp_shamir.models import build
 from replications.snapp_shamir.settings import Settings
 
 # jax would otherwise reserve most of a GPU's memory.
@@ -55,19 +61,8 @@ def contenders(model, devices=None):
 def stream_and_lanes(settings):
     """Returns the example stream of a run and the lanes of all its pairs."""
     streams = Streams(settings.seed)
-    stream = ExampleStream(settings.data, draw_theta(settings.data, streams.generator("theta")))
-    lanes = [
-        Lane(
-            pair,
-            member,
-            streams.key("data", pair),
-            streams.key("order", pair, member),
-            initial_weights(settings, streams, pair, member),
-        )
-        for pair in range(settings.pairs)
-        for member in range(2)
-    ]
-    return stream, lanes
+    lanes = pair_lanes(settings, streams, range(settings.pairs))
+    return example_stream(settings.data, streams), lanes
 
 
 def notes(devices=None):

@@ -147,3 +147,8 @@ class ExampleStream:
         drawn = self.features(self.tables(), (word(int(key[0])), word(int(key[1]))), positions)
         examples, counts = np.unique(drawn.numpy(), return_counts=True)
         return examples, counts, true_logits(self.data, self.theta, examples)
+
+
+def example_stream(data, streams):
+    """Returns the `ExampleStream` of a run: theta is drawn once and shared by all pairs (section 2)."""
+    return ExampleStream(data, draw_theta(data, streams.generator("theta")))

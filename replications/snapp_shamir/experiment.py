@@ -17,8 +17,8 @@ from common.program import run_folder
 from common.progress import Progress
 from common.records import read_rows, write_arrays, write_rows
 from common.streams import Streams
-from replications.snapp_shamir.data import ExampleStream, draw_theta
-from replications.snapp_shamir.engine import MAX_BLOCK_STEPS, Ensemble, Lane, tile_size
+from replications.snapp_shamir.data import example_stream
+from replications.snapp_shamir.engine import MAX_BLOCK_STEPS, Ensemble, Lane, pair_lanes, tile_size
 from replications.snapp_shamir.measure import Evaluation, summary_rows, table  # noqa: F401
 from replications.snapp_shamir.models import initial_weights, weight_shapes
 
@@ -65,19 +65,16 @@ class Job:
         return [first << i for i in range((last // first).bit_length())]
 
 
-def _example_stream(settings):
-    theta = draw_theta(settings.data, Streams(settings.seed).generator("theta"))
-    return ExampleStream(settings.data, theta)
-
-
 @functools.lru_cache(maxsize=1)
 def _evaluation(settings):
-    return Evaluation(settings, _example_stream(settings), Streams(settings.seed))
+    streams = Streams(settings.seed)
+    return Evaluation(settings, example_stream(settings.data, streams), streams)
 
 
 @functools.lru_cache(maxsize=2)
 def _ensemble(settings, devices, tile, learning_rate):
-    return Ensemble(settings, _example_stream(settings), devices, tile, learning_rate)
+    stream = example_stream(settings.data, Streams(settings.seed))
+    return Ensemble(settings, stream, devices, tile, learning_rate)
 
 
 def run(replication, settings, options, label=""):
@@ -127,7 +124,7 @@ def _train_pairs(job, pairs):
     settings = job.settings
     todo = [pair for pair in pairs if not _pair_path(job, pair).exists()]
     job.progress.skip(2 * (len(pairs) - len(todo)) * settings.num_steps * settings.batch_size)
-    donors = _train_donors(job, pairs) if settings.warm_start else {}
+    donors = _train_donors(job, pairs) if settings.warm_start else None
     if not todo:
         return
     rate = settings.warm_start_learning_rate if settings.warm_start else settings.learning_rate
@@ -135,17 +132,7 @@ def _train_pairs(job, pairs):
     for group in _groups(pairs, ensemble.num_slots // 2):
         if all(_pair_path(job, pair).exists() for pair in group):
             continue
-        lanes = [
-            Lane(
-                pair,
-                member,
-                job.streams.key("data", pair),
-                job.streams.key("order", pair, member),
-                donors.get(pair) or initial_weights(settings, job.streams, pair, member),
-            )
-            for pair in group
-            for member in range(2)
-        ]
+        lanes = pair_lanes(settings, job.streams, group, donors)
         _train_group(job, ensemble, lanes)
 
 
@@ -277,7 +264,7 @@ def _wait_for_pairs(job):
 
 def _finish(job):
     """Merges the pairs, adds the summary rows and writes the results."""
-    rows, arrays = [], {"theta": _example_stream(job.settings).theta}
+    rows, arrays = [], {"theta": example_stream(job.settings.data, job.streams).theta}
     for pair in range(job.settings.pairs):
         rows += read_rows(_pair_rows_path(job, pair))
     rows.sort(key=lambda row: row["examples"])

@@ -8,30 +8,12 @@ import pytest
 import tensorflow as tf
 
 from common.streams import Streams
-from replications.snapp_shamir.data import ExampleStream, draw_theta, unpack
-from replications.snapp_shamir.engine import Ensemble, Lane, _Shard, make_optimizer, tile_size
+from replications.snapp_shamir.data import example_stream, unpack
+from replications.snapp_shamir.engine import Ensemble, _Shard, make_optimizer, pair_lanes, tile_size
 from replications.snapp_shamir.models import build, initial_weights, weight_shapes
 from replications.snapp_shamir.settings import MODELS, Settings
 
 DEVICES = ["/CPU:0", "/CPU:1"]
-
-
-def make_lanes(settings, streams, num_pairs=1):
-    return [
-        Lane(
-            pair,
-            member,
-            streams.key("data", pair),
-            streams.key("order", pair, member),
-            initial_weights(settings, streams, pair, member),
-        )
-        for pair in range(num_pairs)
-        for member in range(2)
-    ]
-
-
-def make_stream(settings, streams):
-    return ExampleStream(settings.data, draw_theta(settings.data, streams.generator("theta")))
 
 
 def batches(settings, stream, lane, num_steps):
@@ -64,8 +46,8 @@ def train_with_fit(settings, lane, features, labels):
 def check_against_fit(settings, num_steps, tolerance):
     settings = settings.resolve()
     streams = Streams(settings.seed)
-    stream = make_stream(settings, streams)
-    lanes = make_lanes(settings, streams)
+    stream = example_stream(settings.data, streams)
+    lanes = pair_lanes(settings, streams, [0])
     ensemble = Ensemble(settings, stream, DEVICES, 1, settings.learning_rate)
     ensemble.load(lanes, settings.shuffle_log2)
     block = min(num_steps, 250)
@@ -129,8 +111,8 @@ def test_float64_short_run_equals_keras_fit():
 def trained(settings, num_pairs, tile, devices, steps=(64,)):
     settings = settings.resolve()
     streams = Streams(settings.seed)
-    ensemble = Ensemble(settings, make_stream(settings, streams), devices, tile, 0.1)
-    ensemble.load(make_lanes(settings, streams, num_pairs), settings.shuffle_log2)
+    ensemble = Ensemble(settings, example_stream(settings.data, streams), devices, tile, 0.1)
+    ensemble.load(pair_lanes(settings, streams, range(num_pairs)), settings.shuffle_log2)
     for count in steps:
         ensemble.advance(count)
     return ensemble.weights()
@@ -174,10 +156,10 @@ def test_members_differ_only_by_what_is_varied():
 def test_members_see_the_same_examples_in_each_window(warm):
     settings = Settings(examples_log2=10 + 5, shuffle_log2=min(warm, 10)).resolve()
     streams = Streams(3)
-    stream = make_stream(settings, streams)
+    stream = example_stream(settings.data, streams)
     window = 32 << settings.shuffle_log2
     seen = []
-    for lane in make_lanes(settings, streams):
+    for lane in pair_lanes(settings, streams, [0]):
         features, labels = batches(settings, stream, lane, 1024)
         codes = features.reshape(-1, 32) @ (1 << np.arange(32, dtype=np.int64)) * 2
         seen.append((codes + labels.reshape(-1).astype(np.int64)).reshape(-1, window))
