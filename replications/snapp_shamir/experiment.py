@@ -95,7 +95,8 @@ def run(replication, settings, options, label=""):
         if folder.finished:
             return
         pairs = worker.share(range(settings.pairs))
-        tile = tile_size(settings, devices, 2 * max(len(pairs), 1))
+        # From the largest share, so that all workers find one layout in the record.
+        tile = tile_size(settings, devices, 2 * -(-settings.pairs // worker.count))
         kinds = [device.strip("/").split(":")[0] for device in devices]
         folder.start({"devices": kinds, "tile": tile, "workers": worker.count})
         lanes = (3 if settings.warm_start else 2) * len(pairs)
