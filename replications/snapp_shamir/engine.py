@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from common.streams import low_mask, permute, threefry2x32, word
 from replications.snapp_shamir.data import NUM_FEATURES
-from replications.snapp_shamir.models import build, initial_weights, weight_shapes
+from replications.snapp_shamir.models import build, initial_weights, num_parameters
 
 MAX_BLOCK_STEPS = 512
 # Weights and optimizer state of the models trained together. On cores with 1 MiB of second-level cache the
@@ -68,8 +68,7 @@ def tile_size(settings, devices, num_lanes):
 
     All devices together hold an even number of models, so that a pair is trained at the same time.
     """
-    numbers = sum(int(np.prod(shape)) for shape in weight_shapes(settings))
-    model_bytes = 2 * numbers * np.dtype(settings.precision).itemsize
+    model_bytes = 2 * num_parameters(settings) * np.dtype(settings.precision).itemsize
     kind = "GPU" if "GPU" in devices[0] else "CPU"
     most = max(1, TILE_BYTES[kind] // model_bytes)
     rounds = -(-num_lanes // (len(devices) * most))

@@ -20,7 +20,7 @@ from common.streams import Streams
 from replications.snapp_shamir.data import example_stream
 from replications.snapp_shamir.engine import MAX_BLOCK_STEPS, Ensemble, Lane, pair_lanes, tile_size
 from replications.snapp_shamir.measure import Evaluation, summary_rows, table  # noqa: F401
-from replications.snapp_shamir.models import initial_weights, weight_shapes
+from replications.snapp_shamir.models import initial_weights, num_parameters
 
 _CHECKPOINT_SECONDS = 15
 # Figures 3, 4, 7 and 9 show weights of the models up to this size; the quadratic model's are 2.2 MB each.
@@ -269,7 +269,7 @@ def _finish(job):
     for pair in range(job.settings.pairs):
         rows += read_rows(_pair_rows_path(job, pair))
     rows.sort(key=lambda row: row["examples"])
-    if sum(int(np.prod(shape)) for shape in weight_shapes(job.settings)) <= _MAX_SAVED_PARAMETERS:
+    if num_parameters(job.settings) <= _MAX_SAVED_PARAMETERS:
         files = [np.load(_pair_path(job, pair)) for pair in range(job.settings.pairs)]
         for name in files[0].files:
             arrays[name] = np.stack([file[name] for file in files])

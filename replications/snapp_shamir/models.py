@@ -5,6 +5,7 @@ the ensemble's with a leading models axis.
 """
 
 import itertools
+import math
 
 import keras
 
@@ -63,6 +64,11 @@ def weight_shapes(settings):
     for inputs, outputs in itertools.pairwise(sizes):
         shapes += [(inputs, outputs), (outputs,)]
     return shapes
+
+
+def num_parameters(settings):
+    """Number of one model's weights."""
+    return sum(math.prod(shape) for shape in weight_shapes(settings))
 
 
 def initial_weights(settings, streams, pair, member):
