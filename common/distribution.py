@@ -1,6 +1,7 @@
 """Where computation runs: the devices of this process and its place among several workers."""
 
 import dataclasses
+import functools
 import os
 
 import tensorflow as tf
@@ -84,3 +85,58 @@ def logical_cpu_devices(count):
     tf.config.set_logical_device_configuration(
         cpu, [tf.config.LogicalDeviceConfiguration() for _ in range(count)]
     )
+
+
+def replica_strategy(name):
+    """Returns the tf.distribute strategy that trains one model on several replicas of it.
+
+    Must be called before TensorFlow's devices are in use. On a machine without a GPU, "mirrored" makes a
+    replica on each of two or more logical CPU devices: for tests, since one replica uses all cores already.
+
+    Args:
+        name: One of `program.STRATEGIES`; "auto" mirrors over two or more GPUs, else takes one device.
+
+    Raises:
+        UserError: multi_worker without a usable TF_CONFIG.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    if name == "multi_worker":
+        current_worker(name)
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if name == "mirrored" or (name == "auto" and len(gpus) > 1):
+        if gpus:
+            return tf.distribute.MirroredStrategy()
+        return _mirrored_cpus(max(2, num_cores()))
+    return tf.distribute.get_strategy()
+
+
+@functools.lru_cache
+def _mirrored_cpus(count):
+    logical_cpu_devices(count)
+    # TensorFlow's own reduction for CPU devices aborts when a process makes a second strategy.
+    return tf.distribute.MirroredStrategy(
+        [f"/CPU:{i}" for i in range(count)], cross_device_ops=tf.distribute.ReductionToOneDevice()
+    )
+
+
+def on_replicas(strategy, value):
+    """Puts a copy of an array on the device of every replica of this process.
+
+    Args:
+        strategy: A tf.distribute strategy.
+        value: Array.
+
+    Returns:
+        What `strategy.run` takes as an argument: each replica sees its copy.
+    """
+    if strategy.num_replicas_in_sync == 1:
+        return tf.constant(value)
+    devices = strategy.extended.worker_devices
+
+    def place(context):
+        with tf.device(devices[context.replica_id_in_sync_group % len(devices)]):
+            return tf.constant(value)
+
+    return strategy.experimental_distribute_values_from_function(place)

@@ -43,6 +43,7 @@ class Replication:
         figure: Function (figure, scale) -> list of settings.
         estimate: Function settings -> seconds on a machine with two cores.
         swept: Name of the setting that one process best runs through: its values share compiled programs.
+        images: Whether it reads an image data set: adds --data_dir.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Replication:
     figure: typing.Callable
     estimate: typing.Callable
     swept: str
+    images: bool = False
 
     def experiment(self):
         """Imports the module that trains; it imports TensorFlow."""
@@ -67,6 +69,7 @@ class Options:
     out_dir: str
     strategy: str
     tensorboard: bool
+    data_dir: str | None = None
 
 
 class _ListParser(flags.ArgumentParser):
@@ -120,6 +123,14 @@ def define_flags(replication, flag_values):
         else:
             parser = _ListParser(kind, metadata["choices"])
             flags.DEFINE(parser, field.name, None, help, flag_values=flag_values)
+    if replication.images:
+        flags.DEFINE_string(
+            "data_dir",
+            None,
+            "Folder of the image data sets as tensorflow-datasets keeps them; by default its own, "
+            "~/tensorflow_datasets or TFDS_DATA_DIR.",
+            flag_values=flag_values,
+        )
     figures = ", ".join(replication.figures)
     flags.DEFINE_enum(
         "figure",
@@ -301,7 +312,8 @@ def main(replication, argv=None):
         if flag_values.dry_run:
             _print_plan(replication, runs, flag_values.out_dir)
         else:
-            options = Options(flag_values.out_dir, flag_values.strategy, flag_values.tensorboard)
+            data_dir = flag_values.data_dir if replication.images else None
+            options = Options(flag_values.out_dir, flag_values.strategy, flag_values.tensorboard, data_dir)
             _run_all(replication, runs, options)
 
 

@@ -191,20 +191,28 @@ class RunFolder:
     def __exit__(self, *_):
         self._lock.close()
 
-    def start(self, layout):
+    def start(self, layout, data=None):
         """Marks the run incomplete, or checks that this process may go on with it.
 
         Args:
             layout: What an unfinished run must find again to give the same numbers: devices and tile.
+            data: How results on the run's data must be named; None for data that the settings determine.
 
         Raises:
-            UserError: The run was begun on another layout.
+            UserError: The run was begun on another layout or other data.
         """
         self.work.mkdir(exist_ok=True)
         if self.record is None:
             times = {"started": now(), "finished": None}
             self.record = self._identity | {"status": "incomplete", "layout": layout, "times": times}
             self.record |= provenance()
+            if data is not None:
+                self.record["data"] = data
+        elif self.record.get("data") != data:
+            raise UserError(
+                f"{self.path} was begun on {self.record.get('data')} and cannot go on with {data}; give the "
+                "same --data_dir, or delete the folder"
+            )
         elif self.record["layout"] != layout:
             raise UserError(
                 f"{self.path} was begun with {self.record['layout']} and cannot go on with {layout}, whose "

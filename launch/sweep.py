@@ -1,7 +1,8 @@
 """`python -m launch.sweep --replication=snapp_shamir --figure=2`: all runs of a figure, side by side.
 
-Runs that differ only in the shuffling window go to one process, which compiles once for all of them. A
-process is an argv list that a person can paste. Several workers share out the processor cores.
+Runs that differ only in the setting that their replication names as swept go to one process, which compiles
+once for all of them. A process is an argv list that a person can paste. Several workers share out the
+processor cores.
 """
 
 import collections
@@ -39,13 +40,14 @@ def _flag(settings, name):
     return f"--{name}={value}"
 
 
-def make_jobs(replication, runs, out_dir):
+def make_jobs(replication, runs, out_dir, data_dir=None):
     """Groups runs into processes, in the order in which the figure names them.
 
     Args:
         replication: `program.Replication`.
         runs: Resolved settings.
         out_dir: Folder of the run folders.
+        data_dir: Folder of the image data sets; None: the replication's default.
 
     Returns:
         List of Job; each argv names every setting that is not the default.
@@ -64,6 +66,8 @@ def make_jobs(replication, runs, out_dir):
                 argv.append(_flag(common, field.name))
         values = ",".join(str(getattr(run, replication.swept)) for run in members)
         argv += [f"--{replication.swept}={values}", f"--out_dir={out_dir}"]
+        if data_dir is not None:
+            argv.append(f"--data_dir={data_dir}")
         log = pathlib.Path(out_dir) / replication.name / "logs" / f"{i:03d}.log"
         jobs.append(Job(argv, members, log))
     return jobs
@@ -155,7 +159,7 @@ def main(argv=None):
         program.check_out_dir(out_dir)
         runs = program.expand(replication, flag_values)
         todo = [run for run in runs if not _finished(replication, run, out_dir)]
-        jobs = make_jobs(replication, todo, out_dir)
+        jobs = make_jobs(replication, todo, out_dir, flag_values.data_dir if replication.images else None)
         if flag_values.dry_run:
             _print_plan(replication, jobs, workers)
             return

@@ -1,0 +1,1 @@
+"""Images, their corruptions and their augmentation: what the image replications train on."""

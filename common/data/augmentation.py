@@ -1,0 +1,272 @@
+"""Augmentation of image batches inside compiled programs, from stateless randomness.
+
+Drawing is apart from applying: every replica draws for the whole global batch and applies its own share, so
+the number of replicas changes nothing. An augmentation is a sequence of operations; each reads its own
+column of uniform numbers, one row for each image.
+"""
+
+import dataclasses
+import typing
+
+import tensorflow as tf
+
+from common.errors import UserError
+
+# Mean and standard deviation in use in the official code of Somepalli et al. 2022 and Gamba et al. 2022
+# (somepago/dbViz, data.py; magamba/double_descent, core/data.py). The deviations of CIFAR-10 are means over
+# images of the deviation within an image; those of all pixels are (0.2470, 0.2435, 0.2616).
+CIFAR10_MEAN = (0.4914, 0.4822, 0.4465)
+CIFAR10_STD = (0.2023, 0.1994, 0.2010)
+CIFAR100_MEAN = (0.5071, 0.4865, 0.4409)
+CIFAR100_STD = (0.2009, 0.1984, 0.2023)
+
+# Weights of red, green and blue in the grey value, as in torchvision and tf.image (ITU-R BT.601).
+_GREY_WEIGHTS = (0.2989, 0.5870, 0.1140)
+
+
+def normalize(images, mean, std):
+    """Subtracts the mean of each channel and divides by its standard deviation.
+
+    Args:
+        images: float32 tensor of shape (..., channels) in [0, 1].
+        mean: Sequence of one number for each channel, such as `CIFAR10_MEAN`.
+        std: Sequence of one number for each channel, such as `CIFAR10_STD`.
+
+    Returns:
+        float32 tensor of the shape of `images`.
+    """
+    return (images - tf.constant(mean, tf.float32)) / tf.constant(std, tf.float32)
+
+
+def per_image_standardization(images):
+    """Scales each image to mean 0 and variance 1 over all its values.
+
+    Formula:
+
+    ```
+    (x - mean) / max(std, 1 / sqrt(n))
+    ```
+
+    where n is the number of values of an image: the guard of `tf.image.per_image_standardization`, which
+    keeps an image of a single value finite.
+
+    Args:
+        images: float32 tensor of shape (batch, height, width, channels).
+
+    Returns:
+        float32 tensor of the shape of `images`.
+
+    Reference: Zhang et al. 2017, appendix A; TensorFlow, `tf.image.per_image_standardization`.
+    """
+    num_values = tf.cast(tf.reduce_prod(tf.shape(images)[1:]), tf.float32)
+    centred = images - tf.reduce_mean(images, axis=(1, 2, 3), keepdims=True)
+    std = tf.sqrt(tf.reduce_mean(tf.square(centred), axis=(1, 2, 3), keepdims=True))
+    return centred / tf.maximum(std, tf.math.rsqrt(num_values))
+
+
+def grey(images):
+    """Returns the grey values of RGB images, of shape (batch, height, width, 1)."""
+    return tf.reduce_sum(images * tf.constant(_GREY_WEIGHTS), axis=-1, keepdims=True)
+
+
+def brightness(images, factor):
+    """Returns `factor * images`, not clipped. `factor` broadcasts."""
+    return factor * images
+
+
+def saturation(images, factor):
+    """Returns `factor * images + (1 - factor) * grey(images)`, not clipped. `factor` broadcasts."""
+    return factor * images + (1 - factor) * grey(images)
+
+
+def contrast(images, factor):
+    """Returns `factor * images + (1 - factor) * mean grey value of the image`, not clipped."""
+    return factor * images + (1 - factor) * tf.reduce_mean(grey(images), axis=(1, 2), keepdims=True)
+
+
+def _check_crop(input_size, size):
+    if input_size < size:
+        raise ValueError(f"`input_size` must be at least {size}. Received: input_size={input_size}")
+
+
+@dataclasses.dataclass(frozen=True)
+class CentralCrop:
+    """The square of `size` pixels in the middle of the image."""
+
+    size: int
+    name: typing.ClassVar = "central_crop"
+    num_uniforms: typing.ClassVar = 0
+
+    def output_size(self, input_size):
+        """Returns the side of the crop."""
+        _check_crop(input_size, self.size)
+        return self.size
+
+    def __call__(self, images, uniforms):
+        """Returns the crops; there is nothing random."""
+        top, left = ((side - self.output_size(side)) // 2 for side in images.shape[1:3])
+        return images[:, top : top + self.size, left : left + self.size]
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomCrop:
+    """A square of `size` pixels anywhere in the image with `padding` zeros around it.
+
+    The place is uniform over all that fit, as in torchvision's RandomCrop. The zeros are black pixels: crop
+    before normalizing.
+    """
+
+    size: int
+    padding: int = 0
+    name: typing.ClassVar = "crop"
+    num_uniforms: typing.ClassVar = 2
+
+    def output_size(self, input_size):
+        """Returns the side of the crop."""
+        _check_crop(input_size + 2 * self.padding, self.size)
+        return self.size
+
+    def __call__(self, images, uniforms):
+        """Returns the crops whose row and column are given by two numbers for each image."""
+        margins = [0, 0], [self.padding] * 2, [self.padding] * 2, [0, 0]
+        images = tf.pad(images, margins)
+        for axis in (1, 2):
+            num_offsets = images.shape[axis] - self.size + 1
+            offsets = tf.cast(uniforms[:, axis - 1] * num_offsets, tf.int32)
+            images = tf.gather(images, offsets[:, None] + tf.range(self.size), axis=axis, batch_dims=1)
+        return images
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomFlip:
+    """Left and right exchanged in half of the images."""
+
+    name: typing.ClassVar = "flip"
+    num_uniforms: typing.ClassVar = 1
+
+    def output_size(self, input_size):
+        """Returns the side of the image."""
+        return input_size
+
+    def __call__(self, images, uniforms):
+        """Returns the images, flipped where their number is below one half."""
+        return tf.where(uniforms[:, :, None, None] < 0.5, images[:, :, ::-1], images)
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomColour:
+    """A colour operation with a factor that is uniform in [low, high) for each image."""
+
+    operation: typing.Callable
+    low: float
+    high: float
+    num_uniforms: typing.ClassVar = 1
+
+    @property
+    def name(self):
+        """The name of the operation."""
+        return self.operation.__name__
+
+    def output_size(self, input_size):
+        """Returns the side of the image."""
+        return input_size
+
+    def __call__(self, images, uniforms):
+        """Returns the images with their factors applied."""
+        factor = self.low + (self.high - self.low) * uniforms
+        return self.operation(images, factor[:, :, None, None])
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """A sequence of operations on a batch of images.
+
+    Example:
+    >>> augment = augmentation("pad_crop_flip")
+    >>> draws = augment.draw(seed, 128)                             # for the whole batch
+    >>> share = {name: draw[64:] for name, draw in draws.items()}
+    >>> augment(images[64:], share)                                 # is augment(images, draws)[64:]
+
+    Args:
+        operations: Tuple of the operations, in the order in which they are applied.
+    """
+
+    operations: tuple = ()
+
+    @property
+    def random(self):
+        """Whether there is anything to draw."""
+        return any(operation.num_uniforms for operation in self.operations)
+
+    def output_size(self, input_size):
+        """Returns the side of the images that come out.
+
+        Raises:
+            ValueError: If the images are too small for a crop.
+        """
+        for operation in self.operations:
+            input_size = operation.output_size(input_size)
+        return input_size
+
+    def draw(self, seed, batch_size):
+        """Draws the random numbers of a batch.
+
+        Philox is named because what "auto" selects depends on the device.
+
+        Args:
+            seed: int32 or uint32 tensor of shape (2,).
+            batch_size: Number of images in the global batch.
+
+        Returns:
+            Dictionary of float32 tensors of shape (batch, numbers of the operation), uniform in [0, 1).
+        """
+        if not self.random:
+            return {}
+        operations = [operation for operation in self.operations if operation.num_uniforms]
+        widths = [operation.num_uniforms for operation in operations]
+        seed = tf.bitcast(seed, tf.int32)
+        uniforms = tf.random.stateless_uniform([batch_size, sum(widths)], seed, alg="philox")
+        columns = tf.split(uniforms, widths, axis=1)
+        return {operation.name: column for operation, column in zip(operations, columns, strict=True)}
+
+    def __call__(self, images, draws):
+        """Applies the operations.
+
+        Args:
+            images: float32 tensor of shape (batch, height, width, 3) in [0, 1].
+            draws: What `draw` returned, or the same rows of each of its tensors.
+
+        Returns:
+            float32 tensor of shape (batch, output size, output size, 3). Colour operations may leave [0, 1].
+        """
+        for operation in self.operations:
+            images = operation(images, draws.get(operation.name))
+        return images
+
+
+_COLOURS = tuple(RandomColour(operation, 0.9, 1.1) for operation in (brightness, saturation, contrast))
+
+_AUGMENTATIONS = {
+    "none": Augmentation(),
+    # Zhang et al. 2017: 28 of 32 pixels, for the randomization tests and for all evaluations.
+    "central_crop": Augmentation((CentralCrop(28),)),
+    # Zhang et al. 2017, Table 1, "random crop".
+    "random_crop": Augmentation((RandomCrop(28),)),
+    # EE-411 reproduction 2024, Figure 2a, model 3: random crop, flip and colour factors, no hue.
+    "ee411": Augmentation((RandomCrop(28), RandomFlip(), *_COLOURS)),
+    # Somepalli et al. 2022 (somepago/dbViz, data.py) and the ResNets of Gamba et al. 2022.
+    "pad_crop_flip": Augmentation((RandomCrop(32, padding=4), RandomFlip())),
+}
+
+NAMES = tuple(_AUGMENTATIONS)
+
+
+def augmentation(name):
+    """Returns the augmentation of that name.
+
+    Raises:
+        UserError: If the name is not in `NAMES`.
+    """
+    if name not in _AUGMENTATIONS:
+        raise UserError(f"--augmentation={name}: must be one of {', '.join(NAMES)}")
+    return _AUGMENTATIONS[name]

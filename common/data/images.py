@@ -1,0 +1,300 @@
+"""CIFAR-10, CIFAR-100 and synthetic images as arrays, with seeded class-balanced subsets.
+
+CIFAR comes from files that `tensorflow_datasets` has prepared; nothing is ever downloaded here. An image set
+carries the name under which results on it may be reported, because copies differ: some are re-encoded, some
+partial. The synthetic images need no files.
+"""
+
+import dataclasses
+import os
+import pathlib
+import re
+import typing
+
+import numpy as np
+
+from common.data.augmentation import CIFAR10_MEAN, CIFAR100_MEAN
+from common.errors import UserError
+from common.startup import quiet_stderr
+from common.streams import Streams
+
+DATASETS = ("cifar10", "cifar100", "synthetic")
+IMAGE_SIZE = 32
+NUM_TRAIN = 50_000
+NUM_TEST = 10_000
+
+_TITLES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "synthetic": "synthetic images"}
+_NUM_CLASSES = {"cifar10": 10, "cifar100": 100, "synthetic": 10}
+_PUBLISHED_MEANS = {"cifar10": CIFAR10_MEAN, "cifar100": CIFAR100_MEAN}
+_MEAN_TOLERANCE = 0.001
+
+# The synthetic images: one fixed set. Amplitudes are in units of the [0, 1] range of a pixel.
+_SYNTHETIC_SEED = 0
+_MODES_PER_CLASS = 4
+_HIGHEST_FREQUENCY = 3  # periods across the image
+_LARGEST_SHIFT = 4.0  # pixels
+_TEMPLATE_AMPLITUDE = 0.13
+_BACKGROUND_AMPLITUDE = 0.16
+_NOISE_AMPLITUDE = 0.05
+
+
+@dataclasses.dataclass(frozen=True)
+class Images:
+    """One split, in the order of the image numbers.
+
+    Args:
+        images: float32 array of shape (n, 32, 32, 3) in [0, 1].
+        labels: int32 array of shape (n,).
+        ids: int32 array of shape (n,): the number of each image in the original files.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    ids: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageSet:
+    """A train and a test split.
+
+    Args:
+        title: How results on these images must be named.
+        num_classes: Number of classes.
+        train: Training images.
+        test: Test images.
+    """
+
+    title: str
+    num_classes: int
+    train: Images
+    test: Images
+
+
+@dataclasses.dataclass(frozen=True)
+class _Split:
+    """A whole split whose pixels are made only for the images asked for.
+
+    Args:
+        labels: int32 array of shape (n,).
+        ids: Increasing int32 array of shape (n,).
+        pixels: Function of positions that returns their float32 images in [0, 1].
+    """
+
+    labels: np.ndarray
+    ids: np.ndarray
+    pixels: typing.Callable
+
+    def take(self, positions):
+        return Images(self.pixels(positions), self.labels[positions], self.ids[positions])
+
+
+def load(dataset, data_dir=None, num_train=None, num_test=None, seed=0, keep=()):
+    """Loads a data set, or a class-balanced part of it, into memory.
+
+    The part depends on the seed alone: with the same seed a smaller part lies within a larger one. The
+    counts of two classes differ by one at most, unless a class has too few images.
+
+    Args:
+        dataset: One of `DATASETS`.
+        data_dir: Folder of `tensorflow_datasets`; None for its default, the environment variable
+            TFDS_DATA_DIR or ~/tensorflow_datasets. Unused by the synthetic images.
+        num_train: Number of training images, None for all.
+        num_test: Number of test images, None for all.
+        seed: Root seed of the streams that choose the parts.
+        keep: Numbers of training images that the part must hold, whatever the seed; they take the places
+            of others of their class.
+
+    Returns:
+        ImageSet, each split in the order of the image numbers.
+
+    Raises:
+        UserError: If the data are missing or unreadable, or an argument is out of range.
+    """
+    if dataset not in DATASETS:
+        raise UserError(f"--dataset={dataset}: must be one of {', '.join(DATASETS)}")
+    if dataset == "synthetic":
+        title = _TITLES[dataset]
+        train, test = (_synthetic_split(index, n) for index, n in enumerate((NUM_TRAIN, NUM_TEST)))
+    else:
+        title, train, test = _read_cifar(dataset, data_dir)
+    streams = Streams(seed)
+    train_part = _part("num_train", num_train, train, streams.generator("data", 0), keep)
+    test_part = _part("num_test", num_test, test, streams.generator("data", 1))
+    return ImageSet(title, _NUM_CLASSES[dataset], train.take(train_part), test.take(test_part))
+
+
+def balanced_order(labels, rng, first):
+    """An order of the images whose every prefix is as class-balanced as the set allows.
+
+    Args:
+        labels: Integer array of shape (n,).
+        rng: numpy.random.Generator.
+        first: Boolean array of shape (n,): images that come before all others of their class.
+
+    Returns:
+        Integer array of shape (n,), a permutation of the positions.
+    """
+    shuffled = rng.permutation(len(labels))
+    shuffled = shuffled[np.argsort(~first[shuffled], kind="stable")]
+    labels = labels[shuffled]
+    by_class = np.argsort(labels, kind="stable")
+    place_in_class = np.empty(len(labels), np.int64)
+    place_in_class[by_class] = np.arange(len(labels)) - np.searchsorted(labels[by_class], labels[by_class])
+    class_rank = rng.permutation(labels.max() + 1)
+    return shuffled[np.lexsort((class_rank[labels], ~first[shuffled], place_in_class))]
+
+
+def _part(flag, num_images, split, rng, keep=()):
+    """Returns the increasing positions of the images of a part."""
+    whole = len(split.ids)
+    absent = sorted(set(keep) - set(split.ids.tolist()))
+    if absent:
+        raise UserError(f"image {absent[0]} is not among the {whole:,} training images of the data set")
+    if num_images is None:
+        return np.arange(whole)
+    if not 1 <= num_images <= whole:
+        raise UserError(f"--{flag}={num_images}: must be from 1 to {whole}")
+    first = np.isin(split.ids, keep)
+    order = balanced_order(split.labels, rng, first)
+    needed = int(np.flatnonzero(first[order]).max(initial=-1)) + 1
+    if num_images < needed:
+        raise UserError(
+            f"--{flag}={num_images}: must be at least {needed} for a balanced set that holds images "
+            f"{', '.join(map(str, sorted(keep)))}"
+        )
+    return np.sort(order[:num_images])
+
+
+def title_of_copy(dataset, description, train_images, num_test):
+    """The name under which results on a copy of CIFAR may be reported.
+
+    A copy whose description asks for a name, as in `report results on it as "..."`, gets it. Any other copy
+    is taken for the original unless it is complete and its mean pixel is not the published one. A partial
+    copy says so.
+
+    Args:
+        dataset: "cifar10" or "cifar100".
+        description: The text in the copy's `dataset_info.json`.
+        train_images: uint8 array of shape (n, height, width, 3), all training images of the copy.
+        num_test: Number of test images in the copy.
+
+    Returns:
+        String such as "CIFAR-10", "CIFAR-10 (altered pixels)" or "CIFAR-100 (1,117 of 50,000 images)".
+    """
+    asked = re.search(r'report results on it as "([^"]+)"', description)
+    title = asked[1] if asked else _TITLES[dataset]
+    num_train = len(train_images)
+    if not asked and num_train == NUM_TRAIN:
+        mean = train_images.mean(axis=(0, 1, 2), dtype=np.float64) / 255
+        if np.abs(mean - _PUBLISHED_MEANS[dataset]).max() > _MEAN_TOLERANCE:
+            title += " (altered pixels)"
+    if num_train < NUM_TRAIN:
+        return f"{title} ({num_train:,} of {NUM_TRAIN:,} images)"
+    if num_test < NUM_TEST:
+        return f"{title} ({num_test:,} of {NUM_TEST:,} test images)"
+    return title
+
+
+def _read_cifar(dataset, data_dir):
+    """Returns title, train and test split of the prepared files, or raises a UserError of one line."""
+    with quiet_stderr():
+        import tensorflow_datasets as tfds
+
+        root = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+        folder = pathlib.Path(root).expanduser() / dataset / str(tfds.builder_cls(dataset).VERSION)
+        try:
+            # Says "Permission denied" where TFDS says only that it could not read the file.
+            (folder / "dataset_info.json").read_bytes()
+            builder = tfds.builder_from_directory(folder)
+            train, test = (builder.as_dataset(split=name, batch_size=-1) for name in ("train", "test"))
+            failure = None
+        except Exception as error:  # TFDS, TensorFlow and protobuf have a dozen types for damaged files.
+            failure = error
+    if failure is not None:
+        raise _reading_error(dataset, data_dir, folder, failure) from failure
+    title = title_of_copy(dataset, builder.info.description, train["image"].numpy(), len(test["id"]))
+    return title, _cifar_split(train), _cifar_split(test)
+
+
+def _reading_error(dataset, data_dir, folder, failure):
+    """Returns the UserError that says what is wrong with a folder and what to do."""
+    where = f", data_dir={str(data_dir)!r}" if data_dir else ""
+    command = f"""python -c "import tensorflow_datasets as tfds; tfds.load({dataset!r}{where})\""""
+    if isinstance(failure, FileNotFoundError | NotADirectoryError):
+        return UserError(f"no {_TITLES[dataset]} in {folder}; this fetches it: {command}")
+    reason = getattr(failure, "strerror", None) or str(failure)
+    # TensorFlow wraps it: "{{function_node ...}} reason [Op:...] name: ".
+    reason = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", reason)
+    reason = " ".join(reason.split()).rstrip(".")
+    return UserError(
+        f"cannot read {_TITLES[dataset]} in {folder} ({reason}); if it is damaged, remove that folder and "
+        f"fetch it again: {command}"
+    )
+
+
+def _cifar_split(arrays):
+    """Returns the split of one TFDS split, sorted by the number in ids such as b"train_16399"."""
+    ids = np.array([int(name.rpartition(b"_")[2]) for name in arrays["id"].numpy()], np.int32)
+    order = np.argsort(ids)
+    images, labels = arrays["image"].numpy(), arrays["label"].numpy().astype(np.int32)
+
+    def pixels(positions):
+        return np.divide(images[order[positions]], np.float32(255), dtype=np.float32)
+
+    return _Split(labels[order], ids[order], pixels)
+
+
+def _synthetic_split(index, num_images):
+    """Returns a split of the synthetic images: image i is of class i mod 10, with pixels of its own."""
+    ids = np.arange(num_images, dtype=np.int32)
+    return _Split(ids % _NUM_CLASSES["synthetic"], ids, lambda positions: _synthetic_pixels(index, positions))
+
+
+def _synthetic_pixels(split, ids):
+    """Draws images: a shifted class template and a background, both smooth, and white noise.
+
+    Every class has several templates; contrast and shift vary from image to image. Templates and
+    backgrounds are sums of waves with few periods across the image, so a shift turns their phases.
+
+    Args:
+        split: 0 for training images, 1 for test images.
+        ids: Integer array of shape (n,), image numbers; an image does not depend on the others.
+
+    Returns:
+        float32 array of shape (n, 32, 32, 3) in [0, 1].
+    """
+    waves, basis = _waves()
+    streams = Streams(_SYNTHETIC_SEED)
+    rng = streams.generator("synthetic_templates")
+    templates = _smooth_field(rng, waves, (_NUM_CLASSES["synthetic"], _MODES_PER_CLASS))
+    images = np.empty((len(ids), IMAGE_SIZE**2, 3), np.float32)
+    for image, number in zip(images, ids, strict=True):
+        rng = streams.generator("synthetic_images", split, int(number))
+        template = templates[number % _NUM_CLASSES["synthetic"], rng.integers(_MODES_PER_CLASS)]
+        contrast = rng.uniform(0.5, 1.5)
+        shift = rng.uniform(-_LARGEST_SHIFT, _LARGEST_SHIFT, 2)
+        phase = np.exp(-2j * np.pi * (waves @ shift) / IMAGE_SIZE)
+        field = _TEMPLATE_AMPLITUDE * contrast * phase[:, None] * template
+        field += _BACKGROUND_AMPLITUDE * _smooth_field(rng, waves)
+        rng.standard_normal(dtype=np.float32, out=image)
+        image *= _NOISE_AMPLITUDE
+        image += 0.5 + (basis @ np.concatenate([field.real, field.imag])).astype(np.float32)
+    return np.clip(images, 0, 1, out=images).reshape(-1, IMAGE_SIZE, IMAGE_SIZE, 3)
+
+
+def _waves():
+    """Returns wave numbers (waves, 2), and the values of real and imaginary parts (pixels, 2 * waves)."""
+    numbers = range(-_HIGHEST_FREQUENCY, _HIGHEST_FREQUENCY + 1)
+    # Half of the plane: the other half would only be the complex conjugates.
+    waves = np.array([(y, x) for y in numbers for x in numbers if (y, x) >= (0, 0)])
+    rows, columns = np.divmod(np.arange(IMAGE_SIZE**2), IMAGE_SIZE)
+    angle = 2 * np.pi * (np.stack([rows, columns], axis=1) @ waves.T) / IMAGE_SIZE
+    return waves, np.concatenate([np.cos(angle), -np.sin(angle)], axis=1)
+
+
+def _smooth_field(rng, waves, shape=()):
+    """Draws complex amplitudes (*shape, waves, 3) of fields with unit variance, falling with frequency."""
+    scale = 1 / (1 + np.hypot(*waves.T))
+    scale /= np.sqrt(np.sum(scale**2))
+    parts = rng.standard_normal((*shape, len(waves), 3, 2))
+    return scale[:, None] * (parts[..., 0] + 1j * parts[..., 1])

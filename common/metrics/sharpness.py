@@ -1,0 +1,327 @@
+"""Sharpness of the loss in input space at single points: Jacobian norm and tangent Hessian norm.
+
+The tangent Hessian norm is a finite difference of input gradients along weak colour transformations. Its raw
+sum of squares is kept, from which the prefactors of both the paper and its code follow.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from common.data.colour_jitter import apply_jitter, jitter_coefficients, luma_weights
+from common.metrics.examples import check_values
+
+NUM_COPIES = 4
+# Points of one forward and backward pass: 64 samples with their four transformed copies.
+BATCH_SIZE = 320
+
+
+def compiled(function):
+    """Compiles a function that runs a model; by XLA only where there is a GPU.
+
+    XLA's convolutions on a CPU are tens of times slower than oneDNN's.
+    """
+    return tf.function(function, autograph=False, jit_compile=bool(tf.config.list_physical_devices("GPU")))
+
+
+def padded_batches(batch_size, *arrays):
+    """Cuts arrays into batches of one shape: the last repeats its last row, and says how many are real.
+
+    Args:
+        batch_size: Rows of a batch; fewer if there are fewer rows in all.
+        *arrays: Arrays with the same number of rows, at least one.
+
+    Yields:
+        Slice of the rows that the batch holds, and the batch of each array.
+    """
+    num_rows = len(arrays[0])
+    batch_size = min(batch_size, num_rows)
+    for start in range(0, num_rows, batch_size):
+        stop = min(start + batch_size, num_rows)
+        rows = np.minimum(np.arange(start, start + batch_size), num_rows - 1)
+        yield slice(start, stop), *(array[rows] for array in arrays)
+
+
+def check_examples(model, examples, labels):
+    """Checks that a model gives logits for the examples and that the labels are among its classes.
+
+    Returns:
+        The examples as float32 and the labels as int32.
+
+    Raises:
+        ValueError: If not.
+    """
+    examples, labels = np.asarray(examples), np.asarray(labels)
+    if len(examples) == 0 or labels.shape != (len(examples),) or labels.dtype.kind not in "iu":
+        raise ValueError(
+            "`labels` must be one integer for each of at least one example. Received: "
+            f"labels of shape {labels.shape} and type {labels.dtype} for {len(examples)} examples"
+        )
+    examples = examples.astype("float32", copy=False)
+    shape = getattr(model(examples[:1], training=False), "shape", ())
+    if len(shape) != 2:
+        raise ValueError(f"`model` must give logits of shape (batch, classes). Received: shape={shape}")
+    check_values("labels", labels, (labels >= 0) & (labels < shape[1]), f"from 0 to {shape[1] - 1}")
+    return examples, labels.astype("int32")
+
+
+def check_images(images, mean, std):
+    """Checks that images are in [0, 1] and that each channel has a mean and a standard deviation.
+
+    Raises:
+        ValueError: If not.
+    """
+    images = np.asarray(images)
+    if images.ndim != 4 or images.dtype.kind != "f":
+        raise ValueError(
+            "`images` must be floats of shape (images, height, width, channels). "
+            f"Received: images of shape {images.shape} and type {images.dtype}"
+        )
+    luma_weights(images.shape[-1])
+    check_values("images", images, (images >= 0) & (images <= 1), "in [0, 1], not yet normalised")
+    for name, values in (("mean", mean), ("std", std)):
+        if np.shape(values) != images.shape[-1:]:
+            raise ValueError(f"`{name}` must have one value for each channel. Received: {name}={values}")
+    check_values("std", np.asarray(std), np.asarray(std) > 0, "greater than 0")
+
+
+def input_gradients(model, inputs, labels):
+    """Loss, correctness and input gradient of each input, with the model in inference mode.
+
+    Args:
+        model: Keras model from inputs to logits.
+        inputs: Float tensor of shape (batch, ...), normalised as the model was trained.
+        labels: Integer tensor of shape (batch,).
+
+    Returns:
+        Cross-entropies (batch,); 1 where the largest logit is the label's, else 0 (batch,); gradients of
+        each cross-entropy by its own input, float32, of the shape of the inputs.
+
+    Raises:
+        ValueError: If the logits do not depend differentiably on the inputs.
+    """
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(inputs)
+        logits = tf.cast(model(inputs, training=False), tf.float32)
+        cross_entropies = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    gradients = tape.gradient(cross_entropies, inputs)
+    if gradients is None:
+        raise ValueError(
+            f"`model` must have logits with a gradient by its input. Received: model={model.name}"
+        )
+    correct = tf.cast(tf.argmax(logits, axis=-1, output_type=labels.dtype) == labels, tf.float32)
+    return cross_entropies, correct, gradients
+
+
+def point_scores(model, images, labels, coefficients, mean, std):
+    """All scores at one point of each sample, from one forward and backward pass.
+
+    Args:
+        model: Keras model from normalised images to logits.
+        images: Float32 tensor of shape (batch, height, width, channels), before normalisation.
+        labels: Integer tensor of shape (batch,).
+        coefficients: Float32 tensor of shape (batch, num_copies, 3), see `jitter_coefficients`.
+        mean: Float32 tensor of shape (channels,).
+        std: Float32 tensor of shape (channels,).
+
+    Returns:
+        Float32 tensor of shape (batch, 4): correctness, cross-entropy, Jacobian norm, and the sum over the
+        copies of the squared distance between the gradients at the point and at the copy.
+    """
+    num_points = 1 + coefficients.shape[1]
+    points = tf.concat([images[:, tf.newaxis], apply_jitter(images, coefficients)], axis=1)
+    inputs = tf.reshape((points - mean) / std, (-1, *images.shape[1:]))
+    cross_entropies, correct, gradients = input_gradients(model, inputs, tf.repeat(labels, num_points))
+    gradients = tf.reshape(gradients, (-1, num_points, np.prod(images.shape[1:])))
+    at_point, at_copies = gradients[:, 0], gradients[:, 1:]
+    return tf.stack(
+        [
+            correct[::num_points],
+            cross_entropies[::num_points],
+            tf.norm(at_point, axis=-1),
+            tf.reduce_sum(tf.square(at_copies - at_point[:, tf.newaxis]), axis=(1, 2)),
+        ],
+        axis=-1,
+    )
+
+
+def jacobian_norm(model, images, labels, batch_size=BATCH_SIZE):
+    """Euclidean norm of the gradient of the cross-entropy by the input, for each sample.
+
+    The model runs in inference mode. Each call compiles it anew: to measure many models of an architecture,
+    or other scores too, use a `VolumeMeter`.
+
+    Formula:
+
+    ```
+    J(x, y) = || d CE(model(x), y) / dx ||_2
+    ```
+
+    Args:
+        model: Keras model that gives logits of shape (batch, classes).
+        images: Float array of shape (samples, ...), normalised as for training.
+        labels: Integer array of shape (samples,), the training labels.
+        batch_size: Number of samples in a forward and backward pass.
+
+    Returns:
+        Float64 array of shape (samples,), in nats by unit of normalised input.
+
+    Raises:
+        ValueError: If a label is not among the classes, the model does not give logits, or they have no
+            gradient by the input.
+
+    Reference:
+
+    - [Gamba et al. 2022, eq. 1 and 2](https://arxiv.org/abs/2209.10080)
+    """
+    images, labels = check_examples(model, images, labels)
+
+    @compiled
+    def norms(inputs, labels):
+        gradients = input_gradients(model, inputs, labels)[2]
+        return tf.norm(tf.reshape(gradients, (-1, np.prod(images.shape[1:]))), axis=-1)
+
+    result = np.empty(len(images))
+    for rows, *batch in padded_batches(batch_size, images, labels):
+        result[rows] = norms(*map(tf.constant, batch))[: rows.stop - rows.start]
+    return result
+
+
+def tangent_hessian_sums(
+    model, images, labels, mean, std, num_copies=NUM_COPIES, batch_size=BATCH_SIZE, seed=0
+):
+    """Squared distances of input gradients to those at transformed copies, summed over the copies.
+
+    Copies are made by factors of brightness, contrast and saturation, each uniform in [0.99, 1.01], applied
+    in a random order to the image in [0, 1], which is normalised afterwards. Neither images nor copies are
+    clamped to [0, 1]: see `apply_jitter`. The factors depend on the seed, the sample's position and the copy
+    and on nothing else.
+
+    Args:
+        model: Keras model that gives logits of shape (batch, classes).
+        images: Float array of shape (samples, height, width, channels) in [0, 1], 1 or 3 channels.
+        labels: Integer array of shape (samples,), the training labels.
+        mean: Means of the channels, with which the model's inputs are normalised.
+        std: Standard deviations likewise.
+        num_copies: Number of transformed copies of each sample, at least 1.
+        batch_size: Number of points, copies included, in a forward and backward pass.
+        seed: Root seed of the colour transformations.
+
+    Returns:
+        Float64 array of shape (samples,): the sum of eq. 5, before root and prefactor.
+
+    Raises:
+        ValueError: If a label is not among the classes, the model does not give logits, they have no
+            gradient by the input, or an argument is not as described.
+
+    Reference:
+
+    - [Gamba et al. 2022, eq. 5](https://arxiv.org/abs/2209.10080)
+    - magamba/double_descent, core/data.py, MultiColorJitter
+    """
+    check_num_copies(num_copies, minimum=1)
+    check_images(images, mean, std)
+    images, labels = check_examples(model, images, labels)
+    mean, std = (np.asarray(values, "float32") for values in (mean, std))
+    scores = compiled(lambda *batch: point_scores(model, *batch, mean, std))
+    positions = np.arange(len(images))
+    result = np.empty(len(images))
+    for rows, *batch, samples in padded_batches(
+        samples_in(batch_size, num_copies), images, labels, positions
+    ):
+        coefficients = jitter_coefficients(seed, samples, num_copies, images.shape[-1])
+        sums = scores(*map(tf.constant, (*batch, coefficients)))[:, 3]
+        result[rows] = sums[: rows.stop - rows.start]
+    return result
+
+
+def tangent_hessian_prefactor(num_copies=NUM_COPIES, source="code", delta=0.1):
+    """What the root of `tangent_hessian_sums` is multiplied by to give the tangent Hessian norm.
+
+    The paper's equation also scales the displacement by `delta`, the code does not: both prefactors belong
+    here to whole transformations. The ratio paper / code is `1 / (delta * num_copies^1.5)`, 1.25 by default.
+
+    Formula:
+
+    ```
+    code:  1 / (delta * sqrt(M))
+    paper: 1 / (delta^2 * M^2)
+    ```
+
+    Args:
+        num_copies: Number of transformed copies of each sample, M.
+        source: `"code"` or `"paper"`.
+        delta: Step of the finite difference.
+
+    Returns:
+        Float.
+
+    Raises:
+        ValueError: If `source` is neither.
+
+    Reference:
+
+    - [Gamba et al. 2022, eq. 5](https://arxiv.org/abs/2209.10080)
+    - magamba/double_descent, core/metric_helpers.py, tangent_norm
+    """
+    if source == "code":
+        return 1 / (delta * num_copies**0.5)
+    if source == "paper":
+        return 1 / (delta**2 * num_copies**2)
+    raise ValueError(f'`source` must be "code" or "paper". Received: source={source!r}')
+
+
+def tangent_hessian_norm(
+    model,
+    images,
+    labels,
+    mean,
+    std,
+    num_copies=NUM_COPIES,
+    batch_size=BATCH_SIZE,
+    seed=0,
+    source="code",
+):
+    """Norm of the loss's Hessian by the input along weak colour transformations, for each sample.
+
+    Formula, with the code's prefactor and `delta = 0.1`; `x_m` are the transformed copies:
+
+    ```
+    H(x, y) = sqrt(mean over m of || (J(x, y) - J(x_m, y)) / delta ||^2)
+    ```
+
+    Args:
+        model: This and the next arguments up to `seed` are those of `tangent_hessian_sums`.
+        images: See there.
+        labels: See there.
+        mean: See there.
+        std: See there.
+        num_copies: See there.
+        batch_size: See there.
+        seed: See there.
+        source: Whose prefactor, `"code"` or `"paper"`: see `tangent_hessian_prefactor`.
+
+    Returns:
+        Float64 array of shape (samples,).
+
+    Raises:
+        ValueError: As `tangent_hessian_sums` and `tangent_hessian_prefactor` do.
+
+    Reference:
+
+    - [Gamba et al. 2022, eq. 5](https://arxiv.org/abs/2209.10080)
+    - magamba/double_descent, core/metric_helpers.py, tangent_norm
+    """
+    prefactor = tangent_hessian_prefactor(num_copies, source)
+    sums = tangent_hessian_sums(model, images, labels, mean, std, num_copies, batch_size, seed)
+    return prefactor * np.sqrt(sums)
+
+
+def check_num_copies(num_copies, minimum):
+    """Raises a ValueError unless there are at least `minimum` copies."""
+    if num_copies < minimum:
+        raise ValueError(f"`num_copies` must be at least {minimum}. Received: num_copies={num_copies}")
+
+
+def samples_in(batch_size, num_copies):
+    """Number of samples whose points, copies included, fill a batch of points."""
+    return max(1, batch_size // (1 + num_copies))

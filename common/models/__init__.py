@@ -1,0 +1,1 @@
+"""Architectures as plain Keras functional models, one a file; all end in float32 logits."""

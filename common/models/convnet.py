@@ -1,0 +1,39 @@
+"""Five-layer ConvNet of Nakkiran et al. 2020, as Gamba et al. 2022 use it."""
+
+import keras
+
+from common.models.blocks import convolution, logits, relu
+from common.models.normalization import batch_normalization
+
+
+def convnet(width, input_shape=(32, 32, 3), num_classes=10, batch_norm=False, initialization="pytorch"):
+    """Builds four 3x3 convolutions of `width` times 1, 2, 4 and 8 channels, and a linear layer.
+
+    Biases and ReLU everywhere, 2x2 max-pooling after the second, third and fourth convolution, then 4x4. On
+    CIFAR-10 the widths 1, 10 and 64 have 510, 39,030 and 1,556,106 parameters without batch normalization.
+
+    Args:
+        width: Positive integer, the channels of the first convolution.
+        input_shape: (height, width, channels) of the images; sides of 32 to 63 pixels.
+        num_classes: Number of logits.
+        batch_norm: Whether convolutions are normalized before the ReLU; biases stay.
+        initialization: As for `common.models.initialization.layer_initializers`.
+
+    Returns:
+        Functional model from (batch, *input_shape) to (batch, num_classes) logits.
+
+    Reference:
+
+    - [Gamba et al. 2022](https://arxiv.org/abs/2209.10080); magamba/double_descent, models/cnn.py
+    - [Nakkiran et al. 2020](https://arxiv.org/abs/1912.02292)
+    """
+    inputs = x = keras.Input(input_shape, name="images")
+    for i in range(4):
+        x = convolution(x, width * 2**i, 3, name=f"conv{i + 1}", use_bias=True, initialization=initialization)
+        if batch_norm:
+            x = batch_normalization(f"conv{i + 1}_bn")(x)
+        x = relu(x, f"conv{i + 1}_relu")
+        if i > 0:
+            x = keras.layers.MaxPooling2D(2, name=f"pool{i + 1}")(x)
+    x = keras.layers.MaxPooling2D(4, name="pool5")(x)
+    return keras.Model(inputs, logits(x, num_classes, initialization), name="convnet")

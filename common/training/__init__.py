@@ -1,0 +1,1 @@
+"""Training image classifiers: one loop for all papers, its schedules, stop rules and checkpoints."""

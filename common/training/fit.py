@@ -1,0 +1,216 @@
+"""One training run from its first step or its last checkpoint to its stop: epochs, measurements, records.
+
+The order of the images is a function of (stream, epoch) and the augmentation one of (stream, step), so a
+checkpoint holds weights, optimizer state and nothing else; a run that was killed goes on bit for bit.
+"""
+
+import dataclasses
+import time
+import typing
+
+import numpy as np
+import tensorflow as tf
+
+from common.records import read_rows, write_arrays, write_rows
+
+_CHECKPOINT_SECONDS = 20
+_BLOCK_SECONDS = 2.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How long a run trains and what it measures on the way.
+
+    Args:
+        epochs: Cap on the number of epochs.
+        target_accuracy: Stops after the epoch at whose end the accuracy on the whole training set, in
+            inference mode, is at least this; None: never.
+        target_loss: The same for the training set's mean cross-entropy, at most this.
+        evaluate_every: Also measures the test set every so many epochs; None: at the end only.
+    """
+
+    epochs: int
+    target_accuracy: float | None = None
+    target_loss: float | None = None
+    evaluate_every: int | None = None
+
+    @property
+    def has_target(self):
+        """Whether the run can stop before its cap."""
+        return self.target_accuracy is not None or self.target_loss is not None
+
+    def reached(self, loss, accuracy):
+        """Whether the training set's loss and accuracy fulfil every target there is."""
+        accurate = self.target_accuracy is None or accuracy >= self.target_accuracy
+        return self.has_target and accurate and (self.target_loss is None or loss <= self.target_loss)
+
+
+@dataclasses.dataclass
+class Fit:
+    """One run in progress.
+
+    Args:
+        trainer: `Trainer`, loaded with the run's data.
+        plan: `Plan`.
+        train, test: What `Trainer.evaluation_data` returned for the two sets.
+        streams: `streams.Streams`; "order" is used.
+        folder: The run's `records.RunFolder`, started.
+        progress: `progress.Progress` over images; None shows nothing.
+        chief: Whether this process writes checkpoints and the record.
+        measure: Function epoch -> rows of further measurements, called after every epoch and with 0 before
+            the first; None measures nothing.
+        writer: TensorBoard summary writer, or None.
+    """
+
+    trainer: typing.Any
+    plan: Plan
+    train: typing.Any
+    test: typing.Any
+    streams: typing.Any
+    folder: typing.Any
+    progress: typing.Any = None
+    chief: bool = True
+    measure: typing.Callable | None = None
+    writer: typing.Any = None
+    rows: list = dataclasses.field(default_factory=list)
+
+    def run(self):
+        """Trains to the end.
+
+        Returns:
+            "done" or "diverged"; then `rows` and `batch_losses` hold what was measured. Rows have `epoch` and
+            `step`; `fit` is 1 if the target was reached, 0 if the cap came first (the run is censored).
+        """
+        trainer, total = self.trainer, self.plan.epochs * self.trainer.steps_per_epoch
+        self.batch_losses = np.zeros(total, np.float32)
+        self._hits = np.zeros(total, np.float32)
+        self._manager = tf.train.CheckpointManager(
+            trainer.checkpoint(), str(self.folder.work / "checkpoints"), max_to_keep=2
+        )
+        self._saved = time.monotonic()
+        self._block_steps = 1
+        self._restore()
+        if trainer.step == 0 and self.measure and not self.rows:
+            self.rows += self.measure(0)
+        while not self._stopped():
+            self._train_epoch(trainer.step // trainer.steps_per_epoch)
+        self.batch_losses = self.batch_losses[: trainer.step]
+        self._finish()
+        return "diverged" if self._diverged() else "done"
+
+    def _restore(self):
+        if not self._manager.latest_checkpoint:
+            return
+        self._manager.restore_or_initialize()
+        step = self.trainer.step
+        with np.load(self.folder.work / "history.npz") as history:
+            self.batch_losses[:step] = history["losses"][:step]
+            self._hits[:step] = history["hits"][:step]
+        # The history is written first, so it may be ahead of the checkpoint.
+        self.rows = [row for row in read_rows(self.folder.work / "rows.jsonl") if row["step"] <= step]
+        if self.progress:
+            self.progress.skip(self._images_seen(step))
+
+    def _images_seen(self, step):
+        trainer = self.trainer
+        epochs, rest = divmod(step, trainer.steps_per_epoch)
+        return epochs * trainer.num_images + rest * trainer.batch_size
+
+    def _value(self, metric):
+        return next((row["value"] for row in reversed(self.rows) if row["metric"] == metric), None)
+
+    def _diverged(self):
+        step = self.trainer.step
+        return step > 0 and not np.isfinite(self.batch_losses[step - 1])
+
+    def _stopped(self):
+        step, steps = self.trainer.step, self.trainer.steps_per_epoch
+        return step >= self.plan.epochs * steps or self._value("fit") == 1 or self._diverged()
+
+    def _train_epoch(self, epoch):
+        trainer = self.trainer
+        end = (epoch + 1) * trainer.steps_per_epoch
+        order = self.streams.generator("order", epoch).permutation(trainer.num_images)
+        while trainer.step < end:
+            started, first = time.monotonic(), trainer.step
+            with self.folder.timed("train_seconds"):
+                losses, hits = trainer.train(order, min(self._block_steps, end - first))
+            self.batch_losses[first : trainer.step], self._hits[first : trainer.step] = losses, hits
+            if self.progress:
+                self.progress.add(self._images_seen(trainer.step) - self._images_seen(first))
+            if self._diverged():
+                return
+            self._adapt(time.monotonic() - started)
+            if trainer.step == end:
+                with self.folder.timed("evaluate_seconds"):
+                    self._end_epoch(epoch + 1)
+            self._save()
+
+    def _adapt(self, seconds):
+        """Doubles the steps of a call until it takes long enough to be seen, killed and resumed well."""
+        if seconds < _BLOCK_SECONDS / 2:
+            self._block_steps *= 2
+        elif seconds > 2 * _BLOCK_SECONDS:
+            self._block_steps = max(1, self._block_steps // 2)
+
+    def _row(self, metric, value):
+        step = self.trainer.step
+        epoch = step / self.trainer.steps_per_epoch
+        epoch = int(epoch) if epoch == int(epoch) else epoch
+        return {"metric": metric, "value": value, "statistic": "run", "epoch": epoch, "step": step}
+
+    def _end_epoch(self, epoch):
+        trainer, plan = self.trainer, self.plan
+        last = slice(trainer.step - trainer.steps_per_epoch, trainer.step)
+        rows = [
+            self._row("batch_loss", np.mean(self.batch_losses[last])),
+            self._row("batch_accuracy", np.sum(self._hits[last]) / trainer.num_images),
+        ]
+        if plan.has_target:
+            rows += self._evaluated("train")
+            loss, accuracy = rows[-2]["value"], rows[-1]["value"]
+            if plan.reached(loss, accuracy):
+                rows.append(self._row("fit", 1))
+        if plan.evaluate_every and epoch % plan.evaluate_every == 0:
+            rows += self._evaluated("test")
+        if self.measure:
+            rows += self.measure(epoch)
+        self.rows += rows
+        self._write_scalars(rows)
+
+    def _evaluated(self, name):
+        loss, accuracy = self.trainer.evaluate(getattr(self, name))
+        return [self._row(f"{name}_loss", loss), self._row(f"{name}_accuracy", accuracy)]
+
+    def _finish(self):
+        """Measures what the last epoch did not, and says how the run ended."""
+        measured = {row["metric"] for row in self.rows if row["step"] == self.trainer.step}
+        with self.folder.timed("evaluate_seconds"):
+            for name in ("train", "test"):
+                if f"{name}_loss" not in measured:
+                    self.rows += self._evaluated(name)
+        if self.plan.has_target and self._value("fit") is None:
+            self.rows.append(self._row("fit", 0))
+        if self._diverged():
+            self.rows.append(self._row("diverged", 1))
+
+    def _save(self):
+        last = self._stopped()
+        if not self.chief or (not last and time.monotonic() - self._saved < _CHECKPOINT_SECONDS):
+            return
+        step = self.trainer.step
+        history = {"losses": self.batch_losses[:step], "hits": self._hits[:step]}
+        write_arrays(self.folder.work / "history.npz", history)
+        write_rows(self.folder.work / "rows.jsonl", self.rows)
+        self._manager.save(checkpoint_number=step)
+        self.folder.save()
+        self._saved = time.monotonic()
+
+    def _write_scalars(self, rows):
+        if self.writer is None:
+            return
+        with self.writer.as_default():
+            for row in rows:
+                if np.isfinite(row["value"]):
+                    tf.summary.scalar(row["metric"], row["value"], step=row["step"])
+        self.writer.flush()

@@ -1,0 +1,15 @@
+"""Optimizers as the image papers set them."""
+
+import keras
+
+
+def build_optimizer(name, learning_rate):
+    """Returns a Keras optimizer; weight decay is the trainer's.
+
+    Args:
+        name: "sgd": momentum 0.9, or "adam": epsilon 1e-8, PyTorch's default (Keras's is 1e-7).
+        learning_rate: Number or Keras schedule.
+    """
+    if name == "adam":
+        return keras.optimizers.Adam(learning_rate, epsilon=1e-8)
+    return keras.optimizers.SGD(learning_rate, momentum=0.9)

@@ -1,0 +1,99 @@
+"""What a training run of every image paper has in common: data, strategy, run folder, progress, results."""
+
+import dataclasses
+import functools
+import typing
+
+import tensorflow as tf
+
+from common.data import images
+from common.distribution import current_worker, replica_strategy
+from common.program import run_folder
+from common.progress import Progress
+from common.streams import Streams
+from common.training.fit import Fit, Plan
+from common.training.trainer import Trainer
+
+
+@dataclasses.dataclass
+class Prepared:
+    """A run that is ready to train.
+
+    Args:
+        trainer: `Trainer`, loaded with the run's training data and weights.
+        plan: `Plan`.
+        streams: `Streams`; "order" is used.
+        train: Images and labels that the trainer was loaded with: what the training accuracy is measured on.
+        test: Images and labels of the test set.
+        measure: Function epoch -> rows, called after every epoch; or None.
+        complete: Function `Fit` -> arrays to keep, called at the end; it may add to the fit's rows. Or None.
+    """
+
+    trainer: Trainer
+    plan: Plan
+    streams: Streams
+    train: tuple
+    test: tuple
+    measure: typing.Callable | None = None
+    complete: typing.Callable | None = None
+
+
+@functools.lru_cache(maxsize=1)
+def _load(dataset, data_dir, num_train, num_test, seed):
+    return images.load(dataset, data_dir, num_train, num_test, seed)
+
+
+def train_run(replication, settings, options, label, prepare):
+    """Trains and measures one setting, or goes on with it; leaves a finished run folder.
+
+    Args:
+        replication: The `program.Replication`.
+        settings: Resolved settings, an `ImageSettings`.
+        options: `program.Options`.
+        label: Words that name the run in its progress line.
+        prepare: Function (strategy, settings, `ImageSet`) -> `Prepared`.
+
+    Raises:
+        UserError: The data is not there, or the folder is not ours to write.
+    """
+    worker = current_worker(options.strategy)
+    strategy = replica_strategy(options.strategy)
+    data = _load(settings.dataset, options.data_dir, settings.num_train, settings.num_test, settings.seed)
+    prepared = prepare(strategy, settings, data)
+    with run_folder(replication, settings, options.out_dir, worker.index) as folder:
+        if folder.finished:
+            return
+        replicas = strategy.num_replicas_in_sync
+        device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+        folder.start({"device": device, "replicas": replicas, "workers": worker.count}, data.title)
+        progress = Progress(label, settings.epochs * len(prepared.train[1]))
+        try:
+            _fit(prepared, folder, progress, worker.chief, options.tensorboard)
+        except Exception as error:
+            folder.fail(error)
+            raise
+        finally:
+            progress.close()
+
+
+def _fit(prepared, folder, progress, chief, tensorboard):
+    trainer = prepared.trainer
+    writer = tf.summary.create_file_writer(str(folder.path / "tensorboard")) if tensorboard else None
+    fit = Fit(
+        trainer,
+        prepared.plan,
+        trainer.evaluation_data(*prepared.train),
+        trainer.evaluation_data(*prepared.test),
+        prepared.streams,
+        folder,
+        progress,
+        chief,
+        prepared.measure,
+        writer,
+    )
+    status = fit.run()
+    arrays = {"batch_losses": fit.batch_losses}
+    if prepared.complete:
+        arrays |= prepared.complete(fit)
+    if chief:
+        folder.finish(status, fit.rows, arrays)

@@ -1,0 +1,81 @@
+"""Learning rates over training, as Keras schedules of the optimizer's step count."""
+
+import keras
+
+SCHEDULES = ("constant", "exponential", "step", "cosine", "warmup")
+
+
+@keras.saving.register_keras_serializable("irreproducibility")
+class LinearWarmup(keras.optimizers.schedules.LearningRateSchedule):
+    """A rate that rises linearly from epoch to epoch, then stays.
+
+    Epoch e < `epochs` trains at start + (rate - start) * e / epochs. The rate changes once an epoch, as
+    ignite's `create_lr_scheduler_with_warmup` does when it is attached to epochs (Gamba et al. 2022,
+    official code magamba/double_descent, train.py).
+
+    Args:
+        start: Rate of the first epoch.
+        rate: Rate from epoch number `epochs` on.
+        epochs: Number of epochs below the final rate.
+        steps_per_epoch: Steps in an epoch.
+    """
+
+    def __init__(self, start, rate, epochs, steps_per_epoch):
+        self.start, self.rate, self.epochs, self.steps_per_epoch = start, rate, epochs, steps_per_epoch
+
+    def __call__(self, step):
+        """Returns the rate at a step."""
+        epoch = keras.ops.floor_divide(keras.ops.cast(step, "float32"), self.steps_per_epoch)
+        part = keras.ops.minimum(epoch / self.epochs, 1.0)
+        return self.start + (self.rate - self.start) * part
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        return {
+            "start": self.start,
+            "rate": self.rate,
+            "epochs": self.epochs,
+            "steps_per_epoch": self.steps_per_epoch,
+        }
+
+
+def exponential(rate, decay, steps_per_epoch):
+    """Multiplies the rate by `decay` after every epoch (Zhang et al. 2017, appendix A: 0.95)."""
+    return keras.optimizers.schedules.ExponentialDecay(rate, steps_per_epoch, decay, staircase=True)
+
+
+def step(rate, epochs, steps_per_epoch, factor=0.1, divisors=(2.667, 1.6, 1.142)):
+    """Multiplies the rate by `factor` at epochs floor(epochs / divisor).
+
+    Somepalli et al. 2022, official code somepago/dbViz, utils.py: called "linear" there; 100 epochs drop at
+    37, 62 and 87.
+    """
+    boundaries = [int(epochs / divisor) * steps_per_epoch for divisor in divisors]
+    values = [rate * factor**i for i in range(len(boundaries) + 1)]
+    # Keras changes the value after its boundary, the original from the first step of the epoch on.
+    return keras.optimizers.schedules.PiecewiseConstantDecay([b - 1 for b in boundaries], values)
+
+
+@keras.saving.register_keras_serializable("irreproducibility")
+class EpochCosine(keras.optimizers.schedules.LearningRateSchedule):
+    """Half a cosine from the rate to 0 over all epochs, changed once an epoch.
+
+    PyTorch's CosineAnnealingLR with T_max = epochs, as Somepalli et al. 2022 step it.
+
+    Args:
+        rate: Rate of the first epoch.
+        epochs: Number of epochs.
+        steps_per_epoch: Steps in an epoch.
+    """
+
+    def __init__(self, rate, epochs, steps_per_epoch):
+        self.rate, self.epochs, self.steps_per_epoch = rate, epochs, steps_per_epoch
+        self._cosine = keras.optimizers.schedules.CosineDecay(rate, epochs)
+
+    def __call__(self, step):
+        """Returns the rate at a step."""
+        return self._cosine(keras.ops.floor_divide(keras.ops.cast(step, "float32"), self.steps_per_epoch))
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        return {"rate": self.rate, "epochs": self.epochs, "steps_per_epoch": self.steps_per_epoch}

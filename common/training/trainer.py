@@ -1,0 +1,278 @@
+"""The compiled part of training: steps and evaluation of one network on data that lives on the device.
+
+Many steps run in one call, batches are gathered and augmented in the graph, and XLA is used on a GPU only:
+its convolutions are many times slower than oneDNN's on CPU. `trainer.Trainer` is built once for an
+architecture and loaded anew for every run, so that a sweep over seeds traces once.
+"""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from common.distribution import on_replicas
+from common.errors import UserError
+from common.models.initialization import draw_weights
+
+_EVALUATION_BATCH = 500
+_AUGMENTATION_BLOCK = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class Preparation:
+    """What happens to images in [0, 1] before the network sees them.
+
+    Args:
+        training: `data.augmentation.Augmentation` of the training images.
+        evaluation: The same for evaluation; it draws nothing.
+        scale: Function of a float32 batch, such as `per_image_standardization`.
+    """
+
+    training: object
+    evaluation: object
+    scale: object
+
+    def evaluated(self, images):
+        """Returns a float32 array of images as they are evaluated."""
+        blocks = [
+            self.scale(self.evaluation(tf.constant(images[i : i + _AUGMENTATION_BLOCK]), {})).numpy()
+            for i in range(0, len(images), _AUGMENTATION_BLOCK)
+        ]
+        return np.concatenate(blocks)
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationData:
+    """Prepared images and labels on every replica, padded to whole batches; `count` of them count."""
+
+    images: object
+    labels: object
+    count: int
+    batch_size: int
+
+
+def cross_entropy(model, images, labels):
+    """The objective of ordinary training.
+
+    Args:
+        model: Keras model of logits.
+        images: float32 [b, height, width, channels].
+        labels: int32 [b].
+
+    Returns:
+        Cross-entropy [b] in nats, and logits [b, classes].
+    """
+    logits = model(images, training=True)
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits), logits
+
+
+class Trainer:
+    """Trains and evaluates one network; every replica holds all data and takes its share of each batch.
+
+    The numbers do not depend on the number of replicas but for rounding (and dropout masks): gradients are
+    means over the global batch, batch normalization is synchronized, and random augmentations are drawn for
+    the global batch.
+
+    Args:
+        strategy: tf.distribute strategy.
+        build_model: Function () -> Keras model of logits.
+        build_optimizer: Function () -> Keras optimizer.
+        preparation: `Preparation`.
+        batch_size: Images in a global batch; the last batch of an epoch may be smaller.
+        weight_decay: Adds weight_decay * w to the gradient of every trainable weight w, before momentum: the
+            gradient of (weight_decay / 2) * sum(w^2) in the loss, not the decoupled decay of Keras.
+        objective: Function (model, images, labels) -> (losses, logits), such as `cross_entropy`.
+
+    Raises:
+        UserError: The replicas do not divide the batch.
+    """
+
+    def __init__(
+        self,
+        strategy,
+        build_model,
+        build_optimizer,
+        preparation,
+        batch_size,
+        weight_decay=0.0,
+        objective=cross_entropy,
+    ):
+        self.strategy, self.batch_size = strategy, batch_size
+        self._preparation, self._objective, self._weight_decay = preparation, objective, weight_decay
+        self.replicas = strategy.num_replicas_in_sync
+        self._check_divides(batch_size, f"--batch_size={batch_size}")
+        with strategy.scope():
+            self.model = build_model()
+            self.optimizer = build_optimizer()
+            self.optimizer.build(self.model.trainable_variables)
+        self._fresh_optimizer = [v.numpy() for v in self.optimizer.variables]
+        gpus = tf.config.list_logical_devices("GPU")
+        jit = bool(gpus) and self.replicas == 1
+        self._block = tf.function(self._train_block, jit_compile=jit, reduce_retracing=False)
+        self._evaluation = tf.function(self._evaluate_all, jit_compile=jit)
+
+    def _check_divides(self, size, what):
+        if size % self.replicas:
+            raise UserError(f"{what}: {self.replicas} replicas do not divide a batch of {size} images")
+
+    def load(self, images, labels, streams):
+        """Starts a run: its training data, fresh weights and a fresh optimizer.
+
+        Args:
+            images: float32 [n, height, width, channels] in [0, 1].
+            labels: int32 [n].
+            streams: `streams.Streams`; "init", "dropout" and "augmentation" are used.
+
+        Raises:
+            UserError: The replicas do not divide the last batch of an epoch.
+        """
+        self.num_images = len(labels)
+        self.steps_per_epoch = -(-self.num_images // self.batch_size)
+        last = self.num_images - (self.steps_per_epoch - 1) * self.batch_size
+        self._check_divides(last, f"--batch_size={self.batch_size} with {self.num_images} images")
+        if not self._preparation.training.random:
+            images = self._preparation.evaluated(images)
+        self._images = on_replicas(self.strategy, images)
+        self._labels = on_replicas(self.strategy, labels)
+        self._key = tf.constant(streams.key("augmentation").view(np.int32))
+        draw_weights(self.model, streams)
+        for variable, value in zip(self.optimizer.variables, self._fresh_optimizer, strict=True):
+            variable.assign(value)
+
+    def checkpoint(self):
+        """Returns a tf.train.Checkpoint of everything that a step changes."""
+        variables = [*self.model.variables, *self.optimizer.variables]
+        # Listed one by one: Keras does not track the state of seed generators.
+        return tf.train.Checkpoint(**{f"variable_{i}": v.value for i, v in enumerate(variables)})
+
+    @property
+    def step(self):
+        """Steps taken since `load`."""
+        return int(self.optimizer.iterations.numpy())
+
+    def train(self, order, num_steps):
+        """Takes steps from the current one on, at most to the end of the epoch.
+
+        Args:
+            order: int32 [n], the epoch's order of the training images.
+            num_steps: How many.
+
+        Returns:
+            Mean loss and number of correct predictions of each batch as it was trained: two arrays [steps].
+        """
+        first = self.step % self.steps_per_epoch
+        last = min(first + num_steps, self.steps_per_epoch)
+        whole = self.num_images // self.batch_size
+        results = []
+        if first < whole:
+            results.append(self._call_block(order, first, min(last, whole), self.batch_size))
+        if last > whole:
+            results.append(self._call_block(order, whole, last, self.num_images % self.batch_size))
+        return tuple(np.concatenate(values) for values in zip(*results, strict=True))
+
+    def _call_block(self, order, first, last, size):
+        results = self._block(
+            (self._images, self._labels),
+            tf.constant(order, tf.int32),
+            self._key,
+            tf.constant(self.step - first),
+            tf.constant(first),
+            tf.constant(last),
+            tf.zeros([2, self.steps_per_epoch]),
+            size,
+        )
+        return results.numpy()[:, first:last]
+
+    def _train_block(self, data, order, key, epoch_start, first, last, results, size):
+        """Takes the steps `first` to `last` of an epoch, whose batches have `size` images.
+
+        Returns `results` [2, steps of an epoch] with losses and correct predictions at these steps.
+        """
+        for step in tf.range(first, last):
+            batch = tf.slice(order, [step * self.batch_size], [size])
+            step_key = tf.random.experimental.stateless_fold_in(key, epoch_start + step)
+            sums = self.strategy.run(self._replica_step, args=(*data, batch, step_key))
+            mean_and_hits = self._sum(sums) / [float(size), 1.0]
+            results = tf.tensor_scatter_nd_update(results, [[0, step], [1, step]], mean_and_hits)
+        return results
+
+    def _sum(self, value):
+        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
+
+    def _share(self, batch):
+        """This replica's part of something whose leading axis is the global batch."""
+        size = batch.shape[0] // self.replicas
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        return tf.slice(batch, [replica * size] + [0] * (batch.shape.rank - 1), [size, *batch.shape[1:]])
+
+    def _replica_step(self, images, labels, batch, key):
+        """One step on this replica's share of a batch; returns its sums of losses and correct predictions."""
+        size = batch.shape[0]
+        share = self._share(batch)
+        images, labels = tf.gather(images, share), tf.gather(labels, share)
+        if self._preparation.training.random:
+            draws = self._preparation.training.draw(key, size)
+            draws = {name: self._share(draw) for name, draw in draws.items()}
+            images = self._preparation.scale(self._preparation.training(images, draws))
+        weights = self.model.trainable_variables
+        with tf.GradientTape() as tape:
+            losses, logits = self._objective(self.model, images, labels)
+            loss = tf.reduce_sum(losses) / size
+        gradients = tape.gradient(loss, weights)
+        if self._weight_decay:
+            # The optimizer sums the gradients of all replicas.
+            decay = self._weight_decay / self.replicas
+            gradients = [g + decay * w for g, w in zip(gradients, weights, strict=True)]
+        self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
+        return tf.stack([tf.reduce_sum(losses), _hits(logits, labels)])
+
+    def evaluation_data(self, images, labels):
+        """Puts images on the device, for `evaluate`.
+
+        Args:
+            images: float32 [n, height, width, channels] in [0, 1].
+            labels: int32 [n].
+        """
+        n = len(labels)
+        size = min(_EVALUATION_BATCH, n)
+        size += -size % self.replicas
+        padding = -n % size
+        images = np.pad(self._preparation.evaluated(images), ((0, padding), (0, 0), (0, 0), (0, 0)))
+        labels = np.pad(labels, (0, padding))
+        return EvaluationData(on_replicas(self.strategy, images), on_replicas(self.strategy, labels), n, size)
+
+    def evaluate(self, data):
+        """Measures the network in inference mode.
+
+        Args:
+            data: What `evaluation_data` returned.
+
+        Returns:
+            Mean cross-entropy in nats and accuracy, of all images.
+        """
+        sums = self._evaluation(data.images, data.labels, tf.constant(data.count), data.batch_size)
+        loss, accuracy = sums.numpy() / data.count
+        return float(loss), float(accuracy)
+
+    def _evaluate_all(self, images, labels, count, size):
+        sums = tf.zeros([2])
+        for start in tf.range(0, count, size):
+            batch = start + tf.range(size)
+            sums += self._sum(
+                self.strategy.run(self._replica_evaluation, args=(images, labels, batch, count))
+            )
+        return sums
+
+    def _replica_evaluation(self, images, labels, batch, count):
+        share = self._share(batch)
+        weights = tf.cast(share < count, tf.float32)
+        labels = tf.gather(labels, share)
+        logits = self.model(tf.gather(images, share), training=False)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        return tf.stack([tf.reduce_sum(losses * weights), _hits(logits, labels, weights)])
+
+
+def _hits(logits, labels, weights=1.0):
+    """Number of correct predictions, as float32."""
+    correct = tf.cast(tf.argmax(logits, axis=-1, output_type=tf.int32) == labels, tf.float32)
+    return tf.reduce_sum(correct * weights)

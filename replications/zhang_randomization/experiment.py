@@ -1,0 +1,144 @@
+"""One run, top to bottom: images, what is randomized in them, network, training, measurements."""
+
+import dataclasses
+import functools
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from common.data import corruption
+from common.data.augmentation import augmentation, per_image_standardization
+from common.models.alexnet import small_alexnet
+from common.models.inception import small_inception
+from common.models.mlp import mlp
+from common.streams import Streams
+from common.training import schedules
+from common.training.fit import Plan
+from common.training.optimizers import build_optimizer
+from common.training.run import Prepared, train_run
+from common.training.trainer import Preparation, Trainer
+
+
+def run(replication, settings, options, label=""):
+    """Trains and measures one setting, or goes on with it; see `training.run.train_run`."""
+    train_run(replication, settings, options, label, _prepare)
+
+
+def _prepare(strategy, settings, data):
+    streams = Streams(settings.seed)
+    train, test = randomize(settings, data, streams)
+    # One trainer serves all runs that differ only in their data.
+    compiled = dataclasses.replace(
+        settings, seed=0, condition="true_labels", label_noise=0.0, gaussian_statistics=None
+    )
+    trainer = _trainer(strategy, compiled, data.num_classes, len(train[1]), _is_cropped(settings))
+    trainer.load(*train, streams)
+    plan = Plan(settings.epochs, settings.target_accuracy, settings.target_loss, settings.evaluate_every)
+    return Prepared(trainer, plan, streams, train, test)
+
+
+def _is_cropped(settings):
+    """Whether the images are cropped before training: randomized pixels are those that the network sees."""
+    return settings.condition.endswith("pixels")
+
+
+def randomize(settings, data, streams):
+    """Applies the run's condition to a data set, once for all epochs.
+
+    Labels: each, independently, is replaced with probability `label_noise` by a uniform draw over all classes
+    (Zhang et al. 2017, section 2.1). Pixels: at 28 x 28, before standardization; the permutation of
+    "shuffled_pixels" is the same in training and test images, the other two draw anew for each image. The
+    sources do not say whether Gaussian noise precedes the standardization; here it does.
+
+    Args:
+        settings: Resolved Settings.
+        data: `ImageSet`.
+        streams: `Streams`; "label_noise" and "pixels" are used.
+
+    Returns:
+        Images and labels for training, and for testing; test labels are never changed.
+    """
+    train, test = data.train, data.test
+    labels = corruption.zhang_labels(
+        train.labels, settings.label_noise, data.num_classes, streams.generator("label_noise")
+    )
+    images = train.images, test.images
+    if _is_cropped(settings):
+        crop = augmentation("central_crop")
+        images = [crop(tf.constant(part), {}).numpy() for part in images]
+        images = _randomized_pixels(settings, images, streams.generator("pixels"))
+    return (images[0], labels), (images[1], test.labels)
+
+
+def _randomized_pixels(settings, images, rng):
+    if settings.condition == "shuffled_pixels":
+        permutation = corruption.pixel_permutation(images[0].shape[1:3], rng)
+        return [corruption.permute_pixels(part, permutation) for part in images]
+    if settings.condition == "random_pixels":
+        return [corruption.random_pixels(part, rng) for part in images]
+    statistics = settings.gaussian_statistics
+    if statistics == "dataset":
+        statistics = corruption.channel_statistics(images[0])
+    return [corruption.gaussian_pixels(part, rng, statistics) for part in images]
+
+
+def build_network(settings, num_classes):
+    """Returns the Keras model of resolved settings, for 28 x 28 colour images."""
+    shared = {"dropout": settings.dropout, "initialization": settings.initialization}
+    if settings.network == "inception":
+        batch_norm = {"batch_norm": settings.batch_norm, "batch_norm_momentum": settings.batch_norm_momentum}
+        return small_inception((28, 28, 3), num_classes, **batch_norm, **shared)
+    if settings.network == "alexnet":
+        return small_alexnet((28, 28, 3), num_classes, **shared)
+    hidden_units = (512,) * (3 if settings.network == "mlp_3x512" else 1)
+    return mlp((28, 28, 3), hidden_units, num_classes, initialization=settings.initialization)
+
+
+@functools.lru_cache(maxsize=1)
+def _trainer(strategy, settings, num_classes, num_train, cropped):
+    steps_per_epoch = -(-num_train // settings.batch_size)
+    rate = schedules.exponential(settings.learning_rate, settings.learning_rate_decay, steps_per_epoch)
+    crop = augmentation("none" if cropped else "central_crop")
+    training = augmentation("none" if cropped else settings.augmentation)
+    return Trainer(
+        strategy,
+        lambda: build_network(settings, num_classes),
+        lambda: build_optimizer(settings.optimizer, rate),
+        Preparation(training, crop, per_image_standardization),
+        settings.batch_size,
+        settings.weight_decay,
+    )
+
+
+def table(finished):
+    """One line a run: what was trained, how long until it fitted, accuracies.
+
+    Args:
+        finished: List of (settings, finished RunFolder).
+
+    Returns:
+        pandas.DataFrame of texts and numbers.
+    """
+    lines = []
+    for settings, folder in finished:
+        last = {row["metric"]: row for row in folder.rows()}
+        value = {metric: row["value"] for metric, row in last.items()}
+        fitted = value.get("fit")
+        epochs = last["test_accuracy"]["epoch"]
+        noisy = settings.condition == "corrupted_labels"
+        lines.append(
+            {
+                "network": settings.network,
+                "condition": settings.condition + (f" {settings.label_noise:g}" if noisy else ""),
+                "seed": settings.seed,
+                "images": settings.num_train or "all",
+                "epochs to fit": "" if fitted is None else f"{epochs}" if fitted else f"over {epochs}",
+                "train accuracy": f"{value['train_accuracy']:.2%}",
+                "test accuracy": f"{value['test_accuracy']:.2%}",
+                "train loss": f"{value['train_loss']:.3g}",
+                "status": folder.record["status"],
+                "seconds": f"{folder.record['times'].get('train_seconds', np.nan):.0f}",
+            }
+        )
+    return pd.DataFrame(lines)
