@@ -68,7 +68,7 @@ class Judgement:
         """The verdict with its scale and data, such as "reproduced at laptop scale, linear data"."""
         if self.scale is None:
             return self.outcome.verdict
-        data = f", {' and '.join(self.data)} data" if self.data else ""
+        data = f", {' and '.join(self.data)}" if self.data else ""
         return f"{self.outcome.verdict} at {self.scale} scale{data}"
 
 
@@ -146,8 +146,14 @@ def _judge_at(claim, replication, records, scale):
     except MissingRunsError as error:
         return Judgement(claim, Outcome("not run", str(error)), scale)
     runs = tuple(evidence.used.values())
-    names = {run.record["settings"].get("dataset") or run.record["settings"].get("data") for run in runs}
-    return Judgement(claim, outcome, scale, tuple(sorted(filter(None, names))), runs)
+    names = {name for run in runs if (name := data_name(run))}
+    return Judgement(claim, outcome, scale, tuple(sorted(names)), runs)
+
+
+def data_name(run):
+    """How results on a run's data must be named, such as "linear data" or "CIFAR-10"; None: not said."""
+    synthetic = run.record["settings"].get("data")
+    return run.record.get("data") or (synthetic and f"{synthetic} data")
 
 
 def judge(claims, replication, records, scale=None):

@@ -11,6 +11,7 @@ import typing
 import tensorflow as tf
 
 from common.errors import UserError
+from common.streams import threefry2x32, word
 
 # Mean and standard deviation in use in the official code of Somepalli et al. 2022 and Gamba et al. 2022
 # (somepago/dbViz, data.py; magamba/double_descent, core/data.py). The deviations of CIFAR-10 are means over
@@ -84,9 +85,36 @@ def contrast(images, factor):
     return factor * images + (1 - factor) * tf.reduce_mean(grey(images), axis=(1, 2), keepdims=True)
 
 
-def _check_crop(input_size, size):
-    if input_size < size:
-        raise ValueError(f"`input_size` must be at least {size}. Received: input_size={input_size}")
+def uniform_numbers(seed, batch_size, num_columns):
+    """Numbers in [0, 1) that depend on the seed, the row and the column alone.
+
+    Threefry in place of `tf.random.stateless_uniform`, whose numbers differ between XLA and other kernels
+    even when the generator is named.
+
+    Args:
+        seed: int32 or uint32 tensor of shape (2,).
+        batch_size: Number of rows, an integer or a scalar int32 tensor.
+        num_columns: Number of columns.
+
+    Returns:
+        float32 tensor of shape (batch_size, num_columns), multiples of 2^-24.
+    """
+    seed = tf.bitcast(seed, tf.uint32)
+    rows = tf.cast(tf.range(batch_size), tf.uint32)[:, None]
+    blocks = tf.range((num_columns + 1) // 2)
+    words = threefry2x32((seed[0], seed[1]), (rows, tf.cast(blocks, tf.uint32)[None]))
+    words = tf.concat(words, axis=1)[:, :num_columns]
+    return tf.cast(tf.bitwise.right_shift(words, word(8)), tf.float32) * 2.0**-24
+
+
+def _crop_size(input_size, size, padding=0):
+    """Returns `size` if such a crop fits into the padded image."""
+    if size > input_size + 2 * padding:
+        raise ValueError(
+            "`size` must be at most that of the padded image. "
+            f"Received: size={size}, input_size={input_size}, padding={padding}"
+        )
+    return size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,8 +127,7 @@ class CentralCrop:
 
     def output_size(self, input_size):
         """Returns the side of the crop."""
-        _check_crop(input_size, self.size)
-        return self.size
+        return _crop_size(input_size, self.size)
 
     def __call__(self, images, uniforms):
         """Returns the crops; there is nothing random."""
@@ -123,16 +150,16 @@ class RandomCrop:
 
     def output_size(self, input_size):
         """Returns the side of the crop."""
-        _check_crop(input_size + 2 * self.padding, self.size)
-        return self.size
+        return _crop_size(input_size, self.size, self.padding)
 
     def __call__(self, images, uniforms):
         """Returns the crops whose row and column are given by two numbers for each image."""
-        margins = [0, 0], [self.padding] * 2, [self.padding] * 2, [0, 0]
-        images = tf.pad(images, margins)
         for axis in (1, 2):
-            num_offsets = images.shape[axis] - self.size + 1
+            padded_size = images.shape[axis] + 2 * self.padding
+            num_offsets = padded_size - self.output_size(images.shape[axis]) + 1
             offsets = tf.cast(uniforms[:, axis - 1] * num_offsets, tf.int32)
+            margins = [[self.padding] * 2 if i == axis else [0, 0] for i in range(4)]
+            images = tf.pad(images, margins)
             images = tf.gather(images, offsets[:, None] + tf.range(self.size), axis=axis, batch_dims=1)
         return images
 
@@ -211,7 +238,8 @@ class Augmentation:
     def draw(self, seed, batch_size):
         """Draws the random numbers of a batch.
 
-        Philox is named because what "auto" selects depends on the device.
+        They depend on the seed and on the place in the batch, not on the size of the batch, nor on whether
+        and for which device the program is compiled.
 
         Args:
             seed: int32 or uint32 tensor of shape (2,).
@@ -224,9 +252,7 @@ class Augmentation:
             return {}
         operations = [operation for operation in self.operations if operation.num_uniforms]
         widths = [operation.num_uniforms for operation in operations]
-        seed = tf.bitcast(seed, tf.int32)
-        uniforms = tf.random.stateless_uniform([batch_size, sum(widths)], seed, alg="philox")
-        columns = tf.split(uniforms, widths, axis=1)
+        columns = tf.split(uniform_numbers(seed, batch_size, sum(widths)), widths, axis=1)
         return {operation.name: column for operation, column in zip(operations, columns, strict=True)}
 
     def __call__(self, images, draws):

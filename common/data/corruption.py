@@ -15,11 +15,6 @@ def _check_fraction(value, flag="label_noise"):
         raise UserError(f"--{flag}={value}: must be from 0 to 1")
 
 
-def _other_labels(labels, num_classes, rng):
-    """Returns labels drawn uniformly from the other `num_classes` - 1 classes."""
-    return (labels + rng.integers(1, num_classes, labels.shape)) % num_classes
-
-
 def zhang_labels(labels, probability, num_classes, rng):
     """Replaces each label, with a probability, by a uniform draw over all classes.
 
@@ -67,7 +62,8 @@ def nakkiran_labels(labels, probability, num_classes, rng):
     """
     _check_fraction(probability)
     replaced = rng.random(labels.shape) < probability
-    return np.where(replaced, _other_labels(labels, num_classes, rng), labels).astype(labels.dtype)
+    others = (labels + rng.integers(1, num_classes, labels.shape)) % num_classes
+    return np.where(replaced, others, labels).astype(labels.dtype)
 
 
 def somepalli_labels(labels, rate, num_classes):
@@ -132,7 +128,10 @@ def gamba_symmetric_labels(labels, rate, num_classes, rng):
     Reference: Gamba et al. 2022; magamba/double_descent, core/data.py, `corrupt_labels`.
     """
     _check_fraction(rate)
-    offsets = _shuffled_offsets(len(labels), round(rate * len(labels)), num_classes, rng)
+    num_replaced = round(rate * len(labels))
+    offsets = np.zeros(len(labels), np.int64)
+    offsets[:num_replaced] = rng.integers(1, num_classes, num_replaced)
+    offsets = offsets[rng.permutation(len(labels))]
     return ((labels + offsets) % num_classes).astype(labels.dtype)
 
 
@@ -171,20 +170,13 @@ def gamba_asymmetric_labels(labels, num_corrupted_classes, fraction, num_classes
     for label in order[:num_corrupted_classes]:
         members = labels == label
         num_members = np.count_nonzero(members)
-        # The official code draws the shuffle before the offsets here, after them in the symmetric rule.
+        # As in the official code: the shuffle comes before the offsets here, after them in the symmetric rule.
         shuffle = rng.permutation(num_members)
         offsets = np.zeros(num_members, np.int64)
         num_replaced = int(num_members * fraction)
         offsets[:num_replaced] = rng.integers(1, num_classes, num_replaced)
         corrupted[members] = (label + offsets[shuffle]) % num_classes
     return corrupted
-
-
-def _shuffled_offsets(num_labels, num_replaced, num_classes, rng):
-    """Returns offsets from 1 to `num_classes` - 1 in random places, 0 in all others."""
-    offsets = np.zeros(num_labels, np.int64)
-    offsets[:num_replaced] = rng.integers(1, num_classes, num_replaced)
-    return offsets[rng.permutation(num_labels)]
 
 
 def pluskid_labels(train_labels, test_labels, probability, num_classes):
@@ -277,20 +269,26 @@ def random_pixels(images, rng):
 
     Reference: Zhang et al. 2017, section 2.1.
     """
-    return np.stack([shuffled_pixels(image[None], rng)[0] for image in images])
+    permuted = np.empty_like(images)
+    for i in range(len(images)):
+        permuted[i] = shuffled_pixels(images[i : i + 1], rng)[0]
+    return permuted
 
 
 def channel_statistics(images):
     """Mean and variance of every channel over a whole data set.
 
     Args:
-        images: Array of shape (n, height, width, channels).
+        images: Floating-point array of shape (n, height, width, channels).
 
     Returns:
         Two float64 arrays of shape (channels,).
     """
     mean = images.mean(axis=(0, 1, 2), dtype=np.float64)
-    return mean, images.var(axis=(0, 1, 2), dtype=np.float64)
+    # In place: `images.var` would make a float64 copy of the whole set.
+    squares = images - mean.astype(images.dtype)
+    np.square(squares, out=squares)
+    return mean, squares.mean(axis=(0, 1, 2), dtype=np.float64)
 
 
 def gaussian_pixels(images, rng, statistics="dataset"):

@@ -171,14 +171,12 @@ class VolumeMeter:
         """Cumulative integrals of the four scores for a batch: array of shape (4, samples, anchors)."""
         scaled_left, singular_values, right = decompose(images)
         coefficients = jitter_coefficients(self.seed, samples, self.num_copies, images.shape[-1])
-        scores = self._scores(
-            *map(tf.constant, (images, labels, scaled_left, right, coefficients, masks))
-        ).numpy()
-        scores[..., 3] = np.sqrt(scores[..., 3])
-        scores = np.moveaxis(scores, 0, -1).swapaxes(0, 1)
-        shape = (*scores.shape[:2], self.num_paths, -1)
-        base = np.broadcast_to(scores[:, :, np.newaxis, :1], (*shape[:-1], 1))
-        anchors = scores[:, :, 1:].reshape((*shape[:-1], len(self.strengths)))
+        batch = (images, labels, scaled_left, right, coefficients, masks)
+        scores = self._scores(*map(tf.constant, batch)).numpy().transpose(2, 1, 0)
+        scores[3] = np.sqrt(scores[3])
+        paths_shape = (*scores.shape[:2], self.num_paths)
+        base = np.broadcast_to(scores[:, :, np.newaxis, :1], (*paths_shape, 1))
+        anchors = scores[:, :, 1:].reshape(*paths_shape, len(self.strengths))
         lengths = segment_lengths(singular_values, windows, self.std)
         return integrate_paths(np.concatenate([base, anchors], axis=-1), lengths)
 

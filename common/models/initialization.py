@@ -87,7 +87,7 @@ def draw_weights(model, streams):
 
 def _owners(model):
     """Maps the id of each variable to the innermost layer that holds it; outer layers come first."""
-    layers = model._flatten_layers(include_self=False)
+    layers = model._flatten_layers()
     return {id(variable): layer for layer in layers for variable in layer.variables}
 
 

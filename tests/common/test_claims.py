@@ -25,7 +25,7 @@ from common.claims import (
 class Settings:
     width: int = 1
     examples: int = 8
-    dataset: str = "toy"
+    data: str = "toy"
     seed: int = 0
 
     def resolve(self):

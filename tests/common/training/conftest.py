@@ -1,0 +1,49 @@
+import types
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common.data.augmentation import augmentation
+from common.models.normalization import batch_normalization
+from common.training.trainer import Preparation, Trainer
+
+
+def small_network(batch_norm=False):
+    """Dense layers on 32 x 32 colour images, five classes."""
+    inputs = keras.Input((32, 32, 3))
+    x = keras.layers.Flatten()(inputs)
+    x = keras.layers.Dense(8, name="hidden")(x)
+    if batch_norm:
+        x = batch_normalization("norm")(x)
+    x = keras.layers.ReLU()(x)
+    return keras.Model(inputs, keras.layers.Dense(5, name="logits")(x))
+
+
+def _make_trainer(
+    strategy=None, batch_size=4, rate=0.1, training="none", weight_decay=0.0, batch_norm=False, scale=None
+):
+    preparation = Preparation(augmentation(training), augmentation("none"), scale or (lambda images: images))
+    return Trainer(
+        strategy or tf.distribute.get_strategy(),
+        lambda: small_network(batch_norm),
+        lambda: keras.optimizers.SGD(rate, momentum=0.9),
+        preparation,
+        batch_size,
+        weight_decay,
+    )
+
+
+@pytest.fixture
+def make_trainer():
+    """Builds a Trainer of `small_network`."""
+    return _make_trainer
+
+
+@pytest.fixture
+def images():
+    """Eighteen images: with batches of 4 the last one has 2."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 5, 18).astype(np.int32)
+    return types.SimpleNamespace(images=rng.random((18, 32, 32, 3), dtype=np.float32), labels=labels)
