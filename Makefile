@@ -19,6 +19,7 @@ lint: .venv/test
 
 figures: .venv/run
 	$(RUN) -m figures.snapp_shamir --figure=all --records=results/reference --out_dir=docs/images
+	$(RUN) -m figures.zhang_randomization --figure=all --records=results/reference --out_dir=docs/images
 
 clean:
 	rm -rf .venv

@@ -12,6 +12,7 @@ import typing
 import numpy as np
 from absl import flags
 
+from common.claims import data_name
 from common.errors import UserError
 from common.program import SCALES, describe, exit_status, find_runs, parse_flags, replication
 from common.records import replacing
@@ -29,16 +30,31 @@ class Gallery:
         replication: Package name below `replications`.
         figures: Figure name -> function of a list of (settings, `records.Run`), giving a matplotlib Figure.
         size: Function of a list of settings, giving the words for how large their runs are.
+        num_seeds: How many consecutive seeds a figure shows of each run, where they exist; it is complete
+            with the seed that its preset names.
+        tables: Figure name -> function of the same list, giving the head and the rows of a table that has
+            ours beside the published numbers.
     """
 
     replication: str
     figures: dict
     size: typing.Callable
+    num_seeds: int = 1
+    tables: dict = dataclasses.field(default_factory=dict)
 
     def runs(self, name, scale, records):
-        """Returns (settings, finished `records.Run` or None) for each run of a figure."""
+        """Returns (settings, `records.Run`) for each run of a figure; None for one that is not finished.
+
+        Runs of further seeds follow those of the preset, and only finished ones.
+        """
         paper = replication(self.replication)
-        return find_runs(paper, paper.figure(name, scale), records)
+        found = find_runs(paper, paper.figure(name, scale), records)
+        further = [
+            dataclasses.replace(settings, seed=settings.seed + i)
+            for i in range(1, self.num_seeds)
+            for settings, _ in found
+        ]
+        return found + [(settings, run) for settings, run in find_runs(paper, further, records) if run]
 
 
 def final_rows(run):
@@ -74,13 +90,15 @@ def choose(gallery, name, records, scale=None):
         (scale, list of (settings, Run)).
 
     Raises:
-        UserError: Runs are missing; says which, and the command that makes them.
+        UserError: Runs are missing; says which, and the command that makes them. Or they are not all on the
+            same data.
     """
     _check_records(records)
     scales = [scale] if scale else list(reversed(SCALES))
     found = {s: gallery.runs(name, s, records) for s in scales}
     for chosen, runs in found.items():
         if all(run for _, run in runs):
+            _check_data(name, chosen, runs)
             return chosen, runs
     begun = [s for s, runs in found.items() if any(run for _, run in runs)]
     # With no run at all, the scale that takes at most about an hour.
@@ -91,6 +109,16 @@ def choose(gallery, name, records, scale=None):
 def _check_records(records):
     if pathlib.Path(records).is_file():
         raise UserError(f"--records={records}: is a file; name the folder that the runs were written to")
+
+
+def _check_data(name, scale, runs):
+    """Refuses two data sets on one axis."""
+    titles = sorted({str(data_name(run)) for _, run in runs})
+    if len(titles) > 1:
+        raise UserError(
+            f"figure {name} at {scale} scale: its runs are on {' and '.join(titles)}, never in one picture; "
+            "keep them in two folders and give one of them as --records"
+        )
 
 
 def _missing(gallery, name, scale, runs, records):
@@ -135,8 +163,8 @@ def draw(gallery, name, records=RECORDS, scale=None, out_dir=OUT_DIR):
     paths = []
     with style.applied():
         figure = gallery.figures[name](runs)
-        if scale != "paper":
-            style.stamp(figure, f"{scale} scale: {gallery.size([settings for settings, _ in runs])}")
+        if words := _stamp(gallery, scale, runs):
+            style.stamp(figure, words)
         figure.draw_without_rendering()  # ticks settle on the first layout, their room is right on the second
         # No dates and no program version: the same records give the same bytes.
         for kind, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
@@ -144,6 +172,16 @@ def draw(gallery, name, records=RECORDS, scale=None, out_dir=OUT_DIR):
             with replacing(paths[-1]) as temporary:
                 figure.savefig(temporary, format=kind, metadata=metadata)
     return paths
+
+
+def _stamp(gallery, scale, runs):
+    """What a picture must say of its runs: how small they are, and for image papers on which data."""
+    words = []
+    if scale != "paper":
+        words.append(f"{scale} scale: {gallery.size([settings for settings, _ in runs])}")
+    if replication(gallery.replication).images:
+        words.append(data_name(runs[0][1]))
+    return ", ".join(words)
 
 
 def _draw_all(gallery, records, scale, out_dir):

@@ -177,7 +177,10 @@ class RandomFlip:
 
     def __call__(self, images, uniforms):
         """Returns the images, flipped where their number is below one half."""
-        return tf.where(uniforms[:, :, None, None] < 0.5, images[:, :, ::-1], images)
+        # A gather, since reversing an axis is several times slower on CPU.
+        columns = tf.range(images.shape[2])
+        columns = tf.where(uniforms < 0.5, columns[::-1], columns)
+        return tf.gather(images, columns, axis=2, batch_dims=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,9 +202,12 @@ class RandomColour:
         return input_size
 
     def __call__(self, images, uniforms):
-        """Returns the images with their factors applied."""
+        """Returns the images with their factors applied, clipped to [0, 1] as torchvision does.
+
+        Without the clipping, standardization would undo a change of brightness or contrast.
+        """
         factor = self.low + (self.high - self.low) * uniforms
-        return self.operation(images, factor[:, :, None, None])
+        return tf.clip_by_value(self.operation(images, factor[:, :, None, None]), 0.0, 1.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -263,7 +269,7 @@ class Augmentation:
             draws: What `draw` returned, or the same rows of each of its tensors.
 
         Returns:
-            float32 tensor of shape (batch, output size, output size, 3). Colour operations may leave [0, 1].
+            float32 tensor of shape (batch, output size, output size, 3) in [0, 1].
         """
         for operation in self.operations:
             images = operation(images, draws.get(operation.name))

@@ -170,7 +170,7 @@ def gamba_asymmetric_labels(labels, num_corrupted_classes, fraction, num_classes
     for label in order[:num_corrupted_classes]:
         members = labels == label
         num_members = np.count_nonzero(members)
-        # As in the official code: the shuffle comes before the offsets here, after them in the symmetric rule.
+        # As the official code: the shuffle before the offsets here, after them in the symmetric rule.
         shuffle = rng.permutation(num_members)
         offsets = np.zeros(num_members, np.int64)
         num_replaced = int(num_members * fraction)

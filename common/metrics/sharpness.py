@@ -256,13 +256,14 @@ def tangent_hessian_prefactor(num_copies=NUM_COPIES, source="code", delta=0.1):
         Float.
 
     Raises:
-        ValueError: If `source` is neither.
+        ValueError: If `source` is neither, or there are no copies.
 
     Reference:
 
     - [Gamba et al. 2022, eq. 5](https://arxiv.org/abs/2209.10080)
     - magamba/double_descent, core/metric_helpers.py, tangent_norm
     """
+    check_num_copies(num_copies, minimum=1)
     if source == "code":
         return 1 / (delta * num_copies**0.5)
     if source == "paper":

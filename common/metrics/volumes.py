@@ -79,6 +79,9 @@ class VolumeMeter:
     its gradient serves both the Jacobian and the tangent Hessian norm: `samples * (1 + num_paths *
     strengths) * (1 + num_copies)` input gradients in all.
 
+    The finite differences want full float32 products: on a GPU that rounds them to TensorFloat-32, call
+    `tf.config.experimental.enable_tensor_float_32_execution(False)` first.
+
     With `strengths=()` only the base points are measured, with `num_copies=0` no tangent Hessian norm.
 
     Example:

@@ -45,12 +45,12 @@ def exponential(rate, decay, steps_per_epoch):
 
 
 def step(rate, epochs, steps_per_epoch, factor=0.1, divisors=(2.667, 1.6, 1.142)):
-    """Multiplies the rate by `factor` at epochs floor(epochs / divisor).
+    """Multiplies the rate by `factor` at epochs epochs // divisor.
 
     Somepalli et al. 2022, official code somepago/dbViz, utils.py: called "linear" there; 100 epochs drop at
     37, 62 and 87.
     """
-    boundaries = [int(epochs / divisor) * steps_per_epoch for divisor in divisors]
+    boundaries = [int(epochs // divisor) * steps_per_epoch for divisor in divisors]
     values = [rate * factor**i for i in range(len(boundaries) + 1)]
     # Keras changes the value after its boundary, the original from the first step of the epoch on.
     return keras.optimizers.schedules.PiecewiseConstantDecay([b - 1 for b in boundaries], values)

@@ -6,6 +6,7 @@ architecture and loaded anew for every run, so that a sweep over seeds traces on
 """
 
 import dataclasses
+import functools
 
 import numpy as np
 import tensorflow as tf
@@ -51,19 +52,18 @@ class EvaluationData:
     batch_size: int
 
 
-def cross_entropy(model, images, labels):
+def cross_entropy(images, labels, logits):
     """The objective of ordinary training.
 
     Args:
-        model: Keras model of logits.
-        images: float32 [b, height, width, channels].
+        images: float32 [b, height, width, channels], as the network saw them.
         labels: int32 [b].
+        logits: float32 [b, classes].
 
     Returns:
-        Cross-entropy [b] in nats, and logits [b, classes].
+        Cross-entropy [b] in nats.
     """
-    logits = model(images, training=True)
-    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits), logits
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
 
 
 class Trainer:
@@ -81,7 +81,11 @@ class Trainer:
         batch_size: Images in a global batch; the last batch of an epoch may be smaller.
         weight_decay: Adds weight_decay * w to the gradient of every trainable weight w, before momentum: the
             gradient of (weight_decay / 2) * sum(w^2) in the loss, not the decoupled decay of Keras.
-        objective: Function (model, images, labels) -> (losses, logits), such as `cross_entropy`.
+        objective: Function (images, labels, logits) -> losses [b], such as `cross_entropy`.
+        sam_radius: Takes the gradient at the weights moved by this length along the gradient: sharpness-aware
+            minimization (Foret et al. 2021, algorithm 1); None: plain training.
+        mixup: Whether images and losses of each batch are mixed with those of a permutation of it, by a
+            uniform share drawn once a batch (Zhang et al. 2018, Beta(1, 1)).
 
     Raises:
         UserError: The replicas do not divide the batch.
@@ -96,9 +100,12 @@ class Trainer:
         batch_size,
         weight_decay=0.0,
         objective=cross_entropy,
+        sam_radius=None,
+        mixup=False,
     ):
         self.strategy, self.batch_size = strategy, batch_size
         self._preparation, self._objective, self._weight_decay = preparation, objective, weight_decay
+        self._sam_radius, self._mixup = sam_radius, mixup
         self.replicas = strategy.num_replicas_in_sync
         self._check_divides(batch_size, f"--batch_size={batch_size}")
         with strategy.scope():
@@ -115,13 +122,14 @@ class Trainer:
         if size % self.replicas:
             raise UserError(f"{what}: {self.replicas} replicas do not divide a batch of {size} images")
 
-    def load(self, images, labels, streams):
+    def load(self, images, labels, streams, augmentation=None):
         """Starts a run: its training data, fresh weights and a fresh optimizer.
 
         Args:
             images: float32 [n, height, width, channels] in [0, 1].
             labels: int32 [n].
-            streams: `streams.Streams`; "init", "dropout" and "augmentation" are used.
+            streams: `streams.Streams`; "init" and "dropout" are used.
+            augmentation: `Streams` of "augmentation", if other than `streams`.
 
         Raises:
             UserError: The replicas do not divide the last batch of an epoch.
@@ -134,7 +142,7 @@ class Trainer:
             images = self._preparation.evaluated(images)
         self._images = on_replicas(self.strategy, images)
         self._labels = on_replicas(self.strategy, labels)
-        self._key = tf.constant(streams.key("augmentation").view(np.int32))
+        self._key = tf.constant((augmentation or streams).key("augmentation").view(np.int32))
         draw_weights(self.model, streams)
         for variable, value in zip(self.optimizer.variables, self._fresh_optimizer, strict=True):
             variable.assign(value)
@@ -207,24 +215,65 @@ class Trainer:
 
     def _replica_step(self, images, labels, batch, key):
         """One step on this replica's share of a batch; returns its sums of losses and correct predictions."""
-        size = batch.shape[0]
-        share = self._share(batch)
-        images, labels = tf.gather(images, share), tf.gather(labels, share)
+        size, mixing = batch.shape[0], tf.random.experimental.stateless_split(key, 3)
+        draws = {}
         if self._preparation.training.random:
-            draws = self._preparation.training.draw(key, size)
+            draws = self._preparation.training.draw(mixing[0], size)
+        inputs, targets = self._gathered(images, labels, batch, draws)
+        loss_of = functools.partial(self._objective, inputs, targets)
+        if self._mixup:
+            share = tf.random.stateless_uniform([], mixing[1])
+            other = tf.argsort(tf.random.stateless_uniform([size], mixing[2]))
+            partners = {name: tf.gather(draw, other) for name, draw in draws.items()}
+            other_inputs, other_targets = self._gathered(images, labels, tf.gather(batch, other), partners)
+            inputs = share * inputs + (1 - share) * other_inputs
+
+            def loss_of(logits):
+                mixed = self._objective(inputs, other_targets, logits)
+                return share * self._objective(inputs, targets, logits) + (1 - share) * mixed
+
+        losses, logits, gradients = self._gradients(inputs, loss_of, size)
+        self.optimizer.apply_gradients(zip(gradients, self.model.trainable_variables, strict=True))
+        return tf.stack([tf.reduce_sum(losses), _hits(logits, targets)])
+
+    def _gathered(self, images, labels, batch, draws):
+        """This replica's share of a batch, as the network sees it."""
+        share = self._share(batch)
+        images = tf.gather(images, share)
+        if self._preparation.training.random:
             draws = {name: self._share(draw) for name, draw in draws.items()}
             images = self._preparation.scale(self._preparation.training(images, draws))
-        weights = self.model.trainable_variables
+        return images, tf.gather(labels, share)
+
+    def _gradients(self, images, loss_of, size):
+        """Returns losses and logits [b] at the weights, and the gradients that the optimizer is to follow."""
+        weights = [variable.value for variable in self.model.trainable_variables]
         with tf.GradientTape() as tape:
-            losses, logits = self._objective(self.model, images, labels)
+            logits = self.model(images, training=True)
+            losses = loss_of(logits)
             loss = tf.reduce_sum(losses) / size
         gradients = tape.gradient(loss, weights)
+        if self._sam_radius:
+            gradients = self._sharpness_aware(images, loss_of, size, weights, gradients)
         if self._weight_decay:
             # The optimizer sums the gradients of all replicas.
             decay = self._weight_decay / self.replicas
             gradients = [g + decay * w for g, w in zip(gradients, weights, strict=True)]
-        self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
-        return tf.stack([tf.reduce_sum(losses), _hits(logits, labels)])
+        return losses, logits, gradients
+
+    def _sharpness_aware(self, images, loss_of, size, weights, gradients):
+        """The gradient at weights + radius * gradient / norm; moving statistics saw the first pass alone."""
+        context = tf.distribute.get_replica_context()
+        if self.replicas > 1:
+            gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        length = self._sam_radius / (tf.linalg.global_norm(gradients) + 1e-12)
+        moved = [w + length * g for w, g in zip(weights, gradients, strict=True)]
+        state = [variable.value for variable in self.model.non_trainable_variables]
+        with tf.GradientTape() as tape:
+            tape.watch(moved)
+            logits, _ = self.model.stateless_call(moved, state, images, training=True)
+            loss = tf.reduce_sum(loss_of(logits)) / size
+        return tape.gradient(loss, moved)
 
     def evaluation_data(self, images, labels):
         """Puts images on the device, for `evaluate`.

@@ -51,12 +51,14 @@ def test_operations_by_hand():
     # An image of one pixel: contrast and saturation both move it half way to its luma.
     toward_luma = [luma / 2, 0.25 + luma / 2, 0.5 + luma / 2]
     expected = [[0, 0.25, 0.5], toward_luma, toward_luma, [0, 0.5, 1]]
-    np.testing.assert_allclose(apply_jitter(tf.constant(image), coefficients)[0, :, 0, 0], expected, atol=1e-7)
+    np.testing.assert_allclose(
+        apply_jitter(tf.constant(image), coefficients)[0, :, 0, 0], expected, atol=1e-7
+    )
 
 
 def test_nothing_is_clamped():
     factors = np.full((1, 1, 3), [1.5, 1, 1])
-    coefficients = compose(factors, np.zeros((1, 1, 3), int) + [0, 1, 2])
+    coefficients = compose(factors, np.array([[[0, 1, 2]]]))
     images = tf.constant([[[[1.0, -0.5, 0.5]]]])
     np.testing.assert_allclose(apply_jitter(images, coefficients)[0, 0], [[[1.5, -0.75, 0.75]]], rtol=1e-6)
 

@@ -21,7 +21,9 @@ def random_images(seed, shape=(4, 4, 3), number=3):
 def linear_model(num_classes=4, size=48, seed=0):
     """Returns a linear classifier and its kernel."""
     kernel = np.random.default_rng(seed).normal(size=(size, num_classes))
-    model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Flatten(), keras.layers.Dense(num_classes)])
+    model = keras.Sequential(
+        [keras.Input((4, 4, 3)), keras.layers.Flatten(), keras.layers.Dense(num_classes)]
+    )
     model.set_weights([kernel, np.zeros(num_classes)])
     return model, kernel
 
@@ -53,7 +55,7 @@ def test_a_plane_by_hand():
     np.testing.assert_array_equal(plane.u, [1, 0, 0])
     np.testing.assert_array_equal(plane.v, [0, 0, 1])
     np.testing.assert_array_equal(plane.coordinates, [[0, 0], [5, 0], [3, 4]])
-    np.testing.assert_allclose(plane.axis_u, [-2.5, 2.5 / 3 - 0.0, 12.5 / 3, 7.5], rtol=1e-14)
+    np.testing.assert_allclose(plane.axis_u, [-2.5, 2.5 / 3, 12.5 / 3, 7.5], rtol=1e-14)
     np.testing.assert_allclose(plane.axis_v, [-2, 2 / 3, 10 / 3, 6], rtol=1e-14)
     assert (plane.resolution, plane.num_points) == (4, 16)
     np.testing.assert_allclose(plane.points()[1], [-1.5, 2, 2 / 3], rtol=1e-14)
@@ -143,7 +145,9 @@ def test_triplets_of_distinct_classes_are_uniform():
     first = np.bincount(triplets[:, 0], minlength=6) / 30_000
     np.testing.assert_allclose(first, 1 / 6, atol=0.015)
     after_zero = triplets[labels[triplets[:, 0]] == 0, 1]
-    np.testing.assert_allclose(np.bincount(after_zero) / len(after_zero), [0, 0, 0, 1 / 3, 1 / 3, 1 / 3], atol=0.02)
+    np.testing.assert_allclose(
+        np.bincount(after_zero) / len(after_zero), [0, 0, 0, 1 / 3, 1 / 3, 1 / 3], atol=0.02
+    )
 
 
 def test_triplets_without_a_class_rule_repeat_no_image():

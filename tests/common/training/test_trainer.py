@@ -8,8 +8,8 @@ from common.errors import UserError
 from common.streams import Streams
 from common.training import schedules
 
-ORDER = np.random.default_rng(1).permutation(18)
-BATCHES = [slice(0, 4), slice(4, 8), slice(8, 12), slice(12, 16), slice(16, 18)]
+ORDER = np.random.default_rng(1).permutation(22)
+BATCHES = [slice(0, 8), slice(8, 16), slice(16, 22)]
 
 
 def weights(trainer):
@@ -45,14 +45,14 @@ def plain_loop(model, images, rate, weight_decay, epochs):
 def test_training_equals_a_plain_loop_with_coupled_weight_decay(
     make_trainer, images, weight_decay, batch_norm
 ):
-    rate = schedules.exponential(0.02, 0.5, steps_per_epoch=5)
+    rate = schedules.exponential(0.02, 0.5, steps_per_epoch=3)
     trainer = make_trainer(rate=rate, weight_decay=weight_decay, batch_norm=batch_norm)
     trainer.load(images.images, images.labels, Streams(0))
     model = keras.models.clone_model(trainer.model)
     model.set_weights(trainer.model.get_weights())
-    expected = plain_loop(model, images, lambda step: 0.02 * 0.5 ** (step // 5), weight_decay, epochs=2)
-    losses = np.concatenate([trainer.train(ORDER, 5)[0] for _ in range(2)])
-    assert trainer.step == 10
+    expected = plain_loop(model, images, lambda step: 0.02 * 0.5 ** (step // 3), weight_decay, epochs=2)
+    losses = np.concatenate([trainer.train(ORDER, 3)[0] for _ in range(2)])
+    assert trainer.step == 6
     assert_close(weights(trainer), [v.numpy() for v in model.variables], 1e-5)
     if not weight_decay:  # the reported loss is the cross-entropy alone
         np.testing.assert_allclose(losses, expected, rtol=1e-5)
@@ -62,10 +62,10 @@ def test_the_partial_last_batch_is_trained_and_the_split_into_calls_changes_noth
     whole, parts = make_trainer(), make_trainer()
     for trainer in (whole, parts):
         trainer.load(images.images, images.labels, Streams(0))
-    losses, hits = whole.train(ORDER, 5)
-    pieces = [parts.train(ORDER, n) for n in (1, 2, 1, 3)]
-    assert losses.shape == hits.shape == (5,)
-    assert [len(piece[0]) for piece in pieces] == [1, 2, 1, 1]
+    losses, hits = whole.train(ORDER, 3)
+    pieces = [parts.train(ORDER, 1), parts.train(ORDER, 3)]
+    assert losses.shape == hits.shape == (3,)
+    assert [len(piece[0]) for piece in pieces] == [1, 2]
     np.testing.assert_array_equal(losses, np.concatenate([piece[0] for piece in pieces]))
     np.testing.assert_array_equal(hits, np.concatenate([piece[1] for piece in pieces]))
     for a, b in zip(weights(whole), weights(parts), strict=True):
@@ -78,7 +78,7 @@ def test_loading_again_starts_the_same_run_bit_for_bit(make_trainer, images):
     for seed in (0, 0, 1):
         trainer.load(images.images, images.labels, Streams(seed))
         assert trainer.step == 0
-        results.append((trainer.train(ORDER, 5)[0], weights(trainer)))
+        results.append((trainer.train(ORDER, 3)[0], weights(trainer)))
     np.testing.assert_array_equal(results[0][0], results[1][0])
     for a, b in zip(results[0][1], results[1][1], strict=True):
         np.testing.assert_array_equal(a, b)
@@ -89,11 +89,11 @@ def test_evaluation_counts_every_image_once(make_trainer, images, monkeypatch):
     monkeypatch.setattr("common.training.trainer._EVALUATION_BATCH", 4)
     trainer = make_trainer(batch_norm=True, scale=lambda x: 2 * x - 1)
     trainer.load(images.images, images.labels, Streams(0))
-    trainer.train(ORDER, 5)
+    trainer.train(ORDER, 3)
     loss, accuracy = trainer.evaluate(trainer.evaluation_data(images.images, images.labels))
     logits = trainer.model(2 * images.images - 1, training=False).numpy().astype(np.float64)
     log_sum = np.log(np.exp(logits).sum(axis=1))
-    expected = np.mean(log_sum - logits[np.arange(18), images.labels])
+    expected = np.mean(log_sum - logits[np.arange(22), images.labels])
     assert loss == pytest.approx(expected, rel=1e-5)
     assert accuracy == pytest.approx(np.mean(logits.argmax(axis=1) == images.labels))
 
@@ -106,12 +106,12 @@ def test_two_replicas_train_as_one_device_does(make_trainer, images):
             strategy, rate=0.002, training="pad_crop_flip", weight_decay=0.01, batch_norm=True
         )
         trainer.load(images.images, images.labels, Streams(0))
-        results = [trainer.train(ORDER, 5) for _ in range(2)]
+        results = [trainer.train(ORDER, 3) for _ in range(2)]
         evaluation = trainer.evaluate(trainer.evaluation_data(images.images, images.labels))
         found.append((trainer, results, evaluation))
     (one, one_results, one_evaluation), (two, two_results, two_evaluation) = found
     assert (one.replicas, two.replicas) == (1, 2)
-    assert two.step == 10
+    assert two.step == 6
     assert_close(weights(two), weights(one), 1e-5)  # moving statistics of batch normalization included
     for a, b in zip(one_results, two_results, strict=True):
         np.testing.assert_allclose(a[0], b[0], rtol=1e-5)
@@ -131,13 +131,73 @@ def test_a_batch_that_the_replicas_do_not_divide_is_refused(make_trainer, images
 def test_a_checkpoint_holds_all_that_a_step_changes(make_trainer, images, tmp_path):
     trainer = make_trainer(batch_norm=True)
     trainer.load(images.images, images.labels, Streams(0))
-    trainer.train(ORDER, 3)
+    trainer.train(ORDER, 1)
     path = trainer.checkpoint().write(str(tmp_path / "checkpoint"))
     expected = trainer.train(ORDER, 2)[0], weights(trainer)
     other = make_trainer(batch_norm=True)
     other.load(images.images, images.labels, Streams(7))
     other.checkpoint().read(path).assert_consumed()
-    assert other.step == 3
+    assert other.step == 1
     np.testing.assert_array_equal(other.train(ORDER, 2)[0], expected[0])
     for a, b in zip(weights(other), expected[1], strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_sharpness_aware_step_equals_one_by_hand(make_trainer, images):
+    """The gradient is taken at w + radius * g / |g| and applied at w."""
+    trainer = make_trainer(rate=0.01, sam_radius=0.05)
+    trainer.load(images.images, images.labels, Streams(0))
+    start = [w.copy() for w in weights(trainer)]
+    batch = ORDER[:8]
+
+    def gradient(at):
+        hidden, bias, logits, last = [w.astype(np.float64) for w in at]
+        x = images.images[batch].reshape(8, -1).astype(np.float64)
+        before = x @ hidden + bias
+        active = np.log1p(np.exp(before))
+        scores = active @ logits + last
+        probabilities = np.exp(scores - scores.max(axis=1, keepdims=True))
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
+        error = (probabilities - np.eye(5)[images.labels[batch]]) / 8
+        back = error @ logits.T / (1 + np.exp(-before))
+        return [x.T @ back, back.sum(axis=0), active.T @ error, error.sum(axis=0)]
+
+    first = gradient(start)
+    norm = np.sqrt(sum(np.sum(g**2) for g in first))
+    second = gradient([w + 0.05 * g / norm for w, g in zip(start, first, strict=True)])
+    trainer.train(ORDER, 1)
+    expected = [w - 0.01 * g for w, g in zip(start, second, strict=True)]
+    assert_close(weights(trainer), expected, 1e-5)
+    plain = [w - 0.01 * g for w, g in zip(start, first, strict=True)]
+    assert max(np.abs(a - b).max() for a, b in zip(expected, plain, strict=True)) > 1e-4
+
+
+def test_mixup_mixes_images_and_losses_with_one_share_a_batch(make_trainer, images):
+    """Of constant images c, a mixed batch has constants share * c + (1 - share) * c[other]."""
+    seen = []
+
+    def objective(inputs, labels, logits):
+        tf.py_function(lambda x, y: seen.append((x.numpy(), y.numpy())), [inputs[:, 0, 0, 0], labels], [])
+        return tf.cast(labels, tf.float32) + 0 * tf.reduce_sum(logits, axis=1)
+
+    trainer = make_trainer(mixup=True, objective=objective)
+    constants = np.arange(22, dtype=np.float32)
+    trainer.load(
+        np.ones((22, 32, 32, 3), np.float32) * constants[:, None, None, None], images.labels, Streams(0)
+    )
+    losses, _ = trainer.train(np.arange(22), 1)
+    (mixed, first), (again, second) = sorted(
+        seen[:2], key=lambda pair: list(pair[1]) != list(images.labels[:8])
+    )
+    np.testing.assert_array_equal(mixed, again)
+    np.testing.assert_array_equal(first, images.labels[:8])
+    shares = []
+    for share in np.linspace(0, 1, 100_001):
+        partner = (mixed - share * constants[:8]) / max(1 - share, 1e-9)
+        if np.allclose(np.sort(partner), constants[:8], atol=2e-3):
+            shares.append((share, np.rint(partner).astype(int)))
+    assert shares
+    share, partner = shares[len(shares) // 2]
+    np.testing.assert_array_equal(second, images.labels[partner])
+    expected = np.mean(share * images.labels[:8] + (1 - share) * images.labels[partner])
+    assert losses[0] == pytest.approx(expected, abs=1e-3)

@@ -1,0 +1,137 @@
+"""What the claims of Zhang et al. 2017 read from runs: one value a seed, and comparisons between settings.
+
+Runs of one seed share their images and initial weights, so settings are compared seed by seed. A run that
+reached its cap without fitting the training set has no time to fit; a comparison with one is left open.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from common.claims import NOT_JUDGED, Bounds, Estimate, Outcome, holds, ratio
+from common.statistics import interval
+
+# A training accuracy that counts as fitted where only accuracies are compared: table 1 has 99.34 to 100 %.
+_FITTED_ACCURACY = 0.99
+# Where a run is not stopped when it fits: the threshold of a public rerun of figure 1a, which EE-411 tried
+# as well (section IV.B).
+_FITTED_LOSS = 0.1
+
+
+def rows_of(run, metric):
+    """The rows of a metric, in order."""
+    return run.rows[run.rows.metric == metric]
+
+
+def last(run, metric):
+    """The last value of a metric; nan if there is none."""
+    values = rows_of(run, metric).value
+    return float(values.iloc[-1]) if len(values) else math.nan
+
+
+def is_capped(run):
+    """Whether the run ended at its cap, or diverged, before its training set was fitted."""
+    return last(run, "fit") == 0
+
+
+def first_epoch(run, metric, reached):
+    """The first epoch at whose end `reached` holds of a metric's value; nan if it never does."""
+    rows = rows_of(run, metric)
+    epochs = rows.epoch[reached(rows.value)]
+    return float(epochs.min()) if len(epochs) else math.nan
+
+
+def epochs_to_fit(run):
+    """Epochs until the training set was fitted; nan for a run that ended before.
+
+    A run without a target is fitted once the mean loss of an epoch is at most 0.1 nats.
+    """
+    if "fit" in set(run.rows.metric):
+        return first_epoch(run, "fit", lambda value: value == 1)
+    return first_epoch(run, "batch_loss", lambda value: value <= _FITTED_LOSS)
+
+
+def accuracy(name):
+    """Returns the function run -> last accuracy on `name`, "train" or "test", in percent; nan if diverged."""
+
+    def value(run):
+        return math.nan if "diverged" in set(run.rows.metric) else 100 * last(run, f"{name}_accuracy")
+
+    return value
+
+
+def fitted_test_accuracy(run):
+    """The test accuracy, in percent, of a run that fits its training set to 99 %; else nan."""
+    return accuracy("test")(run) if last(run, "train_accuracy") >= _FITTED_ACCURACY else math.nan
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """One value a seed, whose mean is estimated: what `claims.compare` takes beside contrasts."""
+
+    label: str
+    values: tuple
+
+    def estimate(self, confidence=0.95, center=np.mean):
+        """Returns the Estimate; without an interval for fewer than two values, none of which may be nan."""
+        if not self.values:
+            return Estimate(math.nan, math.nan, math.nan, 0)
+        low, high = interval(self.values, center, confidence)
+        return Estimate(float(center(self.values)), low, high, len(self.values))
+
+
+def by_seed(evidence, measure, place):
+    """Returns {seed: measure(run)} of the runs with the settings `place`."""
+    return {run.record["settings"]["seed"]: measure(run) for run in evidence.seeds(**place)}
+
+
+def paired(evidence, label, measure, *places):
+    """Values of the seeds that all places have, and a label that says if some are missing.
+
+    Returns:
+        The label and one tuple of values a place; empty tuples if one of the values is nan, since the runs
+        that remain are not a fair sample.
+    """
+    found = [by_seed(evidence, measure, place) for place in places]
+    seeds = sorted(set.intersection(*map(set, found)))
+    samples = [tuple(values[seed] for seed in seeds) for values in found]
+    missing = int(np.isnan(samples).sum())
+    if not missing:
+        return label, samples
+    return f"{label} ({missing} of {np.size(samples)} runs not fitted)", [()] * len(places)
+
+
+def sample(evidence, label, measure, place):
+    """The Sample of a measured value."""
+    label, (values,) = paired(evidence, label, measure, place)
+    return Sample(label, values)
+
+
+def difference(evidence, label, measure, top, bottom):
+    """The Sample of a measured value with settings `top` minus that with settings `bottom`."""
+    label, (first, second) = paired(evidence, label, measure, top, bottom)
+    return Sample(label, tuple(np.subtract(first, second)))
+
+
+def time_ratio(evidence, label, top, bottom, measure=epochs_to_fit):
+    """The Contrast of the epochs to fit: settings `top` over settings `bottom`."""
+    label, samples = paired(evidence, label, measure, top, bottom)
+    return ratio(label, *samples)
+
+
+def published(evidence, quantity, found, number, tolerance):
+    """The Outcome of a published number, within a tolerance; judged at paper scale only.
+
+    Args:
+        evidence: `claims.Evidence`.
+        quantity: What was measured, with its unit.
+        found: Sample.
+        number: The published value.
+        tolerance: How far from it a replication may lie.
+    """
+    if evidence.scale != "paper":
+        text = f"{quantity}, {found.label}, is {found.estimate()}, published {number:g}"
+        return Outcome(NOT_JUDGED, f"{text}, judged at paper scale only")
+    bounds = Bounds(number - tolerance, number + tolerance)
+    return holds(f"{quantity}, {found.label}, published {number:g},", found.estimate(), bounds)

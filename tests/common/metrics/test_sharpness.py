@@ -1,0 +1,205 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy.special import softmax
+
+from common.data.colour_jitter import apply_jitter, jitter_coefficients
+from common.metrics.sharpness import (
+    jacobian_norm,
+    padded_batches,
+    tangent_hessian_norm,
+    tangent_hessian_prefactor,
+    tangent_hessian_sums,
+)
+
+MEAN, STD = np.array([0.4, 0.5, 0.6]), np.array([0.2, 0.25, 0.3])
+SHAPE = (6, 5, 3)
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class SaturatedLoss(keras.layers.Layer):
+    """Logits (q - 100, 0) with q = sum of a_i * x_i^power / power: with label 0 the loss is 100 - q."""
+
+    def __init__(self, factors, power):
+        super().__init__()
+        self.factors, self.power = tf.constant(factors, tf.float32), power
+
+    def call(self, inputs):
+        q = tf.reduce_sum(self.factors * inputs**self.power / self.power, axis=(1, 2, 3))
+        return tf.stack([q - 100, tf.zeros_like(q)], axis=-1)
+
+
+def examples(num_samples, seed=0):
+    generator = np.random.default_rng(seed)
+    images = generator.random((num_samples, *SHAPE), dtype="float32")
+    return images, generator.integers(0, 4, num_samples)
+
+
+def linear_model(seed=0):
+    keras.utils.set_random_seed(seed)
+    return keras.Sequential(
+        [keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(4, bias_initializer="normal")]
+    )
+
+
+def linear_gradients(model, inputs, labels):
+    """W (p - e_y) for each input, in float64."""
+    kernel, bias = (np.asarray(weight, "float64") for weight in model.get_weights()[-2:])
+    logits = inputs.reshape(len(inputs), -1).astype("float64") @ kernel + bias
+    return (softmax(logits, axis=-1) - np.eye(4)[labels]) @ kernel.T
+
+
+def jittered(images, num_copies, seed=0):
+    coefficients = jitter_coefficients(seed, np.arange(len(images)), num_copies)
+    return apply_jitter(tf.constant(images), coefficients).numpy().astype("float64")
+
+
+def test_jacobian_norm_of_a_linear_softmax_model():
+    model = linear_model()
+    images, labels = examples(11)
+    expected = np.linalg.norm(linear_gradients(model, images, labels), axis=-1)
+    result = jacobian_norm(model, images, labels, batch_size=4)
+    assert result.dtype == np.float64
+    np.testing.assert_allclose(result, expected, rtol=1e-5)
+
+
+def test_jacobian_norm_takes_any_input_shape():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    # Logits (5 x0, 12 x1) at 0: p = 1/2 each, so the gradient is (-5/2, 12/2, 0) for label 0.
+    model.set_weights([np.array([[5.0, 0.0], [0.0, 12.0], [0.0, 0.0]]), np.zeros(2)])
+    np.testing.assert_allclose(jacobian_norm(model, np.zeros((1, 3)), [0]), [6.5], rtol=1e-6)
+
+
+def test_the_model_is_in_inference_mode():
+    model = keras.Sequential(
+        [
+            keras.Input(SHAPE),
+            keras.layers.Flatten(),
+            keras.layers.Dropout(0.5),
+            keras.layers.BatchNormalization(center=False, scale=False, epsilon=0.25),
+            keras.layers.Dense(4),
+        ]
+    )
+    # Moving mean 0 and variance 1: inference divides by sqrt(1.25), whatever the batch.
+    images, labels = examples(6)
+    scale = 1 / np.sqrt(1.25)
+    expected = scale * np.linalg.norm(linear_gradients(model, images * scale, labels), axis=-1)
+    np.testing.assert_allclose(jacobian_norm(model, images, labels), expected, rtol=1e-5)
+
+
+def test_tangent_hessian_of_a_linear_softmax_model():
+    model = linear_model()
+    images, labels = examples(7)
+    at_image = linear_gradients(model, (images - MEAN) / STD, labels)
+    copies = (jittered(images, 4) - MEAN) / STD
+    # The kernel and the labels are the same at a copy: W (p(x) - p(x_m)).
+    sums = sum(
+        np.sum((at_image - linear_gradients(model, copies[:, copy], labels)) ** 2, axis=-1)
+        for copy in range(4)
+    )
+    result = tangent_hessian_sums(model, images, labels, MEAN, STD)
+    np.testing.assert_allclose(result, sums, rtol=2e-3)
+    code = np.sqrt(sums / 4) / 0.1
+    np.testing.assert_allclose(tangent_hessian_norm(model, images, labels, MEAN, STD), code, rtol=1e-3)
+
+
+@pytest.mark.parametrize("num_copies", [1, 4])
+def test_tangent_hessian_of_a_quadratic_loss(num_copies):
+    factors = np.random.default_rng(1).normal(size=SHAPE)
+    model = keras.Sequential([keras.Input(SHAPE), SaturatedLoss(factors, power=2)])
+    images, _ = examples(5)
+    # The gradient is -a x, so its change is a (x - x_m), in normalised inputs.
+    displacements = (images[:, np.newaxis] - jittered(images, num_copies, seed=3)) / STD
+    expected = np.sum((factors * displacements) ** 2, axis=(1, 2, 3, 4))
+    result = tangent_hessian_sums(model, images, np.zeros(5, int), MEAN, STD, num_copies, seed=3)
+    np.testing.assert_allclose(result, expected, rtol=1e-3)
+
+
+def test_a_linear_loss_has_no_tangent_hessian():
+    model = keras.Sequential([keras.Input(SHAPE), SaturatedLoss(np.ones(SHAPE), power=1)])
+    images, _ = examples(3)
+    labels = np.zeros(3, int)
+    np.testing.assert_array_equal(tangent_hessian_norm(model, images, labels, MEAN, STD), 0)
+    np.testing.assert_allclose(jacobian_norm(model, images, labels), np.sqrt(np.prod(SHAPE)), rtol=1e-6)
+
+
+def test_prefactors_by_hand():
+    # Root of the sum 2: the code has 2 / (0.1 * 2) = 10, the paper 2 / (0.01 * 16) = 12.5.
+    assert 2 * tangent_hessian_prefactor(4, "code") == pytest.approx(10)
+    assert 2 * tangent_hessian_prefactor(4, "paper") == pytest.approx(12.5)
+    ratio = tangent_hessian_prefactor(9, "paper", delta=0.5) / tangent_hessian_prefactor(9, "code", delta=0.5)
+    assert ratio == pytest.approx(1 / (0.5 * 27))
+
+
+def test_ratio_of_the_paper_to_the_code():
+    model = linear_model()
+    images, labels = examples(3)
+    code, paper = (
+        tangent_hessian_norm(model, images, labels, MEAN, STD, source=source) for source in ("code", "paper")
+    )
+    np.testing.assert_allclose(paper / code, 1.25, rtol=1e-12)
+    sums = tangent_hessian_sums(model, images, labels, MEAN, STD)
+    np.testing.assert_allclose(code, np.sqrt(sums / 4) / 0.1, rtol=1e-12)
+
+
+def test_batch_size_does_not_matter():
+    model = linear_model()
+    images, labels = examples(7)
+    jacobian = jacobian_norm(model, images, labels)
+    hessian = tangent_hessian_norm(model, images, labels, MEAN, STD)
+    for batch_size in (1, 10, 15):
+        again = jacobian_norm(model, images, labels, batch_size)
+        np.testing.assert_allclose(again, jacobian, rtol=1e-5)
+        again = tangent_hessian_norm(model, images, labels, MEAN, STD, batch_size=batch_size)
+        np.testing.assert_allclose(again, hessian, rtol=1e-3)
+
+
+def test_batches_have_one_shape_and_repeat_the_last_row():
+    batches = list(padded_batches(3, np.arange(7), np.arange(7) * 10))
+    rows = [batch[0] for batch in batches]
+    assert rows == [slice(0, 3), slice(3, 6), slice(6, 7)]
+    assert [batch[1].tolist() for batch in batches] == [[0, 1, 2], [3, 4, 5], [6, 6, 6]]
+    assert batches[2][2].tolist() == [60, 60, 60]
+    assert len(list(padded_batches(320, np.arange(7)))) == 1
+
+
+def test_invalid_models_and_labels():
+    images, labels = examples(2)
+    flat = [keras.Input(SHAPE), keras.layers.Flatten()]
+    constant = keras.Sequential([*flat, keras.layers.Lambda(tf.stop_gradient)], name="constant")
+    with pytest.raises(ValueError, match="a gradient by its input. Received: model=constant$"):
+        jacobian_norm(constant, images, labels)
+    with pytest.raises(
+        ValueError, match=r"logits of shape \(batch, classes\). Received: shape=\(1, 6, 5, 3\)$"
+    ):
+        jacobian_norm(keras.Sequential([keras.Input(SHAPE), keras.layers.ReLU()]), images, labels)
+    model = linear_model()
+    for wrong in ([0, 4], [-1, 0]):
+        with pytest.raises(ValueError, match="must be from 0 to 3. Received: labels="):
+            jacobian_norm(model, images, wrong)
+    for wrong in ([0], [0.0, 1.0], [[0], [1]]):
+        with pytest.raises(ValueError, match="one integer for each of at least one example"):
+            jacobian_norm(model, images, wrong)
+    with pytest.raises(ValueError, match="at least one example"):
+        jacobian_norm(model, images[:0], labels[:0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_copies": 0}, "at least 1. Received: num_copies=0$"),
+        ({"source": "author"}, "Received: source='author'$"),
+        ({"mean": [0.5]}, "`mean` must have one value for each channel"),
+        ({"std": [0.2, 0.0, 0.2]}, r"`std` must be greater than 0. Received: std=0.0 at index \(1,\)$"),
+        ({"images": np.full((2, *SHAPE), 2.0)}, r"must be in \[0, 1\], not yet normalised"),
+        ({"images": np.ones((2, *SHAPE), "uint8")}, "must be floats of shape .* type uint8$"),
+        ({"images": np.ones((2, 30))}, r"Received: images of shape \(2, 30\)"),
+        ({"images": np.ones((2, 6, 5, 2))}, "1 or 3 channels"),
+    ],
+)
+def test_invalid_arguments(changes, message):
+    images, labels = examples(2)
+    arguments = {"images": images, "labels": labels, "mean": MEAN, "std": STD} | changes
+    with pytest.raises(ValueError, match=message):
+        tangent_hessian_norm(linear_model(), **arguments)

@@ -1,0 +1,125 @@
+import numpy as np
+import pytest
+
+from common.progress import Progress
+from common.records import RunFolder
+from common.streams import Streams
+from common.training import fit
+from common.training.fit import Fit, Plan
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.fixture
+def start(make_trainer, images, tmp_path):
+    """Begins a run, or goes on with it, on a trainer of its own."""
+
+    def start(plan, name="run", rate=0.05, **arguments):
+        trainer = make_trainer(rate=rate, batch_norm=True)
+        trainer.load(images.images, images.labels, Streams(0))
+        data = trainer.evaluation_data(images.images, images.labels)
+        with RunFolder(tmp_path, "toy", 1, {"name": name}) as folder:
+            folder.start({})
+            return Fit(trainer, plan, data, data, Streams(0), folder, **arguments)
+
+    return start
+
+
+def value(fit, metric, epoch):
+    (found,) = [r["value"] for r in fit.rows if r["metric"] == metric and r["epoch"] == epoch]
+    return found
+
+
+def test_a_run_trains_all_epochs_and_measures_at_the_end(start):
+    run = start(Plan(3))
+    assert run.run() == "done"
+    assert run.trainer.step == 9 and run.batch_losses.shape == (9,)
+    assert [r["step"] for r in run.rows if r["metric"] == "batch_loss"] == [3, 6, 9]
+    assert value(run, "batch_loss", 2) == pytest.approx(run.batch_losses[3:6].mean())
+    assert {r["epoch"] for r in run.rows if r["metric"] in ("train_loss", "test_accuracy")} == {3}
+    assert value(run, "train_loss", 3) == run.trainer.evaluate(run.train)[0]
+    assert not [r for r in run.rows if r["metric"] == "fit"]
+
+
+def test_the_test_set_is_measured_every_so_many_epochs_and_at_the_end(start):
+    run = start(Plan(5, evaluate_every=2))
+    run.run()
+    assert [r["epoch"] for r in run.rows if r["metric"] == "test_accuracy"] == [2, 4, 5]
+
+
+def test_a_run_stops_after_the_epoch_that_fits_the_training_set(start):
+    run = start(Plan(200, target_accuracy=1.0))
+    run.run()
+    accuracies = [r["value"] for r in run.rows if r["metric"] == "train_accuracy"]
+    assert accuracies[-1] == 1.0 and max(accuracies[:-1]) < 1.0
+    assert 1 < len(accuracies) < 200
+    assert value(run, "fit", len(accuracies)) == 1
+    assert value(run, "test_accuracy", len(accuracies)) == 1.0
+
+
+def test_a_run_that_meets_its_cap_is_censored(start):
+    run = start(Plan(2, target_loss=1e-6))
+    assert run.run() == "done"
+    assert value(run, "fit", 2) == 0
+
+
+@pytest.mark.parametrize(
+    ("targets", "loss", "accuracy", "reached"),
+    [
+        ({}, 0.0, 1.0, False),
+        ({"target_accuracy": 0.98}, 9.0, 0.98, True),
+        ({"target_accuracy": 0.98}, 0.0, 0.97, False),
+        ({"target_loss": 0.1}, 0.1, 0.0, True),
+        ({"target_loss": 0.1}, 0.2, 1.0, False),
+        ({"target_loss": 0.1, "target_accuracy": 1.0}, 0.05, 0.9, False),
+        ({"target_loss": 0.1}, np.nan, 0.1, False),
+    ],
+)
+def test_targets(targets, loss, accuracy, reached):
+    assert Plan(1, **targets).reached(loss, accuracy) is reached
+
+
+def test_a_diverged_run_is_a_result(start):
+    run = start(Plan(50, target_accuracy=1.0), rate=1e30)
+    assert run.run() == "diverged"
+    assert not np.isfinite(run.batch_losses[-1])
+    assert run.rows[-1]["metric"] == "diverged"
+    assert [r["value"] for r in run.rows if r["metric"] == "fit"] == [0]
+
+
+@pytest.mark.parametrize("killed_at", [1, 4, 6, 8])
+def test_a_killed_run_goes_on_bit_for_bit(start, monkeypatch, killed_at):
+    monkeypatch.setattr(fit, "_CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(fit, "_BLOCK_SECONDS", 0.0)  # a checkpoint after every step
+    plan = Plan(3, evaluate_every=1)
+    whole = start(plan, "whole")
+    whole.run()
+    first = start(plan)
+    train = first.trainer.train
+
+    def dying(order, num_steps):
+        if first.trainer.step == killed_at:
+            raise KilledError
+        return train(order, num_steps)
+
+    monkeypatch.setattr(first.trainer, "train", dying)
+    with pytest.raises(KilledError):
+        first.run()
+    second = start(plan, progress=Progress("", 66))
+    second.run()
+    np.testing.assert_array_equal(second.batch_losses, whole.batch_losses)
+    assert second.rows == whole.rows
+    for a, b in zip(second.trainer.model.variables, whole.trainer.model.variables, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+    assert second.progress._first == 22 * (killed_at // 3) + 8 * (killed_at % 3)
+
+
+def test_further_measurements_are_made_before_the_first_and_after_every_epoch(start):
+    def measure(epoch):
+        return [{"metric": "width", "value": epoch, "statistic": "run", "epoch": epoch, "step": 3 * epoch}]
+
+    run = start(Plan(2), measure=measure)
+    run.run()
+    assert [r["value"] for r in run.rows if r["metric"] == "width"] == [0, 1, 2]
