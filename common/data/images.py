@@ -12,8 +12,8 @@ import re
 import typing
 
 import numpy as np
+import tensorflow as tf
 
-from common.data.augmentation import CIFAR10_MEAN, CIFAR100_MEAN
 from common.errors import UserError
 from common.startup import quiet_stderr
 from common.streams import Streams
@@ -25,8 +25,7 @@ NUM_TEST = 10_000
 
 _TITLES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "synthetic": "synthetic images"}
 _NUM_CLASSES = {"cifar10": 10, "cifar100": 100, "synthetic": 10}
-_PUBLISHED_MEANS = {"cifar10": CIFAR10_MEAN, "cifar100": CIFAR100_MEAN}
-_MEAN_TOLERANCE = 0.001
+_JPEG = b"\xff\xd8\xff"
 
 # The synthetic images: one fixed set. Amplitudes are in units of the [0, 1] range of a pixel.
 _SYNTHETIC_SEED = 0
@@ -165,29 +164,26 @@ def _part(flag, num_images, split, rng, keep=()):
     return np.sort(order[:num_images])
 
 
-def title_of_copy(dataset, description, train_images, num_test):
+def title_of_copy(dataset, description, num_train, num_test, first_image):
     """The name under which results on a copy of CIFAR may be reported.
 
     A copy whose description asks for a name, as in `report results on it as "..."`, gets it. Any other copy
-    is taken for the original unless it is complete and its mean pixel is not the published one. A partial
-    copy says so.
+    is taken for the original unless its images are compressed with loss. A partial copy says so.
 
     Args:
         dataset: "cifar10" or "cifar100".
         description: The text in the copy's `dataset_info.json`.
-        train_images: uint8 array of shape (n, height, width, 3), all training images of the copy.
+        num_train: Number of training images in the copy.
         num_test: Number of test images in the copy.
+        first_image: Bytes of the first training image as they are stored.
 
     Returns:
-        String such as "CIFAR-10", "CIFAR-10 (altered pixels)" or "CIFAR-100 (1,117 of 50,000 images)".
+        String such as "CIFAR-10", "CIFAR-10 (JPEG re-encoding)" or "CIFAR-100 (1,117 of 50,000 images)".
     """
     asked = re.search(r'report results on it as "([^"]+)"', description)
     title = asked[1] if asked else _TITLES[dataset]
-    num_train = len(train_images)
-    if not asked and num_train == NUM_TRAIN:
-        mean = train_images.mean(axis=(0, 1, 2), dtype=np.float64) / 255
-        if np.abs(mean - _PUBLISHED_MEANS[dataset]).max() > _MEAN_TOLERANCE:
-            title += " (altered pixels)"
+    if not asked and first_image.startswith(_JPEG):
+        title += " (JPEG re-encoding)"
     if num_train < NUM_TRAIN:
         return f"{title} ({num_train:,} of {NUM_TRAIN:,} images)"
     if num_test < NUM_TEST:
@@ -206,14 +202,23 @@ def _read_cifar(dataset, data_dir):
             # Says "Permission denied" where TFDS says only that it could not read the file.
             (folder / "dataset_info.json").read_bytes()
             builder = tfds.builder_from_directory(folder)
-            train, test = (builder.as_dataset(split=name, batch_size=-1) for name in ("train", "test"))
+            # A part is decoded in a second, all images in ten.
+            decoders = {"image": tfds.decode.SkipDecoding()}
+            train, test = (
+                builder.as_dataset(split=name, batch_size=-1, decoders=decoders) for name in ("train", "test")
+            )
             failure = None
         except Exception as error:  # TFDS, TensorFlow and protobuf have a dozen types for damaged files.
             failure = error
     if failure is not None:
         raise _reading_error(dataset, data_dir, folder, failure) from failure
-    title = title_of_copy(dataset, builder.info.description, train["image"].numpy(), len(test["id"]))
-    return title, _cifar_split(train), _cifar_split(test)
+    first_image = train["image"][0].numpy()
+    title = title_of_copy(dataset, builder.info.description, len(train["id"]), len(test["id"]), first_image)
+    splits = (
+        _cifar_split(arrays, lambda e: _reading_error(dataset, data_dir, folder, e))
+        for arrays in (train, test)
+    )
+    return title, *splits
 
 
 def _reading_error(dataset, data_dir, folder, failure):
@@ -232,16 +237,27 @@ def _reading_error(dataset, data_dir, folder, failure):
     )
 
 
-def _cifar_split(arrays):
+def _cifar_split(arrays, reading_error):
     """Returns the split of one TFDS split, sorted by the number in ids such as b"train_16399"."""
     ids = np.array([int(name.rpartition(b"_")[2]) for name in arrays["id"].numpy()], np.int32)
     order = np.argsort(ids)
-    images, labels = arrays["image"].numpy(), arrays["label"].numpy().astype(np.int32)
+    labels = arrays["label"].numpy().astype(np.int32)
 
     def pixels(positions):
-        return np.divide(images[order[positions]], np.float32(255), dtype=np.float32)
+        try:
+            images = _decode(arrays["image"], order[positions])
+        except tf.errors.InvalidArgumentError as error:
+            raise reading_error(error) from error
+        return np.divide(images, np.float32(255), dtype=np.float32)
 
     return _Split(labels[order], ids[order], pixels)
+
+
+def _decode(encoded, positions):
+    """Decodes images as TFDS does: uint8 array of shape (n, 32, 32, 3)."""
+    data = tf.data.Dataset.from_tensor_slices(tf.gather(encoded, positions))
+    data = data.map(lambda image: tf.io.decode_image(image, 3), tf.data.AUTOTUNE, deterministic=True)
+    return data.batch(len(positions)).get_single_element().numpy()
 
 
 def _synthetic_split(index, num_images):

@@ -1,0 +1,193 @@
+"""Zhang et al. 2017, figures 1a, 2a and 2b: losses and accuracies in the course of training."""
+
+import dataclasses
+import math
+
+import numpy as np
+from matplotlib.lines import Line2D
+
+from figures import style
+from figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILLION
+from replications.zhang_randomization.claims_runs import is_capped, last, rows_of
+from replications.zhang_randomization.published import CHANCE
+
+PAPER = "Zhang et al. 2017"
+
+_CONDITIONS = {
+    "true_labels": ("true labels", BLUE),
+    "random_labels": ("random labels", VERMILLION),
+    "shuffled_pixels": ("shuffled pixels", GREEN),
+    "random_pixels": ("random pixels", PURPLE),
+    "gaussian_pixels": ("Gaussian pixels", ORANGE),
+}
+_FAINT, _STRONG = {"linewidth": 0.8, "alpha": 0.4}, {"linewidth": 1.8}
+_HIGHEST_LOSS = 4.0
+# A network counts as staying at chance below this accuracy, in percent, on training and test images.
+_STAYS_AT_CHANCE = 12.0
+
+
+def by_setting(runs):
+    """Groups (settings, Run) by everything but the seed: {settings with seed 0: list of Run}."""
+    groups = {}
+    for settings, run in runs:
+        groups.setdefault(dataclasses.replace(settings, seed=0), []).append(run)
+    return groups
+
+
+def steps_per_epoch(run):
+    """Steps of an epoch."""
+    row = run.rows.iloc[0]
+    return round(row.step / row.epoch)
+
+
+def smoothed(run):
+    """The loss of the batches as they were trained, averaged over windows of half an epoch.
+
+    Returns:
+        The step at the middle of each window, and the mean loss there; a last part of a window is left out.
+    """
+    losses = run.arrays["batch_losses"]
+    window = max(1, steps_per_epoch(run) // 2)
+    count = len(losses) // window
+    means = losses[: count * window].reshape(count, window).mean(axis=1)
+    return (np.arange(count) + 0.5) * window, means
+
+
+def _draw_mean(panel, curves, color, label, **how):
+    """Draws curves faintly and, as far as all of them go, their mean."""
+    if len(curves) > 1:
+        for xs, ys in curves:
+            panel.plot(xs, ys, color=color, label="_seed", **_FAINT, **how)
+    shortest = min((xs for xs, _ in curves), key=len)
+    mean = np.mean([ys[: len(shortest)] for _, ys in curves], axis=0)
+    panel.plot(shortest, mean, color=color, label=label, **_STRONG, **how)
+
+
+def _mark_end(panel, run, color):
+    """Marks where a run with a target ended: filled if the training set was fitted, else hollow."""
+    if "fit" not in set(run.rows.metric):
+        return
+    _, means = smoothed(run)
+    place = len(run.arrays["batch_losses"]), means[-1] if len(means) else math.nan
+    face = "white" if is_capped(run) else color
+    panel.plot(*place, "o", color=color, markerfacecolor=face, markersize=6, zorder=4, label="_end")
+
+
+def figure_1a(runs):
+    """Mean training loss against the step, for the five conditions."""
+    figure = style.new_figure(8, 4.3, f"{PAPER}, figure 1a: fitting random labels and random pixels")
+    panel = figure.subplots()
+    groups = by_setting(runs)
+    highest = 0.0
+    for settings, members in groups.items():
+        name, color = _CONDITIONS[settings.condition]
+        curves = [smoothed(run) for run in members]
+        _draw_mean(panel, curves, color, name)
+        for run in members:
+            _mark_end(panel, run, color)
+        highest = max(highest, *(np.nanmax(ys, initial=0) for _, ys in curves))
+    panel.axhline(math.log(10), color=GREY, linewidth=0.8, linestyle=(0, (1, 2)))
+    panel.set(
+        xlabel=f"training step (mini-batches; an epoch has {steps_per_epoch(runs[0][1])})",
+        ylabel="mean training loss (nats)",
+        ylim=(0, min(1.05 * highest, _HIGHEST_LOSS)),
+    )
+    panel.set_xlim(left=0)
+    handles = [Line2D([], [], color=color, label=name, **_STRONG) for name, color in _CONDITIONS.values()]
+    grey = {"color": GREY, "linestyle": "none", "marker": "o"}
+    handles += [
+        Line2D([], [], label="training set fitted", **grey),
+        Line2D([], [], label="not fitted at the cap", markerfacecolor="white", **grey),
+        Line2D([], [], color=GREY, linewidth=0.8, linestyle=(0, (1, 2)), label="chance, ln 10"),
+    ]
+    _add_legend(figure, handles, groups, ("windows of half an epoch",), loc="outside right upper")
+    return figure
+
+
+def _add_legend(figure, handles, groups, notes, **place):
+    """Adds what a faint line is, if there is one, and notes."""
+    if max(map(len, groups.values())) > 1:
+        handles.append(Line2D([], [], color=GREY, label="one seed, the mean in front", **_FAINT))
+    handles += [Line2D([], [], linestyle="none", label=note) for note in notes]
+    figure.legend(handles=handles, **place)
+
+
+def _accuracies(run, metric):
+    """Epochs, and a metric at each of them in percent."""
+    rows = rows_of(run, metric)
+    return rows.epoch.to_numpy(float), 100 * rows.value.to_numpy()
+
+
+def _fate(members):
+    """Words for networks that did not train, such as " (stays at chance)"; empty if all did."""
+
+    def share(count, what):
+        of = "" if count == len(members) else f"{count} of {len(members)} seeds "
+        return f" ({of}{what})" if count else ""
+
+    diverged = ["diverged" in set(run.rows.metric) for run in members]
+    chance = [
+        100 * max(last(run, "train_accuracy"), last(run, "test_accuracy")) < _STAYS_AT_CHANCE
+        for run in members
+    ]
+    stuck = sum(c and not d for c, d in zip(chance, diverged, strict=True))
+    return share(sum(diverged), "diverges") + share(stuck, "stays at chance")
+
+
+def _accuracy_figure(title, groups, names):
+    """Training (left) and test accuracy (right) against the epoch, a color a setting."""
+    figure = style.new_figure(9, 4.4, title)
+    panels = figure.subplots(1, 2, sharey=True, sharex=True)
+    handles = []
+    for (name, color), members in zip(names, groups.values(), strict=True):
+        for panel, metric in zip(panels, ("batch_accuracy", "test_accuracy"), strict=True):
+            curves = [_accuracies(run, metric) for run in members]
+            marker = {} if len(curves[0][0]) > 2 else {"marker": "o", "markersize": 4}
+            _draw_mean(panel, curves, color, name, **marker)
+        for run in members:
+            xs, ys = _accuracies(run, "train_accuracy")
+            panels[0].plot(xs[-1:], ys[-1:], "D", color=color, markersize=4.5, zorder=4, label="_end")
+        handles.append(Line2D([], [], color=color, label=name + _fate(members), **_STRONG))
+    for panel, part in zip(panels, ("training", "test"), strict=True):
+        panel.axhline(CHANCE, color=GREY, linewidth=0.8, linestyle=(0, (1, 2)))
+        panel.set(title=f"{part} images", xlabel="epoch", ylim=(0, 103))
+    panels[0].set_ylabel("accuracy (%)")
+    panels[0].set_xlim(left=0)
+    handles += [
+        Line2D(
+            [], [], color=GREY, linestyle="none", marker="D", markersize=4.5, label="without training mode"
+        ),
+        Line2D([], [], color=GREY, linewidth=0.8, linestyle=(0, (1, 2)), label="chance"),
+    ]
+    notes = ("training: batches as they were trained",)
+    _add_legend(figure, handles, groups, notes, loc="outside lower center", ncols=3)
+    return figure
+
+
+def figure_2a(runs):
+    """Accuracies with no regularizer, with weight decay, and with dropout and augmentation as well."""
+    groups = by_setting(runs)
+    names = []
+    for settings in groups:
+        if settings.dropout:
+            names.append(("weight decay, dropout, augmentation", VERMILLION))
+        else:
+            names.append(("weight decay", BLUE) if settings.decay_weights else ("no regularizer", BLACK))
+    return _accuracy_figure(f"{PAPER}, figure 2a as EE-411 has it: regularizers", groups, names)
+
+
+def figure_2b(runs):
+    """Accuracies with batch normalization in all modules, in the downsample modules, and in none."""
+    groups = by_setting(runs)
+    rates = {settings.learning_rate for settings in groups}
+    names = []
+    for settings in groups:
+        rate = f", rate {settings.learning_rate:g}" if len(rates) > 1 else ""
+        if settings.batch_norm == "none":
+            color = VERMILLION if settings.learning_rate == max(rates) else ORANGE
+            names.append((f"no BN{rate}", color))
+        elif settings.batch_norm == "downsample":
+            names.append((f"BN in two modules{rate}", GREEN))
+        else:
+            names.append((f"BN in all modules{rate}", BLUE))
+    return _accuracy_figure(f"{PAPER}, figure 2b: batch normalization (BN)", groups, names)

@@ -1,0 +1,157 @@
+"""Zhang et al. 2017, figures 1b and 1c: time to fit and test error against label noise.
+
+A run that reached its cap before it fitted has no time to fit: it is drawn hollow, at the cap and with an arrow
+where time is drawn, and takes part in no mean.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+from matplotlib.lines import Line2D
+
+from common.statistics import summarize
+from figures import style
+from figures.style import BLUE, GREEN, GREY, VERMILLION, Measured, Stroke
+from figures.zhang_randomization_curves import PAPER, by_setting
+from replications.zhang_randomization.claims_runs import epochs_to_fit, is_capped, last
+from replications.zhang_randomization.published import NETWORK_NAMES
+
+NOISE_LABEL = "label noise $p$ (part of the labels drawn anew)"
+STROKES = {
+    "inception": Stroke(BLUE, "o"),
+    "alexnet": Stroke(VERMILLION, "s"),
+    "mlp_1x512": Stroke(GREEN, "D"),
+}
+_APART = 0.012  # sideways, between two networks
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """The runs of one network at one label noise: values of the fitted ones, and of those at their cap."""
+
+    noise: float
+    fitted: tuple
+    capped: tuple
+
+    @property
+    def measured(self):
+        """Mean and interval, which are nan unless all runs fitted; and every fitted run."""
+        if self.capped or not self.fitted:
+            return Measured(math.nan, math.nan, math.nan, math.nan, np.array(self.fitted))
+        found = summarize(self.fitted)
+        return Measured(found.mean, found.low, found.high, math.nan, np.array(self.fitted))
+
+
+def _seed(run):
+    return run.record["settings"]["seed"]
+
+
+def by_network(runs):
+    """Groups (settings, Run): {network: {label noise: list of Run}}."""
+    networks = {}
+    for settings, members in by_setting(runs).items():
+        networks.setdefault(settings.network, {})[settings.label_noise] = members
+    return networks
+
+
+def points(noises, value):
+    """The Points of one network's runs, least noise first; runs whose `value` is nan are left out."""
+    found = []
+    for noise, members in sorted(noises.items()):
+        values = [(is_capped(run), value(run)) for run in members]
+        fitted, capped = (
+            tuple(v for capped, v in values if capped == wanted and not math.isnan(v))
+            for wanted in (False, True)
+        )
+        found.append(Point(noise, fitted, capped))
+    return found
+
+
+def relative_times(noises):
+    """The Points of one network's epochs relative to those that the same seed needs for clean labels."""
+    clean = {_seed(run): epochs_to_fit(run) for run in noises[0.0]}
+
+    def relative(run):
+        # Of a capped run the epochs that it trained, which is where it is drawn.
+        return run.rows.epoch.max() / clean.get(_seed(run), math.nan)
+
+    return points(noises, relative)
+
+
+def _draw_points(panel, found, stroke, offset, arrow):
+    values = [point.measured for point in found]
+    xs = [style.position(p.noise + offset, v.runs) for p, v in zip(found, values, strict=True)]
+    xs = [dataclasses.replace(x, median=math.nan) for x in xs]
+    style.draw_points(panel, xs, values, stroke, "_mean")
+    look = {"color": stroke.color, "markerfacecolor": "white", "markersize": 6, "zorder": 4}
+    for point in found:
+        for y in point.capped:
+            panel.plot(point.noise + offset, y, stroke.marker, label="_capped", **look)
+            if arrow:
+                panel.annotate(
+                    "",
+                    (point.noise + offset, y),
+                    (0, 16),
+                    textcoords="offset points",
+                    arrowprops={"arrowstyle": "<-", "color": stroke.color, "shrinkA": 0, "shrinkB": 3},
+                )
+
+
+def _draw_networks(title, ylabel, networks, arrow):
+    """A panel with the points of every network: returns figure and panel."""
+    figure = style.new_figure(7.6, 4.3, title)
+    panel = figure.subplots()
+    offsets = _APART * (np.arange(len(networks)) - (len(networks) - 1) / 2)
+    for (network, found), offset in zip(networks.items(), offsets, strict=True):
+        _draw_points(panel, found, STROKES[network], offset, arrow)
+    panel.set(xlabel=NOISE_LABEL, ylabel=ylabel, xlim=(-0.06, 1.06), xticks=np.linspace(0, 1, 11))
+    return figure, panel
+
+
+def _add_legend(figure, handles, networks, capped):
+    """Networks first, then what the marks are."""
+    mean, spread, _, one = style.value_handles("seed")
+    most = max(len(p.fitted) + len(p.capped) for found in networks.values() for p in found)
+    marks = [mean, spread, one] if most > 1 else []
+    if any(point.capped for found in networks.values() for point in found):
+        grey = {"color": GREY, "linestyle": "none", "marker": "o", "markerfacecolor": "white"}
+        marks.append(Line2D([], [], label=capped, **grey))
+    figure.legend(handles=[*handles, *marks], loc="outside right upper")
+
+
+def figure_1b(runs):
+    """Epochs to fit the training set, relative to clean labels, against label noise."""
+    groups = by_network(runs)
+    networks = {network: relative_times(noises) for network, noises in groups.items()}
+    title = f"{PAPER}, figure 1b: time to fit corrupted labels"
+    figure, panel = _draw_networks(title, "epochs to fit, relative to clean labels", networks, arrow=True)
+    panel.axhline(1, color=GREY, linewidth=0.8, linestyle=(0, (1, 2)))
+    top = max((y for found in networks.values() for p in found for y in p.fitted + p.capped), default=1)
+    panel.set_ylim(0, 1.15 * top)
+    handles = []
+    for network, noises in groups.items():
+        times = [epochs_to_fit(run) for run in noises[0.0]]
+        clean = f"{np.mean(times):.3g} epochs" if np.isfinite(times).all() else "not fitted in all seeds"
+        handles.append(STROKES[network].handle(f"{NETWORK_NAMES[network]} (clean: {clean})"))
+    _add_legend(figure, handles, networks, "not fitted at the cap: longer")
+    return figure
+
+
+def figure_1c(runs):
+    """Test error of the same runs against label noise."""
+    groups = by_network(runs)
+    networks = {
+        network: points(noises, lambda run: 1 - last(run, "test_accuracy"))
+        for network, noises in groups.items()
+    }
+    title = f"{PAPER}, figure 1c: test error of the fitted networks"
+    figure, panel = _draw_networks(title, "test error", networks, arrow=False)
+    panel.axhline(0.9, color=GREY, linewidth=0.8, linestyle=(0, (1, 2)))
+    panel.annotate(
+        "chance, 0.9", (-0.05, 0.9), (0, 2), textcoords="offset points", va="bottom", fontsize=7, color=GREY
+    )
+    panel.set_ylim(0, 1)
+    handles = [STROKES[network].handle(NETWORK_NAMES[network]) for network in groups]
+    _add_legend(figure, handles, networks, "training set not fitted at the cap")
+    return figure
