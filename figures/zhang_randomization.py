@@ -1,4 +1,4 @@
-"""Zhang et al. 2017, "Understanding deep learning requires rethinking generalization": every figure, and table 1.
+"""Zhang et al. 2017, "Understanding deep learning requires rethinking generalization": figures and table 1.
 
 `python -m figures.zhang_randomization --figure=1a --records=results/runs --scale=laptop`
 """

@@ -155,7 +155,7 @@ def _accuracy_figure(title, groups, names):
     panels[0].set_xlim(left=0)
     handles += [
         Line2D(
-            [], [], color=GREY, linestyle="none", marker="D", markersize=4.5, label="without training mode"
+            [], [], color=GREY, linestyle="none", marker="D", markersize=4.5, label="inference mode"
         ),
         Line2D([], [], color=GREY, linewidth=0.8, linestyle=(0, (1, 2)), label="chance"),
     ]

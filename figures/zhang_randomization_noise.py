@@ -1,7 +1,7 @@
 """Zhang et al. 2017, figures 1b and 1c: time to fit and test error against label noise.
 
-A run that reached its cap before it fitted has no time to fit: it is drawn hollow, at the cap and with an arrow
-where time is drawn, and takes part in no mean.
+A run that reached its cap before it fitted has no time to fit: it is drawn hollow, at the cap and with an
+arrow where time is drawn, and takes part in no mean.
 """
 
 import dataclasses

@@ -73,7 +73,7 @@ def randomize(settings, data, streams):
 
 def _randomized_pixels(settings, images, rng):
     if settings.condition == "shuffled_pixels":
-        permutation = corruption.pixel_permutation(images[0].shape[1:3], rng)
+        permutation = corruption.pixel_permutation(images[0].shape[1:], rng)
         return [corruption.permute_pixels(part, permutation) for part in images]
     if settings.condition == "random_pixels":
         return [corruption.random_pixels(part, rng) for part in images]
