@@ -207,6 +207,9 @@ NOISE = {
     "laptop": (0.0, 0.25, 0.5, 0.75, 1.0),
     "smoke": (0.0, 1.0),
 }
+_INCEPTION_NOISE = NOISE | {"laptop": (0.0, 0.5, 1.0)}
+# The learning curves and the time to fit take more images than the study of regularizers.
+_FITTED_TRAIN = {"laptop": {"num_train": 1024}}
 FITTED_NETWORKS = ("inception", "alexnet", "mlp_1x512")
 
 # Fewer images, and with them smaller batches; for Inception also a smaller rate, a slower decay and moving
