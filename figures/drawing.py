@@ -163,8 +163,8 @@ def draw(gallery, name, records=RECORDS, scale=None, out_dir=OUT_DIR):
     paths = []
     with style.applied():
         figure = gallery.figures[name](runs)
-        if words := _stamp(gallery, scale, runs):
-            style.stamp(figure, words)
+        if text := _stamp(gallery, scale, runs):
+            style.stamp(figure, text)
         figure.draw_without_rendering()  # ticks settle on the first layout, their room is right on the second
         # No dates and no program version: the same records give the same bytes.
         for kind, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
@@ -176,12 +176,12 @@ def draw(gallery, name, records=RECORDS, scale=None, out_dir=OUT_DIR):
 
 def _stamp(gallery, scale, runs):
     """What a picture must say of its runs: how small they are, and for image papers on which data."""
-    words = []
+    lines = []
     if scale != "paper":
-        words.append(f"{scale} scale: {gallery.size([settings for settings, _ in runs])}")
+        lines.append(f"{scale} scale: {gallery.size([settings for settings, _ in runs])}")
     if replication(gallery.replication).images:
-        words.append(data_name(runs[0][1]))
-    return ", ".join(words)
+        lines.append(data_name(runs[0][1]))
+    return "\n".join(lines)
 
 
 def _draw_all(gallery, records, scale, out_dir):

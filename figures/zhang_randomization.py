@@ -50,47 +50,40 @@ def cells(runs):
     return found
 
 
-_COLUMNS = (1.12, 1.24, 1.45, 1.57)  # right ends, in widths of the panel
+# Right ends of the columns of numbers, as shares of their panel.
+_COLUMNS = (0.13, 0.33, 0.73, 0.93)
 
 
-def _draw_row(panel, height, row, cell):
+def _draw_row(panel, numbers, height, row, cell):
     color, face = BLUE, BLUE if cell.fitted else "white"
     panel.plot([cell.test.low, cell.test.high], [height, height], color=color, linewidth=1.4)
     panel.plot(cell.test.mean, height, "o", color=color, markerfacecolor=face, markersize=6, label="_ours")
     panel.plot(row.test, height, "D", color=ORANGE, markersize=4.5, label="_published", zorder=1.9)
-    texts = (Cell.text(cell.train), f"{row.train:.2f}", Cell.text(cell.test), f"{row.test:.2f}")
-    _write(panel, height, texts)
+    train, test = f"{cell.train.mean:.1f}", Cell.text(cell.test)
+    _write(numbers, height, (train, f"{row.train:.2f}", test, f"{row.test:.2f}"))
 
 
-def _write(panel, height, texts, **font):
+def _write(numbers, height, texts, **font):
     for place, text in zip(_COLUMNS, texts, strict=True):
-        panel.text(
-            place,
-            height,
-            text,
-            transform=panel.get_yaxis_transform(),
-            ha="right",
-            va="center",
-            fontsize=7.5,
-            **font,
-        )
+        numbers.text(place, height, text, ha="right", va="center", fontsize=7.5, **font)
 
 
 def figure_table1(runs):
     """Table 1: test accuracy of every row, ours beside the published one, and training accuracies."""
     figure = style.new_figure(9.5, 7, f"{PAPER}, table 1: training and test accuracy (%)")
-    panel = figure.subplots()
+    panel, numbers = figure.subplots(1, 2, sharey=True, width_ratios=(1.7, 1))
+    numbers.set_axis_off()
     height, ticks, heads = 0, {}, []
     for i, (row, cell) in enumerate(zip(TABLE_1, cells(runs), strict=True)):
         if i == 0 or row.group != TABLE_1[i - 1].group:
             heads.append((height + 0.4 * (i > 0), row.group))
             height = heads[-1][0] + 1
-        _draw_row(panel, height, row, cell)
+        _draw_row(panel, numbers, height, row, cell)
         ticks[height] = row.variant
         height += 1
     for place, name in heads:
         panel.text(0, place, f" {name}", transform=panel.get_yaxis_transform(), va="center", weight="bold")
-    _write(panel, -0.6, ("train\nours", "train\nZhang", "test\nours", "test\nZhang"), color=GREY)
+    _write(numbers, -0.4, ("train\nours", "train\nZhang", "test\nours", "test\nZhang"), color=GREY)
     panel.axvline(CHANCE, color=GREY, linewidth=0.8, linestyle=(0, (1, 2)))
     panel.set_yticks(list(ticks), list(ticks.values()))
     panel.set(xlim=(0, 100), ylim=(height - 0.4, -1.2), xlabel="test accuracy (%)")
@@ -137,12 +130,13 @@ FIGURES = {
 
 
 def _size(settings):
-    """Says how large runs are: "training images: 512 Inception, 2,000 AlexNet; seeds 0 to 2"."""
+    """Says how large runs are: "training images: 512 (Inception), 2,000 (AlexNet); seeds 0 to 2"."""
     counts = {NETWORK_NAMES[s.network]: s.num_train for s in settings}
     if len(set(counts.values())) == 1:
         images = f"{next(iter(counts.values())):,} training images"
     else:
-        images = "training images: " + ", ".join(f"{name} {count:,}" for name, count in counts.items())
+        named = {n: ", ".join(k for k in counts if counts[k] == n) for n in counts.values()}
+        images = "training images: " + ", ".join(f"{n:,} ({names})" for n, names in named.items())
     seeds = sorted({s.seed for s in settings})
     words = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
     complete = len({dataclasses.replace(s, seed=0) for s in settings}) * len(seeds) == len(settings)

@@ -70,7 +70,8 @@ def _mark_end(panel, run, color):
     _, means = smoothed(run)
     place = len(run.arrays["batch_losses"]), means[-1] if len(means) else math.nan
     face = "white" if is_capped(run) else color
-    panel.plot(*place, "o", color=color, markerfacecolor=face, markersize=6, zorder=4, label="_end")
+    look = {"color": color, "markerfacecolor": face, "markersize": 6, "zorder": 4, "clip_on": False}
+    panel.plot(*place, "o", label="_end", **look)
 
 
 def figure_1a(runs):
@@ -155,7 +156,13 @@ def _accuracy_figure(title, groups, names):
     panels[0].set_xlim(left=0)
     handles += [
         Line2D(
-            [], [], color=GREY, linestyle="none", marker="D", markersize=4.5, label="inference mode"
+            [],
+            [],
+            color=GREY,
+            linestyle="none",
+            marker="D",
+            markersize=4.5,
+            label="at the end, inference mode",
         ),
         Line2D([], [], color=GREY, linewidth=0.8, linestyle=(0, (1, 2)), label="chance"),
     ]
@@ -187,7 +194,7 @@ def figure_2b(runs):
             color = VERMILLION if settings.learning_rate == max(rates) else ORANGE
             names.append((f"no BN{rate}", color))
         elif settings.batch_norm == "downsample":
-            names.append((f"BN in two modules{rate}", GREEN))
+            names.append((f"BN in the downsample modules{rate}", GREEN))
         else:
             names.append((f"BN in all modules{rate}", BLUE))
     return _accuracy_figure(f"{PAPER}, figure 2b: batch normalization (BN)", groups, names)

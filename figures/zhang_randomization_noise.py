@@ -86,6 +86,12 @@ def _draw_points(panel, found, stroke, offset, arrow):
     style.draw_points(panel, xs, values, stroke, "_mean")
     look = {"color": stroke.color, "markerfacecolor": "white", "markersize": 6, "zorder": 4}
     for point in found:
+        if point.capped:
+            # No mean stands in front of these.
+            seeds = [point.noise + offset] * len(point.fitted)
+            panel.plot(
+                seeds, point.fitted, stroke.marker, color=stroke.color, markersize=3.5, label="_fitted"
+            )
         for y in point.capped:
             panel.plot(point.noise + offset, y, stroke.marker, label="_capped", **look)
             if arrow:
@@ -100,7 +106,7 @@ def _draw_points(panel, found, stroke, offset, arrow):
 
 def _draw_networks(title, ylabel, networks, arrow):
     """A panel with the points of every network: returns figure and panel."""
-    figure = style.new_figure(7.6, 4.3, title)
+    figure = style.new_figure(7.6, 5, title)
     panel = figure.subplots()
     offsets = _APART * (np.arange(len(networks)) - (len(networks) - 1) / 2)
     for (network, found), offset in zip(networks.items(), offsets, strict=True):
@@ -117,7 +123,7 @@ def _add_legend(figure, handles, networks, capped):
     if any(point.capped for found in networks.values() for point in found):
         grey = {"color": GREY, "linestyle": "none", "marker": "o", "markerfacecolor": "white"}
         marks.append(Line2D([], [], label=capped, **grey))
-    figure.legend(handles=[*handles, *marks], loc="outside right upper")
+    figure.legend(handles=[*handles, *marks], loc="outside lower center", ncols=3)
 
 
 def figure_1b(runs):
@@ -151,7 +157,8 @@ def figure_1c(runs):
     panel.annotate(
         "chance, 0.9", (-0.05, 0.9), (0, 2), textcoords="offset points", va="bottom", fontsize=7, color=GREY
     )
-    panel.set_ylim(0, 1)
+    errors = [y for found in networks.values() for p in found for y in p.fitted + p.capped]
+    panel.set_ylim(max(0, math.floor(10 * min(errors, default=0)) / 10 - 0.1), 1)
     handles = [STROKES[network].handle(NETWORK_NAMES[network]) for network in groups]
     _add_legend(figure, handles, networks, "training set not fitted at the cap")
     return figure
