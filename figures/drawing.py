@@ -122,6 +122,8 @@ def _check_data(name, scale, runs):
 
 
 def _missing(gallery, name, scale, runs, records):
+    preset = replication(gallery.replication).figure(name, scale)
+    runs = runs[: len(preset)]  # further seeds follow
     everything = [settings for settings, _ in runs]
     missing = [settings for settings, run in runs if run is None]
     names = "; ".join(describe(s, everything) or "the only one" for s in missing[:_NAMED])

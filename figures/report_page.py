@@ -72,7 +72,7 @@ def _runs_html(figure):
     for metric in means:
         head += [f"{metric.replace('_', ' ')}, mean [95 % interval]", "median"]
     head += [metric.replace("_", " ") for metric in (*single, *tallies)]
-    head += ["epochs run"] * bool(single) + ["minutes"]
+    head += [*(["epochs run"] if single else []), "minutes"]
     rows = []
     for (settings, run), values in zip(figure.runs, final, strict=True):
         row = ["" if getattr(settings, name) is None else getattr(settings, name) for name in names]
@@ -81,7 +81,7 @@ def _runs_html(figure):
             row += [f"{value['mean']} [{value['low']}, {value['high']}]", value["median"]]
         row += [number(values[m, "run"]) if (m, "run") in values else "" for m in single]
         row += [f"{values.get((metric, 'count'), 0):g}" for metric in tallies]
-        row += [f"{run.rows.epoch.max():g}"] * bool(single)
+        row += [f"{run.rows.epoch.max():g}"] if single else []
         rows.append([*row, f"{_seconds(run) / 60:.2g}"])
     return _table(head, rows, numeric=range(len(names), len(head)))
 

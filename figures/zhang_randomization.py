@@ -73,19 +73,22 @@ def figure_table1(runs):
     figure = style.new_figure(9.5, 7, f"{PAPER}, table 1: training and test accuracy (%)")
     panel, numbers = figure.subplots(1, 2, sharey=True, width_ratios=(1.7, 1))
     numbers.set_axis_off()
-    height, ticks, heads = 0, {}, []
-    for i, (row, cell) in enumerate(zip(TABLE_1, cells(runs), strict=True)):
-        if i == 0 or row.group != TABLE_1[i - 1].group:
-            heads.append((height + 0.4 * (i > 0), row.group))
-            height = heads[-1][0] + 1
+    height, labels, groups = 0, {}, set()
+    for row, cell in zip(TABLE_1, cells(runs), strict=True):
+        if row.group not in groups:
+            height += 0.4 * bool(groups)
+            labels[height] = row.group
+            groups.add(row.group)
+            height += 1
         _draw_row(panel, numbers, height, row, cell)
-        ticks[height] = row.variant
+        labels[height] = row.variant
         height += 1
-    for place, name in heads:
-        panel.text(0, place, f" {name}", transform=panel.get_yaxis_transform(), va="center", weight="bold")
     _write(numbers, -0.4, ("train\nours", "train\nZhang", "test\nours", "test\nZhang"), color=GREY)
     panel.axvline(CHANCE, color=GREY, linewidth=0.8, linestyle=(0, (1, 2)))
-    panel.set_yticks(list(ticks), list(ticks.values()))
+    panel.set_yticks(list(labels), list(labels.values()))
+    for label in panel.get_yticklabels():
+        label.set_fontweight("bold" if label.get_text() in groups else "normal")
+    panel.tick_params(axis="y", length=0)
     panel.set(xlim=(0, 100), ylim=(height - 0.4, -1.2), xlabel="test accuracy (%)")
     panel.grid(axis="y", visible=False)
     ours = {"color": BLUE, "linestyle": "none", "marker": "o"}

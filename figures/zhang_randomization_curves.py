@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from figures import style
 from figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILLION
@@ -21,6 +22,7 @@ _CONDITIONS = {
     "gaussian_pixels": ("Gaussian pixels", ORANGE),
 }
 _FAINT, _STRONG = {"linewidth": 0.8, "alpha": 0.4}, {"linewidth": 1.8}
+_DOTTED = {"linewidth": 0.8, "linestyle": (0, (1, 2))}
 _HIGHEST_LOSS = 4.0
 # A network counts as staying at chance below this accuracy, in percent, on training and test images.
 _STAYS_AT_CHANCE = 12.0
@@ -87,7 +89,7 @@ def figure_1a(runs):
         for run in members:
             _mark_end(panel, run, color)
         highest = max(highest, *(np.nanmax(ys, initial=0) for _, ys in curves))
-    panel.axhline(math.log(10), color=GREY, linewidth=0.8, linestyle=(0, (1, 2)))
+    panel.axhline(math.log(10), color=GREY, **_DOTTED)
     panel.set(
         xlabel=f"training step (mini-batches; an epoch has {steps_per_epoch(runs[0][1])})",
         ylabel="mean training loss (nats)",
@@ -96,11 +98,12 @@ def figure_1a(runs):
     panel.set_xlim(left=0)
     handles = [Line2D([], [], color=color, label=name, **_STRONG) for name, color in _CONDITIONS.values()]
     grey = {"color": GREY, "linestyle": "none", "marker": "o"}
-    handles += [
-        Line2D([], [], label="training set fitted", **grey),
-        Line2D([], [], label="not fitted at the cap", markerfacecolor="white", **grey),
-        Line2D([], [], color=GREY, linewidth=0.8, linestyle=(0, (1, 2)), label="chance, ln 10"),
-    ]
+    ends = {last(run, "fit") for _, run in runs}
+    if 1 in ends:
+        handles.append(Line2D([], [], label="training set fitted", **grey))
+    if 0 in ends:
+        handles.append(Line2D([], [], label="not fitted at the cap", markerfacecolor="white", **grey))
+    handles.append(Line2D([], [], color=GREY, label="chance, ln 10", **_DOTTED))
     _add_legend(figure, handles, groups, ("windows of half an epoch",), loc="outside right upper")
     return figure
 
@@ -127,10 +130,8 @@ def _fate(members):
         return f" ({of}{what})" if count else ""
 
     diverged = ["diverged" in set(run.rows.metric) for run in members]
-    chance = [
-        100 * max(last(run, "train_accuracy"), last(run, "test_accuracy")) < _STAYS_AT_CHANCE
-        for run in members
-    ]
+    metrics = ("batch_accuracy", "train_accuracy", "test_accuracy")
+    chance = [100 * max(last(run, metric) for metric in metrics) < _STAYS_AT_CHANCE for run in members]
     stuck = sum(c and not d for c, d in zip(chance, diverged, strict=True))
     return share(sum(diverged), "diverges") + share(stuck, "stays at chance")
 
@@ -150,7 +151,8 @@ def _accuracy_figure(title, groups, names):
             panels[0].plot(xs[-1:], ys[-1:], "D", color=color, markersize=4.5, zorder=4, label="_end")
         handles.append(Line2D([], [], color=color, label=name + _fate(members), **_STRONG))
     for panel, part in zip(panels, ("training", "test"), strict=True):
-        panel.axhline(CHANCE, color=GREY, linewidth=0.8, linestyle=(0, (1, 2)))
+        panel.axhline(CHANCE, color=GREY, **_DOTTED)
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.set(title=f"{part} images", xlabel="epoch", ylim=(0, 103))
     panels[0].set_ylabel("accuracy (%)")
     panels[0].set_xlim(left=0)
@@ -164,7 +166,7 @@ def _accuracy_figure(title, groups, names):
             markersize=4.5,
             label="at the end, inference mode",
         ),
-        Line2D([], [], color=GREY, linewidth=0.8, linestyle=(0, (1, 2)), label="chance"),
+        Line2D([], [], color=GREY, label="chance", **_DOTTED),
     ]
     notes = ("training: batches as they were trained",)
     _add_legend(figure, handles, groups, notes, loc="outside lower center", ncols=3)

@@ -18,6 +18,7 @@ from replications.zhang_randomization.claims_runs import (
     by_seed,
     difference,
     epochs_to_fit,
+    final_training_accuracy,
     first_epoch,
     is_capped,
     paired,
@@ -53,7 +54,7 @@ def chance(evidence, tolerance=None):
 def all_conditions_fit(evidence):
     """Claim 1."""
     samples = [
-        sample(evidence, name, accuracy("train"), {"condition": condition})
+        sample(evidence, name, final_training_accuracy, {"condition": condition})
         for condition, name in _CONDITION_NAMES.items()
     ]
     return together(compare("training accuracy (%)", samples, FITTED))
@@ -107,10 +108,10 @@ def random_labels_are_fitted(evidence):
     """Claim 5."""
     train, test = (
         [
-            sample(evidence, name, accuracy(part), _place(network, noises[-1]))
+            sample(evidence, name, measure, _place(network, noises[-1]))
             for network, name, noises in _networks(evidence)
         ]
-        for part in ("train", "test")
+        for measure in (final_training_accuracy, accuracy("test"))
     )
     return together(
         compare("training accuracy (%) at p = 1", train, FITTED),
@@ -191,7 +192,7 @@ def error_grows_with_noise(evidence):
 def order_of_networks(evidence):
     """Claim 11."""
     order = ("mlp_1x512", "alexnet", "inception")
-    noises = [noise for noise in evidence.values("label_noise") if noise < 1]
+    noises = set.intersection(*(set(noises) for _, _, noises in _networks(evidence))) - {1.0}
     gaps = [
         difference(
             evidence,
@@ -201,7 +202,7 @@ def order_of_networks(evidence):
             _place(better, noise),
         )
         for worse, better in itertools.pairwise(order)
-        for noise in noises
+        for noise in sorted(noises)
     ]
     return together(on_equal_images(evidence, order, compare("test error (points)", gaps, above(0))))
 

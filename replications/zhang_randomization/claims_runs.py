@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from common.claims import NOT_JUDGED, Bounds, Estimate, Outcome, holds, ratio
+from common.claims import NOT_JUDGED, Bounds, Estimate, Outcome, ratio
 from common.statistics import interval
 
 # A training accuracy that counts as fitted where only accuracies are compared: table 1 has 99.34 to 100 %.
@@ -64,6 +64,12 @@ def accuracy(name):
 def fitted_test_accuracy(run):
     """The test accuracy, in percent, of a run that fits its training set to 99 %; else nan."""
     return accuracy("test")(run) if last(run, "train_accuracy") >= _FITTED_ACCURACY else math.nan
+
+
+def final_training_accuracy(run):
+    """The training accuracy, in percent; nan if the cap came before 99 %, since it says nothing of later."""
+    value = accuracy("train")(run)
+    return math.nan if is_capped(run) and value < 100 * _FITTED_ACCURACY else value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,8 +136,9 @@ def published(evidence, quantity, found, number, tolerance):
         number: The published value.
         tolerance: How far from it a replication may lie.
     """
+    estimate = found.estimate()
+    text = f"{quantity}, {found.label}, is {estimate}, published {number:g}"
     if evidence.scale != "paper":
-        text = f"{quantity}, {found.label}, is {found.estimate()}, published {number:g}"
         return Outcome(NOT_JUDGED, f"{text}, judged at paper scale only")
-    bounds = Bounds(number - tolerance, number + tolerance)
-    return holds(f"{quantity}, {found.label}, published {number:g},", found.estimate(), bounds)
+    verdict = Bounds(number - tolerance, number + tolerance).verdict(estimate.low, estimate.high)
+    return Outcome(verdict, f"{text}, expected within {tolerance:g}")

@@ -1,0 +1,43 @@
+"""Every figure of every paper from nothing: its smoke preset trained by the program, then drawn."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from common.program import replication, replication_names
+
+# One a paper in the fast suite.
+FAST = {"snapp_shamir": "4", "zhang_randomization": "1a"}
+
+
+def program(*arguments):
+    done = subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+def cases():
+    for paper in replication_names():
+        for figure in replication(paper).figures:
+            marks = () if FAST.get(paper) == figure else pytest.mark.slow
+            yield pytest.param(paper, figure, marks=marks, id=f"{paper}-{figure}")
+
+
+@pytest.mark.parametrize(("paper", "figure"), cases())
+def test_smoke_figure(paper, figure, tmp_path):
+    records, pictures = tmp_path / "records", tmp_path / "pictures"
+    preset = (f"--figure={figure}", "--scale=smoke")
+    table = program(f"replications.{paper}", *preset, f"--out_dir={records}")
+    runs = {settings.resolve() for settings in replication(paper).figure(figure, "smoke")}
+    assert len(table.splitlines()) == 2 + len(runs)
+    program(f"figures.{paper}", *preset, f"--records={records}", f"--out_dir={pictures}")
+    files = sorted(os.listdir(pictures))
+    assert files == [f"{paper}_figure_{figure}.pdf", f"{paper}_figure_{figure}.png"]
+    assert all((pictures / file).stat().st_size > 10_000 for file in files)
+
+
+def test_every_paper_has_a_fast_smoke_figure():
+    assert set(FAST) == set(replication_names())
