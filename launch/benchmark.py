@@ -1,6 +1,7 @@
 """How fast this suite is, side by side with what one would write otherwise, measured in one process.
 
     python -m launch.benchmark --models=linear,wide --seconds=3 --json
+    python -m launch.benchmark --suite=images --models=inception,planes_k8
 
 Every contender of a model is compiled and calibrated first; then they take turns (A B C A B C), so that
 whatever else the machine does meets all of them.
@@ -33,23 +34,38 @@ class Suite:
 
     Args:
         module: Name of a module with `contenders(model)` and `notes()`; it imports TensorFlow. A contender
-            has a `name`, a line `about` what its time includes, `num_models` that it trains at once,
-            `batch_size`, `unit` (it runs multiples of so many steps), `max_steps` and `run(num_steps)`. The
-            first contender is ours.
-        baselines: Contenders to which ratios are always given; to the other ones when they are measured.
-        goals: For each model, the rate of ours that we aim at, as a multiple of the first baseline's.
+            has a `name`, a line `about` what its time includes, `num_models` that it runs at once,
+            `batch_size`, `unit` (it runs multiples of so many steps), `max_steps`, `run(num_steps)` and, if
+            runs an hour are of interest, `steps_per_run`. The first contender is ours.
+        baseline: For each model, the contender whose rate the goal is a multiple of.
+        goals: For each model, the rate of ours that we aim at, as a multiple of the baseline's.
     """
 
     module: str
-    baselines: tuple
+    baseline: dict
     goals: dict
 
 
+_ENSEMBLE = {"linear": 1000, "single": 1000, "double": 400, "tower": 150, "wide": 25, "quadratic": 3}
+_NETWORKS = (
+    *("inception", "alexnet", "mlp_1x512", "mlp_3x512", "convnet_w4", "convnet_w16", "resnet18k_k4"),
+    *("resnet18w_w8", "resnet18", "densenet", "vgg19", "vit", "mlp_mixer"),
+)
+_PLANES, _VOLUMES = ("planes_k8", "planes_k64"), ("volumes_w4", "volumes_w16")
+
 SUITES = {
-    "ensemble": Suite(
-        module="launch.ensemble_benchmark",
-        baselines=("fit", "fit64"),
-        goals={"linear": 1000, "single": 1000, "double": 400, "tower": 150, "wide": 25, "quadratic": 3},
+    "ensemble": Suite("launch.ensemble_benchmark", dict.fromkeys(_ENSEMBLE, "fit"), _ENSEMBLE),
+    "images": Suite(
+        "launch.image_benchmark",
+        dict.fromkeys(_NETWORKS, "fit")
+        | dict.fromkeys(_PLANES, "forward")
+        | dict.fromkeys(_VOLUMES, "backward")
+        | {"svd_paths": "decomposition"},
+        dict.fromkeys(_NETWORKS, 0.97)
+        | dict.fromkeys(_PLANES, 0.85)
+        # At most 1.5 times the passes, at most 3 times the decomposition.
+        | dict.fromkeys(_VOLUMES, 0.67)
+        | {"svd_paths": 0.33},
     ),
 }
 
@@ -88,12 +104,15 @@ def measure(contenders, seconds, clock=time.perf_counter):
         for contender, num_steps, times in zip(contenders, steps, samples, strict=True):
             times.append(timed(contender, num_steps, clock))
     return {
-        contender.name: summarize(times, num_steps, contender.num_models, contender.batch_size)
+        contender.name: summarize(
+            *(times, num_steps, contender.num_models, contender.batch_size),
+            getattr(contender, "steps_per_run", None),
+        )
         for contender, num_steps, times in zip(contenders, steps, samples, strict=True)
     }
 
 
-def summarize(times, num_steps, num_models, batch_size):
+def summarize(times, num_steps, num_models, batch_size, steps_per_run=None):
     """Returns what repetitions say of one contender.
 
     Args:
@@ -101,10 +120,11 @@ def summarize(times, num_steps, num_models, batch_size):
         num_steps: Steps of a repetition.
         num_models: Models trained in each step.
         batch_size: Examples of a step of one model.
+        steps_per_run: Steps of a whole run of one model, or None.
 
     Returns:
-        Microseconds of a step of one model (median, min, max), examples x models a second at the median,
-        steps and number of repetitions.
+        Microseconds of a step of one model (median, min, max, and of each repetition), examples x models a
+        second at the median, steps, and runs an hour if the steps of a run are known.
     """
     microseconds = np.array(times) * 1e6 / (num_steps * num_models)
     median = float(np.median(microseconds))
@@ -114,33 +134,40 @@ def summarize(times, num_steps, num_models, batch_size):
             "min": float(microseconds.min()),
             "max": float(microseconds.max()),
         },
+        "repetitions": microseconds.tolist(),
         "examples_models_per_second": batch_size * 1e6 / median,
         "num_steps": num_steps,
-        "repetitions": len(times),
+        "runs_per_hour": steps_per_run and 3600e6 / (steps_per_run * median),
     }
 
 
 def ratio(measured, name, baseline):
-    """How many times the rate of `baseline` the rate of `name` is, at their medians."""
-    return measured[baseline]["microseconds"]["median"] / measured[name]["microseconds"]["median"]
+    """How many times the rate of `baseline` the rate of `name` is: the median over repetitions, paired."""
+    paired = zip(measured[baseline]["repetitions"], measured[name]["repetitions"], strict=True)
+    return float(np.median([theirs / ours for theirs, ours in paired]))
 
 
 def _number(value):
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def table(results, suite):
-    """Returns one row a model and contender.
+def tables(results, suite):
+    """Returns a table for each set of contenders: one row a model and contender.
 
     Args:
         results: For each model, what `measure` returned.
         suite: The Suite.
     """
-    names = dict.fromkeys(name for measured in results.values() for name in measured)
-    ours = next(iter(names))
-    baselines = [*suite.baselines, *(name for name in names if name not in (ours, *suite.baselines))]
+    groups = {}
+    for model, measured in results.items():
+        groups.setdefault(tuple(measured), {})[model] = measured
+    return [_table(group, suite) for group in groups.values()]
+
+
+def _table(results, suite):
     rows = []
     for model, measured in results.items():
+        ours = next(iter(measured))
         for name, summary in measured.items():
             microseconds = summary["microseconds"]
             row = {
@@ -150,10 +177,12 @@ def table(results, suite):
                 "min-max": f"{_number(microseconds['min'])}-{_number(microseconds['max'])}",
                 "examples x models / s": f"{summary['examples_models_per_second']:.3g}",
             }
-            for baseline in baselines:
-                known = baseline in measured
-                row[f"ratio to {baseline}"] = _number(ratio(measured, name, baseline)) if known else ""
-            row["goal"] = str(suite.goals[model]) if name == ours else ""
+            if summary["runs_per_hour"]:
+                row["runs/hour"] = _number(summary["runs_per_hour"])
+            for other in measured:
+                if other != ours:
+                    row[f"ratio to {other}"] = _number(ratio(measured, name, other))
+            row["goal"] = f"{suite.goals[model]} x {suite.baseline[model]}" if name == ours else ""
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -170,7 +199,7 @@ def report(results, suite_name, seconds, notes):
         models[model] = {
             "contenders": measured,
             "ratios": {f"{ours}/{name}": ratio(measured, ours, name) for name in measured if name != ours},
-            "goal": {f"{ours}/{suite.baselines[0]}": suite.goals[model]},
+            "goal": {f"{ours}/{suite.baseline[model]}": suite.goals[model]},
         }
     return {"suite": suite_name, "seconds": seconds, "models": models, "notes": notes} | made_by
 
@@ -239,7 +268,8 @@ def main(argv=None):
         parse_flags(flag_values, sys.argv if argv is None else argv, usage)
         models = _check(flag_values)
         results, notes = run(flag_values.suite, models, flag_values.seconds)
-        print(table(results, SUITES[flag_values.suite]).to_string(index=False))
+        for table in tables(results, SUITES[flag_values.suite]):
+            print(table.to_string(index=False))
         print("\n".join(notes))
         if flag_values.json:
             values = report(results, flag_values.suite, flag_values.seconds, notes)

@@ -1,0 +1,372 @@
+"""Settings of Somepalli et al. 2022 (arXiv 2203.08124): one training run, and what is measured at its end.
+
+Importing this module loads no TensorFlow, so that wrong flags are refused at once.
+"""
+
+import dataclasses
+import math
+
+from common.errors import UserError
+from common.program import Replication, setting
+from common.training.settings import ImageSettings
+from replications.somepalli_boundaries import presets
+from replications.somepalli_boundaries.published import (
+    ADAM_RATES,
+    DEFAULT_ADAM_RATE,
+    DEFAULT_SGD_RATE,
+    MATRIX_RATES,
+    NETWORK_NAMES,
+    PICTURES,
+    SGD_RATES,
+    WIDE_RESNET_DEPTH,
+    WIDTHS,
+)
+
+PROTOCOL_VERSION = 1
+
+PROTOCOLS = ("architectures", "optimizers", "double_descent")
+DISTILLATIONS = ("kl", "logits")
+# What the released code does where no flag says otherwise (options.py, train_optimizers.sh, and
+# double-descent/main.py), and how much it measures.
+_ARCHITECTURES = {
+    "network": "resnet18",
+    "optimizer": "sgd",
+    "epochs": 100,
+    "batch_size": 128,
+    "num_triplets": 500,
+    "num_fragmentation_triplets": 0,
+    "num_margin_images": 0,
+    "num_random_planes": 10,
+    "num_random_images": 1000,
+}
+_DEFAULTS = {
+    "architectures": _ARCHITECTURES,
+    "optimizers": _ARCHITECTURES | {"epochs": 200, "batch_size": 64},
+    "double_descent": {
+        "network": "resnet18k",
+        "optimizer": "adam",
+        "epochs": 4000,
+        "batch_size": 128,
+        "num_triplets": 1000,
+        "num_fragmentation_triplets": 1000,
+        "num_margin_images": 5000,
+        "num_random_planes": 0,
+        "num_random_images": 0,
+    },
+}
+_SEEDS = ("init_seed", "order_seed", "augmentation_seed")
+_COUNTS = ("num_triplets", "num_fragmentation_triplets", "num_margin_images", "num_random_planes")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(ImageSettings):
+    """One training run of one network, and the planes on which it is measured at the end.
+
+    Fields that are None take a default that depends on other fields; `resolve` fills them in.
+    """
+
+    protocol: str = setting(
+        "architectures",
+        "Which of the paper's studies fills in what no flag sets: architectures (SGD, 100 epochs), optimizers "
+        "(batch 64, 200 epochs) or double_descent (ResNet18k, Adam at 1e-4, 4,000 epochs).",
+        choices=PROTOCOLS,
+    )
+    network: str | None = setting(None, "Network; by default the protocol's.", choices=tuple(NETWORK_NAMES))
+    width: int | None = setting(
+        None,
+        "Width in the network's own unit (width factor of a Wide ResNet, channels of the stem, growth of "
+        "DenseNet, channels of a token, units of the first layer); by default the published one.",
+    )
+    depth: int | None = setting(
+        None, "Layers of a Wide ResNet, 4 plus a multiple of 6; by default the published 28."
+    )
+    optimizer: str | None = setting(
+        None,
+        "Optimizer: sgd with momentum 0.9, or adam with epsilon 1e-8; by default the protocol's.",
+        choices=("sgd", "adam"),
+    )
+    schedule: str | None = setting(
+        None,
+        "Learning rate over the epochs: a tenth at 37, 62 and 87 of 100 epochs (step), half a cosine, or "
+        "constant; by default step for sgd, cosine for sgd in double_descent, and constant for adam.",
+        choices=("step", "cosine", "constant"),
+    )
+    sam_radius: float = setting(
+        0.0, "Radius of sharpness-aware minimization (Foret et al. 2021); 0 is plain training."
+    )
+    mixup: bool = setting(False, "Trains on mixtures of two images, their shares drawn uniformly.")
+    augmentation: str = setting(
+        "pad_crop_flip",
+        "Training images: a random crop of 32 pixels from 40 and a random flip, or as they are. Planes are "
+        "always made of images as they are.",
+        choices=("pad_crop_flip", "none"),
+    )
+    label_noise_rule: str = setting(
+        "somepalli",
+        "Which labels are wrong with --label_noise: the same number in every class, drawn with a fixed seed "
+        "(somepalli), or each with this probability (nakkiran).",
+        choices=("somepalli", "nakkiran"),
+    )
+    checkpoint: str = setting(
+        "last",
+        "Which network is measured: the last one, or that of the epoch with the best test accuracy, as the "
+        "released code does.",
+        choices=("last", "best_test"),
+    )
+    init_seed: int | None = setting(
+        None, "Seed of the initial weights and of dropout alone; by default --seed."
+    )
+    order_seed: int | None = setting(
+        None, "Seed of the order of the training images alone; by default --seed."
+    )
+    augmentation_seed: int | None = setting(
+        None, "Seed of crops, flips and mixtures alone; by default --seed."
+    )
+    data_seed: int = setting(
+        1, "Seed of the part of the data set, of nakkiran's label noise and of what is measured on."
+    )
+    distillation: str | None = setting(
+        None,
+        "What a student learns from its teacher: probabilities at --temperature (kl) or logits by their mean "
+        "squared difference; by default kl if there is a --teacher.",
+        choices=DISTILLATIONS,
+    )
+    teacher: str | None = setting(
+        None,
+        "Network that teaches this one; it is trained first, unless --out_dir holds its weights.",
+        choices=tuple(NETWORK_NAMES),
+    )
+    teacher_width: int | None = setting(None, "Width of the teacher; by default the published one.")
+    teacher_seed: int | None = setting(None, "Root seed of the teacher's run; by default --seed plus 1.")
+    temperature: float | None = setting(None, "Temperature of distillation by kl; by default 30.")
+    pictures: str | None = setting(
+        None,
+        "Planes that are drawn with many points: those of figures 1 and 2 (planes), also those of the mixup "
+        "figure, or those of figures 7 to 9 (double_descent); by default mixup for ResNet18, planes or "
+        "double_descent by the protocol.",
+        choices=tuple(PICTURES),
+    )
+    window: str = setting(
+        "code",
+        "Part of a plane that is seen: as in the released code, or as in the paper's formula, which leaves an "
+        "image out where the angle at the first is obtuse.",
+        choices=("code", "paper"),
+    )
+    resolution: int = setting(50, "Points along each axis of the planes of all scores.")
+    picture_resolution: int = setting(500, "Points along each axis of the planes of pictures.")
+    num_triplets: int | None = setting(
+        None, "Planes through test images, for reproducibility; by default 500, 1,000 in double_descent."
+    )
+    num_fragmentation_triplets: int | None = setting(
+        None, "Planes of each kind for fragmentation, and pairs for class skips; 0 measures neither."
+    )
+    num_margin_images: int | None = setting(
+        None, "Training images, of each kind, whose margin is measured; 0 measures none."
+    )
+    margin_direction: str = setting(
+        "image",
+        "Directions of margins: toward other training images, as in the released code, or Gaussian.",
+        choices=("image", "gaussian"),
+    )
+    margin_bisections: int = setting(
+        0, "Number of times the step of the published ladder that holds a boundary is halved."
+    )
+    num_random_planes: int | None = setting(
+        None, "Planes through uniform noise, and as many through images with shuffled pixels."
+    )
+    num_random_images: int | None = setting(
+        None, "Uniform random images on which Lemma 2.1 is measured; 0 measures none."
+    )
+
+    @property
+    def seeds(self):
+        """Root seeds of the streams "init", "order" and "augmentation"."""
+        return {
+            name: getattr(self, name) if getattr(self, name) is not None else self.seed for name in _SEEDS
+        }
+
+    @property
+    def optimizer_name(self):
+        """Column of the paper's tables: "adam", "sgd" or "sam"."""
+        return "sam" if self.sam_radius else self.optimizer
+
+    def resolve(self):
+        """Returns these settings with every default filled in; the same run has the same settings.
+
+        Raises:
+            UserError: A value is outside its limits or does not go with another one.
+        """
+        settings = self._filled(_DEFAULTS[self.protocol] | {"label_noise": 0.0})
+        settings = settings._filled(
+            {
+                "width": WIDTHS[settings.network],
+                "learning_rate": settings._published_rate(),
+                "weight_decay": 5e-4 if settings.optimizer == "sgd" else 0.0,
+                "schedule": settings._published_schedule(),
+                "pictures": settings._default_pictures(),
+            }
+        )
+        settings = settings._with_teacher()._with_depth()
+        settings.check_limits()
+        settings._check_ranges()
+        settings._check_combinations()
+        return settings._canonical()
+
+    def _filled(self, values):
+        missing = {name: value for name, value in values.items() if getattr(self, name) is None}
+        return dataclasses.replace(self, **missing)
+
+    def _published_rate(self):
+        if self.protocol == "double_descent":
+            return 1e-4 if self.optimizer == "adam" else DEFAULT_SGD_RATE
+        if self.optimizer == "adam":
+            return ADAM_RATES.get(self.network, DEFAULT_ADAM_RATE)
+        rates = SGD_RATES if self.protocol == "optimizers" else {}
+        return (MATRIX_RATES | rates).get(self.network, DEFAULT_SGD_RATE)
+
+    def _published_schedule(self):
+        if self.optimizer == "adam":
+            return "constant"
+        return "cosine" if self.protocol == "double_descent" else "step"
+
+    def _default_pictures(self):
+        if self.protocol == "double_descent":
+            return "double_descent"
+        return "mixup" if self.network == "resnet18" else "planes"
+
+    def _with_teacher(self):
+        if self.teacher is None:
+            return dataclasses.replace(
+                self, distillation=None, teacher_width=None, teacher_seed=None, temperature=None
+            )
+        settings = self._filled(
+            {
+                "distillation": "kl",
+                "teacher_width": WIDTHS[self.teacher],
+                "teacher_seed": self.seed + 1,
+            }
+        )
+        if settings.distillation != "kl":
+            return dataclasses.replace(settings, temperature=None)
+        return settings._filled({"temperature": 30.0})
+
+    def _with_depth(self):
+        if "wide_resnet" in f"{self.network} {self.teacher}":
+            return self._filled({"depth": WIDE_RESNET_DEPTH})
+        return dataclasses.replace(self, depth=None)
+
+    def _canonical(self):
+        """One run must not have two folders: `seed` is that of the initial weights, idle settings are bare."""
+        seeds = self.seeds
+        seed = seeds.pop("init_seed")
+        values = {name: None if value == seed else value for name, value in seeds.items()}
+        values |= {"seed": seed, "init_seed": None}
+        if not self.label_noise:
+            values["label_noise_rule"] = "somepalli"
+        if not self.num_margin_images:
+            values |= {"margin_direction": "image", "margin_bisections": 0}
+        return dataclasses.replace(self, **values)
+
+    def teacher_settings(self):
+        """The resolved settings of the run that trains this one's teacher: an ordinary run."""
+        plain = {"distillation": None, "teacher": None, "teacher_width": None, "teacher_seed": None}
+        automatic = {"learning_rate": None, "order_seed": None, "augmentation_seed": None, "pictures": None}
+        return dataclasses.replace(
+            self, network=self.teacher, width=self.teacher_width, seed=self.teacher_seed, **plain, **automatic
+        ).resolve()
+
+    def _check_ranges(self):
+        for name in (*_SEEDS, "data_seed", "teacher_seed"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 2**63:
+                raise UserError(f"--{name}={value}: must be from 0 to 2^63 - 1")
+        for name, least in (
+            ("width", 1),
+            ("teacher_width", 1),
+            ("resolution", 2),
+            ("picture_resolution", 2),
+            ("num_triplets", 1),
+            *((name, 0) for name in _COUNTS[1:]),
+            ("num_random_images", 0),
+            ("margin_bisections", 0),
+        ):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UserError(f"--{name}={value}: must be at least {least}")
+        if not (math.isfinite(self.sam_radius) and self.sam_radius >= 0):
+            raise UserError(f"--sam_radius={self.sam_radius}: must be a finite number, 0 or above")
+        if self.temperature is not None and not (math.isfinite(self.temperature) and self.temperature > 0):
+            raise UserError(f"--temperature={self.temperature}: must be a finite number above 0")
+        if self.depth is not None and (self.depth < 10 or (self.depth - 4) % 6):
+            raise UserError(f"--depth={self.depth}: must be 4 plus a positive multiple of 6")
+
+    def _check_combinations(self):
+        for flag, network, width in (
+            ("width", self.network, self.width),
+            ("teacher_width", self.teacher, self.teacher_width),
+        ):
+            unit = {"vit": 8, "fully_connected": 16}.get(network, 1)
+            if network and width % unit:
+                raise UserError(f"--{flag}={width}: {network} takes multiples of {unit}")
+        if self.teacher and self.mixup:
+            raise UserError("--mixup: not with --teacher, whose targets are not labels")
+
+
+# Images a second on two cores, in training and in inference, at a width; both fall with the width.
+_SPEEDS = {
+    "wide_resnet_30": (3, 286, 1050),
+    "wide_resnet_20": (2, 530, 2100),
+    "wide_resnet_10": (1, 1500, 5700),
+    "resnet18": (8, 1460, 6000),
+    "densenet121": (4, 285, 1200),
+    "vgg19": (8, 2400, 10500),
+    "vit": (64, 570, 1840),
+    "mlp_mixer": (64, 310, 880),
+    "fully_connected": (256, 20000, 100000),
+    "resnet18k": (8, 1400, 5800),
+}
+
+
+def _slower(network, width, depth):
+    factor = (width / _SPEEDS[network][0]) ** 1.3
+    return factor * ((depth or 10) / 10 if network.startswith("wide_resnet") else 1)
+
+
+def estimate(settings):
+    """Seconds that a run takes on two cores; an estimate."""
+    _, train_rate, test_rate = _SPEEDS[settings.network]
+    slower = _slower(settings.network, settings.width, settings.depth)
+    images = (settings.num_train or 50_000) * settings.epochs
+    seconds = images / train_rate * slower * (2 if settings.sam_radius else 1)
+    if settings.teacher:
+        teacher_slower = _slower(settings.teacher, settings.teacher_width, settings.depth)
+        seconds += images / _SPEEDS[settings.teacher][2] * teacher_slower
+    planes = settings.num_triplets + 3 * settings.num_fragmentation_triplets + 2 * settings.num_random_planes
+    points = planes * settings.resolution**2
+    points += len(PICTURES[settings.pictures]) * settings.picture_resolution**2
+    # A margin takes some 600 points, a random image ten gradients.
+    points += 3 * 600 * settings.num_margin_images + 30 * settings.num_random_images
+    return 15 + seconds + points / test_rate * slower
+
+
+def figure(name, scale):
+    """Returns the settings of every run of a figure, each once; figures share runs.
+
+    Args:
+        name: A key of `REPLICATION.figures`.
+        scale: "paper": the published protocol; "laptop": fewer images and planes, narrow networks, and what
+            must change with them; "smoke": seconds, on synthetic images, for tests.
+    """
+    return list(dict.fromkeys(Settings(**values) for values in presets.FIGURES[name](scale)))
+
+
+REPLICATION = Replication(
+    name="somepalli_boundaries",
+    settings=Settings,
+    protocol_version=PROTOCOL_VERSION,
+    figures=tuple(presets.FIGURES),
+    figure=figure,
+    estimate=estimate,
+    swept="seed",
+    images=True,
+)
