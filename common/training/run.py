@@ -39,11 +39,11 @@ class Prepared:
 
 
 @functools.lru_cache(maxsize=1)
-def _load(dataset, data_dir, num_train, num_test, seed):
-    return images.load(dataset, data_dir, num_train, num_test, seed)
+def _load(dataset, data_dir, num_train, num_test, seed, keep):
+    return images.load(dataset, data_dir, num_train, num_test, seed, keep)
 
 
-def train_run(replication, settings, options, label, prepare):
+def train_run(replication, settings, options, label, prepare, data_seed=None, keep=()):
     """Trains and measures one setting, or goes on with it; leaves a finished run folder.
 
     Args:
@@ -52,13 +52,16 @@ def train_run(replication, settings, options, label, prepare):
         options: `program.Options`.
         label: Words that name the run in its progress line.
         prepare: Function (strategy, settings, `ImageSet`) -> `Prepared`.
+        data_seed: Seed of the part of the data set; None: the run's.
+        keep: Numbers of training images that every part holds, a tuple.
 
     Raises:
         UserError: The data is not there, or the folder is not ours to write.
     """
     worker = current_worker(options.strategy)
     strategy = replica_strategy(options.strategy)
-    data = _load(settings.dataset, options.data_dir, settings.num_train, settings.num_test, settings.seed)
+    seed = settings.seed if data_seed is None else data_seed
+    data = _load(settings.dataset, options.data_dir, settings.num_train, settings.num_test, seed, keep)
     prepared = prepare(strategy, settings, data)
     with run_folder(replication, settings, options.out_dir, worker.index) as folder:
         if folder.finished:
