@@ -70,6 +70,7 @@ class Options:
     strategy: str
     tensorboard: bool
     data_dir: str | None = None
+    download: bool = False
 
 
 class _ListParser(flags.ArgumentParser):
@@ -129,6 +130,12 @@ def define_flags(replication, flag_values):
             None,
             "Folder of the image data sets as tensorflow-datasets keeps them; by default its own, "
             "~/tensorflow_datasets or TFDS_DATA_DIR.",
+            flag_values=flag_values,
+        )
+        flags.DEFINE_bool(
+            "download",
+            False,
+            "Fetches and checks an image data set that is not there.",
             flag_values=flag_values,
         )
     figures = ", ".join(replication.figures)
@@ -312,8 +319,10 @@ def main(replication, argv=None):
         if flag_values.dry_run:
             _print_plan(replication, runs, flag_values.out_dir)
         else:
-            data_dir = flag_values.data_dir if replication.images else None
-            options = Options(flag_values.out_dir, flag_values.strategy, flag_values.tensorboard, data_dir)
+            options = Options(flag_values.out_dir, flag_values.strategy, flag_values.tensorboard)
+            if replication.images:
+                place = {"data_dir": flag_values.data_dir, "download": flag_values.download}
+                options = dataclasses.replace(options, **place)
             _run_all(replication, runs, options)
 
 

@@ -1,8 +1,8 @@
 """CIFAR-10, CIFAR-100 and synthetic images as arrays, with seeded class-balanced subsets.
 
-CIFAR comes from files that `tensorflow_datasets` has prepared; nothing is ever downloaded here. An image set
-carries the name under which results on it may be reported, because copies differ: some are re-encoded, some
-partial. The synthetic images need no files.
+CIFAR comes from files that `tensorflow_datasets` has prepared, and is downloaded only when asked. An image
+set carries the name under which results on it may be reported, because copies differ: some are re-encoded,
+some partial. The synthetic images need no files.
 """
 
 import dataclasses
@@ -87,7 +87,7 @@ class _Split:
         return Images(self.pixels(positions), self.labels[positions], self.ids[positions])
 
 
-def load(dataset, data_dir=None, num_train=None, num_test=None, seed=0, keep=()):
+def load(dataset, data_dir=None, num_train=None, num_test=None, seed=0, keep=(), download=False):
     """Loads a data set, or a class-balanced part of it, into memory.
 
     The part depends on the seed alone: with the same seed a smaller part lies within a larger one. The
@@ -102,6 +102,7 @@ def load(dataset, data_dir=None, num_train=None, num_test=None, seed=0, keep=())
         seed: Root seed of the streams that choose the parts.
         keep: Numbers of training images that the part must hold, whatever the seed; they take the places
             of others of their class.
+        download: Whether to fetch and check a data set that is not there.
 
     Returns:
         ImageSet, each split in the order of the image numbers.
@@ -115,7 +116,7 @@ def load(dataset, data_dir=None, num_train=None, num_test=None, seed=0, keep=())
         title = _TITLES[dataset]
         train, test = (_synthetic_split(index, n) for index, n in enumerate((NUM_TRAIN, NUM_TEST)))
     else:
-        title, train, test = _read_cifar(dataset, data_dir)
+        title, train, test = _read_cifar(dataset, data_dir, download)
     streams = Streams(seed)
     train_part = _part("num_train", num_train, train, streams.generator("data", 0), keep)
     test_part = _part("num_test", num_test, test, streams.generator("data", 1))
@@ -191,7 +192,7 @@ def title_of_copy(dataset, description, num_train, num_test, first_image):
     return title
 
 
-def _read_cifar(dataset, data_dir):
+def _read_cifar(dataset, data_dir, download):
     """Returns title, train and test split of the prepared files, or raises a UserError of one line."""
     with quiet_stderr():
         import tensorflow_datasets as tfds
@@ -199,6 +200,9 @@ def _read_cifar(dataset, data_dir):
         root = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
         folder = pathlib.Path(root).expanduser() / dataset / str(tfds.builder_cls(dataset).VERSION)
         try:
+            if download and not folder.exists():
+                # Checks the sums of what it fetched.
+                tfds.builder(dataset, data_dir=pathlib.Path(root).expanduser()).download_and_prepare()
             # Says "Permission denied" where TFDS says only that it could not read the file.
             (folder / "dataset_info.json").read_bytes()
             builder = tfds.builder_from_directory(folder)
@@ -226,7 +230,7 @@ def _reading_error(dataset, data_dir, folder, failure):
     where = f", data_dir={str(data_dir)!r}" if data_dir else ""
     command = f"""python -c "import tensorflow_datasets as tfds; tfds.load({dataset!r}{where})\""""
     if isinstance(failure, FileNotFoundError | NotADirectoryError):
-        return UserError(f"no {_TITLES[dataset]} in {folder}; this fetches it: {command}")
+        return UserError(f"no {_TITLES[dataset]} in {folder}; --download fetches it, as does {command}")
     reason = getattr(failure, "strerror", None) or str(failure)
     # TensorFlow wraps it: "{{function_node ...}} reason [Op:...] name: ".
     reason = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", reason)

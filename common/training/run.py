@@ -39,8 +39,8 @@ class Prepared:
 
 
 @functools.lru_cache(maxsize=1)
-def _load(dataset, data_dir, num_train, num_test, seed, keep):
-    return images.load(dataset, data_dir, num_train, num_test, seed, keep)
+def _load(*arguments):
+    return images.load(*arguments)
 
 
 def train_run(replication, settings, options, label, prepare, data_seed=None, keep=()):
@@ -61,7 +61,8 @@ def train_run(replication, settings, options, label, prepare, data_seed=None, ke
     worker = current_worker(options.strategy)
     strategy = replica_strategy(options.strategy)
     seed = settings.seed if data_seed is None else data_seed
-    data = _load(settings.dataset, options.data_dir, settings.num_train, settings.num_test, seed, keep)
+    part = (settings.num_train, settings.num_test, seed, keep)
+    data = _load(settings.dataset, options.data_dir, *part, options.download)
     prepared = prepare(strategy, settings, data)
     with run_folder(replication, settings, options.out_dir, worker.index) as folder:
         if folder.finished:

@@ -40,6 +40,13 @@ _SMOKE_WIDTHS = _LAPTOP_WIDTHS | {
     "mlp_mixer": 8,
     "fully_connected": 16,
 }
+# The smallest scale leaves out what takes long to compile.
+_FEW = ("wide_resnet_10", "resnet18", "vgg19", "vit", "fully_connected")
+_MATRIX_NETWORKS = {"paper": MATRIX_NETWORKS, "laptop": MATRIX_NETWORKS, "smoke": _FEW}
+_DISTILLATION_NETWORKS = {"paper": DISTILLATION_NETWORKS, "laptop": DISTILLATION_NETWORKS}
+_DISTILLATION_NETWORKS["smoke"] = ("resnet18", "vgg19")
+_OPTIMIZER_NETWORKS = {"paper": OPTIMIZER_NETWORKS, "laptop": OPTIMIZER_NETWORKS}
+_OPTIMIZER_NETWORKS["smoke"] = ("resnet18", "vit")
 _ARCHITECTURES = {
     "paper": {},
     "laptop": {
@@ -122,17 +129,18 @@ def _seeds(scale, number=3):
 
 
 def _matrix(scale):
-    return [_architecture(scale, network, seed=s) for network in MATRIX_NETWORKS for s in _seeds(scale)]
+    return [_architecture(scale, n, seed=s) for n in _MATRIX_NETWORKS[scale] for s in _seeds(scale)]
 
 
 def _distillation(scale):
-    vanilla = [_architecture(scale, n, seed=s) for s in (0, 1) for n in DISTILLATION_NETWORKS]
+    networks = _DISTILLATION_NETWORKS[scale]
+    vanilla = [_architecture(scale, n, seed=s) for n in networks for s in (0, 1)]
     students = []
-    for teacher in DISTILLATION_NETWORKS:
+    for teacher in networks:
         named = {"teacher": teacher}
         if scale != "paper":
             named["teacher_width"] = _width(scale, teacher)
-        students += [_architecture(scale, n, **named) for n in DISTILLATION_NETWORKS]
+        students += [_architecture(scale, n, **named) for n in networks]
     return vanilla + students
 
 
@@ -143,7 +151,7 @@ def _optimizers(scale):
         shared |= {"num_random_planes": 0, "num_random_images": 0}
     return [
         _architecture(scale, network, seed=seed, **shared, **choice)
-        for network in OPTIMIZER_NETWORKS
+        for network in _OPTIMIZER_NETWORKS[scale]
         for choice in choices
         for seed in _seeds(scale)
     ]
@@ -194,15 +202,15 @@ def _width_sweep(scale):
     seeds = {"paper": 2, "laptop": 3, "smoke": 2}[scale]
     return [
         _double_descent(scale, width, noise, seed)
-        for noise in _NOISES
         for width in WIDTHS[scale]
+        for noise in _NOISES
         for seed in range(seeds)
     ]
 
 
 def _drawn(widths):
     return lambda scale: [
-        _double_descent(scale, width, noise, 0) for noise in _NOISES for width in widths(scale)
+        _double_descent(scale, width, noise, 0) for width in widths(scale) for noise in _NOISES
     ]
 
 

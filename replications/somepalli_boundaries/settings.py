@@ -67,7 +67,7 @@ class Settings(ImageSettings):
 
     protocol: str = setting(
         "architectures",
-        "Which of the paper's studies fills in what no flag sets: architectures (SGD, 100 epochs), optimizers "
+        "Whose settings fill in what no flag sets: the study of architectures (SGD, 100 epochs), of optimizers "
         "(batch 64, 200 epochs) or double_descent (ResNet18k, Adam at 1e-4, 4,000 epochs).",
         choices=PROTOCOLS,
     )
@@ -148,7 +148,7 @@ class Settings(ImageSettings):
     )
     window: str = setting(
         "code",
-        "Part of a plane that is seen: as in the released code, or as in the paper's formula, which leaves an "
+        "Part of a plane that is seen: as in the released code, or in the paper's formula, which leaves an "
         "image out where the angle at the first is obtuse.",
         choices=("code", "paper"),
     )
@@ -256,7 +256,7 @@ class Settings(ImageSettings):
         return dataclasses.replace(self, depth=None)
 
     def _canonical(self):
-        """One run must not have two folders: `seed` is that of the initial weights, idle settings are bare."""
+        """One run has one folder: `seed` is that of the initial weights, idle settings are at defaults."""
         seeds = self.seeds
         seed = seeds.pop("init_seed")
         values = {name: None if value == seed else value for name, value in seeds.items()}

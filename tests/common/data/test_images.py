@@ -106,12 +106,12 @@ def test_a_part_of_a_copy(copies):
 def test_missing_data(tmp_path, monkeypatch, capfd):
     folder = tmp_path / "nothing here"
     assert message("cifar100", data_dir=folder) == (
-        f"no CIFAR-100 in {folder}/cifar100/3.0.2; this fetches it: "
+        f"no CIFAR-100 in {folder}/cifar100/3.0.2; --download fetches it, as does "
         f"""python -c "import tensorflow_datasets as tfds; tfds.load('cifar100', data_dir='{folder}')\""""
     )
     monkeypatch.setenv("TFDS_DATA_DIR", str(folder))
     command = """python -c "import tensorflow_datasets as tfds; tfds.load('cifar10')\""""
-    assert message("cifar10").endswith(f"in {folder}/cifar10/3.0.2; this fetches it: {command}")
+    assert message("cifar10").endswith(f"in {folder}/cifar10/3.0.2; --download fetches it, as does {command}")
     assert capfd.readouterr() == ("", "")
     assert not folder.exists()
 
@@ -304,3 +304,18 @@ def test_cifar10_is_in_the_order_of_the_original_files():
     assert loaded.train.labels[:10].tolist() == [6, 9, 9, 4, 1, 1, 2, 7, 8, 3]
     assert loaded.test.labels[:10].tolist() == [3, 8, 8, 0, 6, 6, 1, 6, 3, 1]
     assert np.bincount(loaded.train.labels).tolist() == [5_000] * 10
+
+
+def test_a_missing_data_set_is_fetched_when_asked(tmp_path, monkeypatch):
+    import tensorflow_datasets as tfds
+
+    fetched = []
+
+    class Builder:
+        def download_and_prepare(self):
+            fetched.append("cifar10")
+
+    monkeypatch.setattr(tfds, "builder", lambda name, data_dir: Builder())
+    with pytest.raises(UserError, match="no CIFAR-10 in"):
+        load("cifar10", data_dir=tmp_path, download=True)  # the builder here prepares nothing
+    assert fetched == ["cifar10"]

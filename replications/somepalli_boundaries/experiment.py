@@ -1,0 +1,231 @@
+"""One run, top to bottom: images, labels, teacher, network, training, and what is measured at the end."""
+
+import dataclasses
+import functools
+
+import numpy as np
+import pandas as pd
+
+from common.data.augmentation import CIFAR10_MEAN, CIFAR10_STD, augmentation, normalize
+from common.errors import UserError
+from common.metrics.classifier import Classifier
+from common.program import run_folder
+from common.records import replacing, write_arrays
+from common.streams import Streams
+from common.training import schedules
+from common.training.distillation import distillation, logit_difference, softened_divergence
+from common.training.fit import Plan
+from common.training.optimizers import build_optimizer
+from common.training.run import Prepared, train_run
+from common.training.trainer import Preparation, Trainer, cross_entropy
+from replications.somepalli_boundaries.labels import given_labels
+from replications.somepalli_boundaries.measure import Subject, measure
+from replications.somepalli_boundaries.networks import build_network
+from replications.somepalli_boundaries.published import KEPT_IDS, NETWORK_NAMES
+
+WEIGHTS = "weights.npz"
+
+
+def run(replication, settings, options, label=""):
+    """Trains and measures one setting, its teacher first, or goes on with it.
+
+    See `training.run.train_run`. The final weights stay in the run folder as `weights.npz`.
+    """
+    if settings.teacher:
+        _teacher_weights(replication, settings, options, label)
+    prepare = functools.partial(_prepare, replication, options, label)
+    train_run(replication, settings, options, label, prepare, settings.data_seed, KEPT_IDS)
+
+
+def _teacher_weights(replication, settings, options, label):
+    """Returns the file with the weights of a run's teacher; trains it if it is not there.
+
+    A teacher whose record is there without its weights, such as a reference record, is trained again below
+    `teachers` in the folder of all runs.
+    """
+    teacher = settings.teacher_settings()
+    folder = run_folder(replication, teacher, options.out_dir)
+    if folder.finished and not (folder.path / WEIGHTS).exists():
+        options = dataclasses.replace(options, out_dir=f"{options.out_dir}/teachers")
+        folder = run_folder(replication, teacher, options.out_dir)
+    if not folder.finished:
+        run(replication, teacher, options, f"{label} teacher {teacher.network}")
+        folder = run_folder(replication, teacher, options.out_dir)
+    if folder.record["status"] == "diverged":
+        raise UserError(f"--teacher={settings.teacher}: its training diverged, {folder.path}")
+    return folder.path / WEIGHTS
+
+
+@dataclasses.dataclass
+class _Compiled:
+    """What runs that differ only in seeds, labels and measurements share."""
+
+    trainer: Trainer
+    preparation: Preparation
+    classifier: Classifier
+    teacher: object
+
+
+def _prepare(replication, options, label, strategy, settings, data):
+    labels, index_labels = given_labels(settings, data.train, data.num_classes, Streams(settings.data_seed))
+    compiled = _compiled(strategy, _training_settings(settings), data.num_classes, len(labels))
+    if settings.teacher:
+        load_weights(compiled.teacher, _teacher_weights(replication, settings, options, label))
+    streams = {name: Streams(seed) for name, seed in settings.seeds.items()}
+    trainer = compiled.trainer
+    trainer.load(data.train.images, labels, streams["init_seed"], streams["augmentation_seed"])
+    train, test = (data.train.images, labels), (data.test.images, data.test.labels)
+    subject = Subject(
+        settings, compiled.classifier, trainer.model, compiled.preparation, data, labels, index_labels
+    )
+    best = None
+    if settings.checkpoint == "best_test":
+        work = run_folder(replication, settings, options.out_dir).work
+        best = _BestTest(trainer, trainer.evaluation_data(*test), work / "best.npz")
+    plan = Plan(settings.epochs, evaluate_every=None if best else settings.evaluate_every)
+    return Prepared(
+        trainer,
+        plan,
+        streams["order_seed"],
+        train,
+        test,
+        measure=best,
+        complete=functools.partial(_complete, subject, best),
+    )
+
+
+def _training_settings(settings):
+    """The settings that a compiled training program depends on; all others at their defaults."""
+    names = ("network", "width", "depth", "optimizer", "learning_rate", "weight_decay", "schedule", "epochs")
+    names += ("batch_size", "sam_radius", "mixup", "augmentation", "protocol")
+    names += ("distillation", "teacher", "teacher_width", "temperature")
+    return type(settings)(**{name: getattr(settings, name) for name in names})
+
+
+@functools.lru_cache(maxsize=1)
+def _compiled(strategy, settings, num_classes, num_train):
+    scale = functools.partial(normalize, mean=CIFAR10_MEAN, std=CIFAR10_STD)
+    preparation = Preparation(augmentation(settings.augmentation), augmentation("none"), scale)
+    objective, teacher = cross_entropy, None
+    if settings.teacher:
+        with strategy.scope():
+            teacher = build_network(settings.teacher, settings.teacher_width, settings.depth, num_classes)
+        loss = logit_difference
+        if settings.distillation == "kl":
+            loss = functools.partial(softened_divergence, temperature=settings.temperature)
+        objective = distillation(teacher, loss)
+    rate = _schedule(settings, -(-num_train // settings.batch_size))
+    trainer = Trainer(
+        strategy,
+        lambda: build_network(settings.network, settings.width, settings.depth, num_classes),
+        lambda: build_optimizer(settings.optimizer, rate),
+        preparation,
+        settings.batch_size,
+        settings.weight_decay,
+        objective,
+        settings.sam_radius,
+        settings.mixup,
+    )
+    return _Compiled(trainer, preparation, Classifier(trainer.model), teacher)
+
+
+def _schedule(settings, steps_per_epoch):
+    rate, epochs = settings.learning_rate, settings.epochs
+    if settings.schedule == "step":
+        return schedules.step(rate, epochs, steps_per_epoch)
+    if settings.schedule == "cosine":
+        return schedules.EpochCosine(rate, epochs, steps_per_epoch)
+    return rate
+
+
+class _BestTest:
+    """Keeps the weights of the epoch with the best test accuracy, the first of equals.
+
+    Somepalli et al. 2022, official code somepago/dbViz, main.py: model selection on the test set.
+    """
+
+    def __init__(self, trainer, test, path):
+        self._trainer, self._test, self._path = trainer, test, path
+
+    def __call__(self, epoch):
+        """Measures the test set after an epoch and keeps the weights if it is the best so far."""
+        if epoch == 0:
+            return []
+        loss, accuracy = self._trainer.evaluate(self._test)
+        best = self._kept()
+        # A later epoch's file was left by a process that was killed before its checkpoint: it will win again.
+        if best is None or (epoch > best["epoch"] and accuracy > best["accuracy"]):
+            variables = {f"variable_{i}": v.numpy() for i, v in enumerate(self._trainer.model.variables)}
+            write_arrays(self._path, variables | {"epoch": epoch, "accuracy": accuracy})
+        place = {"statistic": "run", "epoch": epoch, "step": self._trainer.step}
+        return [
+            {"metric": "test_loss", "value": loss} | place,
+            {"metric": "test_accuracy", "value": accuracy} | place,
+        ]
+
+    def _kept(self):
+        if not self._path.exists():
+            return None
+        with np.load(self._path) as kept:
+            return {name: kept[name].item() for name in ("epoch", "accuracy")}
+
+    def restore(self):
+        """Gives the network the kept weights and returns their epoch."""
+        load_weights(self._trainer.model, self._path)
+        return self._kept()["epoch"]
+
+
+def load_weights(model, path):
+    """Assigns weights that `_complete` or `_BestTest` saved; the model has the same variables."""
+    with np.load(path) as weights:
+        for i, variable in enumerate(model.variables):
+            variable.assign(weights[f"variable_{i}"])
+
+
+def _complete(subject, best, fit):
+    """Measures the trained network, keeps its weights, and returns the arrays of the record."""
+    if any(row["metric"] == "diverged" for row in fit.rows):
+        return {}
+    place = {"statistic": "run", "epoch": fit.rows[-1]["epoch"], "step": fit.rows[-1]["step"]}
+    with fit.folder.timed("measure_seconds"):
+        values = {"checkpoint_epoch": best.restore()} if best else {}
+        found, arrays = measure(subject)
+    fit.rows += [{"metric": metric, "value": value} | place for metric, value in (values | found).items()]
+    variables = {f"variable_{i}": v.numpy() for i, v in enumerate(subject.model.variables)}
+    if fit.chief:
+        with replacing(fit.folder.path / WEIGHTS) as temporary, open(temporary, "wb") as file:
+            np.savez(file, **variables)
+    return arrays
+
+
+def table(finished):
+    """One line a run: what was trained, accuracies, and the scores that one network has by itself.
+
+    Args:
+        finished: List of (settings, finished RunFolder).
+
+    Returns:
+        pandas.DataFrame of texts and numbers.
+    """
+    lines = []
+    for settings, folder in finished:
+        value = {row["metric"]: row["value"] for row in folder.rows()}
+        line = {
+            "network": NETWORK_NAMES[settings.network],
+            "width": settings.width,
+            "optimizer": settings.optimizer_name + " mixup" * settings.mixup,
+            "noise": f"{settings.label_noise:g}",
+            "teacher": NETWORK_NAMES.get(settings.teacher, ""),
+            "seeds": "/".join(map(str, settings.seeds.values())),
+            "train accuracy": f"{value['train_accuracy']:.2%}",
+            "test accuracy": f"{value['test_accuracy']:.2%}",
+        }
+        for metric in ("fragmentation_all", "margin_aa_median", "lemma_distance_95"):
+            if metric in value:
+                line[metric.replace("_", " ")] = f"{value[metric]:.3g}"
+        line |= {
+            "status": folder.record["status"],
+            "seconds": f"{folder.record['times'].get('train_seconds', np.nan):.0f}",
+        }
+        lines.append(line)
+    return pd.DataFrame(lines).fillna("")

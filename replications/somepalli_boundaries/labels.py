@@ -1,0 +1,72 @@
+"""The labels that a run trains on, and which of them are wrong."""
+
+import numpy as np
+
+from common.data.corruption import nakkiran_labels, somepalli_labels
+from replications.somepalli_boundaries.published import CORRECT_IDS, MISLABELLED
+
+# The released code for fragmentation looks up correct labels at this rate, also for noise-free networks.
+_INDEX_RATE = 0.2
+
+
+def given_labels(settings, images, num_classes, streams):
+    """Draws the labels of the training images, once for all networks: run seeds have no part in it.
+
+    Args:
+        settings: Resolved Settings.
+        images: `data.images.Images`, the training images.
+        num_classes: Number of classes.
+        streams: `Streams` of the data; "label_noise" is used by Nakkiran's rule.
+
+    Returns:
+        Labels to train on, and labels whose differences from the true ones say which images count as
+        mislabelled: the same with label noise, those of 20 % noise without. Two int32 arrays (n,).
+
+    Raises:
+        UserError: A class has too few images for the rate.
+    """
+    rate = settings.label_noise
+    if settings.label_noise_rule == "nakkiran":
+        noisy = nakkiran_labels(images.labels, rate, num_classes, streams.generator("label_noise"))
+        return noisy, noisy
+    noisy = somepalli_labels(images.labels, rate or _INDEX_RATE, num_classes)
+    noisy = force_roles(images.labels, noisy, images.ids)
+    return (noisy if rate else images.labels), noisy
+
+
+def force_roles(labels, noisy, ids):
+    """Gives the images of figures 7 to 9 the roles that they have in the whole of CIFAR-10 with 20 % noise.
+
+    On the whole data set nothing changes. On a part, an image with the wrong role changes places with the
+    first image of its class that has the right one and no role of its own, so that the number of wrong
+    labels in a class stays as it is, as long as there is one. A mislabelled image has its official label.
+
+    Args:
+        labels: Integer array (n,), the true labels.
+        noisy: The same after label noise.
+        ids: Integer array (n,), the numbers of the images.
+
+    Returns:
+        Array of the shape and type of `noisy`.
+    """
+    noisy = noisy.copy()
+    free = ~np.isin(ids, (*CORRECT_IDS, *MISLABELLED))
+    for number in (*CORRECT_IDS, *MISLABELLED):
+        for place in np.flatnonzero(ids == number):
+            wrong = number in MISLABELLED
+            if (noisy[place] != labels[place]) != wrong:
+                _exchange(labels, noisy, place, free)
+            if wrong and MISLABELLED[number] != labels[place]:
+                noisy[place] = MISLABELLED[number]
+    return noisy
+
+
+def _exchange(labels, noisy, place, free):
+    """Exchanges the role of an image with a free image of its class; without one it changes alone."""
+    is_wrong = noisy[place] != labels[place]
+    others = np.flatnonzero(free & (labels == labels[place]) & ((noisy != labels) != is_wrong))
+    label = labels[place]
+    if others.size:
+        noisy[place], noisy[others[0]] = noisy[others[0]], noisy[place]
+    else:
+        noisy[place] = label if is_wrong else (label + 1) % (labels.max() + 1)

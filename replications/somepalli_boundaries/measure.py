@@ -1,0 +1,309 @@
+"""What is measured on a trained network: class maps, fragmentation, margins, accuracies, Lemma 2.1.
+
+What it is measured on depends on the data seed alone, so that class maps of different runs can be compared
+point by point from their records.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from common.metrics.class_skips import class_skips
+from common.metrics.classifier import Classifier
+from common.metrics.concentration import outputs_and_slopes, smallest_lipschitz
+from common.metrics.fragmentation import fragmentation_scores
+from common.metrics.margin import gaussian_margins, margins
+from common.metrics.plane import draw_same_class_triplets, draw_triplets, plane_through, predict_planes
+from common.streams import Streams
+from replications.somepalli_boundaries.published import PICTURES, SHUFFLED, UNIFORM
+
+SCORE_OVERHANG, PICTURE_OVERHANG = 0.1, 0.5
+RANDOM_KINDS = ("uniform", "shuffled")
+FRAGMENTATION_KINDS = ("all", "test", "correct")
+MARGIN_KINDS = ("aa", "ca", "ma")
+_SKIP_POINTS = 10
+_BATCH = 500
+# Distances from the median at which Lemma 2.1 is held against a network.
+_DEVIATIONS = np.geomspace(1e-3, 0.5, 50)
+_QUANTILES = np.linspace(0, 1, 101)
+
+
+@dataclasses.dataclass
+class Subject:
+    """A trained network with the images and labels it is measured on.
+
+    Args:
+        settings: Resolved Settings.
+        classifier: `Classifier` of the network.
+        model: The Keras model.
+        preparation: `training.trainer.Preparation`.
+        data: `data.images.ImageSet`.
+        labels: int32 [n], the labels of the training images that the network was given.
+        index_labels: int32 [n], labels that say which images count as mislabelled.
+    """
+
+    settings: object
+    classifier: Classifier
+    model: object
+    preparation: object
+    data: object
+    labels: np.ndarray
+    index_labels: np.ndarray
+
+    def __post_init__(self):
+        self.streams = Streams(self.settings.data_seed)
+        self.train = self.preparation.evaluated(self.data.train.images)
+        self.test = self.preparation.evaluated(self.data.test.images)
+
+    def maps(self, triplets, resolution, overhang, confidences=False):
+        """Returns the class at every point of the planes through triplets of prepared images.
+
+        Args:
+            triplets: Sequence of arrays (3, height, width, channels).
+            resolution: Points along each axis.
+            overhang: Part of each axis by which the window goes beyond the images.
+            confidences: Whether to return the confidences as well.
+
+        Returns:
+            Array (triplets, resolution, resolution) of classes; with `confidences`, a pair of arrays. And the
+            list of planes.
+        """
+        planes = [plane_through(t, resolution, overhang, self.settings.window) for t in triplets]
+        found = predict_planes([self.classifier], planes, confidences=confidences)
+        return (tuple(part[0] for part in found) if confidences else found[0]), planes
+
+    def score_maps(self, triplets):
+        """Class maps of the scores: `resolution` points along each axis, a tenth beyond the images."""
+        return self.maps(triplets, self.settings.resolution, SCORE_OVERHANG)[0]
+
+
+def measure(subject):
+    """Measures everything that the settings ask for.
+
+    Args:
+        subject: `Subject`.
+
+    Returns:
+        Dictionary metric -> value of this run, and dictionary of arrays.
+    """
+    settings, values, arrays = subject.settings, accuracies(subject), {}
+    triplets = draw_triplets(
+        subject.data.test.labels, settings.num_triplets, subject.streams.generator("score_triplets")
+    )
+    arrays["score_classes"] = subject.score_maps(subject.test[triplets])
+    if settings.num_fragmentation_triplets:
+        found, arrays["fragmentation"] = fragmentation(subject)
+        values |= found
+        values["class_skips"] = float(np.mean(_class_skips(subject)))
+    if settings.num_margin_images:
+        found, arrays["margins"] = _margins(subject)
+        values |= found
+    if settings.num_random_planes:
+        found, arrays["random_classes"] = random_planes(subject)
+        values |= found
+    if settings.num_random_images:
+        found, further = concentration(subject)
+        values, arrays = values | found, arrays | further
+    return values, arrays | pictures(subject)
+
+
+def _predictions(subject, images):
+    parts = [subject.classifier(images[i : i + _BATCH])[0].numpy() for i in range(0, len(images), _BATCH)]
+    return np.concatenate(parts)
+
+
+def accuracies(subject):
+    """Accuracy on the test set, on all training images with the labels given, and on those right and wrong.
+
+    The wrong ones count against the labels given and against the true ones (somepago/dbViz,
+    double-descent/dd_accuracies.py). Without label noise there are no wrong ones.
+    """
+    true, given = subject.data.train.labels, subject.labels
+    train, test = _predictions(subject, subject.train), _predictions(subject, subject.test)
+    wrong = given != true
+    found = {"accuracy_all": train == given, "accuracy_test": test == subject.data.test.labels}
+    if wrong.any():
+        found["accuracy_correct"] = (train == given)[~wrong]
+        found["accuracy_mislabelled"] = (train == given)[wrong]
+        found["accuracy_mislabelled_true"] = (train == true)[wrong]
+    values = {name: float(np.mean(hits)) for name, hits in found.items()}
+    return values | {"mislabelled_images": int(wrong.sum())}
+
+
+def fragmentation(subject):
+    """Fragmentation on planes through any training images, any test images, and correct ones of one class.
+
+    Returns:
+        Means over the planes of each kind and their standard deviations; and the scores, uint16 (kinds,
+        planes). The third kind has the same number of planes in each class.
+    """
+    train, number = subject.data.train.labels, subject.settings.num_fragmentation_triplets
+    streams, index = subject.streams, subject.index_labels
+    per_class = max(1, number // (int(train.max()) + 1))
+    drawn = (
+        draw_triplets(train, number, streams.generator("fragmentation_all"), distinct_classes=False),
+        draw_triplets(
+            subject.data.test.labels,
+            number,
+            streams.generator("fragmentation_test"),
+            distinct_classes=False,
+        ),
+        draw_same_class_triplets(
+            index, per_class, streams.generator("fragmentation_correct"), eligible=index == train
+        ),
+    )
+    values, scores = {}, np.zeros((3, max(map(len, drawn))), np.uint16)
+    for i, (kind, triplets) in enumerate(zip(FRAGMENTATION_KINDS, drawn, strict=True)):
+        images = subject.test if kind == "test" else subject.train
+        found = fragmentation_scores(subject.score_maps(images[triplets]))
+        scores[i, : len(found)] = found
+        values[f"fragmentation_{kind}"] = float(found.mean())
+        values[f"fragmentation_{kind}_deviation"] = float(found.std())
+    return values, scores
+
+
+def _class_skips(subject):
+    """Label changes on segments between two images that are given one label; as many in each class."""
+    rng, pairs = subject.streams.generator("class_skips"), []
+    per_class = max(1, subject.settings.num_fragmentation_triplets // 10)
+    for label in np.unique(subject.labels):
+        members = np.flatnonzero(subject.labels == label)
+        if len(members) > 1:
+            pairs += [rng.choice(members, 2, replace=False) for _ in range(per_class)]
+    first, second = subject.train[np.array(pairs).T]
+    return class_skips(subject.classifier, first, second, _SKIP_POINTS)
+
+
+def _margins(subject):
+    """Margins of training images: any (aa), those with correct labels (ca) and with wrong ones (ma).
+
+    Directions point to any training images. Without label noise there is only the first kind.
+
+    Returns:
+        Mean, median and number kept of each kind; and the margins, float32 (kinds, images), nan if not kept.
+    """
+    settings, wrong = subject.settings, subject.labels != subject.data.train.labels
+    everything = np.arange(len(wrong))
+    bases = {"aa": everything, "ca": np.flatnonzero(~wrong), "ma": np.flatnonzero(wrong)}
+    values, kept = {}, []
+    for kind in MARGIN_KINDS if wrong.any() else MARGIN_KINDS[:1]:
+        rng = subject.streams.generator("margins", MARGIN_KINDS.index(kind))
+        chosen = rng.choice(bases[kind], settings.num_margin_images)
+        options = {"num_bisections": settings.margin_bisections}
+        if settings.margin_direction == "gaussian":
+            found = gaussian_margins(subject.classifier, subject.train, chosen, rng, **options)
+        else:
+            found = margins(subject.classifier, subject.train, chosen, everything, rng, **options)
+        kept.append(found.values.astype(np.float32))
+        sample = found.kept()
+        values[f"margin_{kind}_kept"] = len(sample)
+        if len(sample):
+            values[f"margin_{kind}_mean"] = float(np.mean(sample))
+            values[f"margin_{kind}_median"] = float(np.median(sample))
+    return values, np.array(kept)
+
+
+def random_triplets(subject, kind, number):
+    """Triplets of images that are no data, in [0, 1]: (number, 3, height, width, channels).
+
+    Uniform noise, or training images each with its pixels permuted in its own way (somepago/dbViz, main.py).
+    """
+    rng = subject.streams.generator(f"{kind}_images")
+    images = subject.data.train.images
+    if kind == "uniform":
+        return rng.random((number, 3, *images.shape[1:]), dtype=np.float32)
+    chosen = images[draw_triplets(subject.data.train.labels, number, rng, distinct_classes=False)]
+    pixels = chosen.reshape(number, 3, -1, images.shape[-1])
+    order = rng.permuted(np.broadcast_to(np.arange(pixels.shape[2]), pixels.shape[:3]), axis=-1)
+    return np.take_along_axis(pixels, order[..., None], axis=2).reshape(chosen.shape)
+
+
+def random_planes(subject):
+    """Classes on planes through uniform noise and through images with shuffled pixels.
+
+    Returns:
+        For each kind the mean number of classes on a plane, the class that wins most points over all planes
+        and its share of them; and the maps, (kinds, planes, resolution, resolution).
+    """
+    values, maps = {}, []
+    for kind in RANDOM_KINDS:
+        triplets = random_triplets(subject, kind, subject.settings.num_random_planes)
+        found = subject.score_maps([subject.preparation.evaluated(t) for t in triplets])
+        counts = np.bincount(found.ravel())
+        values[f"{kind}_num_classes"] = float(np.mean([len(np.unique(plane)) for plane in found]))
+        values[f"{kind}_winner"] = int(counts.argmax())
+        values[f"{kind}_winner_share"] = float(counts.max() / found.size)
+        maps.append(found)
+    return values, np.stack(maps)
+
+
+def concentration(subject):
+    """Lemma 2.1 on uniform random images: the smallest L with which it holds, and what L is at least.
+
+    Each class probability is one function f of the lemma. Nothing here can contradict the lemma: no finite
+    sample bounds L from above.
+
+    Returns:
+        The largest of both numbers over the classes, and how far the winning class's probability is from its
+        median in 95 % of the images; and arrays with both numbers of each class, and the quantiles of the
+        winning class's distances from its median.
+    """
+    shape = subject.data.train.images.shape[1:]
+    scale, number = subject.preparation.scale, subject.settings.num_random_images
+    rng = subject.streams.generator("random_images")
+    outputs, slopes = outputs_and_slopes(
+        lambda images: subject.model(scale(images), training=False), shape, number, rng
+    )
+    num_pixels = int(np.prod(shape))
+    needed = [smallest_lipschitz(np.clip(f, 0, 1), _DEVIATIONS, num_pixels).max() for f in outputs.T]
+    winner = np.bincount(outputs.argmax(axis=1)).argmax()
+    distances = np.abs(outputs[:, winner] - np.median(outputs[:, winner]))
+    values = {
+        "lemma_needed_lipschitz": float(np.max(needed)),
+        "lemma_measured_slope": float(slopes.max()),
+        "lemma_distance_95": float(np.quantile(distances, 0.95)),
+    }
+    arrays = {
+        "lemma_needed": np.array(needed, np.float32),
+        "lemma_slopes": slopes.max(axis=0),
+        "lemma_distances": np.quantile(distances, _QUANTILES).astype(np.float32),
+    }
+    return values, arrays
+
+
+def pictures(subject):
+    """Planes with many points for drawing.
+
+    Returns:
+        Arrays with one entry a picture: `picture_names`, `picture_classes` and `picture_confidences` (uint8,
+        in 255ths) on the grid, first axis along the first direction, `picture_windows` (its limits: low and
+        high of both axes), `picture_coordinates` (3, 2) of the images, `picture_images` (uint8) and their
+        `picture_labels`, as given to the network, and `picture_true_labels`; -1 for images that are no data.
+    """
+    wanted = PICTURES[subject.settings.pictures]
+    if not wanted:
+        return {}
+    sources = [_picture_images(subject, picture) for picture in wanted]
+    triplets = [subject.preparation.evaluated(images) for images, _, _ in sources]
+    resolution = subject.settings.picture_resolution
+    (classes, confidences), planes = subject.maps(triplets, resolution, PICTURE_OVERHANG, confidences=True)
+    windows = [[plane.axis_u[0], plane.axis_u[-1], plane.axis_v[0], plane.axis_v[-1]] for plane in planes]
+    return {
+        "picture_names": np.array([picture.name for picture in wanted]),
+        "picture_classes": classes,
+        "picture_confidences": np.round(255 * confidences).astype(np.uint8),
+        "picture_windows": np.array(windows, np.float32),
+        "picture_coordinates": np.array([plane.coordinates for plane in planes], np.float32),
+        "picture_images": np.round(255 * np.stack([images for images, _, _ in sources])).astype(np.uint8),
+        "picture_labels": np.array([labels for _, labels, _ in sources], np.int8),
+        "picture_true_labels": np.array([labels for _, _, labels in sources], np.int8),
+    }
+
+
+def _picture_images(subject, picture):
+    """Returns the three images of a picture in [0, 1], the labels they were given, and their true labels."""
+    if picture in (UNIFORM, SHUFFLED):
+        return random_triplets(subject, picture.name, 1)[0], [-1] * 3, [-1] * 3
+    train = subject.data.train
+    places = np.searchsorted(train.ids, picture.ids)
+    return train.images[places], subject.labels[places], train.labels[places]
