@@ -90,6 +90,42 @@ def threefry2x32(key, counter):
     return x0, x1
 
 
+def fold_in(key, number):
+    """Returns the key of the `number`-th part of a stream, such as a step: a uint32 tensor of shape (2,).
+
+    In place of `tf.random.experimental.stateless_fold_in`, which differs between XLA and other kernels.
+
+    Args:
+        key: int32 or uint32 tensor of shape (2,).
+        number: Scalar int32 tensor or integer, not negative.
+    """
+    key = tf.bitcast(key, tf.uint32)
+    # `uniform_numbers` never counts so far in the second word.
+    return tf.stack(threefry2x32((key[0], key[1]), (tf.cast(number, tf.uint32), word(-1))))
+
+
+def uniform_numbers(key, num_rows, num_columns):
+    """Numbers in [0, 1) that depend on the key, the row and the column alone.
+
+    Threefry in place of `tf.random.stateless_uniform`, whose numbers differ between XLA and other kernels
+    even when the generator is named.
+
+    Args:
+        key: int32 or uint32 tensor of shape (2,).
+        num_rows: Number of rows, an integer or a scalar int32 tensor.
+        num_columns: Number of columns.
+
+    Returns:
+        float32 tensor of shape (num_rows, num_columns), multiples of 2^-24.
+    """
+    key = tf.bitcast(key, tf.uint32)
+    rows = tf.cast(tf.range(num_rows), tf.uint32)[:, None]
+    blocks = tf.range((num_columns + 1) // 2)
+    words = threefry2x32((key[0], key[1]), (rows, tf.cast(blocks, tf.uint32)[None]))
+    words = tf.concat(words, axis=1)[:, :num_columns]
+    return tf.cast(tf.bitwise.right_shift(words, word(8)), tf.float32) * 2.0**-24
+
+
 def _mix(x):
     """Mixes all bits upward: the high bits of the result depend on every bit of x."""
     x = x * word(0x9E3779B1)

@@ -43,16 +43,17 @@ def steps_per_epoch(run):
 
 
 def smoothed(run):
-    """The loss of the batches as they were trained, averaged over windows of half an epoch.
+    """The loss of the batches as they were trained, averaged over the epoch before a step.
+
+    A window of a whole epoch holds every image once.
 
     Returns:
-        The step at the middle of each window, and the mean loss there; a last part of a window is left out.
+        Four steps an epoch from the end of the first one on, and the mean loss at each.
     """
-    losses = run.arrays["batch_losses"]
-    window = max(1, steps_per_epoch(run) // 2)
-    count = len(losses) // window
-    means = losses[: count * window].reshape(count, window).mean(axis=1)
-    return (np.arange(count) + 0.5) * window, means
+    window = steps_per_epoch(run)
+    sums = np.concatenate([[0.0], np.cumsum(run.arrays["batch_losses"], dtype=np.float64)])
+    ends = np.arange(window, len(sums), max(1, window // 4))
+    return ends, (sums[ends] - sums[ends - window]) / window
 
 
 def _draw_mean(panel, curves, color, label, **how):
@@ -104,7 +105,7 @@ def figure_1a(runs):
     if 0 in ends:
         handles.append(Line2D([], [], label="not fitted at the cap", markerfacecolor="white", **grey))
     handles.append(Line2D([], [], color=GREY, label="chance, ln 10", **_DOTTED))
-    _add_legend(figure, handles, groups, ("windows of half an epoch",), loc="outside right upper")
+    _add_legend(figure, handles, groups, ("mean over the epoch before a step",), loc="outside right upper")
     return figure
 
 

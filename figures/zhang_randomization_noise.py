@@ -133,12 +133,15 @@ def figure_1b(runs):
     title = f"{PAPER}, figure 1b: time to fit corrupted labels"
     figure, panel = _draw_networks(title, "epochs to fit, relative to clean labels", networks, arrow=True)
     panel.axhline(1, color=GREY, linewidth=0.8, linestyle=(0, (1, 2)))
-    top = max((y for found in networks.values() for p in found for y in p.fitted + p.capped), default=1)
-    panel.set_ylim(0, 1.15 * top)
+    times = [y for found in networks.values() for p in found for y in p.fitted + p.capped]
+    panel.set_ylim(0, 1.15 * max(times, default=2))
+    if not times:
+        place = {"transform": panel.transAxes, "ha": "center", "va": "center", "color": GREY}
+        panel.text(0.5, 0.7, "no network fitted clean labels: no relative time", **place)
     handles = []
     for network, noises in groups.items():
         times = [epochs_to_fit(run) for run in noises[0.0]]
-        clean = f"{np.mean(times):.3g} epochs" if np.isfinite(times).all() else "not fitted in all seeds"
+        clean = f"{np.mean(times):.3g} epochs" if np.isfinite(times).all() else "not fitted"
         handles.append(STROKES[network].handle(f"{NETWORK_NAMES[network]} (clean: {clean})"))
     _add_legend(figure, handles, networks, "not fitted at the cap: longer")
     return figure
@@ -155,7 +158,7 @@ def figure_1c(runs):
     figure, panel = _draw_networks(title, "test error", networks, arrow=False)
     panel.axhline(0.9, color=GREY, linewidth=0.8, linestyle=(0, (1, 2)))
     panel.annotate(
-        "chance, 0.9", (-0.05, 0.9), (0, 2), textcoords="offset points", va="bottom", fontsize=7, color=GREY
+        "chance, 0.9", (0.1, 0.9), (0, 2), textcoords="offset points", va="bottom", fontsize=7, color=GREY
     )
     errors = [y for found in networks.values() for p in found for y in p.fitted + p.capped]
     panel.set_ylim(max(0, math.floor(10 * min(errors, default=0)) / 10 - 0.1), 1)

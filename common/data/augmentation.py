@@ -11,7 +11,7 @@ import typing
 import tensorflow as tf
 
 from common.errors import UserError
-from common.streams import threefry2x32, word
+from common.streams import uniform_numbers
 
 # Mean and standard deviation in use in the official code of Somepalli et al. 2022 and Gamba et al. 2022
 # (somepago/dbViz, data.py; magamba/double_descent, core/data.py). The deviations of CIFAR-10 are means over
@@ -83,28 +83,6 @@ def saturation(images, factor):
 def contrast(images, factor):
     """Returns `factor * images + (1 - factor) * mean grey value of the image`, not clipped."""
     return factor * images + (1 - factor) * tf.reduce_mean(grey(images), axis=(1, 2), keepdims=True)
-
-
-def uniform_numbers(seed, batch_size, num_columns):
-    """Numbers in [0, 1) that depend on the seed, the row and the column alone.
-
-    Threefry in place of `tf.random.stateless_uniform`, whose numbers differ between XLA and other kernels
-    even when the generator is named.
-
-    Args:
-        seed: int32 or uint32 tensor of shape (2,).
-        batch_size: Number of rows, an integer or a scalar int32 tensor.
-        num_columns: Number of columns.
-
-    Returns:
-        float32 tensor of shape (batch_size, num_columns), multiples of 2^-24.
-    """
-    seed = tf.bitcast(seed, tf.uint32)
-    rows = tf.cast(tf.range(batch_size), tf.uint32)[:, None]
-    blocks = tf.range((num_columns + 1) // 2)
-    words = threefry2x32((seed[0], seed[1]), (rows, tf.cast(blocks, tf.uint32)[None]))
-    words = tf.concat(words, axis=1)[:, :num_columns]
-    return tf.cast(tf.bitwise.right_shift(words, word(8)), tf.float32) * 2.0**-24
 
 
 def _crop_size(input_size, size, padding=0):

@@ -14,6 +14,7 @@ import tensorflow as tf
 from common.distribution import on_replicas
 from common.errors import UserError
 from common.models.initialization import draw_weights
+from common.streams import fold_in, uniform_numbers
 
 _EVALUATION_BATCH = 500
 _AUGMENTATION_BLOCK = 1000
@@ -198,7 +199,7 @@ class Trainer:
         """
         for step in tf.range(first, last):
             batch = tf.slice(order, [step * self.batch_size], [size])
-            step_key = tf.random.experimental.stateless_fold_in(key, epoch_start + step)
+            step_key = fold_in(key, epoch_start + step)
             sums = self.strategy.run(self._replica_step, args=(*data, batch, step_key))
             mean_and_hits = self._sum(sums) / [float(size), 1.0]
             results = tf.tensor_scatter_nd_update(results, [[0, step], [1, step]], mean_and_hits)
@@ -215,15 +216,14 @@ class Trainer:
 
     def _replica_step(self, images, labels, batch, key):
         """One step on this replica's share of a batch; returns its sums of losses and correct predictions."""
-        size, mixing = batch.shape[0], tf.random.experimental.stateless_split(key, 3)
-        draws = {}
+        size, draws = batch.shape[0], {}
         if self._preparation.training.random:
-            draws = self._preparation.training.draw(mixing[0], size)
+            draws = self._preparation.training.draw(key, size)
         inputs, targets = self._gathered(images, labels, batch, draws)
         loss_of = functools.partial(self._objective, inputs, targets)
         if self._mixup:
-            share = tf.random.stateless_uniform([], mixing[1])
-            other = tf.argsort(tf.random.stateless_uniform([size], mixing[2]))
+            numbers = uniform_numbers(fold_in(key, 1), size + 1, 1)[:, 0]
+            share, other = numbers[0], tf.argsort(numbers[1:])
             partners = {name: tf.gather(draw, other) for name, draw in draws.items()}
             other_inputs, other_targets = self._gathered(images, labels, tf.gather(batch, other), partners)
             inputs = share * inputs + (1 - share) * other_inputs

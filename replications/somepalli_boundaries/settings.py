@@ -67,7 +67,7 @@ class Settings(ImageSettings):
 
     protocol: str = setting(
         "architectures",
-        "Whose settings fill in what no flag sets: the study of architectures (SGD, 100 epochs), of optimizers "
+        "Study whose settings fill in what no flag sets: architectures (SGD, 100 epochs), optimizers "
         "(batch 64, 200 epochs) or double_descent (ResNet18k, Adam at 1e-4, 4,000 epochs).",
         choices=PROTOCOLS,
     )

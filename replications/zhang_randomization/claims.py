@@ -21,17 +21,18 @@ CLAIMS = (
     ),
     Claim(
         2,
-        "True labels are fitted first and random labels last.",
+        "Random labels are fitted after true labels.",
         _ZHANG_1.format("a"),
         ("1a",),
-        claims_fitting.order_of_conditions,
+        claims_fitting.random_labels_after_true_labels,
     ),
     Claim(
         3,
-        "Shuffled pixels are fitted before random and Gaussian pixels.",
+        "True labels are fitted first, then shuffled pixels, then random and Gaussian pixels, and random "
+        "labels last.",
         _ZHANG_1.format("a"),
         ("1a",),
-        claims_fitting.shuffled_before_random_pixels,
+        claims_fitting.order_of_conditions,
     ),
     Claim(
         4,
@@ -205,7 +206,7 @@ DISAGREEMENTS = (
     "Zhang et al. stop at zero training error; EE-411 reads zero training loss, tries losses from 0.1 to 0.6 "
     "and settles for 98 % training accuracy. --protocol chooses: all training images right, or 98 %.",
     "In EE-411's figure 1a random labels are fitted before randomized pixels, some of which do not converge; "
-    "Zhang et al. have random labels last. Both are judged (claims 2 and 4).",
+    "Zhang et al. have random labels last. Both are judged (claims 3 and 4).",
     "Gaussian pixels have the mean and variance of the data set in Zhang et al., those of each image and "
     "channel in EE-411, which keeps the image's mean colour. --gaussian_statistics chooses; by default the "
     "data set's, for each channel.",

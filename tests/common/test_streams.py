@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import strategies as st
+from scipy import stats
 
-from common.streams import Streams, permute, threefry2x32, word
+from common.streams import Streams, fold_in, permute, threefry2x32, uniform_numbers, word
 
 
 def as_words(values):
@@ -96,3 +97,29 @@ def test_streams_are_named_and_independent():
     assert (streams.key("init", 0) == keys[0]).all()
     assert 0 <= streams.integer("init", 3) < 2**31
     assert streams.generator("theta").normal() == Streams(5).generator("theta").normal()
+
+
+def test_numbers_are_uniform_and_independent():
+    numbers = uniform_numbers(tf.constant([7, 8]), 20_000, 5).numpy()
+    assert numbers.shape == (20_000, 5)
+    assert numbers.min() >= 0
+    assert numbers.max() < 1
+    for column in numbers.T:
+        assert stats.kstest(column, "uniform").pvalue > 1e-4
+    correlation = np.corrcoef(np.concatenate([numbers[:-1], numbers[1:]], axis=1).T)
+    # The standard error of a correlation is 1 / sqrt(20,000) = 0.007.
+    assert np.abs(correlation - np.eye(10)).max() < 0.03
+
+
+def test_numbers_do_not_depend_on_how_many_there_are_nor_on_the_compiler():
+    key = fold_in(tf.constant([7, 8]), 3)
+    numbers = uniform_numbers(key, 10, 5).numpy()
+    np.testing.assert_array_equal(uniform_numbers(key, 4, 5), numbers[:4])
+    compiled = tf.function(lambda key: uniform_numbers(fold_in(key, 3), 10, 5), jit_compile=True)
+    np.testing.assert_array_equal(compiled(tf.constant([7, 8])), numbers)
+
+
+def test_parts_of_a_stream_have_keys_of_their_own():
+    keys = {tuple(fold_in(tf.constant([7, 8]), number).numpy()) for number in range(100)}
+    keys |= {tuple(fold_in(tf.constant([7, 9]), number).numpy()) for number in range(100)}
+    assert len(keys) == 200

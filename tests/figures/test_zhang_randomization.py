@@ -77,17 +77,17 @@ def test_the_picture_says_how_small_its_runs_are():
     assert GALLERY.size(runs) == "training images: 2,000 (AlexNet), 512 (Inception); seed 0"
 
 
-def test_losses_are_averaged_over_half_epochs(tmp_path):
+def test_losses_are_averaged_over_the_epoch_before(tmp_path):
     settings = figure("1a", "smoke")[0]
     with run_folder(REPLICATION, settings.resolve(), str(tmp_path)) as folder:
         folder.start({}, SYNTHETIC)
         place = {"metric": "batch_loss", "value": 1, "epoch": 1, "step": 5}
-        losses = np.float32([1, 3, 2, 4, 6, 8, 9])  # five steps an epoch: windows of two
+        losses = np.float32([1, 3, 2, 4, 5, 8, 9])  # five steps an epoch
         folder.finish("done", [place], {"batch_losses": losses})
     ((_, run), *_) = GALLERY.runs("1a", "smoke", str(tmp_path))
     steps, means = smoothed(run)
-    assert steps.tolist() == [1, 3, 5]
-    assert means.tolist() == [2, 3, 7]
+    assert steps.tolist() == [5, 6, 7]
+    assert means == pytest.approx([3, 4.4, 5.6])
 
 
 @pytest.fixture
@@ -104,12 +104,16 @@ def figure_1a(draw, tmp_path):
 def test_figure_1a_shows_the_mean_as_far_as_all_seeds_go(figure_1a):
     (panel,) = figure_1a.axes
     (mean,) = lines(panel, "true labels")
-    assert mean.get_ydata().tolist() == [3, 3, 2, 2]
+    assert mean.get_xdata().tolist() == [2, 3, 4]
+    assert mean.get_ydata().tolist() == [3, 2.5, 2]
     seeds = lines(panel, "_seed")
-    assert [line.get_ydata().tolist() for line in seeds] == [[2, 2, 1, 1, 0.5, 0.5, 0.25, 0.25], [4, 4, 3, 3]]
+    assert [line.get_ydata().tolist() for line in seeds] == [
+        [2, 1.5, 1, 0.75, 0.5, 0.375, 0.25],
+        [4, 3.5, 3],
+    ]
     assert all(line.get_alpha() < 0.5 for line in seeds)
     (single,) = lines(panel, "shuffled pixels")
-    assert len(single.get_ydata()) == 8
+    assert len(single.get_ydata()) == 7
 
 
 def test_figure_1a_marks_ends_filled_or_at_the_cap(figure_1a):

@@ -12,7 +12,6 @@ from common.data.augmentation import (
     augmentation,
     normalize,
     per_image_standardization,
-    uniform_numbers,
 )
 from common.errors import UserError
 
@@ -136,18 +135,6 @@ def test_compiled_programs_draw_and_apply_the_same(name):
             np.testing.assert_array_equal(compiled_draws[key], value)
         # XLA contracts products and sums of colour operations, which changes their rounding.
         np.testing.assert_allclose(compiled_results, results, rtol=0, atol=5e-7 if name == "ee411" else 0)
-
-
-def test_numbers_are_uniform_and_independent():
-    numbers = uniform_numbers(seed_words(7, 8), 20_000, 5).numpy()
-    assert numbers.shape == (20_000, 5)
-    assert numbers.min() >= 0
-    assert numbers.max() < 1
-    for column in numbers.T:
-        assert stats.kstest(column, "uniform").pvalue > 1e-4
-    correlation = np.corrcoef(np.concatenate([numbers[:-1], numbers[1:]], axis=1).T)
-    # The standard error of a correlation is 1 / sqrt(20,000) = 0.007.
-    assert np.abs(correlation - np.eye(10)).max() < 0.03
 
 
 @pytest.mark.parametrize(("name", "num_offsets"), [("random_crop", 5), ("pad_crop_flip", 9)])

@@ -201,3 +201,22 @@ def test_mixup_mixes_images_and_losses_with_one_share_a_batch(make_trainer, imag
     np.testing.assert_array_equal(second, images.labels[partner])
     expected = np.mean(share * images.labels[:8] + (1 - share) * images.labels[partner])
     assert losses[0] == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize("options", [{}, {"mixup": True, "sam_radius": 0.05}])
+def test_the_program_for_a_gpu_compiles_with_xla_to_the_same_numbers(
+    make_trainer, images, monkeypatch, options
+):
+    found = []
+    for gpus in ([], ["a GPU"]):
+        monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind, gpus=gpus: gpus)
+        trainer = make_trainer(rate=0.01, training="pad_crop_flip", weight_decay=0.01, **options)
+        trainer.load(images.images, images.labels, Streams(0))
+        losses, hits = trainer.train(ORDER, 3)
+        evaluation = trainer.evaluate(trainer.evaluation_data(images.images, images.labels))
+        found.append((losses, hits, evaluation, weights(trainer)))
+    (losses, hits, evaluation, expected), compiled = found
+    np.testing.assert_allclose(compiled[0], losses, rtol=1e-5)
+    np.testing.assert_array_equal(compiled[1], hits)
+    assert compiled[2] == pytest.approx(evaluation, rel=1e-5)
+    assert_close(compiled[3], expected, 1e-5)
