@@ -1,14 +1,4 @@
-"""Measured quantities, one a file: a NumPy function in float64 and a Keras metric where it fits."""
+"""Measured quantities, one a file; import them from there, such as `common.metrics.plane`.
 
-from common.metrics.excess_label_loss import ExcessLabelLoss, excess_label_loss
-from common.metrics.prediction_difference import (
-    RelativePredictionDifference,
-    relative_prediction_difference,
-)
-
-__all__ = [
-    "ExcessLabelLoss",
-    "RelativePredictionDifference",
-    "excess_label_loss",
-    "relative_prediction_difference",
-]
+Those that need NumPy alone (reproducibility, fragmentation) load no TensorFlow: pictures and claims use them.
+"""

@@ -88,8 +88,8 @@ def _order_of_pixels(evidence, pairs):
     if count is None or count > _VALUES_OF_AN_IMAGE:
         return together(outcome)
     reason = (
-        f"not judged, since {count:,} images are fewer than the {_VALUES_OF_AN_IMAGE:,} values of one, "
-        "where randomized pixels are separable under any labels"
+        f"not judged, since {count:,} images, fewer than the {_VALUES_OF_AN_IMAGE:,} values of one, are "
+        "separable under any labels when their pixels are random"
     )
     return together(Outcome(NOT_JUDGED, f"{outcome.seen}; {reason}"))
 

@@ -158,7 +158,7 @@ def test_the_two_orders_of_conditions_exclude_each_other(world, tmp_path):
 def test_randomized_pixels_are_not_judged_on_fewer_images_than_values(number, tmp_path):
     outcome = world_of(number, tmp_path, "laptop", pixels_last)
     assert outcome.verdict == "unclear"
-    assert "1,024 images are fewer than the 2,352 values of one" in outcome.seen
+    assert "1,024 images, fewer than the 2,352 values of one" in outcome.seen
     assert outcome_of(2, tmp_path, "laptop").verdict == "reproduced"
 
 

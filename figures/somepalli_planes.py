@@ -1,0 +1,164 @@
+"""Somepalli et al. 2022: planes through three images, coloured by the class that a network predicts.
+
+A class has a colour, faded to white as the softmax confidence falls; a line separates classes. Circles mark
+the three images, a cross one whose label in training was wrong.
+"""
+
+import dataclasses
+
+import numpy as np
+from matplotlib.colors import to_rgb
+from matplotlib.lines import Line2D
+from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+from matplotlib.patches import Patch
+
+from figures import style
+from figures.style import BLACK, GREY
+from replications.somepalli_boundaries.published import CLASSES, NETWORK_NAMES
+from replications.somepalli_boundaries.scores import value
+
+PAPER = "Somepalli et al. 2022"
+# The class colours differ by at least 28 (CIE 1976) in normal sight and with either kind of red-green or
+# with blue-yellow blindness, simulated as by Machado et al. 2009, and stand out from white.
+CLASS_COLORS = {
+    "airplane": "#59C9F9",
+    "automobile": "#E5330E",
+    "bird": "#F8CC25",
+    "cat": "#742546",
+    "deer": "#90010F",
+    "dog": "#D7718F",
+    "frog": "#8AC066",
+    "horse": "#895495",
+    "ship": "#4467F9",
+    "truck": "#332288",
+}
+COLORS = np.array([to_rgb(color) for color in CLASS_COLORS.values()])
+# Every line is drawn twice, once for either class.
+_BOUNDARY = {"colors": BLACK, "linewidths": 0.5, "alpha": 0.5}
+
+
+@dataclasses.dataclass(frozen=True)
+class Plane:
+    """A picture of a record.
+
+    Args:
+        classes: uint8 (resolution, resolution), first axis along the first direction.
+        confidences: The same, in 255ths.
+        window: Limits: low and high of both axes.
+        coordinates: (3, 2), where the images are.
+        images: uint8 (3, height, width, channels).
+        labels: The labels that the network was given, -1 for images that are no data.
+        true_labels: Their true ones.
+    """
+
+    classes: np.ndarray
+    confidences: np.ndarray
+    window: np.ndarray
+    coordinates: np.ndarray
+    images: np.ndarray
+    labels: np.ndarray
+    true_labels: np.ndarray
+
+
+def plane(run, name):
+    """Returns the `Plane` of a run by the name of its picture."""
+    arrays = run.arrays
+    (place,) = np.flatnonzero(arrays["picture_names"] == name)
+    names = ("classes", "confidences", "windows", "coordinates", "images", "labels", "true_labels")
+    return Plane(*(arrays[f"picture_{part}"][place] for part in names))
+
+
+def picture_names(run, prefix=""):
+    """The names of a run's pictures that begin with a prefix."""
+    return [str(name) for name in run.arrays["picture_names"] if str(name).startswith(prefix)]
+
+
+def paint(shown):
+    """Colours of the points of a plane: (resolution, resolution, 3), rows along the second direction."""
+    confidence = shown.confidences.T[..., None] / 255
+    return confidence * COLORS[shown.classes.T % len(COLORS)] + (1 - confidence)
+
+
+def draw_plane(panel, shown, marks=True):
+    """Draws a plane into a panel, without axes.
+
+    Args:
+        panel: matplotlib Axes.
+        shown: `Plane`.
+        marks: Whether to mark the images.
+    """
+    rows, columns = shown.classes.shape
+    c1, c2 = np.linspace(*shown.window[:2], rows), np.linspace(*shown.window[2:], columns)
+    # A point is drawn as the cell around it.
+    margin = np.repeat([c1[1] - c1[0], c2[1] - c2[0]], 2) / 2 * (-1, 1, -1, 1)
+    panel.imshow(paint(shown), extent=shown.window + margin, origin="lower", interpolation="nearest")
+    classes = shown.classes.T
+    for label in np.unique(classes):
+        mask = classes == label
+        if not mask.all():
+            panel.contour(c1, c2, mask.astype(float), [0.5], **_BOUNDARY)
+    if marks:
+        _mark_images(panel, shown)
+    panel.set(xticks=[], yticks=[], xlim=shown.window[:2], ylim=shown.window[2:], aspect="equal")
+    panel.grid(False)
+    panel.spines[:].set(visible=True, color=BLACK, linewidth=0.6)
+
+
+def _mark_images(panel, shown):
+    wrong = shown.labels != shown.true_labels
+    for (x, y), is_wrong in zip(shown.coordinates, wrong, strict=True):
+        marker, size = ("X", 6.5) if is_wrong else ("o", 4)
+        panel.plot(x, y, marker, color="white", markersize=size, markeredgecolor=BLACK, markeredgewidth=0.8)
+
+
+def draw_key(panel, shown, zoom=0.85):
+    """Draws the three images of a plane where they lie on it, with the names of their classes."""
+    window, (width, height) = shown.window, np.diff(shown.window)[[0, 2]]
+    panel.plot(*shown.coordinates[[0, 1, 2, 0]].T, color=GREY, linewidth=0.8, zorder=1)
+    for (x, y), image, label, true in zip(
+        shown.coordinates, shown.images, shown.labels, shown.true_labels, strict=True
+    ):
+        color = COLORS[true] if true >= 0 else GREY
+        frame = {"edgecolor": color, "linewidth": 2.2, "boxstyle": "square,pad=0.08"}
+        picture = OffsetImage(image, zoom=zoom, interpolation="nearest")
+        panel.add_artist(AnnotationBbox(picture, (x, y), pad=0.1, bboxprops=frame))
+        if true >= 0:
+            text = CLASSES[true] + (f"\ngiven as {CLASSES[label]}" if label != true else "")
+            offset = (0, 19 if y > window[2] + height / 2 else -19)
+            panel.annotate(
+                text,
+                (x, y),
+                offset,
+                textcoords="offset points",
+                ha="center",
+                va="bottom" if offset[1] > 0 else "top",
+                fontsize=7,
+            )
+    panel.set(
+        xlim=(window[0] - 0.1 * width, window[1] + 0.1 * width),
+        ylim=(window[2] - 0.1 * height, window[3] + 0.1 * height),
+        aspect="equal",
+    )
+    panel.set_axis_off()
+
+
+def class_handles():
+    """Legend entries of the classes."""
+    return [Patch(facecolor=color, label=name) for name, color in CLASS_COLORS.items()]
+
+
+def mark_handles(mislabelled=False):
+    """Legend entries of the marks."""
+    mark = {"color": "white", "markeredgecolor": BLACK, "linestyle": "none"}
+    handles = [Line2D([], [], marker="o", markersize=4, label="training image", **mark)]
+    if mislabelled:
+        handles.append(Line2D([], [], marker="X", markersize=6.5, label="wrong label in training", **mark))
+    return handles
+
+
+def add_legend(figure, mislabelled=False):
+    """Puts classes and marks below the panels."""
+    handles = class_handles() + mark_handles(mislabelled)
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=len(handles), columnspacing=1.2, handlelength=1.2
+    )
