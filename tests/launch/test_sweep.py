@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import subprocess
 import sys
@@ -13,20 +14,28 @@ def preset(name, scale):
     return [settings.resolve() for settings in REPLICATION.figure(name, scale)]
 
 
-@pytest.mark.parametrize("name", REPLICATION.figures)
-def test_the_commands_make_exactly_the_runs_of_the_figure(name, tmp_path):
-    runs = preset(name, "laptop")
-    jobs = sweep.make_jobs(REPLICATION, runs, tmp_path)
+FIGURES = [
+    (name, figure) for name in program.replication_names() for figure in program.replication(name).figures
+]
+
+
+@pytest.mark.parametrize(("name", "figure"), FIGURES)
+def test_the_commands_make_exactly_the_runs_of_the_figure(name, figure, tmp_path):
+    paper = program.replication(name)
+    runs = list(dict.fromkeys(settings.resolve() for settings in paper.figure(figure, "laptop")))
+    jobs = sweep.make_jobs(paper, runs, tmp_path, "data" if paper.images else None)
     made = []
     for job in jobs:
         flag_values = program.flags.FlagValues()
-        program.define_flags(REPLICATION, flag_values)
+        program.define_flags(paper, flag_values)
         flag_values(job.argv[2:])
-        expanded = program.expand(REPLICATION, flag_values)
+        assert not paper.images or flag_values.data_dir == "data"
+        expanded = program.expand(paper, flag_values)
         assert expanded == job.runs
         made += expanded
     assert sorted(map(str, made)) == sorted(map(str, runs))
-    assert len(jobs) == len({str(run).replace(f"shuffle_log2={run.shuffle_log2}", "") for run in runs})
+    swept = paper.swept
+    assert len(jobs) == len({str(dataclasses.replace(run, **{swept: 0})) for run in runs})
 
 
 def test_it_goes_on_after_a_failed_run(tmp_path):

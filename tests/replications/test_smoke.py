@@ -26,7 +26,7 @@ def cases():
             yield pytest.param(paper, figure, marks=marks, id=f"{paper}-{figure}")
 
 
-@pytest.mark.parametrize(("paper", "figure"), cases())
+@pytest.mark.parametrize(("paper", "figure"), list(cases()))
 def test_smoke_figure(paper, figure, tmp_path):
     records, pictures = tmp_path / "records", tmp_path / "pictures"
     preset = (f"--figure={figure}", "--scale=smoke")
