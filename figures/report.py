@@ -21,7 +21,7 @@ from common.records import replacing
 from figures import drawing
 from figures.report_page import page
 
-REPLICATIONS = ("snapp_shamir", "zhang_randomization")
+REPLICATIONS = ("snapp_shamir", "zhang_randomization", "somepalli_boundaries", "smooth_interpolation")
 _WIDTH = 110
 _MARKS = {"reproduced": "+", "contradicted": "-", "unclear": "?", "not judged": " "}
 

@@ -12,10 +12,8 @@ from matplotlib.lines import Line2D
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.patches import Patch
 
-from figures import style
 from figures.style import BLACK, GREY
-from replications.somepalli_boundaries.published import CLASSES, NETWORK_NAMES
-from replications.somepalli_boundaries.scores import value
+from replications.somepalli_boundaries.published import CLASSES
 
 PAPER = "Somepalli et al. 2022"
 # The class colours differ by at least 28 (CIE 1976) in normal sight and with either kind of red-green or
@@ -33,6 +31,7 @@ CLASS_COLORS = {
     "truck": "#332288",
 }
 COLORS = np.array([to_rgb(color) for color in CLASS_COLORS.values()])
+_ONE_ROW = 9.6  # inches that a legend of all classes takes
 # Every line is drawn twice, once for either class.
 _BOUNDARY = {"colors": BLACK, "linewidths": 0.5, "alpha": 0.5}
 
@@ -159,6 +158,7 @@ def mark_handles(mislabelled=False):
 def add_legend(figure, mislabelled=False):
     """Puts classes and marks below the panels."""
     handles = class_handles() + mark_handles(mislabelled)
+    columns = len(handles) if figure.get_figwidth() > _ONE_ROW else -(-len(handles) // 2)
     figure.legend(
-        handles=handles, loc="outside lower center", ncols=len(handles), columnspacing=1.2, handlelength=1.2
+        handles=handles, loc="outside lower center", ncols=columns, columnspacing=1.2, handlelength=1.2
     )

@@ -1,7 +1,16 @@
-"""`python -m replications.somepalli_boundaries`: decision boundaries, reproducibility and double descent."""
+"""`python -m replications.somepalli_boundaries`: decision boundaries, reproducibility and double descent.
 
-from common.program import main
+With `--models=a.keras,b.keras` it scores two saved models instead.
+"""
+
+import sys
+
+from common import program
+from replications.somepalli_boundaries import score
 from replications.somepalli_boundaries.settings import REPLICATION
 
 if __name__ == "__main__":
-    main(REPLICATION)
+    if score.is_requested(sys.argv):
+        score.main()
+    else:
+        program.main(REPLICATION)

@@ -5,6 +5,7 @@ point by point from their records.
 """
 
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -15,12 +16,16 @@ from common.metrics.fragmentation import fragmentation_scores
 from common.metrics.margin import gaussian_margins, margins
 from common.metrics.plane import draw_same_class_triplets, draw_triplets, plane_through, predict_planes
 from common.streams import Streams
-from replications.somepalli_boundaries.published import PICTURES, SHUFFLED, UNIFORM
+from replications.somepalli_boundaries.published import (
+    FRAGMENTATION_KINDS,
+    MARGIN_KINDS,
+    PICTURES,
+    RANDOM_KINDS,
+    SHUFFLED,
+    UNIFORM,
+)
 
 SCORE_OVERHANG, PICTURE_OVERHANG = 0.1, 0.5
-RANDOM_KINDS = ("uniform", "shuffled")
-FRAGMENTATION_KINDS = ("all", "test", "correct")
-MARGIN_KINDS = ("aa", "ca", "ma")
 _SKIP_POINTS = 10
 _BATCH = 500
 # Distances from the median at which Lemma 2.1 is held against a network.
@@ -50,10 +55,20 @@ class Subject:
     labels: np.ndarray
     index_labels: np.ndarray
 
-    def __post_init__(self):
-        self.streams = Streams(self.settings.data_seed)
-        self.train = self.preparation.evaluated(self.data.train.images)
-        self.test = self.preparation.evaluated(self.data.test.images)
+    @property
+    def streams(self):
+        """The random streams of everything that is measured on."""
+        return Streams(self.settings.data_seed)
+
+    @functools.cached_property
+    def train(self):
+        """All training images as the network takes them; made when a measure needs them."""
+        return self.preparation.evaluated(self.data.train.images)
+
+    @functools.cached_property
+    def test(self):
+        """All test images as the network takes them."""
+        return self.preparation.evaluated(self.data.test.images)
 
     def maps(self, triplets, resolution, overhang, confidences=False):
         """Returns the class at every point of the planes through triplets of prepared images.
@@ -108,8 +123,10 @@ def measure(subject):
 
 
 def _predictions(subject, images):
-    parts = [subject.classifier(images[i : i + _BATCH])[0].numpy() for i in range(0, len(images), _BATCH)]
-    return np.concatenate(parts)
+    """Classes of images in [0, 1]."""
+    batches = (images[i : i + _BATCH] for i in range(0, len(images), _BATCH))
+    prepared = (subject.preparation.evaluated(batch) for batch in batches)
+    return np.concatenate([subject.classifier(batch)[0].numpy() for batch in prepared])
 
 
 def accuracies(subject):
@@ -119,7 +136,7 @@ def accuracies(subject):
     double-descent/dd_accuracies.py). Without label noise there are no wrong ones.
     """
     true, given = subject.data.train.labels, subject.labels
-    train, test = _predictions(subject, subject.train), _predictions(subject, subject.test)
+    train, test = (_predictions(subject, part.images) for part in (subject.data.train, subject.data.test))
     wrong = given != true
     found = {"accuracy_all": train == given, "accuracy_test": test == subject.data.test.labels}
     if wrong.any():

@@ -27,7 +27,7 @@ _LAPTOP_WIDTHS = {
     "densenet121": 4,
     "vgg19": 8,
     "vit": 64,
-    "mlp_mixer": 64,
+    "mlp_mixer": 32,
     "fully_connected": 256,
 }
 _SMOKE_WIDTHS = _LAPTOP_WIDTHS | {
@@ -38,10 +38,10 @@ _SMOKE_WIDTHS = _LAPTOP_WIDTHS | {
     "vgg19": 2,
     "vit": 8,
     "mlp_mixer": 8,
-    "fully_connected": 16,
+    "fully_connected": 64,
 }
 # The smallest scale leaves out what takes long to compile.
-_FEW = ("wide_resnet_10", "resnet18", "vgg19", "vit", "fully_connected")
+_FEW = ("resnet18", "vgg19", "vit", "fully_connected")
 _MATRIX_NETWORKS = {"paper": MATRIX_NETWORKS, "laptop": MATRIX_NETWORKS, "smoke": _FEW}
 _DISTILLATION_NETWORKS = {"paper": DISTILLATION_NETWORKS, "laptop": DISTILLATION_NETWORKS}
 _DISTILLATION_NETWORKS["smoke"] = ("resnet18", "vgg19")

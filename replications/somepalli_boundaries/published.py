@@ -59,6 +59,12 @@ FIGURE_7_WIDTHS = (1, 4, 7, 10, 20, 64)
 FIGURE_8_WIDTH = 10
 FIGURE_9_WIDTHS = (10, 64)
 
+# Kinds of planes through images that are no data, of planes for fragmentation, and of margins: from any
+# training image, from one with a right label, from one with a wrong label.
+RANDOM_KINDS = ("uniform", "shuffled")
+FRAGMENTATION_KINDS = ("all", "test", "correct")
+MARGIN_KINDS = ("aa", "ca", "ma")
+
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 

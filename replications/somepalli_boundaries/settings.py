@@ -65,6 +65,12 @@ class Settings(ImageSettings):
     Fields that are None take a default that depends on other fields; `resolve` fills them in.
     """
 
+    dataset: str = setting(
+        "cifar10",
+        "Images: cifar10 in the format of tensorflow-datasets (see --data_dir), or synthetic, which is "
+        "generated, for trying things out.",
+        choices=("cifar10", "synthetic"),
+    )
     protocol: str = setting(
         "architectures",
         "Study whose settings fill in what no flag sets: architectures (SGD, 100 epochs), optimizers "
@@ -321,7 +327,7 @@ _SPEEDS = {
     "densenet121": (4, 285, 1200),
     "vgg19": (8, 2400, 10500),
     "vit": (64, 570, 1840),
-    "mlp_mixer": (64, 310, 880),
+    "mlp_mixer": (32, 500, 1500),
     "fully_connected": (256, 20000, 100000),
     "resnet18k": (8, 1400, 5800),
 }

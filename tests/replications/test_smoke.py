@@ -9,7 +9,12 @@ import pytest
 from common.program import replication, replication_names
 
 # One a paper in the fast suite.
-FAST = {"snapp_shamir": "4", "zhang_randomization": "1a"}
+FAST = {
+    "smooth_interpolation": "1a",
+    "snapp_shamir": "4",
+    "somepalli_boundaries": "8",
+    "zhang_randomization": "1a",
+}
 
 
 def program(*arguments):

@@ -1,0 +1,107 @@
+"""Gamba et al. 2022, figure 5 and the heat maps of its appendix: width against epoch."""
+
+import numpy as np
+from matplotlib import ticker
+from matplotlib.colors import LogNorm, Normalize
+
+from figures import style
+from figures.smooth_interpolation_widths import PAPER, WIDTH_LABEL
+from figures.style import BLACK, GREY
+from replications.smooth_interpolation import runs as read
+
+_SMALLEST = 1e-3
+_MAPS = {
+    "test_error": ("test error (%)", False),
+    "cross_entropy": ("training loss (nats)", True),
+    "jacobian_norm": ("Jacobian norm", True),
+    "tangent_hessian_norm": ("tangent Hessian norm", True),
+}
+
+
+def grid(groups, metric):
+    """Means over seeds of a metric at every checkpoint and width.
+
+    Args:
+        groups: {width: {seed: Run}}.
+        metric: A key of the maps: "test_error" in percent, or a measure at the training images themselves.
+
+    Returns:
+        Epochs [epochs], and values [epochs, widths]; nan where a run ended earlier.
+    """
+    columns = {}
+    for width, members in groups.items():
+        for run in members.values():
+            if metric == "test_error":
+                epochs, values = read.history(run, "test_accuracy")
+                values = 100 * (1 - values)
+            else:
+                epochs, values = read.history(run, metric, subset="all", anchors=1)
+            for epoch, value in zip(epochs, values, strict=True):
+                columns.setdefault(epoch, {}).setdefault(width, []).append(value)
+    epochs = sorted(columns)
+    values = [[np.mean(columns[e].get(width, np.nan)) for width in groups] for e in epochs]
+    return np.array(epochs), np.array(values)
+
+
+def _edges(epochs):
+    """Borders between epochs on a logarithmic axis."""
+    logarithms = np.log(epochs)
+    middles = (logarithms[:-1] + logarithms[1:]) / 2
+    first, last = 2 * logarithms[0] - middles[0], 2 * logarithms[-1] - middles[-1]
+    return np.exp(np.concatenate([[first], middles, [last]]))
+
+
+def _draw_map(figure, panel, groups, metric):
+    label, logarithmic = _MAPS[metric]
+    epochs, values = grid(groups, metric)
+    finite = values[np.isfinite(values)]
+    norm = Normalize(finite.min(), finite.max())
+    if logarithmic:
+        # Differences below this are invisible in the other panels as well, and would take all the colors.
+        norm = LogNorm(max(finite.min(), _SMALLEST * finite.max()), finite.max(), clip=True)
+    widths = list(groups)
+    columns = np.arange(len(widths) + 1) - 0.5
+    mesh = panel.pcolormesh(columns, _edges(epochs), values, norm=norm, cmap="viridis", rasterized=True)
+    bar = figure.colorbar(mesh, ax=panel, pad=0.02)
+    bar.outline.set_linewidth(0.5)
+    step = -(-len(widths) // 12)
+    panel.set_xticks(range(0, len(widths), step), [str(w) for w in widths[::step]])
+    panel.set(title=label, xlabel=WIDTH_LABEL, yscale="log")
+    panel.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+    panel.grid(visible=False)
+    threshold = read.interpolation_threshold(groups)
+    if threshold is not None:
+        place = widths.index(threshold)
+        panel.axvline(place, color="white", linewidth=2.2, label="_halo")
+        panel.axvline(place, color=BLACK, linewidth=1.2, linestyle=(0, (1, 1.5)), label="_threshold")
+
+
+def _map_figure(title, runs, metrics, shape, size):
+    groups = read.by_width(runs)
+    figure = style.new_figure(*size, title)
+    panels = figure.subplots(*shape, sharey=True, squeeze=False)
+    for panel, metric in zip(panels.flat, metrics, strict=True):
+        _draw_map(figure, panel, groups, metric)
+    for panel in panels[:, 0]:
+        panel.set_ylabel("epoch")
+    threshold = read.interpolation_threshold(groups)
+    words = "no width has a training error of 0"
+    if threshold is not None:
+        words = f"dotted: interpolation threshold, width {threshold}"
+    seeds = max(map(len, groups.values()))
+    words += f"; mean of {seeds} seeds" * (seeds > 1)
+    figure.text(0.99, 0.005, words, ha="right", va="bottom", fontsize=8, color=GREY)
+    figure.get_layout_engine().set(rect=(0, 0.045, 1, 0.955))
+    return figure
+
+
+def figure_5(runs):
+    """Test error, training loss and Jacobian norm of the ConvNets over epochs and widths."""
+    title = f"{PAPER}, figure 5: ConvNets over epochs and widths, 20 % wrong labels"
+    return _map_figure(title, runs, list(_MAPS)[:3], (1, 3), (12, 4.2))
+
+
+def figure_heatmaps(runs):
+    """The same of the ResNets, and the tangent Hessian norm."""
+    title = f"{PAPER}, appendix (figures 11 and 13): ResNet18 over epochs and widths"
+    return _map_figure(title, runs, list(_MAPS), (2, 2), (9.5, 7.4))

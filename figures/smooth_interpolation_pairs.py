@@ -1,0 +1,52 @@
+"""Beyond Gamba et al. 2022: what four papers ask of a network, against one axis of widths."""
+
+from figures import style
+from figures.smooth_interpolation_widths import draw_curve, dress, handles
+from figures.style import BLACK, BLUE, GREEN, PURPLE, VERMILLION
+from replications.smooth_interpolation import runs as read
+
+
+def _pairs(measure):
+    """A measure of two runs as one of all pairs of a width's seeds, for `draw_curve`."""
+
+    def of_members(members):
+        return read.over_pairs(measure, members)
+
+    of_members.of_pairs = True
+    return of_members
+
+
+def _fitted(run):
+    return 100 * read.volume(run, "accuracy", "noisy")
+
+
+def _jacobian(run):
+    return read.volume(run, "jacobian_norm")
+
+
+def figure_pd(runs):
+    """Test error, wrong labels that are fitted, sharpness, and how far two seeds disagree."""
+    groups = read.by_width(runs)
+    title = "Beyond the papers: four questions about the same networks, 20 % wrong labels"
+    figure = style.new_figure(7, 9.4, title)
+    rows = (
+        ("test error (%)", "", read.test_error, BLACK),
+        ("wrong labels fitted (%)", "Zhang et al. 2017", _fitted, VERMILLION),
+        ("Jacobian norm", "Gamba et al. 2022", _jacobian, BLUE),
+        ("relative PD", "Snapp & Shamir 2021", _pairs(read.prediction_difference), GREEN),
+        ("disagreement (%)", "Somepalli et al. 2022", _pairs(read.disagreement), PURPLE),
+    )
+    panels = figure.subplots(len(rows), 1, sharex=True)
+    for panel, (label, source, measure, color) in zip(panels, rows, strict=True):
+        draw_curve(panel, groups, measure, color, label)
+        dress(panel, groups, "")
+        panel.set_ylabel(label)
+        panel.set_title(source, loc="right", fontsize=8, color=color)
+    panels[-1].set_xlabel("base width")
+    panels[2].set_ylim(bottom=0)
+    found = handles(groups)
+    if len(found) == 3:
+        found[2].set_label("one seed or pair of seeds")
+        found[1].set_label("95 % interval of the mean over them")
+    figure.legend(handles=found, loc="outside lower center", ncols=3)
+    return figure

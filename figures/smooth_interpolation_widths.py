@@ -1,0 +1,225 @@
+"""Gamba et al. 2022, figures 1c, 1d, 2, 3, 4, 6 and 7: errors and sharpness against the base width."""
+
+import numpy as np
+from matplotlib import colormaps, ticker
+from matplotlib.colors import to_hex
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from common.statistics import interval
+from figures import style
+from figures.style import BLACK, BLUE, GREY
+from replications.smooth_interpolation import runs as read
+
+PAPER = "Gamba et al. 2022"
+WIDTH_LABEL = "base width"
+
+_TITLES = {
+    "accuracy": "training accuracy (%)",
+    "cross_entropy": "training loss (nats)",
+    "jacobian_norm": "Jacobian norm",
+    "tangent_hessian_norm": "tangent Hessian norm",
+}
+_DOTTED = {"color": GREY, "linewidth": 1.0, "linestyle": (0, (1, 1.5))}
+_MOST_TICKS = 12
+
+
+def draw_curve(panel, groups, measure, color, label, marker="o", strong=True):
+    """Draws a function of a run against the width: runs as dots, their mean, and its 95 % interval.
+
+    Args:
+        panel: Axes.
+        groups: {width: {seed: Run}}.
+        measure: Function of a run, or of the runs of a width that gives a list.
+        color: Color.
+        label: Name of the line.
+        marker: Marker of the means.
+        strong: Whether the line is thick.
+    """
+    widths = list(groups)
+    values = [_values(measure, members) for members in groups.values()]
+    size = {"linewidth": 1.9, "markersize": 4} if strong else {"linewidth": 1.1, "markersize": 2.5}
+    if max(map(len, values)) > 1:
+        bounds = np.array([interval(v) for v in values])
+        panel.fill_between(widths, *bounds.T, color=color, alpha=0.15, linewidth=0, label="_interval")
+        for width, found in zip(widths, values, strict=True):
+            panel.plot([width] * len(found), found, ".", color=color, markersize=3, alpha=0.35, label="_run")
+    means = [np.mean(v) for v in values]
+    panel.plot(widths, means, marker, linestyle="-", color=color, label=label, zorder=3, **size)
+
+
+def _values(measure, members):
+    if getattr(measure, "of_pairs", False):
+        return measure(members)
+    return [measure(run) for run in members.values()]
+
+
+def dress(panel, groups, label=WIDTH_LABEL):
+    """Gives a panel its width axis and the dotted line at the interpolation threshold."""
+    widths = list(groups)
+    panel.set_xscale("log", base=2)
+    powers = [w for w in widths if w & (w - 1) == 0]
+    ticks = widths if len(widths) <= _MOST_TICKS else powers
+    panel.xaxis.set_major_locator(ticker.FixedLocator(ticks))
+    panel.xaxis.set_major_formatter(ticker.FixedFormatter([str(tick) for tick in ticks]))
+    panel.xaxis.set_minor_locator(ticker.NullLocator())
+    panel.set_xlim(widths[0] / 1.12, widths[-1] * 1.12)
+    panel.set_xlabel(label)
+    threshold = read.interpolation_threshold(groups)
+    if threshold is not None:
+        panel.axvline(threshold, label="_threshold", zorder=1, **_DOTTED)
+
+
+def handles(groups):
+    """Legend entries of the threshold and of what the marks of several seeds are."""
+    threshold = read.interpolation_threshold(groups)
+    if threshold is None:
+        entries = [Line2D([], [], linestyle="none", label="no width has a training error of 0")]
+    else:
+        entries = [Line2D([], [], label=f"interpolation threshold, width {threshold}", **_DOTTED)]
+    if max(map(len, groups.values())) > 1:
+        entries.append(
+            Patch(color=GREY, alpha=0.25, linewidth=0, label="95 % interval of the mean over seeds")
+        )
+        entries.append(Line2D([], [], color=GREY, linestyle="none", marker=".", alpha=0.5, label="one seed"))
+    return entries
+
+
+def _volume_colors(count):
+    """Blue for the images themselves, as in the paper, then darker with the volume."""
+    shades = colormaps["YlOrBr"](np.linspace(0.35, 0.95, max(count - 1, 1)))
+    return [BLUE, *map(to_hex, shades)][:count]
+
+
+def _volume_handles(count, erased):
+    """Legend entries of the volumes; `erased` singular values at the anchors."""
+    names = ["training images"]
+    names += [f"{a} anchors ({erased[a - 2]} erased)" for a in range(2, count + 1)]
+    return [
+        Line2D([], [], color=color, marker="o", markersize=3.5, label=name)
+        for name, color in zip(names, _volume_colors(count), strict=True)
+    ]
+
+
+def _draw_volumes(panel, groups, metric, subset="all"):
+    """One curve for each volume."""
+    count = read.num_anchors(next(iter(next(iter(groups.values())).values())))
+    factor = 100 if metric == "accuracy" else 1
+    for anchors, color in reversed(list(enumerate(_volume_colors(count), start=1))):
+
+        def measure(run, anchors=anchors):
+            return factor * read.volume(run, metric, subset, anchors)
+
+        draw_curve(panel, groups, measure, color, f"{anchors}", strong=anchors == 1)
+    dress(panel, groups)
+    panel.set_title(_TITLES[metric])
+    if metric == "accuracy":
+        panel.set_ylim(top=103)
+    else:
+        panel.set_ylim(bottom=0)
+
+
+def _legend(figure, runs, groups, **place):
+    settings = runs[0][0]
+    found = _volume_handles(1 + len(settings.erased), settings.erased)
+    figure.legend(handles=[*found, *handles(groups)], **place)
+
+
+def draw_test_error(panel, groups, color=BLACK, title="test error (%)"):
+    """Draws the test error against the width."""
+    draw_curve(panel, groups, read.test_error, color, "test error")
+    dress(panel, groups)
+    panel.set_title(title)
+
+
+def _error_figure(title, runs):
+    groups = read.by_width(runs)
+    figure = style.new_figure(5.6, 4.2, title)
+    panel = figure.subplots()
+    draw_test_error(panel, groups)
+    figure.legend(handles=handles(groups), loc="outside lower center", ncols=2)
+    return figure
+
+
+def _volume_figure(title, runs):
+    groups = read.by_width(runs)
+    figure = style.new_figure(12.5, 4.3, title)
+    for panel, metric in zip(figure.subplots(1, 4), read.VOLUME_METRICS, strict=True):
+        _draw_volumes(panel, groups, metric)
+    _legend(figure, runs, groups, loc="outside lower center", ncols=5)
+    return figure
+
+
+def figure_1c(runs):
+    """Test error of the ConvNets, CIFAR-10 with wrong labels."""
+    return _error_figure(f"{PAPER}, figure 1c: test error of ConvNets, 20 % wrong labels", runs)
+
+
+def figure_1d(runs):
+    """Test error of the ConvNets, CIFAR-100 or what stands in for it."""
+    return _error_figure(f"{PAPER}, figure 1d: test error of ConvNets, true labels", runs)
+
+
+def figure_2(runs):
+    """Accuracy, loss and sharpness over volumes around all training images."""
+    return _volume_figure(f"{PAPER}, figure 2: volumes around training images, 20 % wrong labels", runs)
+
+
+def figure_4(runs):
+    """The same without wrong labels."""
+    return _volume_figure(f"{PAPER}, figure 4: volumes around training images, true labels", runs)
+
+
+def figure_3(runs):
+    """The same around true (top) and wrong labels (bottom)."""
+    groups = read.by_width(runs)
+    title = f"{PAPER}, figure 3: volumes around images with true (top) and wrong labels (bottom)"
+    figure = style.new_figure(12.5, 7.2, title)
+    for row, subset in zip(figure.subplots(2, 4), ("clean", "noisy"), strict=True):
+        for panel, metric in zip(row, read.VOLUME_METRICS, strict=True):
+            _draw_volumes(panel, groups, metric, subset)
+        row[0].set_ylabel(f"{'true' if subset == 'clean' else 'wrong'} labels")
+    _legend(figure, runs, groups, loc="outside lower center", ncols=5)
+    return figure
+
+
+def figure_6(runs):
+    """ResNets: test error, and the measures over volumes."""
+    groups = read.by_width(runs)
+    title = f"{PAPER}, figure 6: ResNet18 with augmentation and Adam, 20 % wrong labels"
+    figure = style.new_figure(10.5, 6.6, title)
+    panels = figure.subplots(2, 3)
+    draw_test_error(panels[0, 0], groups)
+    for panel, metric in zip(panels.flat[1:], read.VOLUME_METRICS, strict=False):
+        _draw_volumes(panel, groups, metric)
+    panels[1, 2].set_axis_off()
+    settings = runs[0][0]
+    found = _volume_handles(1 + len(settings.erased), settings.erased)
+    panels[1, 2].legend(handles=[*found, *handles(groups)], loc="center left")
+    return figure
+
+
+def figure_7(runs):
+    """Asymmetric noise: sharpness around true and wrong labels, and test error by class."""
+    groups = read.by_width(runs)
+    settings = runs[0][0]
+    title = (
+        f"{PAPER}, figure 7: {100 * settings.corrupted_fraction:g} % wrong labels in "
+        f"{settings.num_corrupted_classes} classes"
+    )
+    figure = style.new_figure(10.5, 7.2, title)
+    panels = figure.subplots(2, 3)
+    for row, subset in zip(panels, ("clean", "noisy"), strict=True):
+        for panel, metric in zip(row, ("jacobian_norm", "tangent_hessian_norm"), strict=False):
+            _draw_volumes(panel, groups, metric, subset)
+        row[0].set_ylabel(f"{'true' if subset == 'clean' else 'wrong'} labels")
+    for panel, name in zip(panels[:, 2], ("unperturbed", "perturbed"), strict=True):
+
+        def measure(run, name=name):
+            return 100 * (1 - read.last(run, f"test_accuracy_{name}"))
+
+        draw_curve(panel, groups, measure, BLACK, name)
+        dress(panel, groups)
+        panel.set_title(f"test error of {name} classes (%)")
+    _legend(figure, runs, groups, loc="outside lower center", ncols=5)
+    return figure

@@ -1,0 +1,79 @@
+"""Somepalli et al. 2022, "Can neural nets learn the same model twice?": every figure, from records alone.
+
+`python -m figures.somepalli_boundaries --figure=planes --records=results/runs --scale=laptop`
+"""
+
+from figures import drawing
+from figures.somepalli_pictures import (
+    figure_7,
+    figure_8,
+    figure_9,
+    figure_mixup,
+    figure_off_manifold,
+    figure_planes,
+)
+from figures.somepalli_scores import (
+    figure_distillation,
+    figure_optimizers,
+    figure_reproducibility,
+    figure_sources,
+    table_distillation,
+    table_optimizers,
+    table_reproducibility,
+)
+from figures.somepalli_widths import figure_10, figure_11, figure_12, figure_nakkiran_1
+
+FIGURES = {
+    "planes": figure_planes,
+    "off_manifold": figure_off_manifold,
+    "reproducibility": figure_reproducibility,
+    "distillation": figure_distillation,
+    "optimizers": figure_optimizers,
+    "nakkiran_1": figure_nakkiran_1,
+    "7": figure_7,
+    "8": figure_8,
+    "9": figure_9,
+    "10": figure_10,
+    "11": figure_11,
+    "12": figure_12,
+    "mixup": figure_mixup,
+    "sources": figure_sources,
+}
+TABLES = {
+    "reproducibility": table_reproducibility,
+    "distillation": table_distillation,
+    "optimizers": table_optimizers,
+}
+
+
+def _size(settings):
+    """Says how large runs are: "4,000 images, 20 epochs, 60 planes of 50 x 50 points, narrow networks"."""
+
+    def values(name):
+        found = sorted({getattr(s, name) for s in settings}, key=lambda value: (value is None, value))
+        if len(found) > 3:
+            return f"{found[0]} to {found[-1]}"
+        return " or ".join("all" if value is None else f"{value:,}" for value in found)
+
+    resolved = [s.resolve() for s in settings]
+    epochs = values("epochs")
+    words = f"{values('num_train')} images, {epochs} epoch{'s' * (epochs != '1')}"
+    planes = sorted({s.num_triplets for s in resolved})
+    if planes[-1] > 1:
+        words += f", {planes[-1]} planes of {values('resolution')} x {values('resolution')} points"
+    if all(s.protocol == "double_descent" for s in settings):
+        low, high = min(s.width for s in settings), max(s.width for s in settings)
+        return words + (f", widths {low} to {high}" if low < high else f", width {low}")
+    return words + ", narrow networks"
+
+
+GALLERY = drawing.Gallery("somepalli_boundaries", FIGURES, _size, tables=TABLES)
+
+
+def draw(name, records=drawing.RECORDS, scale=None, out_dir=drawing.OUT_DIR):
+    """Draws one figure as PNG and PDF and returns their paths; see `drawing.draw`."""
+    return drawing.draw(GALLERY, name, records, scale, out_dir)
+
+
+if __name__ == "__main__":
+    drawing.main(GALLERY)

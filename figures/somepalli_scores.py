@@ -1,0 +1,290 @@
+"""Somepalli et al. 2022: reproducibility between networks, as matrices, tables and by source."""
+
+import numpy as np
+
+from figures import style
+from figures.somepalli_pictures import by_network
+from figures.somepalli_planes import PAPER
+from figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILLION, Stroke
+from replications.somepalli_boundaries.presets import SOURCES
+from replications.somepalli_boundaries.published import (
+    DISTILLATION_NETWORKS,
+    DISTILLED,
+    MATRIX_NETWORKS,
+    NETWORK_NAMES,
+    OPTIMIZER_ACCURACY,
+    OPTIMIZER_NAMES,
+    OPTIMIZER_NETWORKS,
+    OPTIMIZER_REPRODUCIBILITY,
+    REPRODUCIBILITY_MATRIX,
+    VANILLA,
+)
+from replications.somepalli_boundaries.scores import groups, matrix, score_and_error, value
+
+_COLORMAP = "cividis"  # made for all kinds of colour vision
+_OPTIMIZER_STROKES = {
+    "adam": Stroke(ORANGE, "s"),
+    "sgd": Stroke(BLUE, "o"),
+    "sam": Stroke(VERMILLION, "D"),
+}
+_SOURCE_COLORS = {"initialization": BLUE, "order": ORANGE, "augmentation": GREEN, "all": BLACK}
+
+
+def is_paper_scale(runs):
+    """Whether runs follow the published protocol in full: only then stand published numbers beside ours."""
+    settings = [s for s, _ in runs]
+    return all(s.dataset == "cifar10" and s.num_train is None and s.num_test is None for s in settings)
+
+
+def _cells(panel, values, limits, rows, columns, texts=None):
+    """A matrix of coloured cells with its numbers; nan stays empty."""
+    colors = panel.imshow(values, cmap=_COLORMAP, vmin=limits[0], vmax=limits[1])
+    middle = np.mean(limits)
+    for (i, j), number in np.ndenumerate(values):
+        if np.isfinite(number):
+            text = f"{number:.2f}".lstrip("0") if texts is None else texts[i][j]
+            color = "white" if number < middle else BLACK
+            panel.text(j, i, text, ha="center", va="center", fontsize=7.5, color=color)
+    panel.set_xticks(range(len(columns)), columns, rotation=40, ha="right", rotation_mode="anchor")
+    panel.set_yticks(range(len(rows)), rows)
+    panel.grid(False)
+    panel.spines[:].set_visible(False)
+    panel.tick_params(length=0)
+    return colors
+
+
+def _limits(*arrays):
+    numbers = np.concatenate([np.ravel(array) for array in arrays])
+    numbers = numbers[np.isfinite(numbers)]
+    if not numbers.size:
+        return 0.0, 1.0
+    low, high = numbers.min(), numbers.max()
+    return (low, high) if high > low else (low - 0.01, high + 0.01)
+
+
+def _values(cells, names):
+    return np.array([[cells[a, b].value for b in names] for a in names])
+
+
+def figure_reproducibility(runs):
+    """The matrix of mean scores between architectures; a diagonal cell is between seeds of one of them."""
+    networks = by_network(runs)
+    ours = _values(matrix(networks), list(networks))
+    shown = {"ours": ours}
+    if is_paper_scale(runs):
+        shown["published"] = REPRODUCIBILITY_MATRIX
+    names = [NETWORK_NAMES[network] for network in networks]
+    seeds = max(map(len, networks.values()))
+    figure = style.new_figure(
+        5.8 * len(shown) + 0.4,
+        5.6,
+        f"{PAPER}: reproducibility between architectures, {seeds} seeds each",
+    )
+    panels = figure.subplots(1, len(shown), squeeze=False)[0]
+    limits = _limits(*shown.values())
+    for panel, (title, values) in zip(panels, shown.items(), strict=True):
+        colors = _cells(panel, values, limits, names, names)
+        if len(shown) > 1:
+            panel.set_title(title)
+    figure.colorbar(colors, ax=list(panels), shrink=0.7, label="reproducibility score", pad=0.02)
+    return figure
+
+
+def table_reproducibility(runs):
+    """Ours with 95 % intervals over networks, and the published number at paper scale: head and rows."""
+    networks = by_network(runs)
+    cells = matrix(networks)
+    published = is_paper_scale(runs)
+    rows = []
+    names = list(networks)
+    for i, a in enumerate(names):
+        for b in names[i:]:
+            row = [f"{NETWORK_NAMES[a]} and {NETWORK_NAMES[b]}", *_cell_texts(cells[a, b])]
+            if published:
+                place = MATRIX_NETWORKS.index(a), MATRIX_NETWORKS.index(b)
+                row.append(f"{REPRODUCIBILITY_MATRIX[place]:.2f}")
+            rows.append(row)
+    return ["networks", "reproducibility", "95 % interval", "pairs", *["published"] * published], rows
+
+
+def _cell_texts(cell):
+    limits = f"{cell.low:.3f} to {cell.high:.3f}" if np.isfinite(cell.low) else ""
+    score = f"{cell.value:.3f}" if np.isfinite(cell.value) else ""
+    return [score, limits, str(cell.num_pairs)]
+
+
+def distillation_cells(runs):
+    """Scores between a teacher and its distilled student, and the same student trained alone.
+
+    Returns:
+        Names of the networks, and two arrays (teachers, students).
+    """
+    vanilla = {(s.network, s.seed): run for s, run in runs if s.teacher is None}
+    students = {(s.teacher, s.network): (s, run) for s, run in runs if s.teacher and s.seed == 0}
+    names = [name for name in DISTILLATION_NETWORKS if (name, 0) in vanilla]
+    scores = np.full((2, len(names), len(names)), np.nan)
+    for i, teacher in enumerate(names):
+        for j, student in enumerate(names):
+            settings, run = students[teacher, student]
+            taught_by = vanilla[teacher, settings.teacher_seed]
+            scores[0, i, j], _ = score_and_error(taught_by, run)
+            scores[1, i, j], _ = score_and_error(taught_by, vanilla[student, settings.seed])
+    return names, *scores
+
+
+def figure_distillation(runs):
+    """Teachers against students, distilled and trained alone, and what distillation adds."""
+    names, distilled, vanilla = distillation_cells(runs)
+    words = [NETWORK_NAMES[name] for name in names]
+    figure = style.new_figure(
+        11.5, 4.2, f"{PAPER}: reproducibility between a teacher and students, one seed each"
+    )
+    panels = figure.subplots(1, 3)
+    limits = _limits(distilled, vanilla)
+    for panel, values, title in zip(panels, (distilled, vanilla), ("distilled", "vanilla"), strict=False):
+        colors = _cells(panel, values, limits, words, words)
+        panel.set(title=f"{title} student", xlabel="student")
+    panels[0].set_ylabel("teacher")
+    figure.colorbar(colors, ax=list(panels[:2]), shrink=0.7, label="reproducibility score", pad=0.02)
+    gain = distilled - vanilla
+    largest = np.nanmax(np.abs(gain)) or 0.01
+    texts = [[f"{number:+.3f}" for number in row] for row in gain]
+    panels[2].imshow(gain, cmap="RdBu", vmin=-1.6 * largest, vmax=1.6 * largest)
+    for (i, j), _ in np.ndenumerate(gain):
+        panels[2].text(j, i, texts[i][j], ha="center", va="center", fontsize=7.5)
+    panels[2].set_xticks(range(len(words)), words, rotation=40, ha="right", rotation_mode="anchor")
+    panels[2].set_yticks(range(len(words)), words)
+    panels[2].set(title="distilled minus vanilla", xlabel="student")
+    panels[2].grid(False)
+    panels[2].spines[:].set_visible(False)
+    panels[2].tick_params(length=0)
+    return figure
+
+
+# Columns of the published arrays whose networks are legible and trained here.
+_LEGIBLE = {"resnet18": 0, "densenet121": 2, "vgg19": 3}
+
+
+def table_distillation(runs):
+    """Ours, and at paper scale the published numbers whose row and column are legible: head and rows."""
+    names, distilled, vanilla = distillation_cells(runs)
+    published = is_paper_scale(runs)
+    rows = []
+    for (i, j), score in np.ndenumerate(distilled):
+        row = [NETWORK_NAMES[names[i]], NETWORK_NAMES[names[j]], f"{score:.3f}", f"{vanilla[i, j]:.3f}"]
+        if published:
+            known = names[i] in _LEGIBLE and names[j] in _LEGIBLE
+            place = (_LEGIBLE.get(names[i], 0), _LEGIBLE.get(names[j], 0))
+            row.append(f"{DISTILLED[place]:.2f} and {VANILLA[place]:.2f}" if known else "")
+        rows.append(row)
+    return ["teacher", "student", "distilled", "vanilla", *["published"] * published], rows
+
+
+def optimizer_groups(runs):
+    """{(network, optimizer name): its runs}."""
+    return groups(runs, lambda settings: (settings.network, settings.optimizer_name))
+
+
+def figure_optimizers(runs):
+    """Both tables: reproducibility between seeds, and test accuracy, for three optimizers."""
+    found = optimizer_groups(runs)
+    networks = [network for network in OPTIMIZER_NETWORKS if (network, "sgd") in found]
+    cells = matrix(found)
+    figure = style.new_figure(9.6, 4.0, f"{PAPER}: optimizers")
+    panels = figure.subplots(1, 2)
+    paper = is_paper_scale(runs)
+    for i, (optimizer, stroke) in enumerate(_OPTIMIZER_STROKES.items()):
+        places = np.arange(len(networks)) + 0.18 * (i - 1)
+        for place, network in zip(places, networks, strict=True):
+            members = found[network, optimizer]
+            cell = cells[(network, optimizer), (network, optimizer)]
+            _dot(panels[0], place, 100 * np.array([cell.value, cell.low, cell.high]), stroke)
+            accuracies = np.array([100 * value(run, "accuracy_test") for run in members])
+            _dot(panels[1], place, [accuracies.mean(), np.nan, np.nan], stroke, accuracies)
+            if paper:
+                row, column = OPTIMIZER_NETWORKS.index(network), list(OPTIMIZER_NAMES).index(optimizer)
+                for panel, numbers in zip(
+                    panels, (OPTIMIZER_REPRODUCIBILITY, OPTIMIZER_ACCURACY), strict=True
+                ):
+                    panel.plot(place + 0.07, numbers[row, column], "_", color=GREY, markersize=9)
+    for panel, title in zip(
+        panels, ("reproducibility between seeds (%)", "test accuracy (%), a dot a seed"), strict=True
+    ):
+        panel.set_xticks(range(len(networks)), [NETWORK_NAMES[network] for network in networks])
+        panel.set(title=title, xlim=(-0.5, len(networks) - 0.5))
+    handles = [stroke.handle(OPTIMIZER_NAMES[name]) for name, stroke in _OPTIMIZER_STROKES.items()]
+    handles += [style.Line2D([], [], color=GREY, linewidth=1.2, label="95 % interval over networks")]
+    if paper:
+        handles.append(style.Line2D([], [], color=GREY, marker="_", linestyle="none", label="published"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    return figure
+
+
+def _dot(panel, place, limits, stroke, runs=()):
+    """A mean with its interval, and single runs faintly behind it."""
+    mean, low, high = limits
+    faint = {"color": stroke.color, "alpha": 0.35, "markeredgewidth": 0, "markersize": 4}
+    panel.plot(np.full(len(runs), place + 0.05), runs, "o", **faint)
+    panel.plot([place, place], [low, high], color=stroke.color, linewidth=1.2)
+    panel.plot(place, mean, stroke.marker, color=stroke.color, markersize=6)
+
+
+def table_optimizers(runs):
+    """Reproducibility and accuracy in percent, at paper scale beside the published: head and rows."""
+    found = optimizer_groups(runs)
+    cells, published = matrix(found), is_paper_scale(runs)
+    rows = []
+    for (network, optimizer), members in found.items():
+        cell = cells[(network, optimizer), (network, optimizer)]
+        score, limits, pairs = _cell_texts(cell)
+        accuracy = 100 * np.mean([value(run, "accuracy_test") for run in members])
+        row = [NETWORK_NAMES[network], OPTIMIZER_NAMES[optimizer], score, limits, pairs, f"{accuracy:.2f}"]
+        if published:
+            place = OPTIMIZER_NETWORKS.index(network), list(OPTIMIZER_NAMES).index(optimizer)
+            row += [f"{OPTIMIZER_REPRODUCIBILITY[place]:.2f}", f"{OPTIMIZER_ACCURACY[place]:.2f}"]
+        rows.append(row)
+    head = ["network", "optimizer", "reproducibility", "95 % interval", "pairs", "test accuracy (%)"]
+    return head + ["published (%)", "published accuracy (%)"] * published, rows
+
+
+def source_groups(runs):
+    """{(network, source): the runs that differ in this source alone}, each with the run of all seeds 0."""
+    found = {}
+    for settings, run in runs:
+        seeds = tuple(settings.seeds.values())
+        for source, names in SOURCES.items():
+            varied = {"init_seed" if name == "seed" else name for name in names}
+            same = [seed for name, seed in settings.seeds.items() if name not in varied]
+            others = {seed for name, seed in settings.seeds.items() if name in varied}
+            if not any(same) and len(others) == 1:
+                found.setdefault((settings.network, source), {})[seeds] = run
+    return {key: [members[seeds] for seeds in sorted(members)] for key, members in found.items()}
+
+
+def figure_sources(runs):
+    """Beyond the paper: the score when initialization, order or augmentation alone differ, and all."""
+    found = source_groups(runs)
+    networks = [network for network in NETWORK_NAMES if any(network == name for name, _ in found)]
+    figure = style.new_figure(7.6, 0.9 + 1.1 * len(networks) + 0.8, f"{PAPER}: reproducibility by source")
+    panel = figure.subplots()
+    labels = []
+    for i, network in enumerate(networks):
+        for j, (source, color) in enumerate(_SOURCE_COLORS.items()):
+            (cell,) = matrix({source: found[network, source]}).values()
+            y = i + 0.19 * (j - 1.5)
+            members = found[network, source]
+            pairs = [score_and_error(a, b)[0] for k, a in enumerate(members) for b in members[k + 1 :]]
+            panel.plot(pairs, np.full(len(pairs), y), "o", color=color, alpha=0.3, markersize=4)
+            panel.plot([cell.low, cell.high], [y, y], color=color, linewidth=1.4)
+            panel.plot(cell.value, y, "D", color=color, markersize=6)
+        labels.append(NETWORK_NAMES[network])
+    panel.set_yticks(range(len(labels)), labels)
+    panel.set(ylim=(len(labels) - 0.5, -0.5), xlabel="reproducibility score")
+    words = {"all": "all three"}
+    handles = [
+        Stroke(color, "D", "none").handle(f"other {source}" if source != "all" else words["all"])
+        for source, color in _SOURCE_COLORS.items()
+    ]
+    handles += [style.Line2D([], [], color=GREY, linewidth=1.4, label="95 % interval over networks")]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), columnspacing=1.0)
+    return figure

@@ -1,0 +1,224 @@
+"""Somepalli et al. 2022 over the width of ResNet18k: figures 10 to 12, and Nakkiran's figure 1."""
+
+import itertools
+import math
+
+import numpy as np
+from matplotlib import ticker
+from matplotlib.lines import Line2D
+
+from common.statistics import interval
+from figures import style
+from figures.somepalli_planes import PAPER
+from figures.style import BLUE, GREY, ORANGE, VERMILLION, Stroke
+from replications.somepalli_boundaries.published import FRAGMENTATION_KINDS
+from replications.somepalli_boundaries.scores import groups, score_and_error, threshold, value
+
+_NOISE_STROKES = (Stroke(BLUE, "o"), Stroke(VERMILLION, "s"))
+_MARGINS = {
+    "aa": ("all training images", "o", "-"),
+    "ca": ("right labels", "^", "--"),
+    "ma": ("wrong labels", "v", ":"),
+}
+_FRAGMENTATION = {
+    "all": "training images of any class",
+    "test": "test images of any class",
+    "correct": "training images of one class,\nright labels",
+}
+
+
+def _by_noise(runs):
+    """{label noise: {width: its runs}}, both ascending."""
+    found = groups(runs, lambda settings: (settings.label_noise, settings.width))
+    noises = {}
+    for noise, width in sorted(found):
+        noises.setdefault(noise, {})[width] = found[noise, width]
+    return noises
+
+
+def _label(noise):
+    return f"{noise:.0%} label noise" if noise else "no label noise"
+
+
+def _draw_curve(panel, by_width, measure, stroke, label):
+    """Means over seeds with intervals against width; single runs lie faintly behind."""
+    xs, ys = [], []
+    for width, members in by_width.items():
+        values = np.array([measure(run) for run in members])
+        values = values[np.isfinite(values)]
+        if values.size:
+            low, high = interval(values)
+            ys.append(style.Measured(values.mean(), low, high, np.median(values), values))
+            xs.append(style.position(width, values))
+    if xs:
+        style.draw_points(panel, xs, ys, stroke, label)
+
+
+def _width_axis(panel, widths):
+    panel.set(xscale="log", xlabel="width k")
+    shown = [w for w in widths if w in (1, 2, 3, 4, 6, 8, 10, 12, 16, 20, 30, 40, 64)]
+    panel.xaxis.set_major_locator(ticker.FixedLocator(shown))
+    panel.xaxis.set_major_formatter(ticker.FixedFormatter([str(w) for w in shown]))
+    panel.xaxis.set_minor_locator(ticker.NullLocator())
+
+
+def _mark_threshold(panel, runs):
+    """A line at the narrowest width that fits all noisy labels."""
+    noisy = [(settings, run) for settings, run in runs if settings.label_noise]
+    width = threshold(noisy) if noisy else None
+    if width is not None:
+        panel.axvline(width, color=GREY, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
+
+
+def _handles(noises, unit="run"):
+    handles = [stroke.handle(_label(noise)) for noise, stroke in zip(noises, _NOISE_STROKES, strict=False)]
+    line = {"color": GREY, "linestyle": (0, (4, 2)), "linewidth": 0.9}
+    handles.append(Line2D([], [], label="interpolation threshold with noise", **line))
+    return handles + style.value_handles(unit)
+
+
+def figure_10(runs):
+    """Figure 10: fragmentation over width, in its three variants, and the training error."""
+    noises = _by_noise(runs)
+    figure = style.new_figure(12.5, 4.1, f"{PAPER}, figure 10: fragmentation over width")
+    panels = figure.subplots(1, 4)
+    for kind, panel in zip(FRAGMENTATION_KINDS, panels, strict=False):
+        for (noise, by_width), stroke in zip(noises.items(), _NOISE_STROKES, strict=False):
+            metric = f"fragmentation_{kind}"
+            _draw_curve(panel, by_width, lambda run, m=metric: value(run, m), stroke, _label(noise))
+        panel.set(title=_FRAGMENTATION[kind], ylabel="connected regions of a plane")
+    _draw_errors(panels[3], noises, ("train_accuracy",))
+    panels[3].set_title("training error, labels as given")
+    for panel in panels:
+        _width_axis(panel, sorted({width for found in noises.values() for width in found}))
+        _mark_threshold(panel, runs)
+    figure.legend(handles=_handles(noises), loc="outside lower center", ncols=7, columnspacing=1.0)
+    return figure
+
+
+def _draw_errors(panel, noises, metrics):
+    for (noise, by_width), stroke in zip(noises.items(), _NOISE_STROKES, strict=False):
+        for metric in metrics:
+            _draw_curve(panel, by_width, lambda run, m=metric: 1 - value(run, m), stroke, _label(noise))
+    panel.set_ylabel("error")
+
+
+def pair_scores(members):
+    """Mean score and its standard error over planes, for every pair of runs."""
+    return [score_and_error(a, b) for a, b in itertools.combinations(members, 2)]
+
+
+def figure_11(runs):
+    """Figure 11: reproducibility between seeds over width, and the test error."""
+    noises = _by_noise(runs)
+    figure = style.new_figure(9.4, 4.1, f"{PAPER}, figure 11: reproducibility between seeds over width")
+    panels = figure.subplots(1, 2, width_ratios=[1.3, 1])
+    for (noise, by_width), stroke in zip(noises.items(), _NOISE_STROKES, strict=False):
+        scores = {width: pair_scores(members) for width, members in by_width.items()}
+        widths = [width for width, pairs in scores.items() if pairs]
+        means = [np.mean([score for score, _ in scores[width]]) for width in widths]
+        line = {"color": stroke.color, "marker": stroke.marker, "markersize": 5.5}
+        panels[0].plot(widths, means, label=_label(noise), zorder=3, **line)
+        for width in widths:
+            offsets = np.linspace(-0.03, 0.03, len(scores[width])) if len(scores[width]) > 1 else [0.0]
+            for offset, (score, error) in zip(offsets, scores[width], strict=True):
+                x, spread = width * math.exp(offset), (score - error, score + error)
+                panels[0].plot([x, x], spread, color=stroke.color, alpha=0.3, linewidth=1.2)
+                panels[0].plot(x, score, ".", color=stroke.color, alpha=0.4, markersize=4)
+    panels[0].set(ylabel="reproducibility score")
+    _draw_errors(panels[1], noises, ("test_accuracy",))
+    panels[1].set_ylabel("test error")
+    for panel in panels:
+        _width_axis(panel, sorted({width for found in noises.values() for width in found}))
+        _mark_threshold(panel, runs)
+    handles = [stroke.handle(_label(noise)) for noise, stroke in zip(noises, _NOISE_STROKES, strict=False)]
+    line = {"color": GREY, "linestyle": (0, (4, 2)), "linewidth": 0.9}
+    handles.append(Line2D([], [], label="interpolation threshold with noise", **line))
+    pair = {"color": GREY, "marker": ".", "markersize": 5, "linewidth": 1.2, "alpha": 0.5}
+    handles.append(Line2D([], [], label="a pair of seeds, one standard error over planes", **pair))
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), columnspacing=1.2)
+    return figure
+
+
+def figure_12(runs):
+    """Figure 12: median margins over width; with noise also those of right and wrong labels."""
+    noises = _by_noise(runs)
+    figure = style.new_figure(
+        9.4, 4.3, f"{PAPER}, figure 12: median distance to the decision boundary over width"
+    )
+    panels = figure.subplots(1, 2, sharey=True)
+    for (noise, by_width), stroke in zip(noises.items(), _NOISE_STROKES, strict=False):
+        metric = "margin_aa_median"
+        _draw_curve(panels[0], by_width, lambda run, m=metric: value(run, m), stroke, _label(noise))
+    panels[0].set(title="all training images", ylabel="median margin (normalized pixels)")
+    noisy = max(noises)
+    for kind, (words, marker, linestyle) in _MARGINS.items():
+        stroke = Stroke({"aa": VERMILLION, "ca": BLUE, "ma": ORANGE}[kind], marker, linestyle)
+        metric = f"margin_{kind}_median"
+        _draw_curve(panels[1], noises[noisy], lambda run, m=metric: value(run, m), stroke, words)
+    panels[1].set(title=_label(noisy))
+    panels[1].legend(handles=_margin_handles(), loc="best")
+    for panel in panels:
+        panel.set_yscale("log")
+        _width_axis(panel, sorted({width for found in noises.values() for width in found}))
+        _mark_threshold(panel, runs)
+    figure.legend(handles=_handles(noises), loc="outside lower center", ncols=4, columnspacing=1.0)
+    return figure
+
+
+def _margin_handles():
+    colors = {"aa": VERMILLION, "ca": BLUE, "ma": ORANGE}
+    return [
+        Stroke(colors[kind], marker, linestyle).handle(words)
+        for kind, (words, marker, linestyle) in _MARGINS.items()
+    ]
+
+
+def measured_test_errors(run):
+    """(epochs, test errors) of a run that measured its test set on the way."""
+    rows = run.rows[run.rows.metric == "test_accuracy"].drop_duplicates("epoch", keep="last")
+    return rows.epoch.to_numpy(), 1 - rows.value.to_numpy()
+
+
+def figure_nakkiran_1(runs):
+    """Nakkiran et al.'s figure 1: errors over width, and the test error over width and epochs."""
+    by_width = next(iter(_by_noise(runs).values()))
+    noise = next(iter(_by_noise(runs)))
+    figure = style.new_figure(
+        10.4, 4.2, f"{PAPER}, their reprint of Nakkiran et al. 2020, figure 1: {noise:.0%} label noise"
+    )
+    errors, surface = figure.subplots(1, 2, width_ratios=[1, 1.15])
+    strokes = {"train": Stroke(BLUE, "o"), "test": Stroke(VERMILLION, "s")}
+    for name, stroke in strokes.items():
+        metric = f"{name}_accuracy"
+        _draw_curve(errors, by_width, lambda run, m=metric: 1 - value(run, m), stroke, f"{name} error")
+    errors.set(ylabel="error", title="after the last epoch")
+    _width_axis(errors, list(by_width))
+    _mark_threshold(errors, runs)
+    _draw_surface(figure, surface, by_width)
+    handles = [stroke.handle(f"{name} error") for name, stroke in strokes.items()]
+    line = {"color": GREY, "linestyle": (0, (4, 2)), "linewidth": 0.9}
+    handles.append(Line2D([], [], label="interpolation threshold", **line))
+    handles += style.value_handles("run")
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), columnspacing=0.9)
+    return figure
+
+
+def _draw_surface(figure, panel, by_width):
+    """Mean test error over seeds at every width and measured epoch."""
+    widths = list(by_width)
+    epochs = None
+    rows = []
+    for members in by_width.values():
+        found = [measured_test_errors(run) for run in members]
+        epochs = found[0][0] if epochs is None else epochs
+        rows.append(np.mean([np.interp(epochs, e, errors) for e, errors in found], axis=0))
+    edges = np.concatenate([[max(epochs[0] - 0.5, 0.5)], epochs + 0.5])
+    colors = panel.pcolormesh(
+        np.arange(len(widths) + 1) - 0.5, edges, np.transpose(rows), cmap="cividis", rasterized=True
+    )
+    panel.set_yscale("log")
+    panel.set_xticks(range(len(widths)), [str(width) for width in widths])
+    panel.set(xlabel="width k", ylabel="epochs", title="test error over training")
+    panel.grid(False)
+    figure.colorbar(colors, ax=panel, label="test error", pad=0.02)

@@ -1,0 +1,168 @@
+"""What the claims of Gamba et al. 2022 read from a family of runs: curves over width, peaks, comparisons.
+
+The seeds of a family share images and labels, so values are compared seed by seed.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from common.claims import NOT_JUDGED, Bounds, Estimate, Outcome, above, compare, together
+from common.statistics import interval
+from replications.smooth_interpolation.runs import train_error
+
+# How the paper's words are read: "near" the threshold is within three widths of it; a peak is looked for from
+# half to twice the threshold, since the error of the smallest networks is large for another reason.
+NEAR = Bounds(-3.01, 3.01)
+_PEAK_RANGE = 2.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """One value a seed or pair of seeds, whose mean is estimated: what `claims.compare` takes."""
+
+    label: str
+    values: tuple
+
+    def estimate(self, confidence=0.95, center=np.mean):
+        """Returns the Estimate; without an interval for fewer than two values or one that is nan."""
+        low = high = math.nan
+        if not np.isnan(self.values).any():
+            low, high = interval(self.values, center, confidence)
+        return Estimate(float(center(self.values)), low, high, len(self.values))
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """One network at every width, for the seeds that all widths have.
+
+    Args:
+        widths: Increasing widths.
+        members: {width: {seed: Run}}, the same seeds at every width.
+    """
+
+    widths: tuple
+    members: dict
+
+    @staticmethod
+    def of(evidence, **coordinates):
+        """Gathers the runs of a figure and their further seeds from a `claims.Evidence`."""
+        found = {}
+        for width in evidence.values("width", **coordinates):
+            runs = evidence.seeds(width=width, seed=0, **coordinates)
+            found[width] = {run.record["settings"]["seed"]: run for run in runs}
+        seeds = sorted(set.intersection(*map(set, found.values())))
+        return Family(tuple(found), {w: {s: runs[s] for s in seeds} for w, runs in found.items()})
+
+    def curve(self, measure):
+        """Returns the values of a function of a run: array of shape (seeds, widths)."""
+        values = [[measure(run) for run in self.members[width].values()] for width in self.widths]
+        return np.array(values, float).T
+
+    @property
+    def thresholds(self):
+        """Each seed's smallest width with a training error of 0: array, nan where there is none."""
+        fitted = self.curve(train_error) == 0
+        widths = np.array(self.widths, float)
+        return np.where(fitted.any(axis=1), widths[fitted.argmax(axis=1)], math.nan)
+
+    @property
+    def threshold(self):
+        """The smallest width at which all seeds have a training error of 0; None if there is none."""
+        fitted = (self.curve(train_error) == 0).all(axis=0)
+        return self.widths[fitted.argmax()] if fitted.any() else None
+
+    def peak(self, curve):
+        """The index of the width near the threshold at which a curve's mean over seeds is largest."""
+        return int(np.argmax(np.where(self._near, curve.mean(axis=0), -np.inf)))
+
+    @property
+    def _near(self):
+        widths = np.array(self.widths)
+        return (widths >= self.threshold / _PEAK_RANGE) & (widths <= self.threshold * _PEAK_RANGE)
+
+    def peak_distance(self, label, curve, origin=None):
+        """Sample of how many widths a curve's peak lies above the threshold, or above other widths."""
+        found = np.array(self.widths)[np.argmax(np.where(self._near, curve, -np.inf), axis=1)]
+        distance = found - (self.threshold if origin is None else origin)
+        return Sample(label, tuple(np.where(np.isnan(curve).any(axis=1), math.nan, distance)))
+
+
+def from_threshold(check):
+    """Makes a check of a `Family` one of an `Evidence`; without an interpolation threshold it is unclear."""
+
+    def checked(evidence):
+        family = Family.of(evidence)
+        if family.threshold is None:
+            largest = family.widths[-1]
+            text = (
+                f"no width up to {largest} has a training error of 0 in all seeds, so there is no threshold"
+            )
+            return together(Outcome(NOT_JUDGED, text))
+        return together(*check(family))
+
+    return checked
+
+
+def on_stand_in(check):
+    """Leaves a claim on CIFAR-100 open, whatever the check says, where other images stand in for it."""
+
+    def checked(evidence):
+        outcome = check(evidence)
+        if evidence.scale == "paper":
+            return outcome
+        text = f"Left open: CIFAR-10 stands in for CIFAR-100. {outcome.seen}"
+        return Outcome("unclear", text, outcome.parts)
+
+    return checked
+
+
+def threshold_is(published):
+    """Returns the check that the threshold is a published width, within three; judged at paper scale only."""
+
+    def check(evidence):
+        family = Family.of(evidence)
+        found = Sample("smallest width with a training error of 0", tuple(family.thresholds))
+        text = f"{found.label} is {found.estimate()}, published {published}"
+        if evidence.scale != "paper":
+            return together(Outcome(NOT_JUDGED, f"{text}, judged at paper scale only"))
+        bounds = Bounds(published + NEAR.low, published + NEAR.high)
+        return together(compare(f"published {published}:", [found], bounds))
+
+    return check
+
+
+def rise_and_fall(family, curves, unit="ratio"):
+    """Outcomes that curves rise to a peak near the threshold and fall behind it.
+
+    Args:
+        family: Family.
+        curves: {label: array of shape (seeds, widths)}.
+        unit: "ratio" compares by ratios, anything else by differences in that unit.
+
+    Returns:
+        Two Outcomes: the peak against the smallest value before it, and against the largest width.
+    """
+    rises, falls = [], []
+    for label, curve in curves.items():
+        peak = family.peak(curve)
+        before = int(np.argmin(curve.mean(axis=0)[: peak + 1]))
+        rises.append(_step(label, curve[:, peak], curve[:, before], unit))
+        falls.append(_step(label, curve[:, peak], curve[:, -1], unit))
+    bounds = above(1.0 if unit == "ratio" else 0.0)
+    return [
+        compare(f"peak against the least at smaller widths ({unit})", rises, bounds),
+        compare(f"peak against the largest width ({unit})", falls, bounds),
+    ]
+
+
+def _step(label, high, low, unit):
+    with np.errstate(all="ignore"):
+        return Sample(label, tuple(high / low if unit == "ratio" else high - low))
+
+
+def places(family, curves, origin=None, what="the threshold"):
+    """The Outcome that the peaks of curves lie within three widths of the threshold, or of other widths."""
+    samples = [family.peak_distance(label, curve, origin) for label, curve in curves.items()]
+    return compare(f"place of the peak, widths above {what}", samples, NEAR)

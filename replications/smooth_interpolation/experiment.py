@@ -1,0 +1,192 @@
+"""One run, top to bottom: images, wrong labels, network, training, measurements."""
+
+import functools
+
+import numpy as np
+import pandas as pd
+
+from common.data import corruption
+from common.data.augmentation import (
+    CIFAR10_MEAN,
+    CIFAR10_STD,
+    CIFAR100_MEAN,
+    CIFAR100_STD,
+    augmentation,
+    normalize,
+)
+from common.errors import UserError
+from common.models.convnet import convnet
+from common.models.resnet import resnet18w
+from common.streams import Streams
+from common.training import schedules
+from common.training.fit import Plan
+from common.training.optimizers import build_optimizer
+from common.training.run import Prepared, train_run
+from common.training.trainer import Preparation, Trainer
+from replications.smooth_interpolation import regression
+from replications.smooth_interpolation.measure import Measurement, Meters, Part, RunData
+
+
+def run(replication, settings, options, label=""):
+    """Trains and measures one setting, or goes on with it; see `training.run.train_run`."""
+    if settings.dataset == "scalar":
+        regression.run(replication, settings, options)
+    else:
+        train_run(replication, settings, options, label, _prepare, settings.data_seed)
+
+
+def _prepare(strategy, settings, image_set):
+    streams = Streams(settings.seed)
+    data = run_data(settings, image_set)
+    trainer, meters = _compiled(
+        strategy, _training_settings(settings), image_set.num_classes, len(data.true_labels)
+    )
+    trainer.load(data.train.images, data.train.labels, streams)
+    measurement = Measurement(settings, trainer, meters, data)
+    return Prepared(
+        trainer,
+        Plan(settings.epochs),
+        streams,
+        (data.train.images, data.train.labels),
+        (data.test.images, data.test.labels),
+        measure=measurement.at_checkpoint,
+        complete=measurement.at_end,
+    )
+
+
+def run_data(settings, image_set):
+    """Splits the training images, makes some of their labels wrong, and chooses those to measure.
+
+    Seeds of their own: runs that differ in `seed` alone train on the same images with the same labels.
+
+    Args:
+        settings: Resolved Settings.
+        image_set: `ImageSet`.
+
+    Returns:
+        `RunData`.
+
+    Raises:
+        UserError: The data set has too few images for the split, a batch or the sample.
+    """
+    whole = len(image_set.train.labels)
+    num_train = whole - settings.num_validation
+    if num_train < settings.batch_size:
+        raise UserError(
+            f"--num_validation={settings.num_validation}: leaves {max(num_train, 0)} training images of "
+            f"{whole}, fewer than a batch of {settings.batch_size}"
+        )
+    if settings.num_samples is not None and settings.num_samples > num_train:
+        raise UserError(f"--num_samples={settings.num_samples}: must be from 1 to {num_train}")
+    order = Streams(settings.split_seed).generator("split").permutation(whole)
+    everything = Part(image_set.train.images, image_set.train.labels)
+    validation = everything.take(np.sort(order[: settings.num_validation]))
+    train = (
+        everything.take(np.sort(order[settings.num_validation :])) if settings.num_validation else everything
+    )
+    labels = _wrong_labels(settings, train.labels, image_set.num_classes)
+    sample = Streams(settings.measurement_seed).generator("measurement").permutation(num_train)
+    return RunData(
+        Part(train.images, labels),
+        train.labels,
+        validation,
+        Part(image_set.test.images, image_set.test.labels),
+        np.sort(sample[: settings.num_samples]),
+    )
+
+
+def _wrong_labels(settings, labels, num_classes):
+    rng = Streams(settings.label_seed).generator("label_noise")
+    if settings.noise == "symmetric":
+        return corruption.gamba_symmetric_labels(labels, settings.label_noise, num_classes, rng)
+    return corruption.gamba_asymmetric_labels(
+        labels,
+        settings.num_corrupted_classes,
+        settings.corrupted_fraction,
+        num_classes,
+        rng,
+        settings.corrupted_classes,
+    )
+
+
+def build_network(settings, num_classes):
+    """Returns the Keras model of resolved settings, for 32 x 32 colour images."""
+    if settings.network == "convnet":
+        return convnet(settings.width, num_classes=num_classes)
+    return resnet18w(settings.width, num_classes=num_classes, initialization=settings.initialization)
+
+
+def _training_settings(settings):
+    """The settings that the compiled programs depend on; all others at their defaults."""
+    names = ("dataset", "network", "width", "initialization", "optimizer", "learning_rate", "warmup_epochs")
+    names += ("warmup_rate", "weight_decay", "batch_size", "augmentation")
+    names += ("num_paths", "strengths", "num_copies", "measurement_seed")
+    return type(settings)(**{name: getattr(settings, name) for name in names})
+
+
+@functools.lru_cache(maxsize=1)
+def _compiled(strategy, settings, num_classes, num_train):
+    """The trainer and the meters of runs that differ only in seeds, labels and what is measured when."""
+    mean, std = (CIFAR100_MEAN, CIFAR100_STD) if num_classes == 100 else (CIFAR10_MEAN, CIFAR10_STD)
+    rate = settings.learning_rate
+    if settings.warmup_epochs:
+        steps_per_epoch = -(-num_train // settings.batch_size)
+        rate = schedules.LinearWarmup(settings.warmup_rate, rate, settings.warmup_epochs, steps_per_epoch)
+    trainer = Trainer(
+        strategy,
+        lambda: build_network(settings, num_classes),
+        lambda: build_optimizer(settings.optimizer, rate),
+        Preparation(
+            augmentation(settings.augmentation),
+            augmentation("none"),
+            functools.partial(normalize, mean=mean, std=std),
+        ),
+        settings.batch_size,
+        settings.weight_decay,
+    )
+    return trainer, Meters(settings, trainer.model, mean, std)
+
+
+def table(finished):
+    """One line a run: what was trained, its errors, and how sharp it is.
+
+    Args:
+        finished: List of (settings, finished RunFolder).
+
+    Returns:
+        pandas.DataFrame of texts and numbers.
+    """
+    lines = []
+    for settings, folder in finished:
+        # The last row of a measure is that at all training images themselves.
+        value = {row["metric"]: row["value"] for row in folder.rows()}
+        line = _scalar_line if settings.dataset == "scalar" else _image_line
+        seconds = sum(v for name, v in folder.record["times"].items() if name.endswith("_seconds"))
+        end = {"seed": settings.seed, "status": folder.record["status"], "seconds": f"{seconds:.0f}"}
+        lines.append({"network": settings.network} | line(settings, value) | end)
+    return pd.DataFrame(lines).fillna("")
+
+
+def _image_line(settings, value):
+    data = settings.dataset + (f" for {settings.stand_in_for}" if settings.stand_in_for else "")
+    return {
+        "data": data,
+        "width": settings.width,
+        "wrong labels": f"{settings.label_noise:.0%}",
+        "train accuracy": f"{value['train_accuracy']:.2%}",
+        "test error": f"{1 - value['test_accuracy']:.2%}",
+        "train loss": f"{value['train_loss']:.3g}",
+        "Jacobian norm": f"{value['jacobian_norm']:.3g}",
+        "tangent Hessian norm": f"{value['tangent_hessian_norm']:.3g}",
+    }
+
+
+def _scalar_line(settings, value):
+    size = settings.degree if settings.network == "polynomial" else settings.width
+    return {
+        "degree or width": size,
+        "train error": f"{value['train_loss']:.3g}",
+        "test error": f"{value['test_loss']:.3g}",
+        "slope near the points": f"{value['slope']:.3g}",
+        "noise kept": f"{value['noise_kept']:.0%}",
+    }

@@ -1,0 +1,197 @@
+"""What is measured of one training run: at checkpoints along the way, and over volumes at its end."""
+
+import contextlib
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from common.metrics.sharpness import compiled, padded_batches
+from common.metrics.volumes import VolumeMeter
+from replications.smooth_interpolation.settings import checkpoint_epochs
+
+_EVALUATION_BATCH = 500
+# Predictions that a record keeps: 1,000 test images of ten classes.
+_NUM_PREDICTIONS = 10_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """Some images with their labels.
+
+    Args:
+        images: float32 [n, 32, 32, 3] in [0, 1].
+        labels: int32 [n].
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def take(self, positions):
+        """Returns the images at some positions."""
+        return Part(self.images[positions], self.labels[positions])
+
+
+@dataclasses.dataclass(frozen=True)
+class RunData:
+    """The images of one run.
+
+    Args:
+        train: Training images with the labels that are trained on.
+        true_labels: Their labels in the data set.
+        validation: Images set aside from training, with true labels; may be empty.
+        test: Test images.
+        sample: Increasing positions of the training images around which sharpness is measured.
+    """
+
+    train: Part
+    true_labels: np.ndarray
+    validation: Part
+    test: Part
+    sample: np.ndarray
+
+    @property
+    def subsets(self):
+        """The measured images by name, as masks of the sample: "all" last, before it "noisy" and "clean"."""
+        noisy = (self.train.labels != self.true_labels)[self.sample]
+        everything = {"all": np.ones(len(noisy), bool)}
+        parts = {"noisy": noisy, "clean": ~noisy} if noisy.any() else {}
+        return {name: mask for name, mask in (parts | everything).items() if mask.any()}
+
+    @property
+    def corrupted_classes(self):
+        """The classes in which some training label is wrong, in increasing order."""
+        return np.unique(self.true_labels[self.train.labels != self.true_labels])
+
+
+class Meters:
+    """The compiled measurements of a network; they measure whatever weights it has.
+
+    Args:
+        settings: Resolved Settings; those of the measurement are used.
+        model: Keras model from normalised images to logits.
+        mean: Means of the channels.
+        std: Their standard deviations.
+    """
+
+    def __init__(self, settings, model, mean, std):
+        shared = {"num_copies": settings.num_copies, "seed": settings.measurement_seed}
+        paths = {"num_paths": settings.num_paths, "strengths": settings.erased}
+        self.volumes = VolumeMeter(model, mean, std, **paths, **shared)
+        self.points = VolumeMeter(model, mean, std, num_paths=1, strengths=(), **shared)
+        self._mean, self._std = np.float32(mean), np.float32(std)
+        self._log_probabilities = compiled(lambda images: tf.nn.log_softmax(model(images, training=False)))
+
+    def log_probabilities(self, images):
+        """Returns the logarithms of a network's predictions: float32 [n, classes]."""
+        batches = []
+        for rows, batch in padded_batches(_EVALUATION_BATCH, images):
+            found = self._log_probabilities(tf.constant((batch - self._mean) / self._std)).numpy()
+            batches.append(found[: rows.stop - rows.start])
+        return np.concatenate(batches)
+
+
+@contextlib.contextmanager
+def full_float32():
+    """Keeps a GPU from rounding products to TensorFloat-32, too coarse for differences of gradients."""
+    enabled = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(enabled)
+
+
+class Measurement:
+    """Measures one run; `at_checkpoint` and `at_end` are what `training.run.Prepared` takes.
+
+    Rows of the sharpness measures have the coordinates `subset` ("all", "clean" or "noisy": what is averaged
+    over) and `anchors` (how many anchors of a path the volume reaches to; 1: the training images themselves).
+
+    Args:
+        settings: Resolved Settings.
+        trainer: `Trainer` with the run's network.
+        meters: `Meters` of this network.
+        data: `RunData`.
+    """
+
+    def __init__(self, settings, trainer, meters, data):
+        self._settings, self._trainer, self._meters, self._data = settings, trainer, meters, data
+        self._epochs = frozenset(checkpoint_epochs(settings))
+        self._test = None
+
+    def _row(self, metric, value, **coordinates):
+        step = self._trainer.step
+        epoch = step / self._trainer.steps_per_epoch
+        place = {"epoch": int(epoch) if epoch == int(epoch) else epoch, "step": step}
+        return {"metric": metric, "value": float(value), "statistic": "run"} | place | coordinates
+
+    def at_checkpoint(self, epoch):
+        """Returns rows of the test set and of the training images themselves; none between checkpoints."""
+        if epoch not in self._epochs:
+            return []
+        if self._test is None:
+            self._test = self._trainer.evaluation_data(self._data.test.images, self._data.test.labels)
+        loss, accuracy = self._trainer.evaluate(self._test)
+        rows = [self._row("test_loss", loss), self._row("test_accuracy", accuracy)]
+        return rows + self._sharpness(self._meters.points)
+
+    def _sharpness(self, meter):
+        sample = self._data.train.take(self._data.sample)
+        with full_float32():
+            measured = meter.measure(sample.images, sample.labels)
+        rows = []
+        # The training images themselves come last: tables show a metric's last row.
+        for name, mask in self._data.subsets.items():
+            for metric, values in measured.items():
+                means = values[mask].mean(axis=0)
+                for anchors in range(len(means), 0, -1):
+                    rows.append(self._row(metric, means[anchors - 1], subset=name, anchors=anchors))
+        return rows
+
+    def at_end(self, fit):
+        """Adds the final measurements to a fit's rows.
+
+        Args:
+            fit: `training.fit.Fit` at its end.
+
+        Returns:
+            Arrays to keep: logarithms of the predictions on the first test images, float16 [images, classes],
+            and the labels of these images.
+        """
+        # The loss of every batch is kept as an array; its epoch means would be most of the rows.
+        fit.rows = [row for row in fit.rows if not row["metric"].startswith("batch_") or self._is_kept(row)]
+        with fit.folder.timed("measure_seconds"):
+            fit.rows += self._sharpness(self._meters.volumes)
+            fit.rows += self._validation()
+            predictions = self._meters.log_probabilities(self._data.test.images)
+        labels = self._data.test.labels
+        if self._settings.noise == "asymmetric":
+            fit.rows += self._accuracy_by_class(predictions.argmax(axis=1) == labels)
+        num_kept = min(len(labels), _NUM_PREDICTIONS // predictions.shape[1])
+        return {
+            "test_log_probabilities": predictions[:num_kept].astype(np.float16),
+            "test_labels": labels[:num_kept].astype(np.uint8),
+        }
+
+    def _is_kept(self, row):
+        return row["epoch"] in self._epochs or row["epoch"] == self._settings.epochs
+
+    def _validation(self):
+        part = self._data.validation
+        if not len(part.labels):
+            return []
+        predictions = self._meters.log_probabilities(part.images)
+        loss = -predictions[np.arange(len(part.labels)), part.labels].mean()
+        accuracy = np.mean(predictions.argmax(axis=1) == part.labels)
+        return [self._row("validation_loss", loss), self._row("validation_accuracy", accuracy)]
+
+    def _accuracy_by_class(self, correct):
+        """Test accuracy of the classes with wrong training labels, and of the others (figure 7b)."""
+        perturbed = np.isin(self._data.test.labels, self._data.corrupted_classes)
+        groups = {"perturbed": perturbed, "unperturbed": ~perturbed}
+        return [
+            self._row(f"test_accuracy_{name}", correct[mask].mean())
+            for name, mask in groups.items()
+            if mask.any()
+        ]

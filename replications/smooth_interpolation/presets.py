@@ -1,0 +1,102 @@
+"""The runs of every figure at every scale, as dictionaries of settings."""
+
+# Figures that show the same runs share them: 1c, 2, 3, 5 and pd; 1d and 4; 6 and heatmaps.
+WIDTHS = {
+    "paper": tuple(range(1, 65)),
+    "laptop": (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16),
+    "smoke": (1, 2, 4),
+}
+RESNET_WIDTHS = WIDTHS | {"laptop": (1, 2, 3, 4, 6, 8, 12, 16), "smoke": (1, 2)}
+DEGREES = {
+    "paper": (1, 2, 3, 5, 8, 12, 16, 20, 25, 30, 40, 60, 100, 200, 500, 1000),
+    "smoke": (3, 20, 200),
+}
+NETWORK_WIDTHS = {"paper": (2, 4, 8, 16, 32, 64, 128, 256), "smoke": (2, 16)}
+
+_LAPTOP = {"num_test": 5000, "num_samples": 1000, "num_checkpoints": 24, "batch_size": 125, "epochs": 600}
+_LAPTOP |= {"num_train": 2000, "learning_rate": 0.02}
+_LAPTOP_RESNET = _LAPTOP | {"num_train": 1000, "num_samples": 500, "num_test": 2000, "batch_size": 50}
+_LAPTOP_RESNET |= {"epochs": 400, "learning_rate": 5e-4}
+_SMOKE = {
+    "dataset": "synthetic",
+    "num_train": 60,
+    "num_test": 60,
+    "batch_size": 20,
+    "epochs": 40,
+    "learning_rate": 0.02,
+    "num_checkpoints": 6,
+    "num_samples": 20,
+    "num_paths": 2,
+    "num_copies": 2,
+}
+_SMOKE_RESNET = _SMOKE | {"epochs": 10, "learning_rate": 0.002, "num_checkpoints": 3}
+_SCALED = {
+    "convnet": {"paper": {"num_checkpoints": 40}, "laptop": _LAPTOP, "smoke": _SMOKE},
+    "resnet18w": {"paper": {"num_checkpoints": 40}, "laptop": _LAPTOP_RESNET, "smoke": _SMOKE_RESNET},
+}
+
+
+def _family(scale, network="convnet", widths=WIDTHS, **values):
+    """One network at every width of a scale."""
+    shared = {"network": network} | _SCALED[network][scale] | values
+    return [shared | {"width": width} for width in widths[scale]]
+
+
+def _noisy(scale):
+    return _family(scale)
+
+
+def _two_seeds(scale):
+    return _family(scale, seed=0) + _family(scale, seed=1)
+
+
+def _clean(scale):
+    """CIFAR-100 without noise; below paper scale as few images a class of CIFAR-10 stand in for it."""
+    if scale == "paper":
+        return _family(scale, dataset="cifar100", label_noise=0.0)
+    images = {"num_train": 1000} if scale == "laptop" else {}
+    return _family(scale, label_noise=0.0, stand_in_for="cifar100", **images)
+
+
+def _asymmetric(scale):
+    """A fifth of the classes of CIFAR-100, 80 % of whose labels are wrong; below paper scale of CIFAR-10."""
+    if scale == "paper":
+        return _family(scale, dataset="cifar100", noise="asymmetric")
+    return _family(scale, noise="asymmetric", stand_in_for="cifar100")
+
+
+def _resnets(scale):
+    return _family(scale, "resnet18w", RESNET_WIDTHS)
+
+
+def _scalar(scale, **values):
+    """Scalar data are small: the scales differ in length for tests alone."""
+    return {"dataset": "scalar"} | ({"epochs": 500} if scale == "smoke" else {}) | values
+
+
+def _of_scale(choices, scale):
+    return choices["smoke" if scale == "smoke" else "paper"]
+
+
+def _polynomials(scale):
+    return [_scalar(scale, network="polynomial", degree=degree) for degree in _of_scale(DEGREES, scale)]
+
+
+def _networks(scale):
+    return [_scalar(scale, network="mlp", width=width) for width in _of_scale(NETWORK_WIDTHS, scale)]
+
+
+FIGURES = {
+    "1a": _polynomials,
+    "1b": _networks,
+    "1c": _noisy,
+    "1d": _clean,
+    "2": _noisy,
+    "3": _noisy,
+    "4": _clean,
+    "5": _noisy,
+    "6": _resnets,
+    "7": _asymmetric,
+    "heatmaps": _resnets,
+    "pd": _two_seeds,
+}

@@ -1,0 +1,331 @@
+"""Settings of Gamba et al. 2022 (arXiv 2209.10080): one network of one width, and how it is measured.
+
+Importing this module loads no TensorFlow, so that wrong flags are refused at once.
+"""
+
+import dataclasses
+import math
+
+from common.errors import UserError
+from common.program import Replication, setting
+from common.training.settings import DATASETS, ImageSettings
+from replications.smooth_interpolation import presets
+
+PROTOCOL_VERSION = 1
+
+IMAGE_NETWORKS = ("convnet", "resnet18w")
+SCALAR_NETWORKS = ("polynomial", "mlp")
+NUM_CLASSES = {"cifar10": 10, "cifar100": 100, "synthetic": 10}
+# The smaller side of the images: a channel has so many singular values.
+RANK = 32
+
+# Section 4 and appendix B of the paper; batch, warm-up, rates, split and initialization are those of the
+# authors' code (magamba/double_descent, magamba/overparameterization).
+_SHARED = {"epochs": 4000, "batch_size": 128, "weight_decay": 0.0}
+_NETWORKS = {
+    "convnet": {"width": 15, "optimizer": "sgd", "augmentation": "none", "initialization": "pytorch"},
+    "resnet18w": {
+        "width": 18,
+        "optimizer": "adam",
+        "augmentation": "pad_crop_flip",
+        "initialization": "fixup",
+    },
+}
+_OPTIMIZERS = {
+    "sgd": {"learning_rate": 0.005, "warmup_epochs": 5},
+    "adam": {"learning_rate": 1e-4, "warmup_epochs": 0},
+}
+_SCALAR = {
+    "polynomial": {"degree": 1000, "epochs": 100_000},
+    "mlp": {"width": 256, "epochs": 20_000, "learning_rate": 0.02},
+}
+_SCALAR_FIELDS = ("dataset", "network", "width", "degree", "num_train", "epochs", "learning_rate", "seed")
+_SCALAR_FIELDS += ("target_noise",)
+_SEEDS = ("data_seed", "split_seed", "label_seed", "measurement_seed")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(ImageSettings):
+    """One training run of one network, on images or on noisy scalar data.
+
+    Fields that are None take a default that depends on other fields; `resolve` fills them in.
+    """
+
+    dataset: str = setting(
+        "cifar10",
+        "Images: cifar10 or cifar100 in the format of tensorflow-datasets (see --data_dir), or synthetic, "
+        "which is generated; or scalar: noisy samples of a cubic on [-1, 1], for figures 1a and 1b.",
+        choices=(*DATASETS, "scalar"),
+    )
+    network: str | None = setting(
+        None,
+        "Network: the ConvNet without batch normalization or the post-activation ResNet18 for images (by "
+        "default the first), a polynomial or a fully connected network for scalar data.",
+        choices=(*IMAGE_NETWORKS, *SCALAR_NETWORKS),
+    )
+    width: int | None = setting(
+        None,
+        "Base width: channels of the first stage, or units of each of three hidden layers; by default the "
+        "published interpolation threshold, 15 (ConvNet) or 18 (ResNet18).",
+    )
+    degree: int | None = setting(None, "Degree of the polynomial; by default 1,000.")
+    initialization: str | None = setting(
+        None,
+        "Initial weights: PyTorch's default, the only one of the ConvNet; for ResNet18 also Fixup (its "
+        "default), Fixup with small normals in place of zeros (mfixup), or He normals.",
+        choices=("pytorch", "fixup", "mfixup", "he_normal"),
+    )
+    optimizer: str | None = setting(
+        None,
+        "Optimizer: sgd with momentum 0.9 (default of the ConvNet), or adam with epsilon 1e-8 (default of "
+        "ResNet18).",
+        choices=("sgd", "adam"),
+    )
+    warmup_epochs: int | None = setting(
+        None, "Epochs in which the learning rate rises linearly; by default 5 with sgd, 0 with adam."
+    )
+    warmup_rate: float = setting(0.001, "Learning rate of the first epoch of the warm-up.")
+    augmentation: str | None = setting(
+        None,
+        "Training images: as they are (default of the ConvNet), or a random crop of 32 pixels from 40 and a "
+        "random flip (default of ResNet18).",
+        choices=("none", "pad_crop_flip"),
+    )
+    noise: str = setting(
+        "symmetric",
+        "Which labels are wrong: --label_noise of all (symmetric), or --corrupted_fraction of those of some "
+        "classes (asymmetric); the new label is uniform over the other classes.",
+        choices=("symmetric", "asymmetric"),
+    )
+    num_corrupted_classes: int | None = setting(
+        None, "Classes with wrong labels under asymmetric noise; by default a fifth of all classes."
+    )
+    corrupted_fraction: float | None = setting(
+        None, "Part of the labels of these classes that is wrong, from 0 to 1; by default 0.8."
+    )
+    corrupted_classes: str = setting(
+        "random",
+        "Which classes these are: drawn at random, as the paper says, or the first ones, as its code does.",
+        choices=("random", "first"),
+    )
+    num_validation: int | None = setting(
+        None,
+        "Training images that are set aside with their true labels; by default 1,000 of the whole data set "
+        "with symmetric noise, else none.",
+    )
+    num_samples: int | None = setting(
+        None, "Training images around which accuracy, loss and sharpness are measured; by default all."
+    )
+    num_paths: int = setting(4, "Paths of erasure from each of these images, P in the paper.")
+    strengths: str = setting(
+        "5-10-15-20-22-25",
+        "Numbers of singular values that are erased at the anchors of a path, rising and joined by hyphens.",
+    )
+    num_copies: int = setting(
+        4, "Copies with changed colours at each point for the tangent Hessian norm, M in the paper."
+    )
+    num_checkpoints: int | None = setting(
+        None,
+        "Also measures test set and sharpness at the training images after so many epochs, evenly spread on "
+        "a logarithmic scale, beside those of --evaluate_every; by default at the end alone.",
+    )
+    stand_in_for: str | None = setting(
+        None,
+        "Names the data set that a run's images stand in for, in its record and pictures; changes no number.",
+        choices=("cifar100",),
+    )
+    target_noise: float | None = setting(
+        None, "Standard deviation of the noise on scalar targets; by default 0.3."
+    )
+    data_seed: int = setting(0, "Seed of the part of the data set alone, the same for all --seed.")
+    split_seed: int = setting(42, "Seed of the split in training and validation images alone.")
+    label_seed: int = setting(0, "Seed of the label noise alone.")
+    measurement_seed: int = setting(0, "Seed of the measured images and of their changed colours alone.")
+
+    @property
+    def erased(self):
+        """The numbers of erased singular values, a tuple.
+
+        Raises:
+            UserError: `strengths` is not a rising list of positive whole numbers.
+        """
+        parts = self.strengths.split("-") if self.strengths else []
+        try:
+            numbers = tuple(int(part) for part in parts)
+        except ValueError:
+            numbers = (0,)
+        if any(low >= high for low, high in zip((0, *numbers), numbers, strict=False)):
+            raise UserError(
+                f"--strengths={self.strengths}: must be rising positive whole numbers joined by hyphens, "
+                "such as 5-10-15"
+            )
+        return numbers
+
+    def resolve(self):
+        """Returns these settings with every default filled in.
+
+        Raises:
+            UserError: A value is outside its limits or does not go with another one.
+        """
+        if self.dataset == "scalar":
+            return self._resolve_scalar()
+        return self._resolve_images()
+
+    def _filled(self, defaults):
+        """These settings with defaults in the place of None."""
+        missing = {name: value for name, value in defaults.items() if getattr(self, name) is None}
+        return dataclasses.replace(self, **missing)
+
+    def _resolve_scalar(self):
+        network = self.network or "polynomial"
+        if network not in SCALAR_NETWORKS:
+            raise UserError(f"--network={network}: with --dataset=scalar it is one of polynomial, mlp")
+        defaults = {"network": network, "num_train": 20, "target_noise": 0.3} | _SCALAR[network]
+        resolved = self._filled(defaults)
+        foreign = ("width", "learning_rate") if network == "polynomial" else ("degree",)
+        for field in dataclasses.fields(self):
+            outside = field.name not in _SCALAR_FIELDS or field.name in foreign
+            if outside and getattr(self, field.name) != field.default:
+                raise UserError(f"--{field.name}: not with --dataset=scalar --network={network}")
+        for name, low in (("width", 1), ("degree", 0), ("num_train", 2), ("epochs", 1)):
+            resolved._check_at_least(name, low)
+        for name, low in (("target_noise", 0.0), ("learning_rate", 1e-12)):
+            value = getattr(resolved, name)
+            if value is not None and not (math.isfinite(value) and value >= low):
+                raise UserError(f"--{name}={value}: must be a finite number, {low:g} or above")
+        resolved._check_seeds(("seed",))
+        return resolved
+
+    def _resolve_images(self):
+        network = self.network or "convnet"
+        if network not in IMAGE_NETWORKS:
+            raise UserError(f"--network={network}: only with --dataset=scalar")
+        for name in ("degree", "target_noise"):
+            if getattr(self, name) is not None:
+                raise UserError(f"--{name}: only with --dataset=scalar")
+        resolved = self._filled(_NETWORKS[network] | _SHARED | {"network": network})
+        resolved = resolved._filled(_OPTIMIZERS[resolved.optimizer])._with_noise()
+        whole = resolved.num_train is None and resolved.noise == "symmetric"
+        resolved = resolved._filled({"num_validation": 1000 if whole else 0})
+        resolved.check_limits()
+        resolved._check_images()
+        if not resolved.warmup_epochs:
+            # One run must not have two folders.
+            resolved = dataclasses.replace(resolved, warmup_rate=0.001)
+        return resolved
+
+    def _with_noise(self):
+        """These settings with the part of wrong labels, whichever kind of noise it is."""
+        asymmetric = ("num_corrupted_classes", "corrupted_fraction")
+        if self.noise == "symmetric":
+            for name in asymmetric:
+                if getattr(self, name) is not None:
+                    raise UserError(f"--{name}: only with --noise=asymmetric")
+            return dataclasses.replace(self._filled({"label_noise": 0.2}), corrupted_classes="random")
+        num_classes = NUM_CLASSES[self.dataset]
+        resolved = self._filled({"num_corrupted_classes": num_classes // 5, "corrupted_fraction": 0.8})
+        if not 0 <= resolved.num_corrupted_classes <= num_classes:
+            raise UserError(
+                f"--num_corrupted_classes={resolved.num_corrupted_classes}: must be from 0 to {num_classes}"
+            )
+        if not 0 <= resolved.corrupted_fraction <= 1:
+            raise UserError(f"--corrupted_fraction={resolved.corrupted_fraction}: must be from 0 to 1")
+        noise = resolved.num_corrupted_classes * resolved.corrupted_fraction / num_classes
+        if self.label_noise is not None and not math.isclose(self.label_noise, noise):
+            raise UserError(
+                f"--label_noise={self.label_noise}: with --noise=asymmetric it follows from "
+                "--num_corrupted_classes and --corrupted_fraction"
+            )
+        return dataclasses.replace(resolved, label_noise=noise)
+
+    def _check_images(self):
+        if self.network == "convnet" and self.initialization != "pytorch":
+            raise UserError(f"--initialization={self.initialization}: the ConvNet has PyTorch's alone")
+        limits = (("width", 1), ("warmup_epochs", 0), ("num_validation", 0), ("num_samples", 1))
+        for name, low in (*limits, ("num_paths", 1), ("num_copies", 1), ("num_checkpoints", 1)):
+            self._check_at_least(name, low)
+        if not (math.isfinite(self.warmup_rate) and self.warmup_rate > 0):
+            raise UserError(f"--warmup_rate={self.warmup_rate}: must be a finite number above 0")
+        needed = max((*self.erased, 1)) + self.num_paths - 1
+        if needed > RANK:
+            raise UserError(
+                f"--num_paths={self.num_paths} --strengths={self.strengths}: need {needed} singular values, "
+                f"but an image has {RANK}; lower one of them"
+            )
+        if self.num_train is not None:
+            left = self.num_train - self.num_validation
+            if left < self.batch_size:
+                raise UserError(
+                    f"--num_validation={self.num_validation}: leaves {left} training images, fewer than a "
+                    f"batch of {self.batch_size}"
+                )
+            if (self.num_samples or 1) > left:
+                raise UserError(f"--num_samples={self.num_samples}: must be from 1 to {left}")
+        if self.stand_in_for is not None and self.dataset == self.stand_in_for:
+            raise UserError(f"--stand_in_for={self.stand_in_for}: is the data set itself")
+        self._check_seeds(_SEEDS)
+
+    def _check_at_least(self, name, low):
+        value = getattr(self, name)
+        if value is not None and value < low:
+            raise UserError(f"--{name}={value}: must be at least {low}")
+
+    def _check_seeds(self, names):
+        for name in names:
+            if not 0 <= getattr(self, name) < 2**63:
+                raise UserError(f"--{name}={getattr(self, name)}: must be from 0 to 2^63 - 1")
+
+
+def checkpoint_epochs(settings):
+    """Returns the epochs, in order and without the last, after which a run is also measured.
+
+    Args:
+        settings: Resolved Settings of a run on images.
+    """
+    count, last = settings.num_checkpoints, settings.epochs
+    chosen = set(range(0, last, settings.evaluate_every)) if settings.evaluate_every else set()
+    if count:
+        chosen |= {round(last ** (i / count)) for i in range(count)}
+    return sorted(chosen - {0, last})
+
+
+# Microseconds of one core for a training step's image, of a constant, the width and its square; a gradient by
+# the input costs about the same, an evaluation a third.
+_MICROSECONDS = {"convnet": (90, 12, 3), "resnet18w": (400, 60, 8)}
+
+
+def estimate(settings):
+    """Seconds that a run takes on two cores, both in use; an estimate."""
+    if settings.dataset == "scalar":
+        return 2 if settings.network == "polynomial" else 3 + settings.width**2 * settings.epochs / 2e8
+    num_train = (settings.num_train or 50_000) - settings.num_validation
+    num_test, num_samples = settings.num_test or 10_000, settings.num_samples or num_train
+    checkpoints, points = len(checkpoint_epochs(settings)), 1 + settings.num_copies
+    anchors = 1 + settings.num_paths * len(settings.erased)
+    images = num_train * (settings.epochs + 1 / 3) + num_test * (checkpoints + 2) / 3
+    images += num_samples * points * (anchors + checkpoints)
+    cost = sum(c * settings.width**i for i, c in enumerate(_MICROSECONDS[settings.network]))
+    return 10 + images * cost / 2e6
+
+
+def figure(name, scale):
+    """Returns the settings of every run of a figure.
+
+    Args:
+        name: A key of `REPLICATION.figures`.
+        scale: "paper": the published protocol; "laptop": fewer images, epochs and widths; "smoke":
+            seconds, on synthetic images, for tests.
+    """
+    return [Settings(**values) for values in presets.FIGURES[name](scale)]
+
+
+REPLICATION = Replication(
+    name="smooth_interpolation",
+    settings=Settings,
+    protocol_version=PROTOCOL_VERSION,
+    figures=tuple(presets.FIGURES),
+    figure=figure,
+    estimate=estimate,
+    swept="seed",
+    images=True,
+)

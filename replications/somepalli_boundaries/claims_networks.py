@@ -1,0 +1,227 @@
+"""Checks of the claims on architectures, optimizers, distillation and images that are no data."""
+
+import itertools
+
+import numpy as np
+
+from common.claims import above, below, compare, together
+from replications.somepalli_boundaries.claims_runs import Sample, Scores, mean_of, published
+from replications.somepalli_boundaries.published import (
+    CONVOLUTIONAL,
+    MATRIX_NETWORKS,
+    NETWORK_NAMES,
+    OPTIMIZER_ACCURACY,
+    OPTIMIZER_NAMES,
+    OPTIMIZER_NETWORKS,
+    OPTIMIZER_REPRODUCIBILITY,
+    RANDOM_KINDS,
+    REPRODUCIBILITY_MATRIX,
+    WIDE_RESNETS,
+)
+from replications.somepalli_boundaries.scores import PairScores, groups, score_and_error, value
+
+_SCORE = "reproducibility"
+# "One or very few" classes of ten, on a plane.
+_FEW_CLASSES = 3
+
+
+def _matrix(evidence):
+    """Networks in the paper's order, and the `PairScores` of their seeds."""
+    found = groups(evidence.runs(), lambda settings: settings.network)
+    return [network for network in MATRIX_NETWORKS if network in found], PairScores(found)
+
+
+def diagonal_is_largest(evidence):
+    """Claim 1."""
+    networks, pairs = _matrix(evidence)
+    gaps = [
+        Scores(
+            f"{NETWORK_NAMES[a]} with itself minus with {NETWORK_NAMES[b]}",
+            pairs,
+            ((1.0, (a, a)), (-1.0, (a, b))),
+        )
+        for a, b in itertools.permutations(networks, 2)
+    ]
+    return together(compare(f"difference of {_SCORE}", gaps, above(0)))
+
+
+def _steps(pairs, networks):
+    """Differences of the diagonal cells of consecutive networks."""
+    return [
+        Scores(f"{NETWORK_NAMES[a]} minus {NETWORK_NAMES[b]}", pairs, ((1.0, (a, a)), (-1.0, (b, b))))
+        for a, b in itertools.pairwise(networks)
+    ]
+
+
+def wider_is_more_reproducible(evidence):
+    """Claim 2."""
+    networks, pairs = _matrix(evidence)
+    family = [network for network in (WIDE_RESNETS[0], WIDE_RESNETS[-1], "resnet18") if network in networks]
+    return together(compare(f"difference of {_SCORE}", _steps(pairs, family), above(0)))
+
+
+def order_of_architectures(evidence):
+    """Claim 3."""
+    networks, pairs = _matrix(evidence)
+    order = ("resnet18", "densenet121", "vgg19", "vit", "fully_connected", "mlp_mixer")
+    present = [network for network in order if network in networks]
+    return together(compare(f"difference of {_SCORE}", _steps(pairs, present), above(0)))
+
+
+def _blocks(networks):
+    """Cells of the blocks of the matrix, most alike first; blocks without a network are left out."""
+    convolutional = [network for network in networks if network in CONVOLUTIONAL]
+    blocks = {"convolutional with convolutional": list(itertools.combinations(convolutional, 2))}
+    for other, words in (("vit", "ViT"), ("mlp_mixer", "MLPMixer")):
+        if other in networks:
+            blocks[f"convolutional with {words}"] = [(network, other) for network in convolutional]
+    others = [network for network in networks if network != "fully_connected"]
+    if "fully_connected" in networks:
+        blocks["FullyCon with any"] = [(network, "fully_connected") for network in others]
+    return blocks
+
+
+def blocks_of_the_matrix(evidence):
+    """Claim 4."""
+    networks, pairs = _matrix(evidence)
+    gaps = [
+        Scores(f"{a} minus {b}", pairs, tuple(mean_of(first) + mean_of(second, -1.0)))
+        for (a, first), (b, second) in itertools.pairwise(_blocks(networks).items())
+    ]
+    if {"vit", "mlp_mixer"} <= set(networks):
+        terms = [(1.0, ("vit", "mlp_mixer"))]
+        terms += mean_of([(n, "vit") for n in networks if n in CONVOLUTIONAL], -1.0)
+        gaps.append(Scores("ViT with MLPMixer minus with convolutional", pairs, tuple(terms)))
+    return together(compare(f"difference of mean {_SCORE}", gaps, above(0)))
+
+
+def published_matrix(evidence):
+    """Claim 5."""
+    networks, pairs = _matrix(evidence)
+    return together(
+        *(
+            published(
+                evidence,
+                _SCORE,
+                Scores(f"{NETWORK_NAMES[a]} with {NETWORK_NAMES[b]}", pairs, ((1.0, (a, b)),)),
+                REPRODUCIBILITY_MATRIX[MATRIX_NETWORKS.index(a), MATRIX_NETWORKS.index(b)],
+            )
+            for a, b in itertools.combinations_with_replacement(networks, 2)
+        )
+    )
+
+
+def _optimizers(evidence):
+    """Networks, {(network, optimizer): runs}, and the `PairScores` of their seeds."""
+    found = groups(evidence.runs(), lambda settings: (settings.network, settings.optimizer_name))
+    networks = [network for network in OPTIMIZER_NETWORKS if (network, "sgd") in found]
+    return networks, found, PairScores(found)
+
+
+def _optimizer_gap(pairs, network, better, worse):
+    label = f"{NETWORK_NAMES[network]}: {OPTIMIZER_NAMES[better]} minus {OPTIMIZER_NAMES[worse]}"
+    first, second = (network, better), (network, worse)
+    return Scores(label, pairs, ((1.0, (first, first)), (-1.0, (second, second))))
+
+
+def sharpness_aware_is_most_reproducible(evidence):
+    """Claim 6."""
+    networks, _, pairs = _optimizers(evidence)
+    gaps = [_optimizer_gap(pairs, n, "sam", other) for n in networks for other in ("adam", "sgd")]
+    return together(compare(f"difference of {_SCORE}", gaps, above(0)))
+
+
+def sgd_and_adam(evidence):
+    """Claim 7."""
+    networks, _, pairs = _optimizers(evidence)
+    for_sgd = [_optimizer_gap(pairs, n, "sgd", "adam") for n in ("resnet18", "vit") if n in networks]
+    for_adam = [_optimizer_gap(pairs, n, "adam", "sgd") for n in ("vgg19", "mlp_mixer") if n in networks]
+    return together(
+        *(compare(f"difference of {_SCORE}", gaps, above(0)) for gaps in (for_sgd, for_adam) if gaps)
+    )
+
+
+def most_reproducible_is_not_most_accurate(evidence):
+    """Claim 8."""
+    networks, found, _ = _optimizers(evidence)
+    gaps = []
+    for network, better in (("mlp_mixer", "adam"), ("vit", "sgd")):
+        if network in networks:
+            first, second = (
+                np.array([100 * value(run, "accuracy_test") for run in found[network, optimizer]])
+                for optimizer in (better, "sam")
+            )
+            label = f"{NETWORK_NAMES[network]}: {OPTIMIZER_NAMES[better]} minus {OPTIMIZER_NAMES['sam']}"
+            gaps.append(Sample(label, tuple(first - second)))
+    return together(compare("difference of test accuracy (points)", gaps, above(0)))
+
+
+def published_optimizers(evidence):
+    """Claim 9."""
+    networks, found, pairs = _optimizers(evidence)
+    outcomes = []
+    for network, (column, (optimizer, name)) in itertools.product(
+        networks, enumerate(OPTIMIZER_NAMES.items())
+    ):
+        row, cell = OPTIMIZER_NETWORKS.index(network), (network, optimizer)
+        label = f"{NETWORK_NAMES[network]} with {name}"
+        score = Scores(label, pairs, ((100.0, (cell, cell)),))
+        accuracy = Sample(label, tuple(100 * value(run, "accuracy_test") for run in found[cell]))
+        outcomes += [
+            published(evidence, f"{_SCORE} (%)", score, OPTIMIZER_REPRODUCIBILITY[row, column], 2.0),
+            published(evidence, "test accuracy (%)", accuracy, OPTIMIZER_ACCURACY[row, column], 1.0),
+        ]
+    return together(*outcomes)
+
+
+def distilled_students_are_alike(evidence):
+    """Claim 10; each student trained by distillation is a run, and gives one gain."""
+    runs = evidence.runs()
+    vanilla = {(s.network, s.seed): run for s, run in runs if s.teacher is None}
+    gains = []
+    for settings, run in runs:
+        if settings.teacher:
+            teacher = vanilla[settings.teacher, settings.teacher_seed]
+            distilled, alone = (
+                score_and_error(teacher, other)[0]
+                for other in (run, vanilla[settings.network, settings.seed])
+            )
+            gains.append(distilled - alone)
+    positive = sum(gain > 0 for gain in gains)
+    label = f"distilled minus vanilla, {positive} of {len(gains)} positive"
+    return together(
+        compare(f"gain of {_SCORE} with the teacher", [Sample(label, tuple(gains))], above(0)),
+        published(evidence, "mean gain", Sample(label, tuple(gains)), 0.029),
+    )
+
+
+def few_classes_off_the_manifold(evidence):
+    """Claim 11."""
+    found = groups(evidence.runs(), lambda settings: settings.network)
+    samples = [
+        Sample(
+            f"{NETWORK_NAMES[network]}, {kind}", tuple(value(run, f"{kind}_num_classes") for run in members)
+        )
+        for network, members in found.items()
+        for kind in RANDOM_KINDS
+    ]
+    return together(compare("classes on a plane", samples, below(_FEW_CLASSES)))
+
+
+def winner_is_the_architectures(evidence):
+    """Claim 12: how often two seeds of a network share the winning class, and how often two networks do."""
+    found = groups(evidence.runs(), lambda settings: settings.network)
+    gaps = []
+    for kind in RANDOM_KINDS:
+        winners = {
+            network: [value(run, f"{kind}_winner") for run in members] for network, members in found.items()
+        }
+        values = []
+        for network, own in winners.items():
+            within = [a == b for a, b in itertools.combinations(own, 2)]
+            others = [b for other, theirs in winners.items() if other != network for b in theirs]
+            values.append(np.mean(within) - np.mean([a == b for a in own for b in others]))
+        gaps.append(Sample(f"{kind}, over {len(values)} networks", tuple(map(float, values))))
+    return together(
+        compare("same winner in two seeds minus in two architectures (probability)", gaps, above(0))
+    )

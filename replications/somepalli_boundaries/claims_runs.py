@@ -1,0 +1,111 @@
+"""What the claims of Somepalli et al. 2022 are judged on: scores between networks, and one value a network.
+
+Intervals come from resampling networks. Networks of one seed share nothing but their data, so values of two
+settings are compared seed by seed only where a figure has the same seeds for both.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from common.claims import NOT_JUDGED, Bounds, Estimate, Outcome, holds
+from common.statistics import interval
+from replications.somepalli_boundaries.scores import PairScores, groups, threshold, value
+
+# How far from a published number a replication may lie: two published runs of one setting (VGG with SGD, in
+# the matrix and in the table of optimizers) differ by 0.02.
+TOLERANCE = 0.02
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """One value a network, whose mean is estimated: what `claims.compare` takes beside contrasts."""
+
+    label: str
+    values: tuple
+
+    def estimate(self, confidence=0.95, center=np.mean):
+        """Returns the Estimate; undefined if a value is missing, without an interval for less than two."""
+        if not self.values or not np.isfinite(self.values).all():
+            return Estimate(math.nan, math.nan, math.nan, len(self.values))
+        low, high = interval(self.values, center, confidence)
+        return Estimate(float(center(self.values)), low, high, len(self.values))
+
+
+@dataclasses.dataclass(frozen=True)
+class Scores:
+    """A sum of coefficients times mean scores between groups of networks."""
+
+    label: str
+    pairs: PairScores
+    terms: tuple
+
+    def estimate(self, confidence=0.95, center=np.mean):
+        """Returns the Estimate; `center` has no part, since scores are means over pairs."""
+        return self.pairs.estimate(self.terms, confidence)
+
+
+def mean_of(cells, sign=1.0):
+    """Terms of the mean over cells, times a sign."""
+    return [(sign / len(cells), cell) for cell in cells]
+
+
+def published(evidence, quantity, found, number, tolerance=TOLERANCE):
+    """The Outcome of a published number, within a tolerance; judged at paper scale only."""
+    estimate = found.estimate()
+    if evidence.scale != "paper":
+        text = f"{quantity}, {found.label}, is {estimate}, published {number:g}"
+        return Outcome(NOT_JUDGED, f"{text}, judged at paper scale only")
+    bounds = Bounds(number - tolerance, number + tolerance)
+    return holds(f"{quantity}, {found.label}, published {number:g},", estimate, bounds)
+
+
+@dataclasses.dataclass(frozen=True)
+class WidthSweep:
+    """The runs of a figure over the width of ResNet18k.
+
+    Args:
+        runs: {(label noise, width): runs in the order of the seeds}.
+        threshold: Narrowest width that fits all noisy labels; None if the widest does not.
+    """
+
+    runs: dict
+    threshold: int | None
+
+    @property
+    def noise(self):
+        """The largest label noise."""
+        return max(noise for noise, _ in self.runs)
+
+    @property
+    def widths(self):
+        """All widths, ascending."""
+        return sorted({width for _, width in self.runs})
+
+    def values(self, metric, noise, width):
+        """The metric of each seed."""
+        return np.array([value(run, metric) for run in self.runs[noise, width]])
+
+    def ends(self):
+        """The narrowest and the widest network, but for the one at the threshold."""
+        return [width for width in (self.widths[0], self.widths[-1]) if width != self.threshold]
+
+
+def width_sweep(evidence):
+    """The `WidthSweep` of a claim's figure."""
+    runs = evidence.runs()
+    found = groups(runs, lambda settings: (settings.label_noise, settings.width))
+    noise = max(noise for noise, _ in found)
+    return WidthSweep(found, threshold([pair for pair in runs if pair[0].label_noise == noise]))
+
+
+def no_threshold(sweep):
+    """The Outcome where no width interpolates or only the narrowest would be left to compare, else None."""
+    if sweep.threshold is None:
+        return Outcome("unclear", "no width fits all noisy labels: there is no interpolation threshold")
+    if sweep.threshold in (sweep.widths[0], sweep.widths[-1]):
+        return Outcome(
+            "unclear", f"the interpolation threshold, k = {sweep.threshold}, is at an end of the widths"
+        )
+    return None

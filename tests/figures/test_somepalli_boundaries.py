@@ -1,0 +1,339 @@
+import itertools
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from common import records
+from common.program import replication, run_folder
+from figures import style
+from figures.somepalli_boundaries import FIGURES, GALLERY, TABLES
+from figures.somepalli_boundaries import draw as draw_files
+from figures.somepalli_pictures import class_shares
+from figures.somepalli_planes import CLASS_COLORS, COLORS, Plane, draw_plane, paint
+from figures.somepalli_scores import source_groups
+from replications.somepalli_boundaries.published import NETWORK_NAMES, PICTURES, REPRODUCIBILITY_MATRIX
+from replications.somepalli_boundaries.settings import Settings
+
+PAPER = replication("somepalli_boundaries")
+RESOLUTION = 9
+
+
+@pytest.fixture(autouse=True)
+def no_git(monkeypatch):
+    monkeypatch.setattr(records, "provenance", dict)
+
+
+def picture_arrays(settings, rng):
+    wanted = PICTURES[settings.pictures]
+    number = len(wanted)
+    labels = np.tile([1, 1, 2], (number, 1)).astype(np.int8)
+    true_labels = labels.copy()
+    if settings.label_noise:
+        true_labels[[p.name.startswith("9") for p in wanted], 2] = 1
+    is_data = np.array([[bool(p.ids)] for p in wanted])
+    return {
+        "picture_names": np.array([p.name for p in wanted]),
+        "picture_classes": rng.integers(0, 3, (number, RESOLUTION, RESOLUTION)).astype(np.uint8),
+        "picture_confidences": rng.integers(100, 256, (number, RESOLUTION, RESOLUTION)).astype(np.uint8),
+        "picture_windows": np.tile([-5.0, 15.0, -4.0, 12.0], (number, 1)).astype(np.float32),
+        "picture_coordinates": np.tile([[0, 0], [10, 0], [4, 8]], (number, 1, 1)).astype(np.float32),
+        "picture_images": rng.integers(0, 256, (number, 3, 32, 32, 3)).astype(np.uint8),
+        "picture_labels": np.where(is_data, labels, -1),
+        "picture_true_labels": np.where(is_data, true_labels, -1),
+    }
+
+
+def world(settings):
+    """Rows and arrays of a run that depend on its settings in a known way."""
+    rng = np.random.default_rng([settings.seed, settings.width, *settings.network.encode()])
+    noise = settings.label_noise
+    values = {
+        "train_accuracy": 0.5 if settings.width == 1 else 1.0,
+        "test_accuracy": 0.4 + settings.seed / 100,
+        "accuracy_test": 0.4 + settings.seed / 100,
+        "fragmentation_all": 10 + 100 * noise + settings.width,
+        "fragmentation_test": 11 + 100 * noise + settings.width,
+        "fragmentation_correct": 5 + 100 * noise + settings.width,
+        "margin_aa_median": 2.0 / settings.width,
+        "margin_ca_median": 3.0 / settings.width,
+        "margin_ma_median": 1.0 / settings.width,
+        "lemma_needed_lipschitz": 7.0,
+        "lemma_measured_slope": 0.5,
+    }
+    place = {"statistic": "run", "epoch": settings.epochs, "step": 10}
+    rows = [{"metric": "test_accuracy", "value": 0.2} | place | {"epoch": 0.5, "step": 5}]
+    rows += [{"metric": metric, "value": value} | place for metric, value in values.items()]
+    arrays = {
+        "score_classes": rng.integers(0, 2, (3, 4, 4)).astype(np.uint8),
+        "random_classes": rng.integers(0, 2, (2, 2, 4, 4)).astype(np.uint8),
+    }
+    return rows, arrays | (picture_arrays(settings, rng) if settings.pictures != "none" else {})
+
+
+def write(folder, name, scale="smoke"):
+    for settings in PAPER.figure(name, scale):
+        settings = settings.resolve()
+        with run_folder(PAPER, settings, str(folder)) as run:
+            run.start({}, "synthetic images" if scale == "smoke" else "CIFAR-10")
+            run.finish("done", *world(settings))
+
+
+@pytest.fixture
+def drawn(tmp_path):
+    """Draws a figure from made-up records; returns the figure and its (settings, Run)."""
+
+    def draw(name, scale="smoke"):
+        write(tmp_path, name, scale)
+        runs = GALLERY.runs(name, scale, str(tmp_path))
+        with style.applied():
+            figure = FIGURES[name](runs)
+            figure.draw_without_rendering()
+        return figure, runs
+
+    return draw
+
+
+def test_every_figure_can_be_drawn():
+    assert set(FIGURES) == set(PAPER.figures)
+    assert set(TABLES) <= set(FIGURES)
+
+
+def test_drawing_loads_no_tensorflow():
+    code = "import sys, figures.somepalli_boundaries; sys.exit('tensorflow' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# Machado et al. 2009, "A physiologically-based model for simulation of color vision deficiency": complete
+# protanopia, deuteranopia and tritanopia, for linear RGB.
+SIGHT = {
+    "normal": np.eye(3),
+    "protanopia": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deuteranopia": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "tritanopia": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+}
+XYZ = [
+    [0.4124564, 0.3575761, 0.1804375],
+    [0.2126729, 0.7151522, 0.0721750],
+    [0.0193339, 0.1191920, 0.9503041],
+]
+
+
+def lab(color, sight):
+    """CIE L*a*b* (white point D65) of an sRGB color as a kind of sight has it."""
+    color = np.asarray(color)
+    linear = np.where(color <= 0.04045, color / 12.92, ((color + 0.055) / 1.055) ** 2.4)
+    x, y, z = XYZ @ np.clip(sight @ linear, 0, 1) / [0.95047, 1, 1.08883]
+    f = [np.cbrt(t) if t > (6 / 29) ** 3 else t / (3 * (6 / 29) ** 2) + 4 / 29 for t in (x, y, z)]
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+@pytest.mark.parametrize("sight", SIGHT)
+def test_class_colors_differ_for_every_kind_of_sight(sight):
+    colors = [lab(color, np.array(SIGHT[sight])) for color in COLORS]
+    distances = [np.linalg.norm(a - b) for a, b in itertools.combinations(colors, 2)]
+    assert min(distances) > 28
+    white = lab([1, 1, 1], np.eye(3))
+    assert min(np.linalg.norm(color - white) for color in colors) > 33
+
+
+def test_a_point_has_its_class_color_faded_by_its_confidence():
+    classes = np.array([[0, 1], [2, 3]], np.uint8)
+    confidences = np.array([[255, 51], [0, 255]], np.uint8)
+    shown = Plane(classes, confidences, np.array([0, 1, 0, 1.0]), None, None, None, None)
+    painted = paint(shown)  # rows along the second direction
+    np.testing.assert_allclose(painted[0, 0], COLORS[0])
+    np.testing.assert_allclose(painted[1, 0], 0.2 * COLORS[1] + 0.8)
+    np.testing.assert_allclose(painted[0, 1], 1)
+    np.testing.assert_allclose(painted[1, 1], COLORS[3])
+
+
+def test_a_cross_marks_the_wrong_label():
+    labels, true = np.array([1, 1, 6]), np.array([1, 1, 1])
+    coordinates = np.array([[0, 0], [10, 0], [4, 8.0]])
+    square = np.zeros((4, 4), np.uint8)
+    shown = Plane(square, square, np.array([-5, 15, -4, 12.0]), coordinates, None, labels, true)
+    with style.applied():
+        panel = style.new_figure(3, 3, "").subplots()
+        draw_plane(panel, shown)
+    assert [line.get_marker() for line in panel.lines] == ["o", "o", "X"]
+    np.testing.assert_allclose([line.get_xydata()[0] for line in panel.lines], coordinates)
+
+
+def titled(figure):
+    return [panel for panel in figure.axes if panel.images and panel.get_title()]
+
+
+def test_planes_has_a_panel_for_each_network_and_seed(drawn):
+    figure, runs = drawn("planes")
+    panels = titled(figure)
+    assert len(panels) == len(runs)
+    networks = [n for n in NETWORK_NAMES if any(s.network == n for s, _ in runs)]
+    first_row = [panel.get_title().split("\n")[0] for panel in panels if "\n" in panel.get_title()]
+    assert first_row == [NETWORK_NAMES[n] for n in networks]
+    assert {panel.get_ylabel() for panel in panels} == {"", "seed 0", "seed 1"}
+    assert sorted({panel.get_title().split("\n")[-1] for panel in panels}) == ["40.0%", "41.0%"]
+
+
+def test_off_manifold_shows_shares_of_all_planes(drawn):
+    figure, runs = drawn("off_manifold")
+    _, run = runs[0]
+    for i, kind in enumerate(("uniform", "shuffled")):
+        maps = run.arrays["random_classes"][i]
+        shares = class_shares(run, kind)
+        assert shares.sum() == pytest.approx(1)
+        assert shares[1] == np.mean(maps == 1)
+    bars = next(panel for panel in figure.findobj(lambda a: hasattr(a, "patches")) if panel.patches)
+    assert len(bars.patches) == len(runs) * 2 * len(CLASS_COLORS)
+
+
+def numbers(panel):
+    return {(round(t.get_position()[1]), round(t.get_position()[0])): t.get_text() for t in panel.texts}
+
+
+def test_the_matrix_has_the_scores_of_the_class_maps(drawn):
+    figure, runs = drawn("reproducibility")
+    shown = numbers(figure.axes[0])
+    names = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    by_name = {}
+    for settings, run in runs:
+        by_name.setdefault(NETWORK_NAMES[settings.network], []).append(run.arrays["score_classes"])
+    for (i, a), (j, b) in itertools.product(enumerate(names), repeat=2):
+        pairs = [
+            np.mean(first == second)
+            for k, first in enumerate(by_name[a])
+            for m, second in enumerate(by_name[b])
+            if a != b or k != m
+        ]
+        assert shown[i, j] == f"{np.mean(pairs):.2f}".lstrip("0")
+
+
+def test_published_numbers_stand_beside_ours_at_paper_scale_only(drawn, tmp_path):
+    figure, runs = drawn("reproducibility")
+    assert len([panel for panel in figure.axes if panel.images]) == 1
+    head, _ = TABLES["reproducibility"](runs)
+    assert "published" not in head
+    figure, runs = drawn("reproducibility", "paper")
+    panels = [panel for panel in figure.axes if panel.images]
+    assert [panel.get_title() for panel in panels] == ["ours", "published"]
+    assert numbers(panels[1])[0, 8] == ".45"
+    head, rows = TABLES["reproducibility"](runs)
+    assert head[-1] == "published"
+    assert len(rows) == 45
+    assert rows[0][-1] == f"{REPRODUCIBILITY_MATRIX[0, 0]:.2f}"
+
+
+def test_optimizers_table(drawn):
+    _, runs = drawn("optimizers")
+    head, rows = TABLES["optimizers"](runs)
+    assert len(rows) == len({(s.network, s.resolve().optimizer_name) for s, _ in runs})
+    assert {row[head.index("test accuracy (%)")] for row in rows} == {"40.50"}
+    assert {row[head.index("pairs")] for row in rows} == {"1"}
+    _, runs = drawn("optimizers", "paper")
+    head, rows = TABLES["optimizers"](runs)
+    assert rows[0][-2:] == ["79.81", "93.04"]
+
+
+def test_distillation_compares_with_the_teachers_run(drawn):
+    figure, runs = drawn("distillation")
+    maps = {(s.teacher, s.network, s.seed): run.arrays["score_classes"] for s, run in runs}
+    shown = numbers(figure.axes[0])
+    teacher, student = maps[None, "vgg19", 1], maps["vgg19", "resnet18", 0]
+    assert shown[1, 0] == f"{np.mean(teacher == student):.2f}".lstrip("0")
+    vanilla = numbers(figure.axes[1])
+    assert vanilla[1, 0] == f"{np.mean(teacher == maps[None, 'resnet18', 0]):.2f}".lstrip("0")
+
+
+def curves(panel):
+    return {line.get_label(): line for line in panel.lines if not line.get_label().startswith("_")}
+
+
+def test_figure_10_shows_means_over_seeds(drawn):
+    figure, _ = drawn("10")
+    for panel, base in zip(figure.axes, (10, 11, 5), strict=False):
+        shown = curves(panel)
+        np.testing.assert_allclose(shown["no label noise"].get_xydata(), [[1, base + 1], [2, base + 2]])
+        np.testing.assert_allclose(shown["20% label noise"].get_ydata(), [base + 21, base + 22])
+    errors = curves(figure.axes[3])["20% label noise"]
+    np.testing.assert_allclose(errors.get_ydata(), [0.5, 0])
+
+
+def test_the_threshold_is_marked_where_noisy_labels_are_fitted(drawn):
+    figure, _ = drawn("10")
+    lines = [line for line in figure.axes[0].lines if line.get_linestyle() == "--"]
+    assert [line.get_xdata()[0] for line in lines] == [2]
+
+
+def test_figure_11_shows_scores_between_seeds(drawn):
+    figure, runs = drawn("11")
+    maps = {(s.label_noise or 0.0, s.width, s.seed): run.arrays["score_classes"] for s, run in runs}
+    expected = [np.mean(maps[0.2, width, 0] == maps[0.2, width, 1]) for width in (1, 2)]
+    np.testing.assert_allclose(curves(figure.axes[0])["20% label noise"].get_ydata(), expected)
+
+
+def test_figure_12_shows_medians(drawn):
+    figure, _ = drawn("12")
+    np.testing.assert_allclose(curves(figure.axes[0])["no label noise"].get_ydata(), [2, 1])
+    shown = curves(figure.axes[1])
+    np.testing.assert_allclose(shown["right labels"].get_ydata(), [3, 1.5])
+    np.testing.assert_allclose(shown["wrong labels"].get_ydata(), [1, 0.5])
+
+
+def test_nakkirans_figure_shows_last_errors_and_all_epochs(drawn):
+    figure, _ = drawn("nakkiran_1")
+    shown = curves(figure.axes[0])
+    np.testing.assert_allclose(shown["train error"].get_ydata(), [0.5, 0])
+    np.testing.assert_allclose(shown["test error"].get_ydata(), [0.6, 0.6])
+    surface = figure.axes[1].collections[0].get_array().reshape(2, 2)
+    np.testing.assert_allclose(surface, [[0.8, 0.8], [0.6, 0.6]])
+
+
+@pytest.mark.parametrize("name,num_planes", [("7", 8), ("8", 6), ("9", 40), ("mixup", 10)])
+def test_pictures_have_a_panel_for_each_plane(name, num_planes, drawn):
+    figure, _ = drawn(name)
+    assert sum(bool(panel.images) for panel in figure.axes) == num_planes
+
+
+def test_sources_hold_the_runs_that_differ_in_one_stream(drawn):
+    _, runs = drawn("sources")
+    groups = source_groups(runs)
+    seeds = {
+        source: [
+            tuple(run.record["settings"][n] for n in ("seed", "order_seed", "augmentation_seed"))
+            for run in found
+        ]
+        for (_, source), found in groups.items()
+    }
+    assert seeds == {
+        "initialization": [(0, None, None), (1, 0, 0)],
+        "order": [(0, None, None), (0, 1, None)],
+        "augmentation": [(0, None, None), (0, None, 1)],
+        "all": [(0, None, None), (1, None, None)],
+    }
+
+
+def test_the_picture_says_how_small_its_runs_are():
+    small = [Settings(num_train=4000, epochs=20, num_triplets=60, width=w) for w in (8, 16)]
+    assert GALLERY.size(small) == "4,000 images, 20 epochs, 60 planes of 50 x 50 points, narrow networks"
+    sweep = PAPER.figure("10", "smoke")
+    assert GALLERY.size(sweep) == "320 images, 1 epoch, 2 planes of 8 x 8 points, widths 1 to 2"
+
+
+def test_draw_writes_both_files(tmp_path):
+    write(tmp_path, "sources")
+    paths = draw_files("sources", str(tmp_path), out_dir=tmp_path / "out")
+    assert [path.suffix for path in paths] == [".png", ".pdf"]
+    assert all(path.stat().st_size > 10_000 for path in paths)

@@ -1,0 +1,58 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from common import records
+from common.program import run_folder
+from replications.smooth_interpolation.settings import REPLICATION, checkpoint_epochs
+
+METRICS = ("accuracy", "cross_entropy", "jacobian_norm", "tangent_hessian_norm")
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    """Writes a finished run by hand and returns the folder of all runs."""
+    provenance = {"argv": ["x"], "commit": "c" * 40, "dirty": False, "versions": {}, "machine": "toy"}
+    monkeypatch.setattr(records, "provenance", lambda: dict(provenance))
+
+    def write(settings, value, finals, seed=0, predictions=None):
+        """`value(metric, subset, anchors, share)` gives measures at a share of the epochs, `finals` the rest."""
+        settings = dataclasses.replace(settings, seed=seed).resolve()
+        rows = []
+        for epoch in (*checkpoint_epochs(settings), settings.epochs):
+            place = {"statistic": "run", "epoch": epoch, "step": 3 * epoch}
+            end = epoch == settings.epochs
+            share = epoch / settings.epochs
+            test = 1 - value("test_error", None, None, share)
+            rows.append({"metric": "test_accuracy", "value": test} | place)
+            for subset in ("noisy", "clean", "all"):
+                for anchors in range(1 + len(settings.erased) * end, 0, -1):
+                    for metric in METRICS:
+                        number = value(metric, subset, anchors, share)
+                        where = {"subset": subset, "anchors": anchors}
+                        rows.append({"metric": metric, "value": number} | place | where)
+        rows += [{"metric": metric, "value": number} | place for metric, number in finals.items()]
+        predictions = predictions or {}
+        with run_folder(REPLICATION, settings, str(tmp_path)) as folder:
+            folder.start({}, "synthetic images")
+            folder.finish("done", rows, {name: np.asarray(array) for name, array in predictions.items()})
+        return str(tmp_path)
+
+    return write
+
+
+@pytest.fixture
+def write_scalar(tmp_path, write):
+    """Writes a finished fit of scalar data by hand."""
+
+    def write_scalar(settings, values, seed=0):
+        settings = dataclasses.replace(settings, seed=seed).resolve()
+        place = {"statistic": "run", "epoch": settings.epochs, "step": settings.epochs}
+        with run_folder(REPLICATION, settings, str(tmp_path)) as folder:
+            folder.start({}, "noisy samples of a cubic")
+            rows = [{"metric": metric, "value": value} | place for metric, value in values.items()]
+            folder.finish("done", rows, {})
+        return str(tmp_path)
+
+    return write_scalar

@@ -1,0 +1,242 @@
+import numpy as np
+import pytest
+
+from common.claims import judge
+from replications.smooth_interpolation import claims_checks
+from replications.smooth_interpolation.claims import CLAIMS, DISAGREEMENTS
+from replications.smooth_interpolation.claims_curves import Family
+from replications.smooth_interpolation.settings import REPLICATION, figure
+
+THRESHOLD = 8
+FACTORS = {"noisy": 2.0, "clean": 1.0, "all": 1.2}
+
+
+def peak(width):
+    """1 at the threshold, falling to both sides."""
+    return 1 / (1 + abs(np.log2(width / THRESHOLD)))
+
+
+def as_published(width, seed):
+    """Measures of a run as the paper describes them; seeds differ a little."""
+    little = 1 + 0.01 * seed
+    wide = width >= THRESHOLD
+
+    def value(metric, subset, anchors, share):
+        grown = min(1.0, width / THRESHOLD)
+        if metric == "test_error":
+            # Falls, rises to its peak at a third of the epochs, and falls again for wide networks alone.
+            bump = min(share, 0.3) / 0.3 - (max(share - 0.3, 0) if wide else 0)
+            descent = 0.1 * max(0, np.log2(width / THRESHOLD))
+            return (0.6 + 0.1 * peak(width) + 0.2 * (share < 0.03) + 0.05 * bump - descent) * little
+        if metric == "accuracy":
+            return grown**2 if subset == "noisy" else 0.4 + 0.6 * grown
+        over_epochs = 1 if not wide else max(0.02, 1 - share) if share > 0.1 else 0.5
+        at_end = over_epochs if share < 1 else (0.6 if width == THRESHOLD else 0.001 if wide else 1)
+        return peak(width) * FACTORS[subset] * (1 + 0.1 * anchors) * at_end * little
+
+    return value
+
+
+def finals(width):
+    return {"train_accuracy": min(1.0, 0.3 + 0.7 * width / THRESHOLD), "train_loss": 0.1}
+
+
+def predictions(width, seed):
+    """Two seeds disagree most at the threshold."""
+    rng = np.random.default_rng(seed)
+    logits = np.random.default_rng(99).normal(size=(200, 10)) + 2 * peak(width) * rng.normal(size=(200, 10))
+    logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    return {"test_log_probabilities": logits, "test_labels": np.arange(200) % 10}
+
+
+def write_family(write, name, seeds, behaviour=as_published, scale="laptop"):
+    for seed in range(seeds):
+        for settings in figure(name, scale):
+            if settings.seed == 0:
+                value, kept = behaviour(settings.width, seed), predictions(settings.width, seed)
+                records = write(settings, value, finals(settings.width), seed, kept)
+    return records
+
+
+def verdicts(records, numbers, scale="laptop"):
+    claims = [claim for claim in CLAIMS if claim.number in numbers]
+    return {j.claim.number: j.outcome.verdict for j in judge(claims, REPLICATION, records, scale)}
+
+
+def outcome(records, number, scale="laptop"):
+    (judgement,) = judge([claim for claim in CLAIMS if claim.number == number], REPLICATION, records, scale)
+    return judgement.outcome
+
+
+def test_claims_are_numbered_and_name_presets():
+    assert [claim.number for claim in CLAIMS] == list(range(1, len(CLAIMS) + 1))
+    assert {name for claim in CLAIMS for name in claim.figures} == set(REPLICATION.figures)
+    assert all(text.endswith(".") for text in DISAGREEMENTS)
+
+
+def test_nothing_is_judged_without_runs(tmp_path):
+    found = judge(CLAIMS, REPLICATION, str(tmp_path))
+    assert {judgement.outcome.verdict for judgement in found} == {"not run"}
+
+
+CONVNET_CLAIMS = (4, 6, 7, 8, 9, 10, 12, 14, 15)
+
+
+def test_the_papers_behaviour_is_reproduced(write):
+    records = write_family(write, "2", seeds=3)
+    found = verdicts(records, CONVNET_CLAIMS)
+    # The loss stands at 0.6 of its peak at the threshold, and falls to a thousandth of it.
+    assert found == dict.fromkeys(CONVNET_CLAIMS, "reproduced")
+    assert verdicts(records, (5, 11)) == {5: "reproduced", 11: "reproduced"}
+
+
+def test_one_seed_decides_nothing(write):
+    records = write_family(write, "2", seeds=1)
+    assert set(verdicts(records, CONVNET_CLAIMS).values()) == {"unclear"}
+
+
+def flat(width, seed):
+    """Measures without a peak: they grow with the width."""
+
+    def value(metric, subset, anchors, share):
+        if metric == "test_error":
+            return 0.8 - 0.01 * width + 0.001 * seed
+        return (0.5 + 0.02 * width + 0.001 * seed) / FACTORS.get(subset, 1)
+
+    return value
+
+
+def test_behaviour_without_a_peak_contradicts(write):
+    records = write_family(write, "2", seeds=3, behaviour=flat)
+    found = verdicts(records, (4, 6, 7, 8, 9, 10, 12, 14))
+    # The test error of flat runs only falls: its largest value near the threshold is at half of it.
+    assert found[7] == found[6] == found[9] == found[10] == found[12] == found[14] == "contradicted"
+
+
+def test_the_published_threshold_is_judged_at_paper_scale_only(write):
+    records = write_family(write, "1c", seeds=2)
+    found = outcome(records, 3)
+    assert found.verdict == "unclear"
+    assert "is 8 [8, 8], published 15, judged at paper scale only" in found.seen
+
+
+def test_without_a_threshold_peaks_are_unclear(write):
+    for seed in range(2):
+        for settings in figure("2", "laptop"):
+            value = as_published(settings.width, seed)
+            records = write(settings, value, {"train_accuracy": 0.9, "train_loss": 1}, seed)
+    found = outcome(records, 7)
+    assert found.verdict == "unclear"
+    assert "no width up to 16 has a training error of 0 in all seeds" in found.seen
+
+
+def test_what_stands_in_for_cifar100_stays_unclear(write):
+    def finals_by_class(width):
+        errors = {"unperturbed": 0.5 - 0.01 * width, "perturbed": 0.1}
+        return finals(width) | {f"test_accuracy_{name}": value for name, value in errors.items()}
+
+    for name in ("4", "7"):
+        for seed in range(2):
+            for settings in figure(name, "laptop"):
+                value = as_published(settings.width, seed)
+                records = write(settings, value, finals_by_class(settings.width), seed)
+    assert verdicts(records, (13, 21, 22)) == {13: "unclear", 21: "unclear", 22: "unclear"}
+    found = outcome(records, 21)
+    assert found.seen.startswith("Left open: CIFAR-10 stands in for CIFAR-100.")
+    assert {part.verdict for part in found.parts} == {"reproduced"}
+
+
+def test_seeds_that_differ_most_at_the_threshold(write):
+    records = write_family(write, "pd", seeds=3)
+    assert outcome(records, 23).verdict == "reproduced"
+
+
+def scalar(write_scalar, name, values):
+    for seed in range(3):
+        for settings in figure(name, "smoke"):
+            size = settings.degree or settings.width
+            records = write_scalar(
+                settings, {k: v[size] * (1 + 0.01 * seed) for k, v in values.items()}, seed
+            )
+    return records
+
+
+def test_polynomials_and_networks(write_scalar):
+    polynomials = {
+        "train_loss": {3: 0.1, 20: 0.01, 200: 1e-12},
+        "test_loss": {3: 0.01, 20: 5.0, 200: 0.1},
+        "slope": {3: 2.0, 20: 30.0, 200: 20.0},
+        "noise_kept": {3: 0.2, 20: 0.8, 200: 0.5},
+    }
+    networks = {"slope": {2: 1.0, 16: 5.0}, "noise_kept": {2: 0.1, 16: 0.9}}
+    records = scalar(write_scalar, "1a", polynomials)
+    scalar(write_scalar, "1b", networks)
+    assert verdicts(records, (1, 2), "smoke") == {1: "reproduced", 2: "reproduced"}
+
+
+def test_rough_networks_contradict(write_scalar):
+    polynomials = {
+        "train_loss": {3: 0.1, 20: 0.01, 200: 1e-12},
+        "test_loss": {3: 0.01, 20: 0.05, 200: 0.1},
+        "slope": {3: 2.0, 20: 30.0, 200: 20.0},
+        "noise_kept": {3: 0.2, 20: 0.8, 200: 0.5},
+    }
+    networks = {"slope": {2: 1.0, 16: 50.0}, "noise_kept": {2: 0.1, 16: 0.3}}
+    records = scalar(write_scalar, "1a", polynomials)
+    scalar(write_scalar, "1b", networks)
+    assert verdicts(records, (1, 2), "smoke") == {1: "contradicted", 2: "contradicted"}
+
+
+def history(values):
+    """A run whose Jacobian norm at the images themselves has these values over the epochs."""
+    import pandas as pd
+
+    rows = pd.DataFrame(
+        [
+            {"metric": "jacobian_norm", "value": v, "epoch": e, "subset": "all", "anchors": 1.0}
+            for e, v in enumerate(values, start=1)
+        ]
+    )
+
+    class Run:
+        pass
+
+    run = Run()
+    run.rows = rows
+    return run
+
+
+@pytest.mark.parametrize(
+    ("values", "bump", "fall"),
+    [
+        ([1.0, 2.0, 3.0], 0.0, 0.0),
+        ([3.0, 2.0, 1.0], 0.0, 2.0),
+        ([5.0, 1.0, 4.0, 2.0], 2.0, 2.0),
+        ([1.0, 4.0, 0.5], 3.0, 3.5),
+        ([4.0, 1.0, 2.0, 1.5, 3.0, 3.0], 0.5, 0.0),
+    ],
+)
+def test_rise_and_fall_over_epochs(values, bump, fall):
+    run = history(values)
+    assert claims_checks._bump("jacobian_norm")(run) == bump
+    assert claims_checks._final_fall("jacobian_norm")(run) == fall
+    assert claims_checks._bump("jacobian_norm", relative=True)(run) == bump / max(values)
+
+
+def test_peaks_are_looked_for_near_the_threshold():
+    class Run:
+        def __init__(self, width, seed):
+            self.width, self.seed = width, seed
+
+    widths = (1, 2, 4, 8, 16, 32)
+    members = {w: {s: Run(w, s) for s in (0, 1)} for w in widths}
+    fitted = Family(widths, members)
+    # The largest value of all, at width 1, is another matter.
+    curve = np.array([[9, 1, 3, 2, 1, 0], [9, 1, 2, 2.5, 1, 0]], float)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Family, "threshold", 8)
+        assert fitted.peak(curve) == 2
+        assert fitted.peak_distance("x", curve).values == (-4, 0)
+        assert fitted.peak_distance("x", curve, origin=np.array([4, 8])).values == (0, 0)
+        curve[1, 5] = np.nan
+        assert np.isnan(fitted.peak_distance("x", curve).values[1])

@@ -1,0 +1,158 @@
+import dataclasses
+
+import pytest
+
+from common import program
+from common.errors import UserError
+from common.program import SCALES
+from replications.smooth_interpolation.settings import REPLICATION, Settings, checkpoint_epochs
+
+
+def test_defaults_are_the_papers():
+    settings = Settings().resolve()
+    assert (settings.dataset, settings.network, settings.width) == ("cifar10", "convnet", 15)
+    assert (settings.optimizer, settings.learning_rate, settings.weight_decay) == ("sgd", 0.005, 0)
+    assert (settings.warmup_epochs, settings.warmup_rate) == (5, 0.001)
+    assert (settings.batch_size, settings.epochs, settings.augmentation) == (128, 4000, "none")
+    assert (settings.noise, settings.label_noise) == ("symmetric", 0.2)
+    assert (settings.num_validation, settings.split_seed) == (1000, 42)
+    assert (settings.num_paths, settings.erased, settings.num_copies) == (4, (5, 10, 15, 20, 22, 25), 4)
+
+
+def test_defaults_of_the_resnets():
+    settings = Settings(network="resnet18w").resolve()
+    assert (settings.width, settings.initialization, settings.augmentation) == (18, "fixup", "pad_crop_flip")
+    assert (settings.optimizer, settings.learning_rate, settings.warmup_epochs) == ("adam", 1e-4, 0)
+    assert settings.batch_size == 128
+
+
+def test_asymmetric_noise_of_the_text_and_of_the_code():
+    settings = Settings(dataset="cifar100", noise="asymmetric").resolve()
+    assert (settings.num_corrupted_classes, settings.corrupted_fraction) == (20, 0.8)
+    assert settings.label_noise == pytest.approx(0.16)
+    # Classes of equal size: all 50,000 images.
+    assert settings.num_validation == 0
+    variant = dataclasses.replace(settings, label_noise=None, num_corrupted_classes=25).resolve()
+    assert variant.label_noise == pytest.approx(0.2)
+    assert Settings(noise="asymmetric").resolve().num_corrupted_classes == 2
+
+
+def test_scalar_data_take_a_polynomial_or_a_network():
+    settings = Settings(dataset="scalar").resolve()
+    assert (settings.network, settings.degree, settings.epochs) == ("polynomial", 1000, 100_000)
+    assert (settings.num_train, settings.target_noise, settings.width) == (20, 0.3, None)
+    settings = Settings(dataset="scalar", network="mlp").resolve()
+    assert (settings.width, settings.epochs, settings.learning_rate) == (256, 20_000, 0.02)
+
+
+def test_one_run_has_one_name():
+    same = [
+        (Settings(), Settings(width=15, epochs=4000)),
+        (Settings(network="resnet18w"), Settings(network="resnet18w", warmup_rate=0.1)),
+        (Settings(), Settings(corrupted_classes="first")),
+        (Settings(dataset="scalar"), Settings(dataset="scalar", network="polynomial", degree=1000)),
+    ]
+    for first, second in same:
+        assert first.resolve() == second.resolve()
+        assert first.resolve().resolve() == first.resolve()
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("name", REPLICATION.figures)
+def test_every_preset_resolves_once(name, scale):
+    runs = [settings.resolve() for settings in REPLICATION.figure(name, scale)]
+    assert len(set(runs)) == len(runs)
+    assert all(settings.resolve() == settings for settings in runs)
+    if name not in ("1a", "1b"):
+        assert all((settings.dataset == "synthetic") == (scale == "smoke") for settings in runs)
+        stand_in = scale != "paper" and name in ("1d", "4", "7")
+        assert all((settings.stand_in_for == "cifar100") == stand_in for settings in runs)
+
+
+def test_presets_share_runs():
+    for scale in SCALES:
+        runs = {name: {s.resolve() for s in REPLICATION.figure(name, scale)} for name in REPLICATION.figures}
+        assert runs["1c"] == runs["2"] == runs["3"] == runs["5"]
+        assert runs["1d"] == runs["4"]
+        assert runs["6"] == runs["heatmaps"]
+        assert {dataclasses.replace(s, seed=0) for s in runs["pd"]} == runs["2"]
+        assert {s.seed for s in runs["pd"]} == {0, 1}
+
+
+def test_published_widths_and_data():
+    assert [s.width for s in REPLICATION.figure("2", "paper")] == list(range(1, 65))
+    assert {s.dataset for s in REPLICATION.figure("4", "paper")} == {"cifar100"}
+    assert {s.resolve().label_noise for s in REPLICATION.figure("4", "paper")} == {0}
+    assert {s.resolve().label_noise for s in REPLICATION.figure("7", "paper")} == {0.16}
+
+
+def test_checkpoints_are_spread_on_a_logarithmic_scale():
+    settings = Settings(epochs=100, num_checkpoints=4).resolve()
+    # 100^(0/4), 100^(1/4), 100^(2/4), 100^(3/4); the end is measured anyway.
+    assert checkpoint_epochs(settings) == [1, 3, 10, 32]
+    assert checkpoint_epochs(dataclasses.replace(settings, evaluate_every=50)) == [1, 3, 10, 32, 50]
+    assert checkpoint_epochs(Settings().resolve()) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"label_noise": 1.5}, "--label_noise=1.5: must be from 0 to 1"),
+        ({"label_noise": -0.1}, "--label_noise=-0.1: must be from 0 to 1"),
+        ({"width": 0}, "--width=0: must be at least 1"),
+        ({"epochs": 0}, "--epochs=0: must be at least 1"),
+        ({"learning_rate": float("inf")}, "must be a finite number above 0"),
+        ({"warmup_rate": 0.0}, "--warmup_rate=0.0: must be a finite number above 0"),
+        ({"warmup_epochs": -1}, "--warmup_epochs=-1: must be at least 0"),
+        ({"num_paths": 0}, "--num_paths=0: must be at least 1"),
+        ({"num_paths": 9}, "need 33 singular values, but an image has 32"),
+        ({"strengths": "5-30", "num_paths": 4}, "need 33 singular values"),
+        ({"strengths": "33", "num_paths": 1}, "need 33 singular values"),
+        ({"strengths": "10-5"}, "must be rising positive whole numbers"),
+        ({"strengths": "0-5"}, "must be rising positive whole numbers"),
+        ({"strengths": "a"}, "must be rising positive whole numbers"),
+        ({"num_copies": 0}, "--num_copies=0: must be at least 1"),
+        ({"num_samples": 0}, "--num_samples=0: must be at least 1"),
+        ({"num_train": 500, "num_samples": 501}, "--num_samples=501: must be from 1 to 500"),
+        ({"num_train": 500, "num_validation": 400}, "leaves 100 training images"),
+        ({"num_train": 100}, "--batch_size=128: larger than the training set"),
+        ({"initialization": "fixup"}, "the ConvNet has PyTorch's alone"),
+        ({"network": "polynomial"}, "only with --dataset=scalar"),
+        ({"degree": 3}, "--degree: only with --dataset=scalar"),
+        ({"num_corrupted_classes": 2}, "only with --noise=asymmetric"),
+        ({"noise": "asymmetric", "num_corrupted_classes": 11}, "must be from 0 to 10"),
+        ({"noise": "asymmetric", "corrupted_fraction": 1.1}, "must be from 0 to 1"),
+        ({"noise": "asymmetric", "label_noise": 0.2}, "it follows from"),
+        ({"stand_in_for": "cifar100", "dataset": "cifar100"}, "is the data set itself"),
+        ({"label_seed": -1}, "--label_seed=-1: must be from 0"),
+        ({"dataset": "scalar", "network": "convnet"}, "one of polynomial, mlp"),
+        ({"dataset": "scalar", "width": 3}, "--width: not with --dataset=scalar --network=polynomial"),
+        ({"dataset": "scalar", "label_noise": 0.2}, "--label_noise: not with --dataset=scalar"),
+        ({"dataset": "scalar", "network": "mlp", "degree": 3}, "--degree: not with"),
+        ({"dataset": "scalar", "degree": -1}, "--degree=-1: must be at least 0"),
+        ({"dataset": "scalar", "target_noise": -1.0}, "must be a finite number, 0 or above"),
+    ],
+)
+def test_bad_values_are_refused_with_one_line(values, message):
+    with pytest.raises(UserError, match=message) as error:
+        Settings(**values).resolve()
+    assert "\n" not in str(error.value)
+
+
+def test_eight_paths_are_the_most_that_an_image_allows():
+    assert Settings(num_paths=8).resolve().num_paths == 8
+
+
+def test_estimates_grow_with_the_work():
+    small = Settings(num_train=512, epochs=10).resolve()
+    for change in ({"width": 64}, {"epochs": 100}, {"num_checkpoints": 8}):
+        assert REPLICATION.estimate(small) < REPLICATION.estimate(dataclasses.replace(small, **change))
+    assert REPLICATION.estimate(Settings(dataset="scalar").resolve()) < 10
+
+
+@pytest.mark.parametrize("flag", ["--network=vgg", "--noise=none", "--strengths=1-1", "--num_paths=10"])
+def test_bad_flags_exit_with_status_2(flag, capsys):
+    with pytest.raises(SystemExit) as status:
+        program.main(REPLICATION, ["smooth_interpolation", flag])
+    assert status.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1

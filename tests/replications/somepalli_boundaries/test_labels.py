@@ -1,0 +1,85 @@
+import types
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.data.corruption import somepalli_labels
+from common.streams import Streams
+from replications.somepalli_boundaries.labels import force_roles, given_labels
+from replications.somepalli_boundaries.published import CORRECT_IDS, MISLABELLED
+from replications.somepalli_boundaries.settings import Settings
+
+ROLES = (*CORRECT_IDS, *MISLABELLED)
+
+
+def part(num_images, seed):
+    """Images of a part of CIFAR-10 that holds those of figures 7 to 9: the latter are automobiles."""
+    rng = np.random.default_rng(seed)
+    others = rng.choice(np.setdiff1d(np.arange(50_000), ROLES), num_images - len(ROLES), replace=False)
+    ids = np.sort(np.concatenate([others, ROLES]))
+    labels = np.where(np.isin(ids, list(MISLABELLED)), 1, ids % 10).astype(np.int32)
+    return types.SimpleNamespace(ids=ids, labels=labels)
+
+
+@given(st.integers(0, 2**31), st.integers(900, 2000))
+def test_roles_are_forced_and_the_number_of_wrong_labels_in_a_class_stays(seed, num_images):
+    images = part(num_images, seed)
+    noisy = somepalli_labels(images.labels, 0.2, 10)
+    forced = force_roles(images.labels, noisy, images.ids)
+    wrong = forced != images.labels
+    assert not wrong[np.isin(images.ids, CORRECT_IDS)].any()
+    for number, label in MISLABELLED.items():
+        assert forced[images.ids == number] == label
+    np.testing.assert_array_equal(
+        np.bincount(images.labels[wrong], minlength=10),
+        np.bincount(images.labels[noisy != images.labels], minlength=10),
+    )
+
+
+def test_right_roles_are_left_alone():
+    images = part(1000, 0)
+    forced = force_roles(images.labels, somepalli_labels(images.labels, 0.2, 10), images.ids)
+    np.testing.assert_array_equal(force_roles(images.labels, forced, images.ids), forced)
+
+
+def test_without_an_image_to_exchange_with_the_role_is_forced_all_the_same():
+    ids = np.array(sorted(MISLABELLED))
+    labels = np.ones(len(ids), np.int32)
+    forced = force_roles(labels, labels, ids)
+    np.testing.assert_array_equal(forced, [MISLABELLED[number] for number in ids])
+
+
+def test_an_official_label_that_is_the_true_one_is_not_given():
+    forced = force_roles(np.array([6]), np.array([6]), np.array([364]))
+    assert forced[0] != 6
+
+
+def labels_of(images, **values):
+    settings = Settings(protocol="double_descent", **values).resolve()
+    return given_labels(settings, images, 10, Streams(settings.data_seed))
+
+
+def test_noise_has_nothing_to_do_with_the_seeds_of_a_run():
+    images = part(1000, 1)
+    first, second = (labels_of(images, label_noise=0.2, seed=seed)[0] for seed in (0, 7))
+    np.testing.assert_array_equal(first, second)
+    other = labels_of(images, label_noise=0.2, data_seed=5)[0]
+    np.testing.assert_array_equal(first, other)
+
+
+def test_a_network_without_noise_is_indexed_by_twenty_percent_noise():
+    images = part(1000, 1)
+    given_, index = labels_of(images)
+    np.testing.assert_array_equal(given_, images.labels)
+    np.testing.assert_array_equal(index, labels_of(images, label_noise=0.2)[0])
+
+
+def test_nakkirans_noise_follows_the_data_seed():
+    images = part(4000, 2)
+    first, second = (
+        labels_of(images, label_noise=0.15, label_noise_rule="nakkiran", data_seed=s)[0] for s in (1, 2)
+    )
+    assert np.mean(first != images.labels) == pytest.approx(0.15, abs=0.03)
+    assert (first != second).any()

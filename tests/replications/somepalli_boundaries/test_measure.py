@@ -1,0 +1,157 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from replications.somepalli_boundaries import measure
+from replications.somepalli_boundaries.published import CORRECT_IDS, MISLABELLED, PICTURES
+
+
+def constant(images, training=False):
+    """Class 3 everywhere."""
+    return tf.one_hot(tf.fill([tf.shape(images)[0]], 3), 10) + 0.0 * tf.reduce_sum(images)
+
+
+def test_accuracies_by_hand(make_subject):
+    subject = make_subject(constant, label_noise=0.2)
+    true, given = subject.data.train.labels, subject.labels
+    wrong = given != true
+    assert measure.accuracies(subject) == pytest.approx(
+        {
+            "accuracy_all": np.mean(given == 3),
+            "accuracy_test": np.mean(subject.data.test.labels == 3),
+            "accuracy_correct": np.mean(true[~wrong] == 3),
+            "accuracy_mislabelled": np.mean(given[wrong] == 3),
+            "accuracy_mislabelled_true": np.mean(true[wrong] == 3),
+            "mislabelled_images": wrong.sum(),
+        }
+    )
+
+
+def test_without_noise_nothing_is_mislabelled(make_subject):
+    values = measure.accuracies(make_subject(constant))
+    assert set(values) == {"accuracy_all", "accuracy_test", "mislabelled_images"}
+    assert values["mislabelled_images"] == 0
+
+
+def test_a_network_of_one_class_has_one_region_and_no_boundary(make_subject):
+    values, arrays = measure.measure(make_subject(constant, num_random_planes=2))
+    for kind in ("all", "test", "correct"):
+        assert values[f"fragmentation_{kind}"] == 1
+        assert values[f"fragmentation_{kind}_deviation"] == 0
+    assert values["class_skips"] == 0
+    assert values["margin_aa_kept"] == 0
+    assert "margin_aa_median" not in values
+    for kind in ("uniform", "shuffled"):
+        assert values[f"{kind}_num_classes"] == 1
+        assert values[f"{kind}_winner"] == 3
+        assert values[f"{kind}_winner_share"] == 1
+    assert np.all(arrays["score_classes"] == 3)
+    assert np.isnan(arrays["margins"]).all()
+
+
+def test_arrays_are_compact_and_the_same_for_another_run(make_subject):
+    """What is measured on depends on the data seed alone."""
+    first, second = (measure.measure(make_subject(seed=seed, label_noise=0.2))[1] for seed in (0, 9))
+    other = measure.measure(make_subject(data_seed=2, label_noise=0.2))[1]
+    assert first["score_classes"].shape == (4, 6, 6)
+    assert first["score_classes"].dtype == np.uint8
+    assert first["fragmentation"].shape == (3, 10)
+    assert first["margins"].shape == (3, 3)
+    for name in first:
+        np.testing.assert_array_equal(first[name], second[name])
+    assert (first["score_classes"] != other["score_classes"]).any()
+
+
+def test_planes_go_through_images_as_they_are_evaluated(make_subject):
+    """Never through random crops or flips, which the released scripts take for pictures."""
+    subject = make_subject(label_noise=0.2)
+    arrays = measure.pictures(subject)
+    names = [picture.name for picture in PICTURES["double_descent"]]
+    assert arrays["picture_names"].tolist() == names
+    for i, picture in enumerate(PICTURES["double_descent"]):
+        places = [np.flatnonzero(subject.data.train.ids == number)[0] for number in picture.ids]
+        expected = np.round(255 * subject.data.train.images[places]).astype(np.uint8)
+        np.testing.assert_array_equal(arrays["picture_images"][i], expected)
+        np.testing.assert_array_equal(arrays["picture_labels"][i], subject.labels[places])
+        np.testing.assert_array_equal(arrays["picture_true_labels"][i], subject.data.train.labels[places])
+        wrong = arrays["picture_labels"][i] != arrays["picture_true_labels"][i]
+        assert wrong.tolist() == [number in MISLABELLED for number in picture.ids]
+        assert set(np.array(picture.ids)[~wrong]) <= set(CORRECT_IDS)
+        # Distances are those of prepared pixels, here 2 x - 1.
+        length = 2 * np.linalg.norm(
+            (subject.data.train.images[places[1]] - subject.data.train.images[places[0]]).ravel()
+        )
+        assert arrays["picture_coordinates"][i][1] == pytest.approx([length, 0], rel=1e-5)
+
+
+def test_classes_and_confidences_of_a_picture_are_those_of_its_points(make_subject):
+    arrays = measure.pictures(make_subject())
+    low, high = arrays["picture_windows"][0][:2]
+    x1, x2, x3 = 2 * arrays["picture_images"][0].astype(np.float64) / 255 - 1
+    u = (x2 - x1) / np.linalg.norm(x2 - x1)
+    p, q = arrays["picture_coordinates"][0][2]
+    v = (x3 - x1 - p * u) / q
+    axis = np.linspace(low, high, 5)
+    other = np.linspace(*arrays["picture_windows"][0][2:], 5)
+    for i, j in ((0, 0), (1, 3), (4, 2)):
+        logits = 10 * (x1 + axis[i] * u + other[j] * v).mean(axis=(0, 1))
+        assert arrays["picture_classes"][0, i, j] == logits.argmax()
+        confidence = 1 / np.exp(logits - logits.max()).sum()
+        assert arrays["picture_confidences"][0, i, j] == pytest.approx(255 * confidence, abs=1.5)
+
+
+def test_shuffled_images_keep_their_pixels(make_subject):
+    subject = make_subject()
+    triplets = measure.random_triplets(subject, "shuffled", 2)
+    assert triplets.shape == (2, 3, 32, 32, 3)
+    # Channels are sorted apart here; pixels stay whole below.
+    pixels = {np.sort(image.reshape(-1, 3), axis=0).tobytes() for image in subject.data.train.images}
+    flat = triplets.reshape(6, -1, 3)
+    assert all(np.sort(image, axis=0).tobytes() in pixels for image in flat)
+    channels = {tuple(pixel) for image in subject.data.train.images for pixel in image.reshape(-1, 3)}
+    assert all(tuple(pixel) in channels for pixel in flat[0][:20])
+    whole = {image.tobytes() for image in subject.data.train.images}
+    assert all(image.tobytes() not in whole for image in triplets.reshape(6, 32, 32, 3))
+
+
+def test_uniform_images_are_uniform_and_seeded(make_subject):
+    subject = make_subject()
+    first, second = (measure.random_triplets(subject, "uniform", 3) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    assert first.shape == (3, 3, 32, 32, 3)
+    assert first.mean() == pytest.approx(0.5, abs=0.01)
+    assert first.min() >= 0
+    assert first.max() < 1
+
+
+def test_an_image_is_never_its_own_margin_direction(make_subject):
+    values, margins = measure._margins(make_subject(label_noise=0.2, num_margin_images=40))
+    assert np.isfinite(margins[:, :]).any(axis=1).all()
+    for i, kind in enumerate(("aa", "ca", "ma")):
+        kept = margins[i][np.isfinite(margins[i])]
+        assert values[f"margin_{kind}_kept"] == len(kept)
+        assert values[f"margin_{kind}_median"] == pytest.approx(np.median(kept))
+        assert values[f"margin_{kind}_mean"] == pytest.approx(kept.mean(), rel=1e-6)
+
+
+def test_margin_of_a_linear_network_by_geometry(make_subject):
+    """Along a direction d the boundary of two channel means is where their difference changes sign."""
+    subject = make_subject(num_margin_images=8, margin_bisections=30)
+    found, base = measure._margins(subject), subject.train.mean(axis=(1, 2))
+    assert found[0]["margin_aa_kept"] > 0
+    # No margin can be shorter than the distance to the nearest of the two hyperplanes.
+    ordered = np.sort(base, axis=1)
+    nearest = (ordered[:, 2] - ordered[:, 1]) * 32 / np.sqrt(2)
+    kept = found[1][np.isfinite(found[1])]
+    assert kept.min() >= nearest.min() * 0.999
+
+
+def test_lemma_of_a_linear_network(make_subject):
+    subject = make_subject(num_random_images=50, num_random_planes=0)
+    values, arrays = measure.concentration(subject)
+    assert arrays["lemma_needed"].shape == (10,)
+    # softmax of 10 * mean(2 x - 1) of each channel: slope at most sqrt(n) * 20 * |d softmax| / sqrt(1024).
+    assert 0 < values["lemma_measured_slope"] <= np.sqrt(3072) * 20 * np.sqrt(1 / 8) / 32 * 1.01
+    assert values["lemma_measured_slope"] == pytest.approx(arrays["lemma_slopes"].max())
+    assert values["lemma_distance_95"] <= arrays["lemma_distances"][-1]
+    assert values["lemma_needed_lipschitz"] == pytest.approx(arrays["lemma_needed"].max())
