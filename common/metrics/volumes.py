@@ -129,14 +129,19 @@ class VolumeMeter:
 
     def _anchor_scores(self, images, labels, scaled_left, right, coefficients, masks):
         """Scores at all anchors of a batch of samples: tensor of shape (masks, samples, 4)."""
-        return tf.map_fn(
-            lambda mask: point_scores(
-                self.model, erase(images, scaled_left, right, mask), labels, coefficients, self.mean, self.std
-            ),
-            masks,
-            parallel_iterations=1,
-            fn_output_signature=tf.TensorSpec((images.shape[0], 4), tf.float32),
+        # Not tf.map_fn: when tracing fails it leaves a caching device behind, which breaks later strategies.
+        num_anchors = masks.shape[0]
+        empty = tf.TensorArray(tf.float32, num_anchors, element_shape=(images.shape[0], 4))
+
+        def next_anchor(i, scores):
+            anchors = erase(images, scaled_left, right, masks[i])
+            found = point_scores(self.model, anchors, labels, coefficients, self.mean, self.std)
+            return i + 1, scores.write(i, found)
+
+        _, scores = tf.while_loop(
+            lambda i, scores: i < num_anchors, next_anchor, (0, empty), parallel_iterations=1
         )
+        return scores.stack()
 
     def measure(self, images, labels):
         """Measures the model's present weights over the volumes around some samples.

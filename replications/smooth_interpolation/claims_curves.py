@@ -4,6 +4,7 @@ The seeds of a family share images and labels, so values are compared seed by se
 """
 
 import dataclasses
+import functools
 import math
 
 import numpy as np
@@ -60,14 +61,14 @@ class Family:
         values = [[measure(run) for run in self.members[width].values()] for width in self.widths]
         return np.array(values, float).T
 
-    @property
+    @functools.cached_property
     def thresholds(self):
         """Each seed's smallest width with a training error of 0: array, nan where there is none."""
         fitted = self.curve(train_error) == 0
         widths = np.array(self.widths, float)
         return np.where(fitted.any(axis=1), widths[fitted.argmax(axis=1)], math.nan)
 
-    @property
+    @functools.cached_property
     def threshold(self):
         """The smallest width at which all seeds have a training error of 0; None if there is none."""
         fitted = (self.curve(train_error) == 0).all(axis=0)
@@ -77,7 +78,7 @@ class Family:
         """The index of the width near the threshold at which a curve's mean over seeds is largest."""
         return int(np.argmax(np.where(self._near, curve.mean(axis=0), -np.inf)))
 
-    @property
+    @functools.cached_property
     def _near(self):
         widths = np.array(self.widths)
         return (widths >= self.threshold / _PEAK_RANGE) & (widths <= self.threshold * _PEAK_RANGE)

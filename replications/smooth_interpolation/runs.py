@@ -11,9 +11,9 @@ VOLUME_METRICS = ("accuracy", "cross_entropy", "jacobian_norm", "tangent_hessian
 
 def rows_of(run, metric, **coordinates):
     """The rows of a metric with these coordinates, in order."""
-    chosen = run.rows.metric == metric
+    chosen = run.rows.metric.to_numpy() == metric
     for name, value in coordinates.items():
-        chosen &= run.rows[name] == value
+        chosen &= run.rows[name].to_numpy() == value
     return run.rows[chosen]
 
 

@@ -90,7 +90,7 @@ def batch_norm_helps(evidence):
     """Claim 15."""
     small, _ = _without_bn(evidence)
     label = f"with minus without batch normalization (rate {small['learning_rate']:g})"
-    gain = difference(evidence, label, accuracy("test"), _WITH_BN, small)
+    gain = difference(evidence, label, fitted_test_accuracy, _WITH_BN, small)
     return together(compare("test accuracy (points)", [gain], above(0)))
 
 
@@ -120,7 +120,8 @@ def _raw_accuracy(part):
 
 def downsample_batch_norm(evidence):
     """Claim 17."""
-    gain = difference(evidence, "in all modules minus in two", accuracy("test"), _WITH_BN, _DOWNSAMPLE_BN)
+    places = _WITH_BN, _DOWNSAMPLE_BN
+    gain = difference(evidence, "in all modules minus in two", fitted_test_accuracy, *places)
     trained = sample(evidence, "in two modules", accuracy("test"), _DOWNSAMPLE_BN)
     quantity = "test accuracy with batch normalization"
     return together(

@@ -17,7 +17,7 @@ def write(tmp_path, monkeypatch):
     monkeypatch.setattr(records, "provenance", lambda: dict(provenance))
 
     def write(settings, value, finals, seed=0, predictions=None):
-        """`value(metric, subset, anchors, share)` gives measures at a share of the epochs, `finals` the rest."""
+        """`value(metric, subset, anchors, share)` gives a measure at a share of the epochs."""
         settings = dataclasses.replace(settings, seed=seed).resolve()
         rows = []
         for epoch in (*checkpoint_epochs(settings), settings.epochs):

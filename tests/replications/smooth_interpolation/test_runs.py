@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -10,10 +12,6 @@ from replications.smooth_interpolation.settings import REPLICATION, figure
 def found(records, name="2", seeds=1):
     settings = [s for s in figure(name, "smoke") for _ in range(seeds)]
     return [(s, run) for s, run in find_runs(REPLICATION, settings, records) if run]
-
-
-def constant(number):
-    return lambda metric, subset, anchors, share: number
 
 
 def values(metric, subset, anchors, share):
@@ -45,8 +43,6 @@ def family(write, accuracies):
     for seed, column in enumerate(accuracies):
         for settings, accuracy in zip(figure("2", "smoke"), column, strict=True):
             records = write(settings, values, {"train_accuracy": accuracy}, seed)
-    import dataclasses
-
     wanted = [dataclasses.replace(s, seed=seed) for seed in range(3) for s in figure("2", "smoke")]
     return read.by_width([(s, run) for s, run in find_runs(REPLICATION, wanted, records) if run])
 

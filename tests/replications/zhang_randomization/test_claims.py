@@ -220,7 +220,7 @@ def test_one_capped_seed_leaves_a_comparison_open(tmp_path):
     assert "(1 of 4 runs not fitted)" in world_of(7, tmp_path, "smoke", change).seen
 
 
-@pytest.mark.parametrize("number", [20, 21, 23, 24, 25])
+@pytest.mark.parametrize("number", [15, 17, 20, 21, 23, 24, 25])
 def test_accuracies_of_networks_that_did_not_fit_are_not_compared(number, tmp_path):
     outcome = world_of(
         number, tmp_path, "smoke", changed({"condition": "true_labels"}, fits=None, train=80.0)
