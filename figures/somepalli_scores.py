@@ -8,7 +8,6 @@ from figures.somepalli_planes import PAPER
 from figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILLION, Stroke
 from replications.somepalli_boundaries.presets import SOURCES
 from replications.somepalli_boundaries.published import (
-    DISTILLATION_NETWORKS,
     DISTILLED,
     MATRIX_NETWORKS,
     NETWORK_NAMES,
@@ -121,7 +120,7 @@ def distillation_cells(runs):
     """
     vanilla = {(s.network, s.seed): run for s, run in runs if s.teacher is None}
     students = {(s.teacher, s.network): (s, run) for s, run in runs if s.teacher and s.seed == 0}
-    names = [name for name in DISTILLATION_NETWORKS if (name, 0) in vanilla]
+    names = [name for name in NETWORK_NAMES if any(name == student for _, student in students)]
     scores = np.full((2, len(names), len(names)), np.nan)
     for i, teacher in enumerate(names):
         for j, student in enumerate(names):

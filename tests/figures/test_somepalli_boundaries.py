@@ -251,7 +251,7 @@ def test_distillation_compares_with_the_teachers_run(drawn):
     figure, runs = drawn("distillation")
     maps = {(s.teacher, s.network, s.seed): run.arrays["score_classes"] for s, run in runs}
     shown = numbers(figure.axes[0])
-    teacher, student = maps[None, "vgg19", 1], maps["vgg19", "resnet18", 0]
+    teacher, student = maps[None, "fully_connected", 1], maps["fully_connected", "resnet18", 0]
     assert shown[1, 0] == f"{np.mean(teacher == student):.2f}".lstrip("0")
     vanilla = numbers(figure.axes[1])
     assert vanilla[1, 0] == f"{np.mean(teacher == maps[None, 'resnet18', 0]):.2f}".lstrip("0")

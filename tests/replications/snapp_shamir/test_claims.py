@@ -181,9 +181,9 @@ CONTRADICTIONS = [
     (16, scaled(loss=10, model="wide", activation="identity")),
     (17, scaled(loss=1e-3, model="linear")),
     (18, scaled(pd=30, activation="smelu", shuffle_log2=0)),
-    (18, scaled(pd=0.01, activation="swish", shuffle_log2=14)),
+    (18, scaled(pd=0.01, activation="swish", shuffle_log2=13)),
     (19, lambda s, left, pd, loss: (pd * (s.beta or 1) ** (2 if s.activation == "smelu" else -2), loss)),
-    (20, scaled(pd=10, warm_start=True, shuffle_log2=5)),
+    (20, scaled(pd=10, warm_start=True, shuffle_log2=7)),
     (20, scaled(loss=2, warm_start=True)),
 ]
 
