@@ -31,6 +31,16 @@ def _seed(run):
     return run.record["settings"]["seed"]
 
 
+def _panel_height(shown, width=1.25):
+    """Inches that the window of a plane takes at a width."""
+    return width * (shown.window[3] - shown.window[2]) / (shown.window[1] - shown.window[0])
+
+
+def _figure_width(num_columns):
+    """Inches for so many panels beside the images; the title needs some."""
+    return max(1.32 * (num_columns + _KEY_WIDTH), 9.0)
+
+
 def _grid(figure, num_rows, num_columns):
     """Panels with a wider first column for the images; returns that column and the rest, by row."""
     figure.get_layout_engine().set(w_pad=0.025, h_pad=0.025, wspace=0.0, hspace=0.0)
@@ -50,9 +60,10 @@ def figure_planes(runs):
     """Figures 1 and 3: one plane through three training images, a column a network, a row a seed."""
     networks = by_network(runs)
     num_rows = max(map(len, networks.values()))
+    key = plane(next(iter(networks.values()))[0], "planes")
     figure = style.new_figure(
-        1.32 * (len(networks) + _KEY_WIDTH),
-        1.5 * num_rows + 1.25,
+        _figure_width(len(networks)),
+        (_panel_height(key) + 0.33) * num_rows + 1.35,
         f"{PAPER}, figures 1 and 3: the same plane in {len(networks)} architectures and {num_rows} seeds "
         "(test accuracy above each panel)",
     )
@@ -65,7 +76,7 @@ def figure_planes(runs):
             panel.set_title(name + _accuracy(run), fontsize=8, pad=3)
             if column == 0:
                 panel.set_ylabel(f"seed {_seed(run)}", labelpad=3)
-    draw_key(keys[num_rows // 2], plane(next(iter(networks.values()))[0], "planes"))
+    draw_key(keys[num_rows // 2], key)
     add_legend(figure)
     return figure
 
@@ -102,7 +113,7 @@ def figure_off_manifold(runs):
     """Figure 2: planes through images that are no data, the classes on all of them, and Lemma 2.1."""
     networks = by_network(runs)
     figure = style.new_figure(
-        1.32 * (len(networks) + _KEY_WIDTH),
+        _figure_width(len(networks)),
         7.2,
         f"{PAPER}, figure 2: planes through images that are no data (top: seed 0)",
     )

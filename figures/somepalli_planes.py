@@ -16,19 +16,19 @@ from figures.style import BLACK, GREY
 from replications.somepalli_boundaries.published import CLASSES
 
 PAPER = "Somepalli et al. 2022"
-# The class colours differ by at least 28 (CIE 1976) in normal sight and with either kind of red-green or
-# with blue-yellow blindness, simulated as by Machado et al. 2009, and stand out from white.
+# The class colours differ by at least 41 (CIE 1976) in normal sight and by 24 with either kind of red-green
+# or with blue-yellow blindness, simulated as by Machado et al. 2009, and stand out from white.
 CLASS_COLORS = {
-    "airplane": "#59C9F9",
-    "automobile": "#E5330E",
-    "bird": "#F8CC25",
-    "cat": "#742546",
-    "deer": "#90010F",
-    "dog": "#D7718F",
-    "frog": "#8AC066",
-    "horse": "#895495",
-    "ship": "#4467F9",
-    "truck": "#332288",
+    "airplane": "#4ACBF8",
+    "automobile": "#CF1A0B",
+    "bird": "#E5BB08",
+    "cat": "#BD5DFE",
+    "deer": "#72190E",
+    "dog": "#F77994",
+    "frog": "#0D754C",
+    "horse": "#E30D9B",
+    "ship": "#332288",
+    "truck": "#8AC05A",
 }
 COLORS = np.array([to_rgb(color) for color in CLASS_COLORS.values()])
 _ONE_ROW = 9.6  # inches that a legend of all classes takes
