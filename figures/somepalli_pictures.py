@@ -19,6 +19,7 @@ from replications.somepalli_boundaries.scores import groups, value
 
 _KEY_WIDTH = 1.35
 _BAR_WIDTH = 0.8
+_MANY = 8  # columns, whose names must be small
 
 
 def by_network(runs):
@@ -63,7 +64,7 @@ def figure_planes(runs):
     key = plane(next(iter(networks.values()))[0], "planes")
     figure = style.new_figure(
         _figure_width(len(networks)),
-        (_panel_height(key) + 0.33) * num_rows + 1.35,
+        (_panel_height(key) + 0.25) * num_rows + 1.3,
         f"{PAPER}, figures 1 and 3: the same plane in {len(networks)} architectures and {num_rows} seeds "
         "(test accuracy above each panel)",
     )
@@ -171,7 +172,8 @@ def _draw_lemma(panel, networks):
     names = [NETWORK_NAMES[network] for network in networks]
     panel.set_xticks(range(len(names)), names, rotation=35, ha="right", fontsize=7.5)
     panel.set(yscale="log", title="Lemma 2.1 on uniform random images (no verdict)", ylabel="L")
-    panel.legend(loc="best", fontsize=7)
+    panel.set_ylim(top=4 * panel.get_ylim()[1])  # room for the legend
+    panel.legend(loc="upper right", fontsize=7)
 
 
 def figure_mixup(runs):
@@ -193,7 +195,8 @@ def _draw_columns(figure, names, rows):
     for column, name in enumerate(names):
         # A run with label noise, if there is one, says which labels are wrong.
         keys = [plane(run, name) for run, _ in rows]
-        draw_key(panels[0, column], max(keys, key=lambda key: int((key.labels != key.true_labels).sum())))
+        key = max(keys, key=lambda shown: int((shown.labels != shown.true_labels).sum()))
+        draw_key(panels[0, column], key, size=7 if len(names) < _MANY else 6)
         for row, (run, words) in enumerate(rows, start=1):
             draw_plane(panels[row, column], plane(run, name))
             if column == 0:
@@ -219,7 +222,7 @@ def figure_7(runs):
     widths = sorted({width for _, width in found})
     noises = sorted({noise for noise, _ in found})
     figure = style.new_figure(
-        1.5 * (len(widths) + _KEY_WIDTH),
+        max(1.5 * (len(widths) + _KEY_WIDTH), 9.0),
         1.62 * 2 * len(noises) + 1.2,
         f"{PAPER}, figure 7: planes over the width k of ResNet18k (test accuracy above each panel)",
     )

@@ -110,8 +110,15 @@ def _mark_images(panel, shown):
         panel.plot(x, y, marker, color="white", markersize=size, markeredgecolor=BLACK, markeredgewidth=0.8)
 
 
-def draw_key(panel, shown, zoom=0.85):
-    """Draws the three images of a plane where they lie on it, with the names of their classes."""
+def draw_key(panel, shown, zoom=0.85, size=7):
+    """Draws the three images of a plane where they lie on it, with the names of their classes.
+
+    Args:
+        panel: matplotlib Axes.
+        shown: `Plane`.
+        zoom: Size of an image.
+        size: Font size of the names.
+    """
     window, (width, height) = shown.window, np.diff(shown.window)[[0, 2]]
     panel.plot(*shown.coordinates[[0, 1, 2, 0]].T, color=GREY, linewidth=0.8, zorder=1)
     for (x, y), image, label, true in zip(
@@ -131,7 +138,7 @@ def draw_key(panel, shown, zoom=0.85):
                 textcoords="offset points",
                 ha="center",
                 va="bottom" if offset[1] > 0 else "top",
-                fontsize=7,
+                fontsize=size,
             )
     panel.set(
         xlim=(window[0] - 0.1 * width, window[1] + 0.1 * width),

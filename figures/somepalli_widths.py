@@ -158,8 +158,9 @@ def figure_12(runs):
         _draw_curve(panels[1], noises[noisy], lambda run, m=metric: value(run, m), stroke, words)
     panels[1].set(title=_label(noisy))
     panels[1].legend(handles=_margin_handles(), loc="best")
+    axis = style.LogAxis([value(run, f"margin_{kind}_median") for _, run in runs for kind in _MARGINS])
     for panel in panels:
-        panel.set_yscale("log")
+        axis.apply(panel)
         _width_axis(panel, sorted({width for found in noises.values() for width in found}))
         _mark_threshold(panel, runs)
     figure.legend(handles=_handles(noises), loc="outside lower center", ncols=4, columnspacing=1.0)
