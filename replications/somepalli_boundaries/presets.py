@@ -72,8 +72,8 @@ _ARCHITECTURES = {
         "picture_resolution": 16,
     },
 }
-# Without augmentation and with a larger rate narrow networks pass the interpolation threshold of few images. Of
-# fewer than these even k = 1 fits most, and the near side of the threshold would be missing.
+# Without augmentation and with a larger rate narrow networks pass the interpolation threshold of few images.
+# Of fewer than these even k = 1 fits most, and the near side of the threshold would be missing.
 _DOUBLE_DESCENT = {
     "paper": {},
     "laptop": {

@@ -5,6 +5,7 @@ import pytest
 from common import program
 from common.errors import UserError
 from common.program import SCALES
+from launch.sweep import make_jobs
 from replications.smooth_interpolation.settings import REPLICATION, Settings, checkpoint_epochs
 
 
@@ -156,3 +157,15 @@ def test_bad_flags_exit_with_status_2(flag, capsys):
         program.main(REPLICATION, ["smooth_interpolation", flag])
     assert status.value.code == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["1a", "1b", "4", "6", "7", "pd"])
+def test_a_sweep_asks_for_the_very_runs_of_the_figure(name):
+    runs = [settings.resolve() for settings in REPLICATION.figure(name, "laptop")]
+    found = []
+    for job in make_jobs(REPLICATION, runs, "out"):
+        flag_values = program.flags.FlagValues()
+        program.define_flags(REPLICATION, flag_values)
+        flag_values(["program", *job.argv[3:]])
+        found += program.expand(REPLICATION, flag_values)
+    assert sorted(map(repr, found)) == sorted(map(repr, runs))
