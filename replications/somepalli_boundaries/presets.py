@@ -150,6 +150,8 @@ def _optimizers(scale):
     shared = {"protocol": "optimizers", "pictures": "none"}
     if scale != "paper":
         shared |= {"num_random_planes": 0, "num_random_images": 0}
+    if scale == "laptop":
+        shared["epochs"] = 12
     return [
         _architecture(scale, network, seed=seed, **shared, **choice)
         for network in _OPTIMIZER_NETWORKS[scale]
