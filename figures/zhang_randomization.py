@@ -133,7 +133,7 @@ FIGURES = {
 
 
 def _size(settings):
-    """Says how large runs are: "training images: 512 (Inception), 2,000 (AlexNet); seeds 0 to 2"."""
+    """Says how large runs are: images, and below them "seeds 0 to 2"."""
     counts = {NETWORK_NAMES[s.network]: s.num_train for s in settings}
     if len(set(counts.values())) == 1:
         images = f"{next(iter(counts.values())):,} training images"
@@ -143,7 +143,8 @@ def _size(settings):
     seeds = sorted({s.seed for s in settings})
     words = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
     complete = len({dataclasses.replace(s, seed=0) for s in settings}) * len(seeds) == len(settings)
-    return f"{images}; {words}" + " (not of all runs)" * (not complete)
+    # On a line of its own: with the images of three networks it would leave the picture.
+    return f"{images}\n{words}" + " (not of all runs)" * (not complete)
 
 
 GALLERY = drawing.Gallery("zhang_randomization", FIGURES, _size, _NUM_SEEDS, {"table1": table_1})
