@@ -14,10 +14,11 @@ from collections import Counter
 
 from absl import flags
 
-from common.claims import VERDICTS, judge
+from common.claims import judge
 from common.errors import UserError
 from common.program import SCALES, exit_status, find_runs, parse_flags, replication
 from common.records import replacing
+from common.verdicts import VERDICTS
 from figures import drawing
 from figures.report_page import page
 

@@ -4,7 +4,7 @@ import base64
 import dataclasses
 import html
 
-from common.claims import number
+from common.verdicts import number
 
 _KINDS = ("mean", "low", "high", "median")
 

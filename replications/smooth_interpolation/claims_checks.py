@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from common.claims import NOT_JUDGED, Outcome, above, below, compare, together
+from common.verdicts import NOT_JUDGED, Outcome, above, below, compare, together
 from replications.smooth_interpolation import runs
 from replications.smooth_interpolation.claims_curves import (
     Family,

@@ -9,8 +9,8 @@ import math
 
 import numpy as np
 
-from common.claims import NOT_JUDGED, Bounds, Estimate, Outcome, above, compare, together
 from common.statistics import interval
+from common.verdicts import NOT_JUDGED, Bounds, Estimate, Outcome, above, compare, together
 from replications.smooth_interpolation.runs import train_error
 
 # How the paper's words are read: "near" the threshold is within three widths of it; a peak is looked for from
@@ -21,7 +21,7 @@ _PEAK_RANGE = 2.0
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """One value a seed or pair of seeds, whose mean is estimated: what `claims.compare` takes."""
+    """One value a seed or pair of seeds, whose mean is estimated: what `verdicts.compare` takes."""
 
     label: str
     values: tuple

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from common.claims import Outcome, about, above, below, compare, ratio, slope, together
+from common.verdicts import Outcome, about, above, below, compare, ratio, slope, together
 from replications.snapp_shamir.claims_pairs import (
     LINEAR,
     LOSS,

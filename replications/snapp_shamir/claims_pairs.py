@@ -7,7 +7,7 @@ pairs, not settings. A pair that diverged has no value and drops out of a contra
 import numpy as np
 import pandas as pd
 
-from common.claims import Contrast, magnitude, quotient, ratio
+from common.verdicts import Contrast, magnitude, quotient, ratio
 
 PD = "relative_prediction_difference"
 LOSS = "excess_label_loss"

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import stats
 
-from common.claims import (
+from common.verdicts import (
     NOT_JUDGED,
     Outcome,
     about,

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from common.claims import above, below, compare, together
+from common.verdicts import above, below, compare, together
 from replications.somepalli_boundaries.claims_runs import Sample, Scores, mean_of, published
 from replications.somepalli_boundaries.published import (
     CONVOLUTIONAL,

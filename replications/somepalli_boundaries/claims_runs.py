@@ -9,8 +9,8 @@ import math
 
 import numpy as np
 
-from common.claims import NOT_JUDGED, Bounds, Estimate, Outcome, holds
 from common.statistics import interval
+from common.verdicts import NOT_JUDGED, Bounds, Estimate, Outcome, holds
 from replications.somepalli_boundaries.scores import PairScores, groups, threshold, value
 
 # How far from a published number a replication may lie: two published runs of one setting (VGG with SGD, in
@@ -20,7 +20,7 @@ TOLERANCE = 0.02
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """One value a network, whose mean is estimated: what `claims.compare` takes beside contrasts."""
+    """One value a network, whose mean is estimated: what `verdicts.compare` takes beside contrasts."""
 
     label: str
     values: tuple

@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 from scipy import ndimage
 
-from common.claims import Outcome, about, above, compare, quotient, ratio, together
+from common.verdicts import Outcome, about, above, compare, quotient, ratio, together
 from replications.somepalli_boundaries.claims_runs import (
     Sample,
     Scores,

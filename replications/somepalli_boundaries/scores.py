@@ -5,8 +5,8 @@ import math
 
 import numpy as np
 
-from common.claims import Estimate
 from common.metrics.reproducibility import reproducibility_matrix, triplet_agreement
+from common.verdicts import Estimate
 
 _RESAMPLES = 9999
 # A training accuracy that counts as interpolation.
@@ -103,8 +103,8 @@ class PairScores:
             confidence: Level of the interval.
 
         Returns:
-            `claims.Estimate`: a seeded percentile bootstrap over networks, each group resampled once for all
-            cells; undefined where a cell has fewer than two networks, or three within one group.
+            `verdicts.Estimate`: a seeded percentile bootstrap over networks, each group resampled once for
+            all cells; undefined where a cell has fewer than two networks, or three within one group.
         """
         names = sorted({name for _, cell in terms for name in cell}, key=str)
         sizes = {name: len(self._runs[name]) for name in names}

@@ -3,16 +3,7 @@
 import itertools
 import math
 
-from common.claims import (
-    NOT_JUDGED,
-    Bounds,
-    Outcome,
-    above,
-    below,
-    compare,
-    slope,
-    together,
-)
+from common.verdicts import NOT_JUDGED, Bounds, Outcome, above, below, compare, slope, together
 from replications.zhang_randomization.claims_runs import (
     accuracy,
     by_seed,

@@ -3,7 +3,7 @@
 import itertools
 import math
 
-from common.claims import NOT_JUDGED, Outcome, above, below, compare, together
+from common.verdicts import NOT_JUDGED, Outcome, above, below, compare, together
 from replications.zhang_randomization.claims_fitting import FITTED, chance, on_equal_images
 from replications.zhang_randomization.claims_runs import (
     Sample,

@@ -9,8 +9,8 @@ import math
 
 import numpy as np
 
-from common.claims import NOT_JUDGED, Bounds, Estimate, Outcome, ratio
 from common.statistics import interval
+from common.verdicts import NOT_JUDGED, Bounds, Estimate, Outcome, ratio
 
 # A training accuracy that counts as fitted where only accuracies are compared: table 1 has 99.34 to 100 %.
 _FITTED_ACCURACY = 0.99
@@ -74,7 +74,7 @@ def final_training_accuracy(run):
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """One value a seed, whose mean is estimated: what `claims.compare` takes beside contrasts."""
+    """One value a seed, whose mean is estimated: what `verdicts.compare` takes beside contrasts."""
 
     label: str
     values: tuple

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from common import records
-from common.claims import Claim, Judgement, Outcome
+from common.claims import Claim, Judgement
 from common.program import run_folder
+from common.verdicts import Outcome
 from figures import report
 from replications.snapp_shamir.measure import summary_rows
 from replications.snapp_shamir.settings import REPLICATION, figure

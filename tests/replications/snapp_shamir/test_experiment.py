@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from common import program
+from common import distribution, program
 from common.errors import UserError
 from replications.snapp_shamir import engine, experiment
 from replications.snapp_shamir.settings import REPLICATION, Settings
@@ -158,6 +158,7 @@ def test_a_diverged_run_is_a_result(tmp_path):
 
 
 def test_other_devices_cannot_take_over(tmp_path, monkeypatch):
+    monkeypatch.setattr(distribution, "num_cores", lambda: 2)
     with monkeypatch.context() as patch, pytest.raises(Killed):
         kill_after(patch, 1)
         run(TINY, tmp_path)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from common import records
-from common.claims import Estimate, judge
+from common.claims import judge
 from common.program import run_folder
+from common.verdicts import Estimate
 from replications.somepalli_boundaries import claims_networks, claims_widths
 from replications.somepalli_boundaries.claims import CLAIMS, DISAGREEMENTS
 from replications.somepalli_boundaries.published import (

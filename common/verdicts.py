@@ -1,0 +1,252 @@
+"""From samples to verdicts: intervals of means and of their ratios, held against bounds.
+
+Every verdict follows from one rule: an interval that lies inside the claim's bounds reproduces it, one that
+lies outside contradicts it, and one across a bound leaves it unclear. A family of comparisons shares its
+error probability (Bonferroni).
+"""
+
+import dataclasses
+import math
+import warnings
+from collections import Counter
+
+import numpy as np
+from scipy import stats
+
+from common.statistics import interval
+
+VERDICTS = ("reproduced", "contradicted", "unclear", "not run")
+NOT_JUDGED = "not judged"  # an absolute number below paper scale
+_ERROR = 0.05
+_RESAMPLES = 9999
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """A verdict (one of VERDICTS, or NOT_JUDGED for a part), and in a sentence the numbers that decided."""
+
+    verdict: str
+    seen: str
+    parts: tuple = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Bounds:
+    """Where a claim says a value lies."""
+
+    low: float = -math.inf
+    high: float = math.inf
+
+    def verdict(self, low, high):
+        """The verdict of an interval; nan (no interval) leaves the claim unclear."""
+        if self.low < low and high < self.high:
+            return "reproduced"
+        return "contradicted" if high < self.low or low > self.high else "unclear"
+
+    def margin(self, estimate):
+        """Factor, as a logarithm, by which an interval stays inside; the smallest is the closest call."""
+        with np.errstate(all="ignore"):
+            over = np.log(estimate.low / self.low) if self.low > 0 else math.inf
+            return min(over, np.log(self.high / np.float64(estimate.high)))
+
+    def __str__(self):
+        if math.isinf(self.high):
+            return f"above {self.low:.3g}"
+        if math.isinf(self.low):
+            return f"below {self.high:.3g}"
+        return f"{self.low:.2g} to {self.high:.2g}"
+
+
+def above(threshold=1.0):
+    """Bounds of an ordering: the value exceeds the threshold."""
+    return Bounds(low=threshold)
+
+
+def below(threshold=1.0):
+    """Bounds of an ordering: the value stays under the threshold."""
+    return Bounds(high=threshold)
+
+
+def about(value, factor):
+    """Bounds of an equality or an order of magnitude: within a factor of the value."""
+    return Bounds(value / factor, value * factor)
+
+
+def number(value):
+    """Writes a number with three digits."""
+    return f"{float(f'{value:.3g}'):,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """A value with its interval over n runs or pairs, and the same value computed from medians."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    median: float = math.nan
+
+    def __str__(self):
+        limits = f"{number(self.low)}, {number(self.high)}"
+        if math.isnan(self.low):
+            limits = f"no interval from n = {self.n}"
+        median = "" if math.isnan(self.median) or self.n < 2 else f" (median {number(self.median)})"
+        return f"{number(self.value)} [{limits}]{median}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Contrast:
+    """A product of powers of means: exp(sum of coefficient * ln(mean of sample)).
+
+    Ratios, ratios of ratios and slopes on logarithmic axes are contrasts.
+
+    Args:
+        label: What is compared.
+        samples: One sequence of values for each mean.
+        coefficients: One number for each sample.
+        paired: Whether the values at one index of all samples belong together and are resampled together.
+    """
+
+    label: str
+    samples: tuple
+    coefficients: tuple
+    paired: bool = True
+
+    def estimate(self, confidence=1 - _ERROR, center=np.mean):
+        """Returns the Estimate by a seeded bootstrap (BCa, or percentile where that is undefined)."""
+
+        def logarithm(*samples, center=center, axis=-1):
+            terms = zip(self.coefficients, samples, strict=True)
+            return sum(c * np.log(center(sample, axis=axis)) for c, sample in terms)
+
+        samples = [np.asarray(sample, np.float64) for sample in self.samples]
+        n = min(len(sample) for sample in samples)
+        if n == 0:
+            return Estimate(math.nan, math.nan, math.nan, 0)
+        low = high = math.nan
+        with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            value, median = (float(np.exp(logarithm(*samples, center=c))) for c in (center, np.median))
+            for method in ("BCa", "percentile") if n > 1 else ():
+                found = stats.bootstrap(
+                    samples,
+                    logarithm,
+                    paired=self.paired,
+                    confidence_level=confidence,
+                    n_resamples=_RESAMPLES,
+                    method=method,
+                    rng=np.random.default_rng(0),
+                ).confidence_interval
+                low, high = (float(np.exp(limit)) for limit in found)
+                if math.isfinite(low) and math.isfinite(high):
+                    break
+        return Estimate(value, low, high, n, math.nan if center is np.median else median)
+
+
+def ratio(label, top, bottom, paired=True):
+    """The Contrast mean(top) / mean(bottom)."""
+    return Contrast(label, (top, bottom), (1.0, -1.0), paired)
+
+
+def slope(label, samples, positions):
+    """The Contrast exp(least-squares slope of ln(mean) over `positions`): the change per unit, a factor."""
+    offsets = np.asarray(positions, np.float64) - np.mean(positions)
+    return Contrast(label, tuple(samples), tuple(offsets / np.sum(offsets**2)))
+
+
+def quotient(label, first, second):
+    """The Contrast first / second; all their samples belong together."""
+    coefficients = (*first.coefficients, *(-c for c in second.coefficients))
+    return Contrast(label, (*first.samples, *second.samples), coefficients)
+
+
+def estimate_center(values, center=np.mean):
+    """Returns the Estimate of the mean or median of one sample."""
+    median = float(np.median(values)) if center is np.mean else math.nan
+    with np.errstate(all="ignore"):  # values that differ by rounding alone
+        low, high = interval(values, center)
+    return Estimate(float(center(values)), low, high, len(values), median)
+
+
+def holds(quantity, estimate, bounds):
+    """The Outcome of one estimate."""
+    verdict = bounds.verdict(estimate.low, estimate.high)
+    return Outcome(verdict, f"{quantity} is {estimate}, expected {bounds}")
+
+
+def compare(quantity, contrasts, bounds, every=True, center=np.mean):
+    """The Outcome of a family of contrasts with the same bounds.
+
+    The error probability of 5 % is shared among them. With `every`, all must lie within the bounds and one
+    outside contradicts the claim; without, one inside is enough and only all outside contradict it.
+    """
+    confidence = 1 - _ERROR / len(contrasts)
+    found = []
+    for contrast in contrasts:
+        estimate = contrast.estimate(confidence, center)
+        found.append((bounds.verdict(estimate.low, estimate.high), contrast.label, estimate))
+    tally = Counter(verdict for verdict, _, _ in found)
+    decisive, other = ("contradicted", "reproduced") if every else ("reproduced", "contradicted")
+    verdict = decisive if tally[decisive] else other if tally[other] == len(found) else "unclear"
+    if len(found) == 1:
+        return Outcome(verdict, f"{quantity}, {found[0][1]}, is {found[0][2]}, expected {bounds}")
+    texts = [_list(kind, found, bounds) for kind in VERDICTS if tally[kind]]
+    level = f"{100 * confidence:.4g} % intervals"
+    return Outcome(verdict, f"{quantity}, expected {bounds} ({level}): {', '.join(texts)}")
+
+
+def _list(kind, found, bounds):
+    """Counts the comparisons with one verdict; names them all if they are few, else the closest call."""
+    members = [(label, estimate) for verdict, label, estimate in found if verdict == kind]
+    few = len(members) <= 4
+    shown = members if few else [min(members, key=lambda member: bounds.margin(member[1]))]
+    text = ", ".join(f"{label}: {estimate}" for label, estimate in shown)
+    closest = "" if few else "closest " if kind == "reproduced" else "such as "
+    return f"{len(members)} of {len(found)} {kind} ({closest}{text})"
+
+
+def magnitude(quantity, samples, order, scale, factor=10.0, center=np.mean):
+    """The Outcome of a published order of magnitude; an absolute number, so judged at paper scale only.
+
+    With one seed the interval of the mean over its runs or pairs decides; with several, that of their
+    geometric mean over the seeds.
+
+    Args:
+        quantity: What was measured.
+        samples: One sequence of values for each seed.
+        order: The published order.
+        scale: Scale of the runs.
+        factor: How far from the order a value may lie.
+        center: numpy.mean or numpy.median, of a seed's values.
+    """
+    estimate = estimate_center(samples[0], center)
+    if scale != "paper":
+        return Outcome(NOT_JUDGED, f"{quantity} is {estimate}, its order judged at paper scale only")
+    bounds = about(order, factor)
+    if len(samples) == 1:
+        where = {
+            "reproduced": "wholly within",
+            "contradicted": "wholly outside",
+            "unclear": "not wholly within",
+        }
+        verdict = bounds.verdict(estimate.low, estimate.high)
+        text = f"one seed, the interval {where[verdict]} a factor of {factor:g} of {order:g}"
+        return Outcome(verdict, f"{quantity} is {estimate}, {text}")
+    centers = np.array([center(sample) for sample in samples])
+    low, high = np.exp(interval(np.log(centers)))
+    inside = int(np.sum((bounds.low < centers) & (centers < bounds.high)))
+    pooled = Estimate(float(np.exp(np.log(centers).mean())), float(low), float(high), len(centers))
+    text = f"{inside} of {len(centers)} seeds within a factor of {factor:g} of {order:g}"
+    return Outcome(bounds.verdict(low, high), f"{quantity} over seeds is {pooled}, {text}")
+
+
+def together(*outcomes):
+    """The Outcome of a claim with several parts: all must hold, one contradicted part contradicts it.
+
+    Parts that are not judged are only reported; a claim with no judged part is unclear.
+    """
+    verdicts = {outcome.verdict for outcome in outcomes} - {NOT_JUDGED}
+    worst = [v for v in ("contradicted", "unclear", "reproduced") if v in verdicts]
+    seen = "; ".join(outcome.seen for outcome in outcomes)
+    return Outcome(worst[0] if worst else "unclear", f"{seen[0].upper()}{seen[1:]}.", outcomes)
