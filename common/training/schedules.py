@@ -9,14 +9,14 @@ SCHEDULES = ("constant", "exponential", "step", "cosine", "warmup")
 class LinearWarmup(keras.optimizers.schedules.LearningRateSchedule):
     """A rate that rises linearly from epoch to epoch, then stays.
 
-    Epoch e < `epochs` trains at start + (rate - start) * e / epochs. The rate changes once an epoch, as
-    ignite's `create_lr_scheduler_with_warmup` does when it is attached to epochs (Gamba et al. 2022,
-    official code magamba/double_descent, train.py).
+    Epoch e < `epochs` trains at start + (rate - start) * e / (epochs - 1). The rate changes once an epoch, as
+    with ignite's `create_lr_scheduler_with_warmup` when it is attached to epochs (Gamba et al. 2022,
+    official code magamba/double_descent, train.py): both ends of the warm-up belong to it.
 
     Args:
         start: Rate of the first epoch.
-        rate: Rate from epoch number `epochs` on.
-        epochs: Number of epochs below the final rate.
+        rate: Rate of the last epoch of the warm-up and of all later ones.
+        epochs: Number of epochs of the warm-up, at least 2.
         steps_per_epoch: Steps in an epoch.
     """
 
@@ -26,7 +26,7 @@ class LinearWarmup(keras.optimizers.schedules.LearningRateSchedule):
     def __call__(self, step):
         """Returns the rate at a step."""
         epoch = keras.ops.floor_divide(keras.ops.cast(step, "float32"), self.steps_per_epoch)
-        part = keras.ops.minimum(epoch / self.epochs, 1.0)
+        part = keras.ops.minimum(epoch / (self.epochs - 1), 1.0)
         return self.start + (self.rate - self.start) * part
 
     def get_config(self):

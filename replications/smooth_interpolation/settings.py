@@ -11,7 +11,7 @@ from common.program import Replication, setting
 from common.training.settings import DATASETS, ImageSettings
 from replications.smooth_interpolation import presets
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 IMAGE_NETWORKS = ("convnet", "resnet18w")
 SCALAR_NETWORKS = ("polynomial", "mlp")
@@ -35,6 +35,7 @@ _OPTIMIZERS = {
     "sgd": {"learning_rate": 0.005, "warmup_epochs": 5},
     "adam": {"learning_rate": 1e-4, "warmup_epochs": 0},
 }
+_WARMUP_RATE = 0.001
 _SCALAR = {
     "polynomial": {"degree": 1000, "epochs": 100_000},
     "mlp": {"width": 256, "epochs": 20_000, "learning_rate": 0.02},
@@ -84,7 +85,9 @@ class Settings(ImageSettings):
     warmup_epochs: int | None = setting(
         None, "Epochs in which the learning rate rises linearly; by default 5 with sgd, 0 with adam."
     )
-    warmup_rate: float = setting(0.001, "Learning rate of the first epoch of the warm-up.")
+    warmup_rate: float | None = setting(
+        None, "Learning rate of the first epoch of the warm-up; by default 0.001."
+    )
     augmentation: str | None = setting(
         None,
         "Training images: as they are (default of the ConvNet), or a random crop of 32 pixels from 40 and a "
@@ -103,9 +106,10 @@ class Settings(ImageSettings):
     corrupted_fraction: float | None = setting(
         None, "Part of the labels of these classes that is wrong, from 0 to 1; by default 0.8."
     )
-    corrupted_classes: str = setting(
-        "random",
-        "Which classes these are: drawn at random, as the paper says, or the first ones, as its code does.",
+    corrupted_classes: str | None = setting(
+        None,
+        "Which classes these are: drawn at random (the default), as the paper says, or the first ones, as "
+        "its code does.",
         choices=("random", "first"),
     )
     num_validation: int | None = setting(
@@ -204,26 +208,33 @@ class Settings(ImageSettings):
             if getattr(self, name) is not None:
                 raise UserError(f"--{name}: only with --dataset=scalar")
         resolved = self._filled(_NETWORKS[network] | _SHARED | {"network": network})
-        resolved = resolved._filled(_OPTIMIZERS[resolved.optimizer])._with_noise()
+        resolved = resolved._filled(_OPTIMIZERS[resolved.optimizer])._with_warmup()._with_noise()
         whole = resolved.num_train is None and resolved.noise == "symmetric"
         resolved = resolved._filled({"num_validation": 1000 if whole else 0})
         resolved.check_limits()
         resolved._check_images()
-        if not resolved.warmup_epochs:
-            # One run must not have two folders.
-            resolved = dataclasses.replace(resolved, warmup_rate=0.001)
+        if resolved.stand_in_for == resolved.dataset:
+            resolved = dataclasses.replace(resolved, stand_in_for=None)
         return resolved
+
+    def _with_warmup(self):
+        if self.warmup_epochs:
+            return self._filled({"warmup_rate": _WARMUP_RATE})
+        if self.warmup_rate is not None:
+            raise UserError(f"--warmup_rate={self.warmup_rate}: needs --warmup_epochs")
+        return self
 
     def _with_noise(self):
         """These settings with the part of wrong labels, whichever kind of noise it is."""
-        asymmetric = ("num_corrupted_classes", "corrupted_fraction")
+        asymmetric = ("num_corrupted_classes", "corrupted_fraction", "corrupted_classes")
         if self.noise == "symmetric":
             for name in asymmetric:
                 if getattr(self, name) is not None:
                     raise UserError(f"--{name}: only with --noise=asymmetric")
-            return dataclasses.replace(self._filled({"label_noise": 0.2}), corrupted_classes="random")
+            return self._filled({"label_noise": 0.2})
         num_classes = NUM_CLASSES[self.dataset]
-        resolved = self._filled({"num_corrupted_classes": num_classes // 5, "corrupted_fraction": 0.8})
+        defaults = {"num_corrupted_classes": num_classes // 5, "corrupted_fraction": 0.8}
+        resolved = self._filled(defaults | {"corrupted_classes": "random"})
         if not 0 <= resolved.num_corrupted_classes <= num_classes:
             raise UserError(
                 f"--num_corrupted_classes={resolved.num_corrupted_classes}: must be from 0 to {num_classes}"
@@ -244,8 +255,7 @@ class Settings(ImageSettings):
         limits = (("width", 1), ("warmup_epochs", 0), ("num_validation", 0), ("num_samples", 1))
         for name, low in (*limits, ("num_paths", 1), ("num_copies", 1), ("num_checkpoints", 1)):
             self._check_at_least(name, low)
-        if not (math.isfinite(self.warmup_rate) and self.warmup_rate > 0):
-            raise UserError(f"--warmup_rate={self.warmup_rate}: must be a finite number above 0")
+        self._check_warmup()
         needed = max((*self.erased, 1)) + self.num_paths - 1
         if needed > RANK:
             raise UserError(
@@ -261,9 +271,17 @@ class Settings(ImageSettings):
                 )
             if (self.num_samples or 1) > left:
                 raise UserError(f"--num_samples={self.num_samples}: must be from 1 to {left}")
-        if self.stand_in_for is not None and self.dataset == self.stand_in_for:
-            raise UserError(f"--stand_in_for={self.stand_in_for}: is the data set itself")
         self._check_seeds(_SEEDS)
+
+    def _check_warmup(self):
+        rate = self.warmup_rate
+        if rate is not None and not (math.isfinite(rate) and rate > 0):
+            raise UserError(f"--warmup_rate={rate}: must be a finite number above 0")
+        if self.warmup_epochs == 1 or self.warmup_epochs > self.epochs:
+            raise UserError(
+                f"--warmup_epochs={self.warmup_epochs}: must be 0, or from 2 to the number of epochs, "
+                f"{self.epochs}"
+            )
 
     def _check_at_least(self, name, low):
         value = getattr(self, name)

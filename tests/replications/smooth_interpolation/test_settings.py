@@ -49,8 +49,9 @@ def test_scalar_data_take_a_polynomial_or_a_network():
 def test_one_run_has_one_name():
     same = [
         (Settings(), Settings(width=15, epochs=4000)),
-        (Settings(network="resnet18w"), Settings(network="resnet18w", warmup_rate=0.1)),
-        (Settings(), Settings(corrupted_classes="first")),
+        (Settings(), Settings(warmup_rate=0.001)),
+        (Settings(noise="asymmetric"), Settings(noise="asymmetric", corrupted_classes="random")),
+        (Settings(dataset="cifar100"), Settings(dataset="cifar100", stand_in_for="cifar100")),
         (Settings(dataset="scalar"), Settings(dataset="scalar", network="polynomial", degree=1000)),
     ]
     for first, second in same:
@@ -124,7 +125,10 @@ def test_checkpoints_are_spread_on_a_logarithmic_scale():
         ({"noise": "asymmetric", "num_corrupted_classes": 11}, "must be from 0 to 10"),
         ({"noise": "asymmetric", "corrupted_fraction": 1.1}, "must be from 0 to 1"),
         ({"noise": "asymmetric", "label_noise": 0.2}, "it follows from"),
-        ({"stand_in_for": "cifar100", "dataset": "cifar100"}, "is the data set itself"),
+        ({"corrupted_classes": "first"}, "--corrupted_classes: only with --noise=asymmetric"),
+        ({"optimizer": "adam", "warmup_rate": 0.01}, "--warmup_rate=0.01: needs --warmup_epochs"),
+        ({"warmup_epochs": 1}, "must be 0, or from 2 to the number of epochs, 4000"),
+        ({"warmup_epochs": 9, "epochs": 8}, "must be 0, or from 2 to the number of epochs, 8"),
         ({"label_seed": -1}, "--label_seed=-1: must be from 0"),
         ({"dataset": "scalar", "network": "convnet"}, "one of polynomial, mlp"),
         ({"dataset": "scalar", "width": 3}, "--width: not with --dataset=scalar --network=polynomial"),
