@@ -13,6 +13,7 @@ import importlib.metadata
 import json
 import math
 import os
+import resource
 import sys
 import time
 
@@ -220,8 +221,14 @@ def run(suite_name, models, seconds):
         for name, summary in results[model].items():
             microseconds = summary["microseconds"]["median"]
             print(f"{model} {name}: {_number(microseconds)} us a step of one model", file=sys.stderr)
-    notes = [f"{name}: {text}" for name, text in about.items()] + module.notes() + [load]
+    memory = f"peak memory of this process, all of these models after another: {_peak_memory():.2f} GiB"
+    notes = [f"{name}: {text}" for name, text in about.items()] + module.notes() + [memory, load]
     return results, notes
+
+
+def _peak_memory():
+    """GiB that were resident at most; Linux counts KiB, macOS bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2 ** (30 if sys.platform == "darwin" else 20)
 
 
 def _define_flags(flag_values):

@@ -96,7 +96,7 @@ class Fit:
             self._train_epoch(trainer.step // trainer.steps_per_epoch)
         self.batch_losses = self.batch_losses[: trainer.step]
         self._finish()
-        return "diverged" if self._diverged() else "done"
+        return "diverged" if self._value("diverged") else "done"
 
     def _restore(self):
         if not self._manager.latest_checkpoint:
@@ -191,7 +191,8 @@ class Fit:
                     self.rows += self._evaluated(name)
         if self.plan.has_target and self._value("fit") is None:
             self.rows.append(self._row("fit", 0))
-        if self._diverged():
+        # The last step's own update is seen by no batch.
+        if self._diverged() or not np.isfinite(self._value("train_loss")):
             self.rows.append(self._row("diverged", 1))
 
     def _save(self):

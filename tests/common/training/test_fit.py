@@ -89,6 +89,13 @@ def test_a_diverged_run_is_a_result(start):
     assert [r["value"] for r in run.rows if r["metric"] == "fit"] == [0]
 
 
+def test_a_run_whose_last_update_diverges_has_diverged(start, images):
+    run = start(Plan(1), rate=1e30)
+    run.trainer.load(images.images[:8], images.labels[:8], Streams(0))  # one step
+    assert run.run() == "diverged"
+    assert np.isfinite(run.batch_losses).all()
+
+
 @pytest.mark.parametrize("killed_at", [1, 4, 6, 8])
 def test_a_killed_run_goes_on_bit_for_bit(start, monkeypatch, killed_at):
     monkeypatch.setattr(fit, "_CHECKPOINT_SECONDS", 0.0)
