@@ -3,7 +3,10 @@
 `python -m figures.somepalli_boundaries --figure=planes --records=results/runs --scale=laptop`
 """
 
-from figures import drawing
+import functools
+
+from common.errors import UserError
+from figures import drawing, style
 from figures.somepalli_pictures import (
     figure_7,
     figure_8,
@@ -21,9 +24,11 @@ from figures.somepalli_scores import (
     table_optimizers,
     table_reproducibility,
 )
+from figures.somepalli_tables import table_10, table_11, table_12
 from figures.somepalli_widths import figure_10, figure_11, figure_12, figure_nakkiran_1
+from replications.somepalli_boundaries.scores import left_out, measured
 
-FIGURES = {
+_FIGURES = {
     "planes": figure_planes,
     "off_manifold": figure_off_manifold,
     "reproducibility": figure_reproducibility,
@@ -39,11 +44,34 @@ FIGURES = {
     "mixup": figure_mixup,
     "sources": figure_sources,
 }
-TABLES = {
+_TABLES = {
     "reproducibility": table_reproducibility,
     "distillation": table_distillation,
     "optimizers": table_optimizers,
+    "10": table_10,
+    "11": table_11,
+    "12": table_12,
 }
+
+
+def _of_measured(draw):
+    """Makes a figure leave out diverged runs, of which nothing was measured, and say so below its title."""
+
+    @functools.wraps(draw)
+    def drawn(runs):
+        kept = measured(runs)
+        if not kept:
+            raise UserError(f"all of its {len(runs)} runs diverged")
+        figure = draw(kept)
+        if len(kept) < len(runs):
+            style.stamp(figure, left_out(runs))
+        return figure
+
+    return drawn
+
+
+FIGURES = {name: _of_measured(draw) for name, draw in _FIGURES.items()}
+TABLES = {name: lambda runs, table=table: table(measured(runs)) for name, table in _TABLES.items()}
 
 
 def _size(settings):

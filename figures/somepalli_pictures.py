@@ -13,7 +13,7 @@ from figures.somepalli_planes import (
     picture_names,
     plane,
 )
-from figures.style import BLUE, VERMILLION
+from figures.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION
 from replications.somepalli_boundaries.published import NETWORK_NAMES
 from replications.somepalli_boundaries.scores import groups, value
 
@@ -54,13 +54,24 @@ def _grid(figure, num_rows, num_columns):
 
 
 def _accuracy(run):
-    return f"{value(run, 'accuracy_test'):.1%}"
+    return f"{value(run, 'accuracy_test'):.1%}" if run else "diverged"
+
+
+def _draw_or_leave(panel, run, name):
+    """Draws a plane of a run, or leaves the panel empty where there is none: its training diverged."""
+    if run:
+        draw_plane(panel, plane(run, name))
+        return
+    panel.set(xticks=[], yticks=[])
+    panel.grid(False)
+    panel.text(0.5, 0.5, "diverged", ha="center", va="center", fontsize=8, transform=panel.transAxes)
 
 
 def figure_planes(runs):
     """Figures 1 and 3: one plane through three training images, a column a network, a row a seed."""
     networks = by_network(runs)
-    num_rows = max(map(len, networks.values()))
+    seeds = sorted({_seed(run) for members in networks.values() for run in members})
+    num_rows = len(seeds)
     key = plane(next(iter(networks.values()))[0], "planes")
     figure = style.new_figure(
         _figure_width(len(networks)),
@@ -70,13 +81,14 @@ def figure_planes(runs):
     )
     keys, panels = _grid(figure, num_rows, len(networks))
     for column, (network, members) in enumerate(networks.items()):
-        for row, run in enumerate(members):
-            panel = panels[row, column]
-            draw_plane(panel, plane(run, "planes"))
+        by_seed = {_seed(run): run for run in members}
+        for row, seed in enumerate(seeds):
+            panel, run = panels[row, column], by_seed.get(seed)
+            _draw_or_leave(panel, run, "planes")
             name = f"{NETWORK_NAMES[network]}\n" * (row == 0)
             panel.set_title(name + _accuracy(run), fontsize=8, pad=3)
             if column == 0:
-                panel.set_ylabel(f"seed {_seed(run)}", labelpad=3)
+                panel.set_ylabel(f"seed {seed}", labelpad=3)
     draw_key(keys[num_rows // 2], key)
     add_legend(figure)
     return figure
@@ -123,13 +135,15 @@ def figure_off_manifold(runs):
     keys, panels = _grid(upper, 2, len(networks))
     for row, (kind, words) in enumerate(_KINDS.items()):
         for column, (network, members) in enumerate(networks.items()):
-            draw_plane(panels[row, column], plane(members[0], kind))
+            first = next((run for run in members if _seed(run) == 0), None)
+            _draw_or_leave(panels[row, column], first, kind)
             if row == 0:
                 panels[row, column].set_title(NETWORK_NAMES[network], fontsize=8, pad=3)
         draw_key(keys[row], plane(next(iter(networks.values()))[0], kind), zoom=0.6)
         panels[row, 0].set_ylabel(words, labelpad=3)
-    shares, lemma = lower.subplots(1, 2, width_ratios=[1.7, 1])
+    shares, distances, lemma = lower.subplots(1, 3, width_ratios=[1.6, 1.1, 1])
     _draw_shares(shares, networks)
+    _draw_distances(distances, networks)
     _draw_lemma(lemma, networks)
     add_legend(figure)
     return figure
@@ -156,8 +170,35 @@ def _draw_shares(panel, networks):
         ticks.append(NETWORK_NAMES[network])
     panel.set_xticks(range(len(ticks)), ticks, fontsize=7.5)
     panel.set(ylim=(0, 1), ylabel="share of the points", xlim=(-0.5, len(ticks) - 0.5))
-    panel.set_title("all planes, a bar a seed: uniform noise (left), shuffled pixels (right)")
+    panel.set_title("all planes, a bar a seed:\nuniform noise (left), shuffled pixels (right)")
     panel.grid(False)
+
+
+_LINES = {
+    "wide_resnet_30": (BLUE, "-"),
+    "wide_resnet_20": (BLUE, "--"),
+    "wide_resnet_10": (BLUE, ":"),
+    "resnet18": (SKY, "-"),
+    "densenet121": (GREEN, "-"),
+    "vgg19": (ORANGE, "-"),
+    "vit": (VERMILLION, "-"),
+    "mlp_mixer": (PURPLE, "-"),
+    "fully_connected": (BLACK, "-"),
+}
+
+
+def _draw_distances(panel, networks):
+    """How the winning class's probability is spread about its median on uniform images; a line a seed."""
+    for network, members in networks.items():
+        color, linestyle = _LINES[network]
+        for i, run in enumerate(members):
+            distances = run.arrays["lemma_distances"]  # quantiles in equal steps
+            shares = np.linspace(0, 1, len(distances))
+            label = "_" * (i > 0) + NETWORK_NAMES[network]
+            panel.plot(distances, shares, linestyle, color=color, linewidth=1, alpha=0.8, label=label)
+    panel.set(ylim=(0, 1), xlim=(0, None), ylabel="share of the images", xlabel="largest |f - median|")
+    panel.set_title("Lemma 2.1: probability f of the winning class\non uniform random images, a line a seed")
+    panel.legend(loc="lower right", fontsize=6.5)
 
 
 def _draw_lemma(panel, networks):
@@ -171,7 +212,7 @@ def _draw_lemma(panel, networks):
         panel.plot(*np.transpose(points), marker, color=color, markersize=5, alpha=0.6, label=label)
     names = [NETWORK_NAMES[network] for network in networks]
     panel.set_xticks(range(len(names)), names, rotation=35, ha="right", fontsize=7.5)
-    panel.set(yscale="log", title="Lemma 2.1 on uniform random images (no verdict)", ylabel="L")
+    panel.set(yscale="log", title="Lemma 2.1 on uniform\nrandom images (no verdict)", ylabel="L")
     panel.set_ylim(top=4 * panel.get_ylim()[1])  # room for the legend
     panel.legend(loc="upper right", fontsize=7)
 
@@ -179,11 +220,12 @@ def _draw_lemma(panel, networks):
 def figure_mixup(runs):
     """Figure 13: planes of ResNet18 trained without and with mixup."""
     members = {settings.mixup: run for settings, run in runs if settings.seed == 0}
-    names = picture_names(members[False], "mixup")
+    names = picture_names(next(iter(members.values())), "mixup")
     figure = style.new_figure(
         1.9 * len(names) + 0.4, 6.6, f"{PAPER}, figure 13: {NETWORK_NAMES['resnet18']} without and with mixup"
     )
-    _draw_columns(figure, names, [(members[mixup], "with mixup" if mixup else "without") for mixup in (0, 1)])
+    rows = [(run, "with mixup" if mixup else "without") for mixup, run in sorted(members.items())]
+    _draw_columns(figure, names, rows)
     add_legend(figure)
     return figure
 
@@ -231,13 +273,13 @@ def figure_7(runs):
         for j, noise in enumerate(noises):
             row = len(noises) * i + j
             for column, width in enumerate(widths):
-                run = found[noise, width]
-                draw_plane(panels[row, column], plane(run, name))
+                run = found.get((noise, width))
+                _draw_or_leave(panels[row, column], run, name)
                 panels[row, column].set_title(
                     f"k = {width}\n" * (row == 0) + _accuracy(run), fontsize=8, pad=3
                 )
             panels[row, 0].set_ylabel(_noise(noise), labelpad=3)
-        draw_key(keys[len(noises) * i], plane(found[noises[-1], widths[0]], name))
+        draw_key(keys[len(noises) * i], plane(found[max(found)], name))
     add_legend(figure)
     return figure
 

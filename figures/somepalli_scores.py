@@ -71,7 +71,8 @@ def figure_reproducibility(runs):
     ours = _values(matrix(networks), list(networks))
     shown = {"ours": ours}
     if is_paper_scale(runs):
-        shown["published"] = REPRODUCIBILITY_MATRIX
+        places = [MATRIX_NETWORKS.index(network) for network in networks]
+        shown["published"] = REPRODUCIBILITY_MATRIX[np.ix_(places, places)]
     names = [NETWORK_NAMES[network] for network in networks]
     seeds = max(map(len, networks.values()))
     figure = style.new_figure(
@@ -98,7 +99,7 @@ def table_reproducibility(runs):
     names = list(networks)
     for i, a in enumerate(names):
         for b in names[i:]:
-            row = [f"{NETWORK_NAMES[a]} and {NETWORK_NAMES[b]}", *_cell_texts(cells[a, b])]
+            row = [f"{NETWORK_NAMES[a]} and {NETWORK_NAMES[b]}", *cell_texts(cells[a, b])]
             if published:
                 place = MATRIX_NETWORKS.index(a), MATRIX_NETWORKS.index(b)
                 row.append(f"{REPRODUCIBILITY_MATRIX[place]:.2f}")
@@ -106,17 +107,21 @@ def table_reproducibility(runs):
     return ["networks", "reproducibility", "95 % interval", "pairs", *["published"] * published], rows
 
 
-def _cell_texts(cell):
+def _number(number, form=".3f"):
+    return f"{number:{form}}" if np.isfinite(number) else ""
+
+
+def cell_texts(cell):
+    """Score, 95 % interval and number of pairs of a `Reproducibility`; empty where undefined."""
     limits = f"{cell.low:.3f} to {cell.high:.3f}" if np.isfinite(cell.low) else ""
-    score = f"{cell.value:.3f}" if np.isfinite(cell.value) else ""
-    return [score, limits, str(cell.num_pairs)]
+    return [_number(cell.value), limits, str(cell.num_pairs)]
 
 
 def distillation_cells(runs):
     """Scores between a teacher and its distilled student, and the same student trained alone.
 
     Returns:
-        Names of the networks, and two arrays (teachers, students).
+        Names of the networks, and two arrays (teachers, students); nan where a run is missing.
     """
     vanilla = {(s.network, s.seed): run for s, run in runs if s.teacher is None}
     students = {(s.teacher, s.network): (s, run) for s, run in runs if s.teacher and s.seed == 0}
@@ -124,10 +129,13 @@ def distillation_cells(runs):
     scores = np.full((2, len(names), len(names)), np.nan)
     for i, teacher in enumerate(names):
         for j, student in enumerate(names):
-            settings, run = students[teacher, student]
-            taught_by = vanilla[teacher, settings.teacher_seed]
-            scores[0, i, j], _ = score_and_error(taught_by, run)
-            scores[1, i, j], _ = score_and_error(taught_by, vanilla[student, settings.seed])
+            settings, run = students.get((teacher, student), (None, None))
+            if run is None:  # diverged
+                continue
+            taught_by = vanilla.get((teacher, settings.teacher_seed))
+            for k, other in enumerate((run, vanilla.get((student, settings.seed)))):
+                if taught_by and other:
+                    scores[k, i, j], _ = score_and_error(taught_by, other)
     return names, *scores
 
 
@@ -146,8 +154,8 @@ def figure_distillation(runs):
     panels[0].set_ylabel("teacher")
     figure.colorbar(colors, ax=list(panels[:2]), shrink=0.7, label="reproducibility score", pad=0.02)
     gain = distilled - vanilla
-    largest = np.nanmax(np.abs(gain)) or 0.01
-    texts = [[f"{number:+.3f}" for number in row] for row in gain]
+    largest = np.max(np.abs(gain[np.isfinite(gain)]), initial=0) or 0.01
+    texts = [[_number(number, "+.3f") for number in row] for row in gain]
     panels[2].imshow(gain, cmap="RdBu", vmin=-1.6 * largest, vmax=1.6 * largest)
     for (i, j), _ in np.ndenumerate(gain):
         panels[2].text(j, i, texts[i][j], ha="center", va="center", fontsize=7.5)
@@ -170,7 +178,7 @@ def table_distillation(runs):
     published = is_paper_scale(runs)
     rows = []
     for (i, j), score in np.ndenumerate(distilled):
-        row = [NETWORK_NAMES[names[i]], NETWORK_NAMES[names[j]], f"{score:.3f}", f"{vanilla[i, j]:.3f}"]
+        row = [NETWORK_NAMES[names[i]], NETWORK_NAMES[names[j]], _number(score), _number(vanilla[i, j])]
         if published:
             known = names[i] in _LEGIBLE and names[j] in _LEGIBLE
             place = (_LEGIBLE.get(names[i], 0), _LEGIBLE.get(names[j], 0))
@@ -187,7 +195,7 @@ def optimizer_groups(runs):
 def figure_optimizers(runs):
     """Both tables: reproducibility between seeds, and test accuracy, for three optimizers."""
     found = optimizer_groups(runs)
-    networks = [network for network in OPTIMIZER_NETWORKS if (network, "sgd") in found]
+    networks = [n for n in OPTIMIZER_NETWORKS if any(n == network for network, _ in found)]
     cells = matrix(found)
     figure = style.new_figure(9.6, 4.0, f"{PAPER}: optimizers")
     panels = figure.subplots(1, 2)
@@ -195,11 +203,12 @@ def figure_optimizers(runs):
     for i, (optimizer, stroke) in enumerate(_OPTIMIZER_STROKES.items()):
         places = np.arange(len(networks)) + 0.18 * (i - 1)
         for place, network in zip(places, networks, strict=True):
-            members = found[network, optimizer]
-            cell = cells[(network, optimizer), (network, optimizer)]
-            _dot(panels[0], place, 100 * np.array([cell.value, cell.low, cell.high]), stroke)
-            accuracies = np.array([100 * value(run, "accuracy_test") for run in members])
-            _dot(panels[1], place, [accuracies.mean(), np.nan, np.nan], stroke, accuracies)
+            if (network, optimizer) in found:
+                cell = cells[(network, optimizer), (network, optimizer)]
+                _dot(panels[0], place, 100 * np.array([cell.value, cell.low, cell.high]), stroke)
+                members = found[network, optimizer]
+                accuracies = np.array([100 * value(run, "accuracy_test") for run in members])
+                _dot(panels[1], place, [accuracies.mean(), np.nan, np.nan], stroke, accuracies)
             if paper:
                 row, column = OPTIMIZER_NETWORKS.index(network), list(OPTIMIZER_NAMES).index(optimizer)
                 for panel, numbers in zip(
@@ -235,7 +244,7 @@ def table_optimizers(runs):
     rows = []
     for (network, optimizer), members in found.items():
         cell = cells[(network, optimizer), (network, optimizer)]
-        score, limits, pairs = _cell_texts(cell)
+        score, limits, pairs = cell_texts(cell)
         accuracy = 100 * np.mean([value(run, "accuracy_test") for run in members])
         row = [NETWORK_NAMES[network], OPTIMIZER_NAMES[optimizer], score, limits, pairs, f"{accuracy:.2f}"]
         if published:
@@ -269,9 +278,11 @@ def figure_sources(runs):
     labels = []
     for i, network in enumerate(networks):
         for j, (source, color) in enumerate(_SOURCE_COLORS.items()):
-            (cell,) = matrix({source: found[network, source]}).values()
+            members = found.get((network, source))
+            if not members:  # all diverged
+                continue
+            (cell,) = matrix({source: members}).values()
             y = i + 0.19 * (j - 1.5)
-            members = found[network, source]
             pairs = [score_and_error(a, b)[0] for k, a in enumerate(members) for b in members[k + 1 :]]
             panel.plot(pairs, np.full(len(pairs), y), "o", color=color, alpha=0.3, markersize=4)
             panel.plot([cell.low, cell.high], [y, y], color=color, linewidth=1.4)

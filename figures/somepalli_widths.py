@@ -7,12 +7,20 @@ import numpy as np
 from matplotlib import ticker
 from matplotlib.lines import Line2D
 
+from common.metrics.reproducibility import group_reproducibility
 from common.statistics import interval
 from figures import style
 from figures.somepalli_planes import PAPER
 from figures.style import BLUE, GREY, ORANGE, VERMILLION, Stroke
 from replications.somepalli_boundaries.published import FRAGMENTATION_KINDS
-from replications.somepalli_boundaries.scores import groups, score_and_error, threshold, value
+from replications.somepalli_boundaries.scores import (
+    accuracy,
+    class_maps,
+    groups,
+    score_and_error,
+    threshold,
+    value,
+)
 
 _NOISE_STROKES = (Stroke(BLUE, "o"), Stroke(VERMILLION, "s"))
 _MARGINS = {
@@ -27,7 +35,7 @@ _FRAGMENTATION = {
 }
 
 
-def _by_noise(runs):
+def by_noise(runs):
     """{label noise: {width: its runs}}, both ascending."""
     found = groups(runs, lambda settings: (settings.label_noise, settings.width))
     noises = {}
@@ -79,7 +87,7 @@ def _handles(noises, unit="run"):
 
 def figure_10(runs):
     """Figure 10: fragmentation over width, in its three variants, and the training error."""
-    noises = _by_noise(runs)
+    noises = by_noise(runs)
     figure = style.new_figure(12.5, 4.1, f"{PAPER}, figure 10: fragmentation over width")
     panels = figure.subplots(1, 4)
     for kind, panel in zip(FRAGMENTATION_KINDS, panels, strict=False):
@@ -87,7 +95,7 @@ def figure_10(runs):
             metric = f"fragmentation_{kind}"
             _draw_curve(panel, by_width, lambda run, m=metric: value(run, m), stroke, _label(noise))
         panel.set(title=_FRAGMENTATION[kind], ylabel="connected regions of a plane")
-    _draw_errors(panels[3], noises, ("train_accuracy",))
+    _draw_errors(panels[3], noises, "train")
     panels[3].set_title("training error, labels as given")
     for panel in panels:
         _width_axis(panel, sorted({width for found in noises.values() for width in found}))
@@ -96,10 +104,9 @@ def figure_10(runs):
     return figure
 
 
-def _draw_errors(panel, noises, metrics):
+def _draw_errors(panel, noises, part):
     for (noise, by_width), stroke in zip(noises.items(), _NOISE_STROKES, strict=False):
-        for metric in metrics:
-            _draw_curve(panel, by_width, lambda run, m=metric: 1 - value(run, m), stroke, _label(noise))
+        _draw_curve(panel, by_width, lambda run: 1 - accuracy(run, part), stroke, _label(noise))
     panel.set_ylabel("error")
 
 
@@ -108,25 +115,37 @@ def pair_scores(members):
     return [score_and_error(a, b) for a, b in itertools.combinations(members, 2)]
 
 
+def between_seeds(members):
+    """`Reproducibility` between the runs of one setting, its interval over networks."""
+    return group_reproducibility([class_maps(run) for run in members])
+
+
+def _draw_scores(panel, by_width, stroke, label):
+    """Mean scores with intervals over networks against width; single pairs lie faintly behind."""
+    found = {width: between_seeds(members) for width, members in by_width.items() if len(members) > 1}
+    line = {"color": stroke.color, "marker": stroke.marker, "markersize": 5.5}
+    panel.plot(found, [cell.value for cell in found.values()], label=label, zorder=3, **line)
+    for width, cell in found.items():
+        panel.plot(
+            [width, width], [cell.low, cell.high], color=stroke.color, linewidth=1.2, label="_interval"
+        )
+        pairs = pair_scores(by_width[width])
+        offsets = np.linspace(-0.03, 0.03, len(pairs)) if len(pairs) > 1 else [0.03]
+        for offset, (score, error) in zip(offsets, pairs, strict=True):
+            x, spread = width * math.exp(offset), (score - error, score + error)
+            panel.plot([x, x], spread, color=stroke.color, alpha=0.3, linewidth=1.2)
+            panel.plot(x, score, ".", color=stroke.color, alpha=0.4, markersize=4)
+
+
 def figure_11(runs):
     """Figure 11: reproducibility between seeds over width, and the test error."""
-    noises = _by_noise(runs)
+    noises = by_noise(runs)
     figure = style.new_figure(9.4, 4.1, f"{PAPER}, figure 11: reproducibility between seeds over width")
     panels = figure.subplots(1, 2, width_ratios=[1.3, 1])
     for (noise, by_width), stroke in zip(noises.items(), _NOISE_STROKES, strict=False):
-        scores = {width: pair_scores(members) for width, members in by_width.items()}
-        widths = [width for width, pairs in scores.items() if pairs]
-        means = [np.mean([score for score, _ in scores[width]]) for width in widths]
-        line = {"color": stroke.color, "marker": stroke.marker, "markersize": 5.5}
-        panels[0].plot(widths, means, label=_label(noise), zorder=3, **line)
-        for width in widths:
-            offsets = np.linspace(-0.03, 0.03, len(scores[width])) if len(scores[width]) > 1 else [0.0]
-            for offset, (score, error) in zip(offsets, scores[width], strict=True):
-                x, spread = width * math.exp(offset), (score - error, score + error)
-                panels[0].plot([x, x], spread, color=stroke.color, alpha=0.3, linewidth=1.2)
-                panels[0].plot(x, score, ".", color=stroke.color, alpha=0.4, markersize=4)
+        _draw_scores(panels[0], by_width, stroke, _label(noise))
     panels[0].set(ylabel="reproducibility score")
-    _draw_errors(panels[1], noises, ("test_accuracy",))
+    _draw_errors(panels[1], noises, "test")
     panels[1].set_ylabel("test error")
     for panel in panels:
         _width_axis(panel, sorted({width for found in noises.values() for width in found}))
@@ -136,13 +155,15 @@ def figure_11(runs):
     handles.append(Line2D([], [], label="interpolation threshold with noise", **line))
     pair = {"color": GREY, "marker": ".", "markersize": 5, "linewidth": 1.2, "alpha": 0.5}
     handles.append(Line2D([], [], label="a pair of seeds, one standard error over planes", **pair))
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), columnspacing=1.2)
+    bar = {"color": GREY, "marker": "|", "markersize": 9, "linestyle": "none"}
+    handles.append(Line2D([], [], label="95 % interval of the mean", **bar))
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, columnspacing=1.2)
     return figure
 
 
 def figure_12(runs):
     """Figure 12: median margins over width; with noise also those of right and wrong labels."""
-    noises = _by_noise(runs)
+    noises = by_noise(runs)
     figure = style.new_figure(
         9.4, 4.3, f"{PAPER}, figure 12: median distance to the decision boundary over width"
     )
@@ -183,17 +204,16 @@ def measured_test_errors(run):
 
 def figure_nakkiran_1(runs):
     """Nakkiran et al.'s figure 1: errors over width, and the test error over width and epochs."""
-    by_width = next(iter(_by_noise(runs).values()))
-    noise = next(iter(_by_noise(runs)))
+    by_width = next(iter(by_noise(runs).values()))
+    noise = next(iter(by_noise(runs)))
     figure = style.new_figure(
         10.4, 4.2, f"{PAPER}, their reprint of Nakkiran et al. 2020, figure 1: {noise:.0%} label noise"
     )
     errors, surface = figure.subplots(1, 2, width_ratios=[1, 1.15])
     strokes = {"train": Stroke(BLUE, "o"), "test": Stroke(VERMILLION, "s")}
     for name, stroke in strokes.items():
-        metric = f"{name}_accuracy"
-        _draw_curve(errors, by_width, lambda run, m=metric: 1 - value(run, m), stroke, f"{name} error")
-    errors.set(ylabel="error", title="after the last epoch")
+        _draw_curve(errors, by_width, lambda run, n=name: 1 - accuracy(run, n), stroke, f"{name} error")
+    errors.set(ylabel="error", title="after training")
     _width_axis(errors, list(by_width))
     _mark_threshold(errors, runs)
     _draw_surface(figure, surface, by_width)

@@ -2,6 +2,7 @@
 
 from common.claims import Claim
 from replications.smooth_interpolation import claims_checks as checks
+from replications.smooth_interpolation import claims_epochs
 from replications.smooth_interpolation.claims_curves import on_stand_in, threshold_is
 
 TITLE = "Gamba et al. 2022, Deep Double Descent via Smooth Interpolation (arXiv 2209.10080)"
@@ -104,14 +105,14 @@ CLAIMS = (
         "From the threshold on, test error, training loss and Jacobian norm rise and fall over the epochs.",
         "Section 4.3, figure 5",
         ("5",),
-        checks.wide_recover,
+        claims_epochs.wide_recover,
     ),
     Claim(
         15,
         "Below the threshold neither test error nor Jacobian norm recovers by the end of training.",
         "Section 4.3, figure 5",
         ("5",),
-        checks.narrow_do_not,
+        claims_epochs.narrow_do_not,
     ),
     Claim(
         16,
@@ -147,7 +148,7 @@ CLAIMS = (
         "ResNets show the trend over the epochs as well.",
         "Section 4.4, figures 11 and 13",
         ("heatmaps",),
-        checks.wide_recover,
+        claims_epochs.wide_recover,
     ),
     Claim(
         21,

@@ -4,11 +4,12 @@ import itertools
 
 import numpy as np
 
-from common.verdicts import NOT_JUDGED, Outcome, above, below, compare, together
+from common.verdicts import above, below, compare, together
 from replications.smooth_interpolation import runs
 from replications.smooth_interpolation.claims_curves import (
     Family,
     Sample,
+    by_other_seeds,
     from_threshold,
     places,
     rise_and_fall,
@@ -25,9 +26,9 @@ _LOSSES = ("cross_entropy", *SHARPNESS)
 _POINTS = "points"
 # How the paper's words are read: a rise or fall of the accuracy is one of more than a point; "zero" loss is
 # below 0.05 nats, "close to zero" accuracy below 15 %, which 10 % is by chance.
-_STILL, _ZERO_LOSS, _NO_ACCURACY = 1.0, 0.05, 15.0
-# Over epochs a sharpness has a peak if a tenth of it rises and falls, and recovers if half of it falls.
-_BUMP, _RECOVERS = 0.1, 0.5
+STILL, ZERO_LOSS, _NO_ACCURACY = 1.0, 0.05, 15.0
+# A network interpolates scalar data if less than a twentieth of their noise is left.
+_INTERPOLATED = 0.05
 
 
 def _volume(metric, subset="all", anchors=1):
@@ -88,8 +89,8 @@ def training_accuracy_is_monotone(family):
         if width >= family.threshold
     ]
     return [
-        compare("change of the training accuracy (points)", steps, above(-_STILL)),
-        compare("training accuracy (%) from the threshold on", fitted, above(100 - _STILL)),
+        compare("change of the training accuracy (points)", steps, above(-STILL)),
+        compare("training accuracy (%) from the threshold on", fitted, above(100 - STILL)),
     ]
 
 
@@ -102,7 +103,7 @@ def loss_peaks(family):
     return [
         *rise_and_fall(family, curves, "nats"),
         places(family, curves),
-        compare("cross-entropy (nats) at the largest width", [largest], below(_ZERO_LOSS)),
+        compare("cross-entropy (nats) at the largest width", [largest], below(ZERO_LOSS)),
     ]
 
 
@@ -124,16 +125,16 @@ def volumes_peak(family):
     ]
 
 
-def noisy_above_clean(evidence):
-    """Peaks over all widths around noisy and around clean labels."""
-    family = Family.of(evidence)
+@from_threshold
+def noisy_above_clean(family):
+    """Peaks near the threshold around noisy and around clean labels."""
     ratios = []
     for metric, anchors in itertools.product(_LOSSES, _anchors(family)):
         noisy, clean = (
-            family.curve(_volume(metric, subset, anchors)).max(axis=1) for subset in ("noisy", "clean")
+            family.at_peak(family.curve(_volume(metric, subset, anchors))) for subset in ("noisy", "clean")
         )
         ratios.append(Sample(f"{NAMES[metric]}, {anchors} anchors", tuple(noisy / clean)))
-    return together(compare("peak around noisy over peak around clean labels", ratios, above(1)))
+    return [compare("peak around noisy over peak around clean labels", ratios, above(1))]
 
 
 def accuracy_grows(evidence):
@@ -149,7 +150,7 @@ def accuracy_grows(evidence):
                     change = curve[:, family.widths.index(2 * width)] - curve[:, i]
                     steps.append(Sample(f"{width} to {2 * width}, {anchors} anchors", tuple(change)))
         around = "around all labels" if subset == "all" else "around noisy labels"
-        outcomes.append(compare(f"change of the accuracy {around} ({_POINTS})", steps, above(-_STILL)))
+        outcomes.append(compare(f"change of the accuracy {around} ({_POINTS})", steps, above(-STILL)))
     return together(*outcomes)
 
 
@@ -162,79 +163,6 @@ def small_fit_clean(evidence):
         compare("accuracy (%) on noisy labels", [Sample(width, tuple(noisy))], below(_NO_ACCURACY)),
         compare(f"clean minus noisy ({_POINTS})", [Sample(width, tuple(clean - noisy))], above(0)),
     )
-
-
-def _over_epochs(metric):
-    """Returns the function run -> a metric at its checkpoints and at the end; the test error in percent."""
-
-    def values(run):
-        if metric == "test_error":
-            return 100 * (1 - runs.history(run, "test_accuracy")[1])
-        return runs.history(run, metric, subset="all", anchors=1)[1]
-
-    return values
-
-
-def _bump(metric, relative=False):
-    """Returns the function run -> rise over epochs with a fall after it: the smaller one, at its largest.
-
-    0 for a metric that only falls or only rises; `relative` to its maximum.
-    """
-
-    def value(run):
-        values = _over_epochs(metric)(run)
-        above_earlier = values - np.minimum.accumulate(values)
-        above_later = values - np.minimum.accumulate(values[::-1])[::-1]
-        return float(np.max(np.minimum(above_earlier, above_later))) / (values.max() if relative else 1)
-
-    return value
-
-
-def _final_fall(metric, relative=False):
-    """Returns the function run -> fall to the end from where a metric is highest above earlier values."""
-
-    def value(run):
-        values = _over_epochs(metric)(run)
-        peak = values[np.argmax(values - np.minimum.accumulate(values))]
-        return float(peak - values[-1]) / (peak if relative else 1)
-
-    return value
-
-
-_EPOCHWISE = {
-    "test error (points)": ("test_error", False, _STILL),
-    "cross-entropy (nats)": ("cross_entropy", False, _ZERO_LOSS),
-    "Jacobian norm (share of its maximum)": ("jacobian_norm", True, _BUMP),
-}
-
-
-@from_threshold
-def wide_recover(family):
-    """Rise and fall over epochs of the networks from the threshold on."""
-    wide = [(i, width) for i, width in enumerate(family.widths) if width >= family.threshold]
-    outcomes = []
-    for name, (metric, relative, least) in _EPOCHWISE.items():
-        curve = family.curve(_bump(metric, relative))
-        samples = [Sample(f"width {width}", tuple(curve[:, i])) for i, width in wide]
-        outcomes.append(compare(f"rise and fall over epochs, {name}", samples, above(least)))
-    return outcomes
-
-
-@from_threshold
-def narrow_do_not(family):
-    """Fall at the end of training of the networks below the threshold."""
-    narrow = [(i, width) for i, width in enumerate(family.widths) if width < family.threshold]
-    if not narrow:
-        return [Outcome(NOT_JUDGED, "the smallest width is the threshold")]
-    outcomes = []
-    for name, metric, relative, most in (
-        ("test error (points)", "test_error", False, _STILL),
-        ("Jacobian norm (share of its peak)", "jacobian_norm", True, _RECOVERS),
-    ):
-        curve = family.curve(_final_fall(metric, relative))
-        samples = [Sample(f"width {width}", tuple(curve[:, i])) for i, width in narrow]
-        outcomes.append(compare(f"fall from the peak over epochs, {name}", samples, below(most)))
-    return outcomes
 
 
 @from_threshold
@@ -275,8 +203,8 @@ def sharpness_falls_around_both(evidence):
     ratios = []
     for metric, subset in itertools.product(SHARPNESS, ("clean", "noisy")):
         curve = family.curve(_volume(metric, subset))
-        peak = int(np.argmax(curve.mean(axis=0)))
-        ratios.append(Sample(f"{NAMES[metric]}, {subset} labels", tuple(curve[:, peak] / curve[:, -1])))
+        ratio = by_other_seeds(curve, np.argmax, lambda own, peak: own[peak] / own[-1])
+        ratios.append(Sample(f"{NAMES[metric]}, {subset} labels", ratio))
     return together(compare("peak over largest width (ratio)", ratios, above(1)))
 
 
@@ -289,11 +217,10 @@ def only_unperturbed_descend(family):
     }
     falls = {}
     for name, curve in curves.items():
-        peak = family.peak(curve)
-        falls[name] = Sample(f"{name} classes", tuple(curve[:, peak] - curve[:, -1]))
+        falls[name] = Sample(f"{name} classes", tuple(family.at_peak(curve) - curve[:, -1]))
     return [
         *rise_and_fall(family, {"test error": curves["unperturbed"]}, _POINTS),
-        compare("peak minus largest width (points)", [falls["perturbed"]], below(_STILL)),
+        compare("peak minus largest width (points)", [falls["perturbed"]], below(STILL)),
     ]
 
 
@@ -336,19 +263,29 @@ def network_is_smooth(evidence):
     kept = [_scalar(evidence, "noise_kept", **place) for place in (network, polynomial)]
     seeds = sorted(set(kept[0]) & set(kept[1]))
     share = Sample("network minus polynomial", tuple(kept[0][seed] - kept[1][seed] for seed in seeds))
+    fits = evidence.seeds(**network)
+    residuals = [runs.last(run, "train_loss") / run.record["settings"]["target_noise"] ** 2 for run in fits]
     return together(
+        compare(
+            "mean squared error on the noisy points over the variance of their noise",
+            [Sample(f"width {widths[-1]}", tuple(residuals))],
+            below(_INTERPOLATED),
+        ),
         compare("slope near the points", [slope], above(1)),
         compare("share of the noise kept at a distance of 0.01", [share], above(0)),
     )
 
 
 @from_threshold
-def seeds_differ_most_at_threshold(family):
-    """Beyond the paper: prediction difference and disagreement between seeds that share images and labels."""
+def _differ_most_at_threshold(family):
     curves = {}
     for name, measure in (("PD", runs.prediction_difference), ("disagreement", runs.disagreement)):
         pairs = [runs.over_pairs(measure, family.members[width]) for width in family.widths]
         curves[name] = np.array(pairs).T
-    if not min(len(curve) for curve in curves.values()):
-        return [Outcome(NOT_JUDGED, "needs two seeds")]
     return [*rise_and_fall(family, curves), places(family, curves)]
+
+
+def seeds_differ_most_at_threshold(evidence):
+    """Beyond the paper: prediction difference and disagreement between seeds that share images and labels."""
+    evidence.runs()  # both seeds, or it is not run
+    return _differ_most_at_threshold(evidence)

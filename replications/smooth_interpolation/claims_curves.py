@@ -34,6 +34,24 @@ class Sample:
         return Estimate(float(center(self.values)), low, high, len(self.values))
 
 
+def by_other_seeds(values, choose, read):
+    """Reads each seed at a place that the other seeds choose: an extreme chosen by its own noise is biased.
+
+    Args:
+        values: Array of shape (seeds, ...).
+        choose: Function of the other seeds' mean that returns a place; a single seed chooses for itself.
+        read: Function of one seed's values and the place that returns a number.
+
+    Returns:
+        A number for each seed.
+    """
+    numbers = []
+    for i, own in enumerate(values):
+        others = np.delete(values, i, axis=0) if len(values) > 1 else values
+        numbers.append(float(read(own, choose(others.mean(axis=0)))))
+    return tuple(numbers)
+
+
 @dataclasses.dataclass(frozen=True)
 class Family:
     """One network at every width, for the seeds that all widths have.
@@ -74,9 +92,13 @@ class Family:
         fitted = (self.curve(train_error) == 0).all(axis=0)
         return self.widths[fitted.argmax()] if fitted.any() else None
 
-    def peak(self, curve):
-        """The index of the width near the threshold at which a curve's mean over seeds is largest."""
-        return int(np.argmax(np.where(self._near, curve.mean(axis=0), -np.inf)))
+    def peak(self, mean):
+        """The index of the width near the threshold at which a curve is highest."""
+        return int(np.argmax(np.where(self._near, mean, -np.inf)))
+
+    def at_peak(self, curve):
+        """Array of each seed's value at the peak of the other seeds near the threshold."""
+        return np.array(by_other_seeds(curve, self.peak, lambda own, peak: own[peak]))
 
     @functools.cached_property
     def _near(self):
@@ -143,24 +165,31 @@ def rise_and_fall(family, curves, unit="ratio"):
         unit: "ratio" compares by ratios, anything else by differences in that unit.
 
     Returns:
-        Two Outcomes: the peak against the smallest value before it, and against the largest width.
+        Two Outcomes: the peak against the smallest value before it, and against the largest width; the
+        other seeds choose both places.
     """
-    rises, falls = [], []
-    for label, curve in curves.items():
-        peak = family.peak(curve)
-        before = int(np.argmin(curve.mean(axis=0)[: peak + 1]))
-        rises.append(_step(label, curve[:, peak], curve[:, before], unit))
-        falls.append(_step(label, curve[:, peak], curve[:, -1], unit))
     bounds = above(1.0 if unit == "ratio" else 0.0)
+
+    def difference(high, low):
+        with np.errstate(all="ignore"):
+            return high / low if unit == "ratio" else high - low
+
+    def trough_and_peak(mean):
+        peak = family.peak(mean)
+        return (int(np.argmin(mean[:peak])) if peak else None), peak
+
+    def rise(own, place):
+        trough, peak = place
+        return math.nan if trough is None else difference(own[peak], own[trough])
+
+    rises = [Sample(name, by_other_seeds(curve, trough_and_peak, rise)) for name, curve in curves.items()]
+    falls = [
+        Sample(name, tuple(difference(family.at_peak(curve), curve[:, -1]))) for name, curve in curves.items()
+    ]
     return [
         compare(f"peak against the least at smaller widths ({unit})", rises, bounds),
         compare(f"peak against the largest width ({unit})", falls, bounds),
     ]
-
-
-def _step(label, high, low, unit):
-    with np.errstate(all="ignore"):
-        return Sample(label, tuple(high / low if unit == "ratio" else high - low))
 
 
 def places(family, curves, origin=None, what="the threshold"):

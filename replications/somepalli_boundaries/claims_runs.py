@@ -5,17 +5,71 @@ settings are compared seed by seed only where a figure has the same seeds for bo
 """
 
 import dataclasses
+import functools
 import math
 
 import numpy as np
 
 from common.statistics import interval
 from common.verdicts import NOT_JUDGED, Bounds, Estimate, Outcome, holds
-from replications.somepalli_boundaries.scores import PairScores, groups, threshold, value
+from replications.somepalli_boundaries.scores import (
+    PairScores,
+    accuracy,
+    groups,
+    left_out,
+    measured,
+    threshold,
+    value,
+)
 
 # How far from a published number a replication may lie: two published runs of one setting (VGG with SGD, in
 # the matrix and in the table of optimizers) differ by 0.02.
 TOLERANCE = 0.02
+
+
+class Measured:
+    """The runs of an `Evidence` that did not diverge.
+
+    Args:
+        evidence: `common.claims.Evidence`.
+    """
+
+    def __init__(self, evidence):
+        self.scale = evidence.scale
+        self._all = evidence.runs()
+        self._kept = measured(self._all)
+
+    def runs(self):
+        """(settings, Run) of every run with measurements."""
+        return self._kept
+
+    @property
+    def has_gap(self):
+        """Whether no seed of some setting is left."""
+        return {_unseeded(s) for s, _ in self._all} != {_unseeded(s) for s, _ in self._kept}
+
+
+def _unseeded(settings):
+    """Settings without what differs between the seeds of one network."""
+    idle = {"init_seed": None, "order_seed": None, "augmentation_seed": None, "pictures": None}
+    return dataclasses.replace(settings, seed=0, teacher_seed=None, **idle)
+
+
+def without_diverged(check):
+    """Makes a check leave out diverged runs and say so; it is unclear where no seed of a setting is left."""
+
+    @functools.wraps(check)
+    def checked(evidence):
+        found = Measured(evidence)
+        if len(found.runs()) == len(evidence.runs()):
+            return check(evidence)
+        text = left_out(evidence.runs())
+        if found.has_gap:
+            return Outcome("unclear", f"{text}.")
+        outcome = check(found)
+        return dataclasses.replace(outcome, seen=f"{outcome.seen} {text}.")
+
+    return checked
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +120,7 @@ class WidthSweep:
     """The runs of a figure over the width of ResNet18k.
 
     Args:
-        runs: {(label noise, width): runs in the order of the seeds}.
+        runs: {(label noise, width): runs in the order of the seeds}, the same seeds everywhere.
         threshold: Narrowest width that fits all noisy labels; None if the widest does not.
     """
 
@@ -87,6 +141,10 @@ class WidthSweep:
         """The metric of each seed."""
         return np.array([value(run, metric) for run in self.runs[noise, width]])
 
+    def accuracies(self, part, noise, width):
+        """The accuracy on "train" or "test" of each seed."""
+        return np.array([accuracy(run, part) for run in self.runs[noise, width]])
+
     def ends(self):
         """The narrowest and the widest network, but for the one at the threshold."""
         return [width for width in (self.widths[0], self.widths[-1]) if width != self.threshold]
@@ -95,13 +153,19 @@ class WidthSweep:
 def width_sweep(evidence):
     """The `WidthSweep` of a claim's figure."""
     runs = evidence.runs()
-    found = groups(runs, lambda settings: (settings.label_noise, settings.width))
+    places = {(settings.label_noise, settings.width) for settings, _ in runs}
+    seeds = [settings.seed for settings, _ in runs]
+    runs = [(settings, run) for settings, run in runs if seeds.count(settings.seed) == len(places)]
+    found = {place: [] for place in places}
+    found |= groups(runs, lambda settings: (settings.label_noise, settings.width))
     noise = max(noise for noise, _ in found)
     return WidthSweep(found, threshold([pair for pair in runs if pair[0].label_noise == noise]))
 
 
 def no_threshold(sweep):
     """The Outcome where no width interpolates or only the narrowest would be left to compare, else None."""
+    if not all(sweep.runs.values()):
+        return Outcome("unclear", "no seed has a network at every width that did not diverge")
     if sweep.threshold is None:
         return Outcome("unclear", "no width fits all noisy labels: there is no interpolation threshold")
     if sweep.threshold in (sweep.widths[0], sweep.widths[-1]):

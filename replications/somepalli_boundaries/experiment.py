@@ -19,7 +19,7 @@ from common.training.optimizers import build_optimizer
 from common.training.run import Prepared, train_run
 from common.training.trainer import Preparation, Trainer, cross_entropy
 from replications.somepalli_boundaries.labels import given_labels
-from replications.somepalli_boundaries.measure import Subject, measure
+from replications.somepalli_boundaries.measure import Subject, check_measurable, measure
 from replications.somepalli_boundaries.networks import build_network
 from replications.somepalli_boundaries.published import KEPT_IDS, NETWORK_NAMES
 
@@ -68,6 +68,7 @@ class _Compiled:
 
 def _prepare(replication, options, label, strategy, settings, data):
     labels, index_labels = given_labels(settings, data.train, data.num_classes, Streams(settings.data_seed))
+    check_measurable(settings, data, labels, index_labels)
     compiled = _compiled(strategy, _training_settings(settings), data.num_classes, len(labels))
     if settings.teacher:
         load_weights(compiled.teacher, _teacher_weights(replication, settings, options, label))
@@ -217,8 +218,9 @@ def table(finished):
             "noise": f"{settings.label_noise:g}",
             "teacher": NETWORK_NAMES.get(settings.teacher, ""),
             "seeds": "/".join(map(str, settings.seeds.values())),
-            "train accuracy": f"{value['train_accuracy']:.2%}",
-            "test accuracy": f"{value['test_accuracy']:.2%}",
+            # Of the measured network; a diverged one has those after its last epoch.
+            "train accuracy": f"{value.get('accuracy_all', value['train_accuracy']):.2%}",
+            "test accuracy": f"{value.get('accuracy_test', value['test_accuracy']):.2%}",
         }
         for metric in ("fragmentation_all", "margin_aa_median", "lemma_distance_95"):
             if metric in value:

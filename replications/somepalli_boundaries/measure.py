@@ -9,6 +9,7 @@ import functools
 
 import numpy as np
 
+from common.errors import UserError
 from common.metrics.class_skips import class_skips
 from common.metrics.classifier import Classifier
 from common.metrics.concentration import outputs_and_slopes, smallest_lipschitz
@@ -90,6 +91,44 @@ class Subject:
     def score_maps(self, triplets):
         """Class maps of the scores: `resolution` points along each axis, a tenth beyond the images."""
         return self.maps(triplets, self.settings.resolution, SCORE_OVERHANG)[0]
+
+
+def check_measurable(settings, data, labels, index_labels):
+    """Refuses settings under which something could not be measured, before anything is trained.
+
+    Args:
+        settings: Resolved Settings.
+        data: `data.images.ImageSet`.
+        labels: Integer array (n,), the labels of the training images that the network is given.
+        index_labels: Integer array (n,), labels that say which images count as mislabelled.
+
+    Raises:
+        UserError: The test images are of fewer than three classes; a class has fewer than three training
+            images with right labels, for fragmentation; or none has a right label, for margins.
+    """
+    num_classes = len(np.unique(data.test.labels))
+    if num_classes < 3:
+        raise UserError(
+            f"--num_test={settings.num_test}: its images are of {num_classes} classes; the planes of scores "
+            "need three"
+        )
+    true = data.train.labels
+    flag = f"--label_noise={settings.label_noise:g}"
+    if not settings.label_noise:
+        flag = f"--num_train={settings.num_train}"
+    if settings.num_fragmentation_triplets:
+        for label in np.unique(index_labels):
+            right = int(np.sum((index_labels == label) & (true == label)))
+            if right < 3:
+                raise UserError(
+                    f"{flag}: leaves {right} images of class {label} with right labels; fragmentation needs "
+                    "three (--num_fragmentation_triplets=0 measures none)"
+                )
+    if settings.num_margin_images and not np.any(labels == true):
+        raise UserError(
+            f"{flag}: leaves no image with its right label; margins need one (--num_margin_images=0 measures "
+            "none)"
+        )
 
 
 def measure(subject):

@@ -39,7 +39,7 @@ def _define_flags(flag_values):
         None,
         SCALINGS,
         "Pixels that the models take: 0 to 255, 0 to 1, or standardized by the channels' mean and deviation; "
-        "required unless a model holds a layer that scales them.",
+        "required unless both models hold a layer that scales them, and for those that hold none.",
         **define,
     )
     flags.DEFINE_enum("dataset", DATASETS[0], DATASETS, "Images that the models classify.", **define)
@@ -266,12 +266,13 @@ def _score(flag_values, triplet):
 
     paths = flag_values.models
     models = load_models(paths)
-    scalings = [flag_values.input_scaling or scaling_of(model) for model in models]
+    scalings = [scaling_of(model) or flag_values.input_scaling for model in models]
     if None in scalings:
         raise UserError(
             f"--input_scaling: {paths[scalings.index(None)]} holds no layer that scales its inputs; say "
             f"{', '.join(SCALINGS[:2])} or {SCALINGS[2]}"
         )
+    _note_own_scalings(paths, models, flag_values.input_scaling)
     seed = flag_values.data_seed
     data = images.load(flag_values.dataset, flag_values.data_dir, _NUM_TRAIN, None, seed, triplet)
     _check_fit(models[0], data, flag_values.dataset)
@@ -288,6 +289,13 @@ def _score(flag_values, triplet):
         raise UserError(f"--models: {error}") from error
     _print(scored, paths, data.num_classes, data.title)
     _draw(scored, paths, flag_values.out, data)
+
+
+def _note_own_scalings(paths, models, asked):
+    for path, model in zip(paths, models, strict=True):
+        own = scaling_of(model)
+        if asked and own and own != asked:
+            print(f"note: {path} scales its inputs itself, from {own}; --input_scaling is not for it")
 
 
 def _check_fit(model, data, dataset):

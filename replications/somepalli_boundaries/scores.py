@@ -6,11 +6,32 @@ import math
 import numpy as np
 
 from common.metrics.reproducibility import reproducibility_matrix, triplet_agreement
+from common.program import describe
 from common.verdicts import Estimate
 
 _RESAMPLES = 9999
 # A training accuracy that counts as interpolation.
 _FITTED = 0.99
+_NAMED = 3  # diverged runs that a text names
+
+
+def is_diverged(run):
+    """Whether a run's training diverged: then nothing was measured on its network."""
+    return run.record["status"] == "diverged"
+
+
+def measured(runs):
+    """Returns those of (settings, Run) that did not diverge."""
+    return [(settings, run) for settings, run in runs if not is_diverged(run)]
+
+
+def left_out(runs):
+    """Says how many of (settings, Run) diverged, and names them."""
+    everything = [settings for settings, _ in runs]
+    names = [describe(settings, everything) or "the only one" for settings, run in runs if is_diverged(run)]
+    more = [f"and {len(names) - _NAMED} more"] * (len(names) > _NAMED)
+    listed = "; ".join(names[:_NAMED] + more)
+    return f"{len(names)} of {len(runs)} runs diverged and are left out: {listed}"
 
 
 def class_maps(run):
@@ -22,6 +43,15 @@ def value(run, metric):
     """The last value of a metric; nan if there is none."""
     values = run.rows.value[run.rows.metric == metric]
     return float(values.iloc[-1]) if len(values) else math.nan
+
+
+def accuracy(run, part):
+    """Accuracy of the measured network on "train" or "test"; where it has none, that after the last epoch.
+
+    The two part with `--checkpoint=best_test`. Training labels count as given, wrong ones included.
+    """
+    found = value(run, {"train": "accuracy_all", "test": "accuracy_test"}[part])
+    return value(run, f"{part}_accuracy") if math.isnan(found) else found
 
 
 def groups(runs, key):
@@ -65,10 +95,19 @@ def threshold(runs):
     by_width = groups(runs, lambda settings: settings.width)
     fitted = None
     for width in sorted(by_width, reverse=True):
-        if np.mean([value(run, "train_accuracy") for run in by_width[width]]) < _FITTED:
+        fits = np.mean([accuracy(run, "train") for run in by_width[width]]) >= _FITTED
+        if not fits:  # nan does not
             break
         fitted = width
     return fitted
+
+
+def _resamples(sizes):
+    """How often each network of a group is drawn, in many resamples: name -> (resamples, networks)."""
+    rng = np.random.default_rng(0)
+    return {
+        name: rng.multinomial(n, np.full(n, 1 / n), _RESAMPLES).astype(float) for name, n in sizes.items()
+    }
 
 
 class PairScores:
@@ -114,14 +153,37 @@ class PairScores:
         n = min(sizes.values())
         if any(min(sizes[a], sizes[b]) < (3 if a == b else 2) for _, (a, b) in terms):
             return Estimate(float(value), math.nan, math.nan, n)
-        rng = np.random.default_rng(0)
-        counts = {
-            name: rng.multinomial(n, np.full(n, 1 / n), _RESAMPLES).astype(float) for name, n in sizes.items()
-        }
-        sums = self._sum(terms, counts)
+        sums = self._sum(terms, _resamples(sizes))
         sums = sums[np.isfinite(sums)]
         low, high = np.quantile(sums, [(1 - confidence) / 2, (1 + confidence) / 2])
         return Estimate(float(value), float(low), float(high), n)
+
+    def lowest(self, places, confidence=0.95):
+        """Estimates where the mean score within a group is lowest.
+
+        Args:
+            places: Mapping of a group's name to its place, a number such as a width.
+            confidence: Level of the interval.
+
+        Returns:
+            `verdicts.Estimate` of the place, its interval by the resampling of `estimate`: the lowest mean of
+            each resample, over those in which every group has a pair.
+        """
+        cells = [[(1.0, (name, name))] for name in places]
+        sizes = {name: len(self._runs[name]) for name in sorted(places, key=str)}
+        n, numbers = min(sizes.values()), np.array(list(places.values()), float)
+        if n < 2:
+            return Estimate(math.nan, math.nan, math.nan, 0)
+        ones = {name: np.ones((1, size)) for name, size in sizes.items()}
+        value = float(numbers[np.argmin([self._sum(cell, ones)[0] for cell in cells])])
+        if n < 3:
+            return Estimate(value, math.nan, math.nan, n)
+        counts = _resamples(sizes)
+        means = np.array([self._sum(cell, counts) for cell in cells])
+        found = numbers[means[:, np.isfinite(means).all(axis=0)].argmin(axis=0)]
+        tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+        low, high = np.quantile(found, tails, method="inverted_cdf")
+        return Estimate(value, float(low), float(high), n)
 
     def _sum(self, terms, counts):
         """The sum for each row of counts; nan where a resample holds no pair."""

@@ -242,9 +242,10 @@ class Settings(ImageSettings):
 
     def _with_teacher(self):
         if self.teacher is None:
-            return dataclasses.replace(
-                self, distillation=None, teacher_width=None, teacher_seed=None, temperature=None
-            )
+            for name in ("distillation", "teacher_width", "teacher_seed", "temperature"):
+                if getattr(self, name) is not None:
+                    raise UserError(f"--{name}={getattr(self, name)}: needs --teacher")
+            return self
         settings = self._filled(
             {
                 "distillation": "kl",
@@ -252,9 +253,11 @@ class Settings(ImageSettings):
                 "teacher_seed": self.seed + 1,
             }
         )
-        if settings.distillation != "kl":
-            return dataclasses.replace(settings, temperature=None)
-        return settings._filled({"temperature": 30.0})
+        if settings.distillation == "kl":
+            return settings._filled({"temperature": 30.0})
+        if self.temperature is not None:
+            raise UserError(f"--temperature={self.temperature}: needs --distillation=kl")
+        return settings
 
     def _with_depth(self):
         if "wide_resnet" in f"{self.network} {self.teacher}":
@@ -276,6 +279,7 @@ class Settings(ImageSettings):
     def teacher_settings(self):
         """The resolved settings of the run that trains this one's teacher: an ordinary run."""
         plain = {"distillation": None, "teacher": None, "teacher_width": None, "teacher_seed": None}
+        plain |= {"temperature": None}
         automatic = {"learning_rate": None, "order_seed": None, "augmentation_seed": None, "pictures": None}
         return dataclasses.replace(
             self, network=self.teacher, width=self.teacher_width, seed=self.teacher_seed, **plain, **automatic

@@ -1,0 +1,73 @@
+"""Somepalli et al. 2022, tables beside figures 10 to 12: everything measured over the width of ResNet18k."""
+
+import numpy as np
+
+from common.statistics import interval
+from common.verdicts import number
+from figures.somepalli_scores import cell_texts
+from figures.somepalli_widths import between_seeds, by_noise
+from replications.somepalli_boundaries.published import FRAGMENTATION_KINDS, MARGIN_KINDS
+from replications.somepalli_boundaries.scores import value
+
+# somepago/dbViz, double-descent/dd_accuracies.py.
+_ACCURACIES = {
+    "accuracy_all": "all training images",
+    "accuracy_correct": "right labels",
+    "accuracy_mislabelled": "wrong labels, as given",
+    "accuracy_mislabelled_true": "wrong labels, as true",
+    "accuracy_test": "test images",
+}
+_MARGINS = {"aa": "all", "ca": "right labels", "ma": "wrong labels"}
+
+
+def _mean(members, metric, factor=1.0):
+    """Mean over the runs of one setting and its 95 % interval, such as "12.3 [11, 14]"."""
+    values = factor * np.array([value(run, metric) for run in members])
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return ""
+    limits = interval(values)
+    between = f" [{number(limits[0])}, {number(limits[1])}]" if np.isfinite(limits[0]) else ""
+    return number(values.mean()) + between
+
+
+def _table(runs, columns):
+    """A row a setting: label noise, width, number of seeds, and columns (name, function of its runs)."""
+    rows = [
+        [f"{noise:.0%}", str(width), str(len(members)), *(text(members) for _, text in columns)]
+        for noise, by_width in by_noise(runs).items()
+        for width, members in by_width.items()
+    ]
+    return ["label noise", "width", "seeds", *(name for name, _ in columns)], rows
+
+
+def _column(name, metric, factor=1.0):
+    return name, lambda members: _mean(members, metric, factor)
+
+
+def table_10(runs):
+    """Fragmentation, class skips and the five subset accuracies, means over seeds: head and rows."""
+    columns = [_column(f"fragmentation, {kind}", f"fragmentation_{kind}") for kind in FRAGMENTATION_KINDS]
+    columns.append(_column("class skips", "class_skips"))
+    columns += [_column(f"accuracy (%), {words}", metric, 100) for metric, words in _ACCURACIES.items()]
+    return _table(runs, columns)
+
+
+def table_11(runs):
+    """Reproducibility between seeds, its interval over networks, and the test accuracy: head and rows."""
+    columns = [
+        (name, lambda members, i=i: cell_texts(between_seeds(members))[i])
+        for i, name in enumerate(("reproducibility", "95 % interval", "pairs"))
+    ]
+    return _table(runs, [*columns, _column("test accuracy (%)", "accuracy_test", 100)])
+
+
+def table_12(runs):
+    """Means and medians of the margins over images, and how many images have one: head and rows."""
+    columns = [
+        _column(f"{statistic} margin, {_MARGINS[kind]}", f"margin_{kind}_{statistic}")
+        for kind in MARGIN_KINDS
+        for statistic in ("median", "mean")
+    ]
+    columns += [_column(f"images kept, {_MARGINS[kind]}", f"margin_{kind}_kept") for kind in MARGIN_KINDS]
+    return _table(runs, columns)

@@ -1,0 +1,94 @@
+"""Checks of the claims of Gamba et al. 2022 on the course of training."""
+
+import numpy as np
+
+from common.verdicts import NOT_JUDGED, Outcome, above, below, compare
+from replications.smooth_interpolation import runs
+from replications.smooth_interpolation.claims_checks import STILL, ZERO_LOSS
+from replications.smooth_interpolation.claims_curves import Sample, by_other_seeds, from_threshold
+
+# Over epochs a sharpness has a peak if a tenth of it rises and falls, and recovers if half of it falls.
+_BUMP, _RECOVERS = 0.1, 0.5
+
+
+def _over_epochs(family, width, metric):
+    """A metric at the checkpoints and at the end, the test error in percent: array (seeds, times).
+
+    nan if a run has ended early.
+    """
+    values = []
+    for run in family.members[width].values():
+        if metric == "test_error":
+            values.append(100 * (1 - runs.history(run, "test_accuracy")[1]))
+        else:
+            values.append(runs.history(run, metric, subset="all", anchors=1)[1])
+    whole = len(set(map(len, values))) == 1
+    return np.array(values) if whole else np.full((len(values), 1), np.nan)
+
+
+def rise_and_recovery(values, relative=False, to_the_end=False):
+    """How much a curve rises over epochs and falls again after it: the smaller one, at its largest.
+
+    Args:
+        values: Array of shape (seeds, times); the other seeds choose where a seed is read.
+        relative: Divides by the value at the top.
+        to_the_end: Takes the fall to the last time, instead of the one to the lowest value after the top.
+
+    Returns:
+        A number for each seed; at most 0 for what only falls or only rises.
+    """
+
+    def places(mean):
+        found = []
+        for top in range(len(mean)):
+            start = int(np.argmin(mean[: top + 1]))
+            end = len(mean) - 1 if to_the_end else top + int(np.argmin(mean[top:]))
+            found.append((min(mean[top] - mean[start], mean[top] - mean[end]), start, top, end))
+        return max(found)[1:]
+
+    def read(own, place):
+        start, top, end = place
+        size = min(own[top] - own[start], own[top] - own[end])
+        return size / own[top] if relative else size
+
+    return by_other_seeds(values, places, read)
+
+
+_EPOCHWISE = {
+    "test error (points)": ("test_error", False, STILL),
+    "cross-entropy (nats)": ("cross_entropy", False, ZERO_LOSS),
+    "Jacobian norm (share of its maximum)": ("jacobian_norm", True, _BUMP),
+}
+
+
+@from_threshold
+def wide_recover(family):
+    """Rise and fall over epochs of the networks from the threshold on."""
+    wide = [width for width in family.widths if width >= family.threshold]
+    outcomes = []
+    for name, (metric, relative, least) in _EPOCHWISE.items():
+        samples = [
+            Sample(f"width {width}", rise_and_recovery(_over_epochs(family, width, metric), relative))
+            for width in wide
+        ]
+        outcomes.append(compare(f"rise and fall over epochs, {name}", samples, above(least)))
+    return outcomes
+
+
+@from_threshold
+def narrow_do_not(family):
+    """Rise over epochs and fall to the end of training of the networks below the threshold."""
+    narrow = [width for width in family.widths if width < family.threshold]
+    if not narrow:
+        return [Outcome(NOT_JUDGED, "the smallest width is the threshold")]
+    outcomes = []
+    for name, metric, relative, most in (
+        ("test error (points)", "test_error", False, STILL),
+        ("Jacobian norm (share of its peak)", "jacobian_norm", True, _RECOVERS),
+    ):
+        samples = []
+        for width in narrow:
+            values = _over_epochs(family, width, metric)
+            samples.append(Sample(f"width {width}", rise_and_recovery(values, relative, to_the_end=True)))
+        outcomes.append(compare(f"rise over epochs and fall to the end, {name}", samples, below(most)))
+    return outcomes
