@@ -40,7 +40,7 @@ def draw_curve(panel, groups, measure, color, label, marker="o", strong=True):
     values = [_values(measure, members) for members in groups.values()]
     size = {"linewidth": 1.9, "markersize": 4} if strong else {"linewidth": 1.1, "markersize": 2.5}
     if max(map(len, values)) > 1:
-        bounds = np.array([interval(v) for v in values])
+        bounds = np.array([interval(v) if np.isfinite(v).all() else (np.nan, np.nan) for v in values])
         panel.fill_between(widths, *bounds.T, color=color, alpha=0.15, linewidth=0, label="_interval")
         for width, found in zip(widths, values, strict=True):
             panel.plot([width] * len(found), found, ".", color=color, markersize=3, alpha=0.35, label="_run")

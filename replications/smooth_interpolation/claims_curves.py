@@ -43,8 +43,10 @@ def by_other_seeds(values, choose, read):
         read: Function of one seed's values and the place that returns a number.
 
     Returns:
-        A number for each seed.
+        A number for each seed; nan if a value is missing.
     """
+    if np.isnan(values).any():
+        return (math.nan,) * len(values)
     numbers = []
     for i, own in enumerate(values):
         others = np.delete(values, i, axis=0) if len(values) > 1 else values
@@ -92,6 +94,12 @@ class Family:
         fitted = (self.curve(train_error) == 0).all(axis=0)
         return self.widths[fitted.argmax()] if fitted.any() else None
 
+    def diverged(self):
+        """An Outcome, not judged, that says how many runs have diverged, if any has."""
+        members = [run for runs in self.members.values() for run in runs.values()]
+        number = sum(run.record["status"] == "diverged" for run in members)
+        return [Outcome(NOT_JUDGED, f"{number} of {len(members)} runs diverged")] if number else []
+
     def peak(self, mean):
         """The index of the width near the threshold at which a curve is highest."""
         return int(np.argmax(np.where(self._near, mean, -np.inf)))
@@ -123,7 +131,7 @@ def from_threshold(check):
                 f"no width up to {largest} has a training error of 0 in all seeds, so there is no threshold"
             )
             return together(Outcome(NOT_JUDGED, text))
-        return together(*check(family))
+        return together(*family.diverged(), *check(family))
 
     return checked
 

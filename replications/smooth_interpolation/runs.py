@@ -10,10 +10,10 @@ VOLUME_METRICS = ("accuracy", "cross_entropy", "jacobian_norm", "tangent_hessian
 
 
 def rows_of(run, metric, **coordinates):
-    """The rows of a metric with these coordinates, in order."""
+    """The rows of a metric with these coordinates, in order; a diverged run has none of most."""
     chosen = run.rows.metric.to_numpy() == metric
     for name, value in coordinates.items():
-        chosen &= run.rows[name].to_numpy() == value
+        chosen &= run.rows[name].to_numpy() == value if name in run.rows else False
     return run.rows[chosen]
 
 
@@ -30,7 +30,8 @@ def volume(run, metric, subset="all", anchors=1):
 
 def num_anchors(run):
     """Number of anchors of the largest volume."""
-    return int(run.rows.anchors.max())
+    strengths = run.record["settings"]["strengths"]
+    return 1 + len(strengths.split("-") if strengths else ())
 
 
 def test_error(run):
@@ -94,10 +95,16 @@ def prediction_difference(first, second):
         second: Run with the same kept test images.
 
     Returns:
-        Number from 0 to 2.
+        Number from 0 to 2; nan if one has diverged.
     """
+    if _diverged(first, second):
+        return math.nan
     a, b = (_label_probabilities(run) for run in (first, second))
     return float(np.mean(np.abs(a - b) / ((a + b) / 2)))
+
+
+def _diverged(*members):
+    return any(run.record["status"] == "diverged" for run in members)
 
 
 def _label_probabilities(run):
@@ -107,7 +114,9 @@ def _label_probabilities(run):
 
 
 def disagreement(first, second):
-    """Part of the kept test images, in percent, for which two runs predict different classes."""
+    """Part of the kept test images, in percent, for which two runs predict different classes; or nan."""
+    if _diverged(first, second):
+        return math.nan
     a, b = (run.arrays["test_log_probabilities"].argmax(axis=1) for run in (first, second))
     return 100 * float(np.mean(a != b))
 

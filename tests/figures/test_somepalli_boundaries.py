@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from common import records
+from common.errors import UserError
+from common.metrics.reproducibility import group_reproducibility
 from common.program import replication, run_folder
 from figures import style
 from figures.somepalli_boundaries import FIGURES, GALLERY, TABLES
@@ -53,6 +55,7 @@ def world(settings):
         "train_accuracy": 0.5 if settings.width == 1 else 1.0,
         "test_accuracy": 0.4 + settings.seed / 100,
         "accuracy_test": 0.4 + settings.seed / 100,
+        "class_skips": 1.5,
         "fragmentation_all": 10 + 100 * noise + settings.width,
         "fragmentation_test": 11 + 100 * noise + settings.width,
         "fragmentation_correct": 5 + 100 * noise + settings.width,
@@ -68,24 +71,31 @@ def world(settings):
     arrays = {
         "score_classes": rng.integers(0, 2, (3, 4, 4)).astype(np.uint8),
         "random_classes": rng.integers(0, 2, (2, 2, 4, 4)).astype(np.uint8),
+        "lemma_distances": (settings.seed + 1) * np.linspace(0, 0.1, 101, dtype=np.float32),
     }
     return rows, arrays | (picture_arrays(settings, rng) if settings.pictures != "none" else {})
 
 
-def write(folder, name, scale="smoke"):
-    for settings in PAPER.figure(name, scale):
+def write(folder, name, scale="smoke", num_diverged=0):
+    for i, settings in enumerate(PAPER.figure(name, scale)):
         settings = settings.resolve()
         with run_folder(PAPER, settings, str(folder)) as run:
             run.start({}, "synthetic images" if scale == "smoke" else "CIFAR-10")
-            run.finish("done", *world(settings))
+            if i < num_diverged:
+                place = {"statistic": "run", "epoch": 1, "step": 3}
+                names = ("train_accuracy", "test_accuracy", "diverged")
+                rows = [{"metric": metric, "value": 1.0} | place for metric in names]
+                run.finish("diverged", rows, {"batch_losses": np.ones(3)})
+            else:
+                run.finish("done", *world(settings))
 
 
 @pytest.fixture
 def drawn(tmp_path):
     """Draws a figure from made-up records; returns the figure and its (settings, Run)."""
 
-    def draw(name, scale="smoke"):
-        write(tmp_path, name, scale)
+    def draw(name, scale="smoke", num_diverged=0):
+        write(tmp_path, name, scale, num_diverged)
         runs = GALLERY.runs(name, scale, str(tmp_path))
         with style.applied():
             figure = FIGURES[name](runs)
@@ -198,6 +208,11 @@ def test_off_manifold_shows_shares_of_all_planes(drawn):
         assert shares[1] == np.mean(maps == 1)
     bars = next(panel for panel in figure.findobj(lambda a: hasattr(a, "patches")) if panel.patches)
     assert len(bars.patches) == len(runs) * 2 * len(CLASS_COLORS)
+    distances = next(panel for panel in figure.axes if panel.get_xlabel() == "largest |f - median|")
+    assert len(distances.lines) == len(runs)
+    # Half of the images of seed 0 lie within 0.05.
+    x, y = np.transpose(distances.lines[0].get_xydata())
+    assert np.interp(0.05, x, y) == pytest.approx(0.5)
 
 
 def numbers(panel):
@@ -282,6 +297,43 @@ def test_figure_11_shows_scores_between_seeds(drawn):
     maps = {(s.label_noise or 0.0, s.width, s.seed): run.arrays["score_classes"] for s, run in runs}
     expected = [np.mean(maps[0.2, width, 0] == maps[0.2, width, 1]) for width in (1, 2)]
     np.testing.assert_allclose(curves(figure.axes[0])["20% label noise"].get_ydata(), expected)
+
+
+def test_figure_11_has_intervals_over_networks(drawn):
+    figure, runs = drawn("11", "laptop")
+    cell = (0.2, 3)
+    maps = [run.arrays["score_classes"] for s, run in runs if (s.label_noise, s.width) == cell]
+    expected = group_reproducibility(maps)
+    bars = [line.get_xydata() for line in figure.axes[0].lines if line.get_label() == "_interval"]
+    ends = [tuple(bar[:, 1]) for bar in bars if bar[0, 0] == 3]
+    assert (expected.low, expected.high) in ends
+    head, rows = TABLES["11"](runs)
+    (row,) = (row for row in rows if row[:2] == ["20%", "3"])
+    assert row[head.index("reproducibility")] == f"{expected.value:.3f}"
+    assert row[head.index("95 % interval")] == f"{expected.low:.3f} to {expected.high:.3f}"
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_diverged_runs_are_left_out_and_the_picture_says_so(name, drawn):
+    figure, runs = drawn(name, num_diverged=1)
+    assert f"1 of {len(runs)} runs diverged and are left out: " in figure.get_suptitle()
+    if name in TABLES:
+        head, rows = TABLES[name](runs)
+        assert {len(row) for row in rows} == {len(head)}
+
+
+def test_a_picture_without_a_seed_keeps_the_others_in_their_rows(drawn):
+    figure, runs = drawn("planes", num_diverged=1)  # the first network's seed 0
+    panels = [panel for panel in figure.axes if panel.get_title()]
+    first = next(panel for panel in panels if panel.get_title() == "ResNet18\ndiverged")
+    assert not first.images
+    assert first.get_ylabel() == "seed 0"
+    assert sum(bool(panel.images) for panel in panels) == len(runs) - 1
+
+
+def test_nothing_is_drawn_of_diverged_runs_alone(drawn):
+    with pytest.raises(UserError, match="all of its 2 runs diverged"):
+        drawn("8", num_diverged=2)
 
 
 def test_figure_12_shows_medians(drawn):

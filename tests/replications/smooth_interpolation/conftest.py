@@ -1,4 +1,5 @@
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -40,6 +41,25 @@ def write(tmp_path, monkeypatch):
         return str(tmp_path)
 
     return write
+
+
+@pytest.fixture
+def write_diverged(tmp_path, write):
+    """Writes a run that diverged in its third epoch, in the place of one that is there."""
+
+    def write_diverged(settings):
+        settings = settings.resolve()
+        place = {"statistic": "run", "epoch": 3, "step": 9}
+        measured = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
+        rows = [{"metric": metric, "value": float("nan")} | place for metric in measured]
+        folder = run_folder(REPLICATION, settings, str(tmp_path))
+        if folder.path.exists():
+            shutil.rmtree(folder.path)
+        with run_folder(REPLICATION, settings, str(tmp_path)) as folder:
+            folder.start({}, "synthetic images")
+            folder.finish("diverged", [*rows, {"metric": "diverged", "value": 1} | place], {})
+
+    return write_diverged
 
 
 @pytest.fixture

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -99,6 +101,16 @@ def test_the_papers_behaviour_is_reproduced(write):
 def test_one_seed_decides_nothing(write):
     records = write_family(write, "2", seeds=1)
     assert set(verdicts(records, CONVNET_CLAIMS).values()) == {"unclear"}
+
+
+def test_a_diverged_run_leaves_claims_open(write, write_diverged):
+    records = write_family(write, "pd", seeds=2)
+    diverged = figure("2", "laptop")[0]
+    write_diverged(dataclasses.replace(diverged, seed=1))
+    numbers = (*CONVNET_CLAIMS, 23)
+    assert set(verdicts(records, numbers).values()) <= {"unclear", "reproduced"}
+    assert outcome(records, 7).seen.startswith("1 of 22 runs diverged; ")
+    assert outcome(records, 7).verdict == outcome(records, 23).verdict == "unclear"
 
 
 def flat(width, seed):

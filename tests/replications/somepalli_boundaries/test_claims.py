@@ -29,13 +29,18 @@ def no_git(monkeypatch):
     monkeypatch.setattr(records, "provenance", dict)
 
 
-def write(folder, settings, values, arrays=None):
+def write(folder, settings, values, arrays=None, status="done"):
     settings = settings.resolve()
     place = {"statistic": "run", "epoch": settings.epochs, "step": 1}
     rows = [{"metric": metric, "value": value} | place for metric, value in values.items()]
     with run_folder(REPLICATION, settings, str(folder)) as run:
         run.start({}, "CIFAR-10")
-        run.finish("done", rows, arrays or {})
+        run.finish(status, rows, arrays or {})
+
+
+def judged(folder, number, scale="laptop"):
+    (judgement,) = judge([NUMBERS[number]], REPLICATION, str(folder), scale)
+    return judgement.outcome
 
 
 def verdicts(folder, numbers, scale):
@@ -54,6 +59,10 @@ def fake_scores(monkeypatch, module, score):
             assert all(name in self._known for _, cell in terms for name in cell)
             value = sum(coefficient * score(*cell) for coefficient, cell in terms)
             return Estimate(value, value - 1e-4, value + 1e-4, 3)
+
+        def lowest(self, places, confidence=0.95):
+            place = min(places, key=lambda name: score(name, name))
+            return Estimate(*[places[place]] * 3, 3)
 
     monkeypatch.setattr(module, "PairScores", Fake)
 
@@ -270,3 +279,141 @@ def test_claims_are_numbered_and_name_their_figures():
     for claim in CLAIMS:
         assert set(claim.figures) <= set(REPLICATION.figures)
     assert len(DISAGREEMENTS) == len(set(DISAGREEMENTS))
+
+
+@pytest.mark.parametrize("center", [THRESHOLD // 2, 2 * THRESHOLD])
+def test_half_and_twice_the_threshold_are_near_it(center, tmp_path, monkeypatch):
+    write_sweep(tmp_path, "10", center=center)
+    fake_scores(monkeypatch, claims_widths, dip(center=center))
+    for number in (13, 15, 17):
+        assert judged(tmp_path, number).parts[1].verdict == "reproduced"
+
+
+def class_map(ones):
+    classes = np.zeros((1, 20, 1), np.uint8)
+    classes[0, list(ones)] = 1
+    return {"score_classes": classes}
+
+
+def test_the_lowest_reproducibility_is_judged_by_its_interval(tmp_path):
+    """At the threshold every pair agrees by 0.6; at k = 1, one pair of three by 0.5, the others by 0.75."""
+    seeds = {THRESHOLD: ((), range(8), range(4, 12)), 1: ((), range(10), range(5))}
+    for settings in figure("11", "laptop"):
+        ones = seeds.get(settings.width, ((), (0,), (1,)))[settings.seed]
+        write(tmp_path, settings, sweep_values(settings, 30, THRESHOLD, 0.3), class_map(ones))
+    part = judged(tmp_path, 15).parts[1]
+    assert part.verdict == "unclear"
+    assert "is 1 [0.167, 1]" in part.seen
+
+
+def test_fragmentation_without_noise_is_compared_at_every_width(tmp_path):
+    write_sweep(tmp_path, "10")
+    assert judged(tmp_path, 14).verdict == "reproduced"
+    for settings in figure("10", "laptop"):
+        if settings.width == 1 and not settings.label_noise:
+            write(tmp_path, settings, sweep_values(settings, 30, THRESHOLD, 0.3) | {"fragmentation_all": 99})
+    assert judged(tmp_path, 14).parts[0].verdict == "contradicted"
+
+
+def test_a_missing_value_is_no_extreme(tmp_path):
+    """No image of one network kept a margin: its median is not there."""
+    for settings in figure("12", "laptop"):
+        values = sweep_values(settings, 30, THRESHOLD, 0.3)
+        if (settings.label_noise, settings.width, settings.seed) == (0.2, 2 * THRESHOLD, 1):
+            del values["margin_aa_median"]
+        write(tmp_path, settings, values)
+    assert judged(tmp_path, 17).parts[1].verdict == "unclear"
+    assert judged(tmp_path, 17).verdict == "unclear"
+
+
+def test_the_claims_on_errors_are_on_the_measured_network(tmp_path):
+    """A better network before the end, which was measured: the descent is its own."""
+    for settings in figure("10", "laptop"):
+        values = sweep_values(settings, 30, THRESHOLD, 0.3)
+        kept = {"accuracy_all": values["train_accuracy"], "accuracy_test": values["test_accuracy"]}
+        write(tmp_path, settings, values | kept | {"train_accuracy": 0.1, "test_accuracy": 0.1})
+    assert judged(tmp_path, 21).verdict == "reproduced"
+
+
+DIVERGED = {"diverged": 1.0, "train_accuracy": 0.1, "test_accuracy": 0.1}
+
+
+def write_with_diverged(folder, name, values, is_diverged, arrays=None):
+    for settings in figure(name, "laptop"):
+        if is_diverged(settings.resolve()):
+            write(folder, settings, DIVERGED, {"batch_losses": np.ones(2)}, "diverged")
+        else:
+            write(folder, settings, values(settings.resolve()), arrays and arrays(settings))
+
+
+def test_a_seed_that_diverged_is_left_out_of_the_sweep(tmp_path, monkeypatch):
+    write_with_diverged(
+        tmp_path,
+        "10",
+        lambda s: sweep_values(s, 30, THRESHOLD, 0.3),
+        lambda s: (s.label_noise, s.width, s.seed) == (0.2, 3, 1),
+    )
+    fake_scores(monkeypatch, claims_widths, dip())
+    for number in WIDTH_CLAIMS:
+        outcome = judged(tmp_path, number)
+        assert outcome.verdict == "reproduced"
+        assert "1 of 42 runs diverged and are left out: " in outcome.seen
+        assert "label_noise=0.2 seed=1 width=3" in outcome.seen
+
+
+def test_a_width_at_which_all_diverged_leaves_claims_open(tmp_path):
+    write_with_diverged(
+        tmp_path, "10", lambda s: sweep_values(s, 30, THRESHOLD, 0.3), lambda s: s.width == THRESHOLD
+    )
+    assert set(verdicts(tmp_path, WIDTH_CLAIMS, "laptop").values()) == {"unclear"}
+
+
+def test_seeds_that_all_diverged_somewhere_leave_claims_open(tmp_path):
+    """Every setting has a network, but no seed has one everywhere."""
+    widths = {0: 1, 1: 2, 2: 3}
+    write_with_diverged(
+        tmp_path, "10", lambda s: sweep_values(s, 30, THRESHOLD, 0.3), lambda s: widths[s.seed] == s.width
+    )
+    assert set(verdicts(tmp_path, WIDTH_CLAIMS, "laptop").values()) == {"unclear"}
+
+
+def random_maps(settings):
+    rng = np.random.default_rng(settings.seed)
+    return {"score_classes": rng.integers(0, 10, (3, 4, 4)).astype(np.uint8)}
+
+
+@pytest.mark.parametrize("name,numbers", [("reproducibility", (1, 2, 3, 4, 5)), ("off_manifold", (11, 12))])
+def test_a_diverged_network_is_left_out_of_the_matrix(name, numbers, tmp_path):
+    write_with_diverged(
+        tmp_path,
+        name,
+        off_manifold_values,
+        lambda s: (s.network, s.seed) == ("vit", 1),
+        random_maps,
+    )
+    for number in numbers:
+        assert judged(tmp_path, number).seen.endswith(
+            "diverged and are left out: network=vit width=64 seed=1."
+        )
+
+
+def test_diverged_optimizers_and_students(tmp_path):
+    write_with_diverged(
+        tmp_path,
+        "optimizers",
+        lambda s: {"accuracy_test": (0.5 if s.sam_radius else 0.6) + s.seed / 100},
+        lambda s: (s.network, s.optimizer_name, s.seed) == ("vit", "sam", 0),
+        random_maps,
+    )
+    # ViT: two seeds are left to compare.
+    assert judged(tmp_path, 8).verdict == "reproduced"
+    assert judged(tmp_path, 6).verdict == "unclear"
+    write_with_diverged(
+        tmp_path,
+        "distillation",
+        lambda s: {"accuracy_test": 0.5},
+        lambda s: (s.network, s.teacher, s.seed) == ("vgg19", None, 0),
+        random_maps,
+    )
+    # The four students VGG have no plain counterpart.
+    assert "of 12 positive" in judged(tmp_path, 10).seen

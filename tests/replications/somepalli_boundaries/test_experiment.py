@@ -203,6 +203,33 @@ def test_a_diverged_run_is_recorded_without_measurements(tmp_path):
     assert not (folder.path / experiment.WEIGHTS).exists()
 
 
+@pytest.mark.parametrize(
+    "settings,message",
+    [
+        ({"num_test": 2}, "--num_test=2: its images are of . classes; the planes of scores need three"),
+        ({"label_noise": 1.0, "num_fragmentation_triplets": 2}, "--label_noise=1: leaves . images of class"),
+        (
+            {"label_noise": 1.0, "label_noise_rule": "nakkiran", "num_margin_images": 2},
+            "--label_noise=1: leaves no image with its right label; margins",
+        ),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_before_training(settings, message, tmp_path):
+    with pytest.raises(UserError, match=message):
+        run(tmp_path, **settings)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_table_shows_the_measured_network(tmp_path):
+    settings = dataclasses.replace(TINY, checkpoint="best_test", learning_rate=0.3, epochs=4)
+    folder = run(tmp_path, checkpoint="best_test", learning_rate=0.3, epochs=4)
+    found = values(folder)
+    assert found["accuracy_test"] > found["test_accuracy"]
+    table = experiment.table([(settings.resolve(), folder)])
+    assert table["test accuracy"].tolist() == [f"{found['accuracy_test']:.2%}"]
+    assert table["train accuracy"].tolist() == [f"{found['accuracy_all']:.2%}"]
+
+
 def test_table_has_a_line_a_run(tmp_path):
     settings = [dataclasses.replace(TINY, seed=seed).resolve() for seed in (0, 1)]
     finished = [(s, run(tmp_path, seed=s.seed)) for s in settings]

@@ -166,6 +166,19 @@ def test_the_command_prints_accuracies_first_and_draws(saved, tmp_path, capsys, 
     assert out.stat().st_size > 10_000
 
 
+def test_the_flag_is_for_models_without_a_layer_that_scales(saved, tmp_path, capsys):
+    """A mixed pair: the same function of pixels, once with its own scaling from 0 to 255."""
+    paths = saved(a=network(0), b=network(0, first=[keras.layers.Rescaling(1 / 255)]))
+    small = ["--num_triplets=3", "--resolution=5", "--picture_resolution=6", f"--out={tmp_path / 'out.png'}"]
+    score.main(["score", "--dataset=synthetic", "--input_scaling=0-1", f"--models={','.join(paths)}", *small])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"note: {paths[1]} scales its inputs itself, from 0-255; --input_scaling is not for it"
+    first, second = (line.split("test accuracy ")[1] for line in lines if "test accuracy" in line)
+    assert first == second
+    (found,) = (line for line in lines if line.startswith("reproducibility score"))
+    assert float(found.split()[2].rstrip(",")) > 0.95
+
+
 @pytest.mark.parametrize(
     "accuracy,num_test,expected",
     [(0.10, 10_000, True), (0.109, 10_000, True), (0.1091, 10_000, False), (0.15, 100, True)],

@@ -91,8 +91,24 @@ def test_one_run_has_one_folder():
     assert Settings(seed=3, init_seed=3, order_seed=3).resolve() == Settings(seed=3).resolve()
     assert same.resolve() == same
     assert same.seeds == {"init_seed": 1, "order_seed": 0, "augmentation_seed": 0}
-    assert Settings(temperature=2.0, teacher_seed=4).resolve() == Settings().resolve()
     assert Settings(margin_direction="gaussian").resolve() == Settings().resolve()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"teacher": "vgg19"},
+        {"teacher": "vgg19", "temperature": 4.0},
+        {"teacher": "vgg19", "distillation": "logits", "teacher_width": 8, "teacher_seed": 3},
+    ],
+)
+def test_resolved_settings_stay_as_they_are(values):
+    settings = Settings(**values).resolve()
+    assert settings.resolve() == settings
+    assert {name: getattr(settings, name) for name in values} == values
+    if settings.teacher:
+        assert settings.teacher_settings().temperature is None
 
 
 def test_a_seed_varies_initialization_order_and_augmentation_together_unless_one_is_given():
@@ -114,6 +130,14 @@ def test_a_seed_varies_initialization_order_and_augmentation_together_unless_one
         ({"sam_radius": -0.1}, "--sam_radius=-0.1"),
         ({"teacher": "vgg19", "temperature": 0.0}, "--temperature=0.0"),
         ({"teacher": "vgg19", "mixup": True}, "--mixup: not with --teacher"),
+        ({"distillation": "logits"}, "--distillation=logits: needs --teacher"),
+        ({"temperature": 2.0}, "--temperature=2.0: needs --teacher"),
+        ({"teacher_width": 8}, "--teacher_width=8: needs --teacher"),
+        ({"teacher_seed": 0}, "--teacher_seed=0: needs --teacher"),
+        (
+            {"teacher": "vgg19", "distillation": "logits", "temperature": 2.0},
+            "--temperature=2.0: needs --distillation=kl",
+        ),
         ({"num_triplets": 0}, "--num_triplets=0: must be at least 1"),
         ({"num_margin_images": -1}, "--num_margin_images=-1: must be at least 0"),
         ({"resolution": 1}, "--resolution=1: must be at least 2"),
