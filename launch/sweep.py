@@ -21,6 +21,7 @@ from common.errors import UserError
 from common.progress import Progress, duration
 
 _POLL_SECONDS = 0.2
+_BYTES_PER_WORKER = 2 * 2**30
 
 
 @dataclasses.dataclass
@@ -120,6 +121,18 @@ def run_jobs(replication, jobs, out_dir, workers):
     return failed
 
 
+def default_workers(replication):
+    """Returns how many processes at once are fastest: a small network cannot use several cores.
+
+    The ensembles of synthetic data can, and a GPU takes one process at a time.
+    """
+    if not replication.images or pathlib.Path("/proc/driver/nvidia").exists():
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(1, min(cores, memory // _BYTES_PER_WORKER))
+
+
 def _print_plan(replication, jobs, workers):
     for job in jobs:
         estimate = sum(replication.estimate(run) for run in job.runs)
@@ -149,13 +162,14 @@ def main(argv=None):
         flags.DEFINE_string("replication", None, "Name of the replication.", flag_values=flag_values)
         flags.DEFINE_integer(
             "workers",
-            1,
-            "Processes at once; each has its share of the cores. One process uses all cores by itself.",
+            None,
+            "Processes at once; each has its share of the cores. By default one on synthetic data, whose "
+            "process uses all cores, and on a GPU; else one a core.",
             lower_bound=1,
             flag_values=flag_values,
         )
         program.parse_flags(flag_values, argv, "python -m launch.sweep --replication=NAME [--flag=value ...]")
-        out_dir, workers = flag_values.out_dir, flag_values.workers
+        out_dir, workers = flag_values.out_dir, flag_values.workers or default_workers(replication)
         program.check_out_dir(out_dir)
         runs = program.expand(replication, flag_values)
         todo = [run for run in runs if not _finished(replication, run, out_dir)]

@@ -88,3 +88,15 @@ def test_a_sweep_runs_skips_and_says_what_failed(tmp_path):
     assert done.returncode == 1
     assert "1 of 2 runs are done" in done.stdout
     assert "cannot go on with" in done.stderr
+
+
+def test_one_process_a_core_for_images_alone(monkeypatch):
+    monkeypatch.setattr(sweep.os, "sched_getaffinity", lambda pid: {0, 1, 2}, raising=False)
+    monkeypatch.setattr(sweep.os, "sysconf", {"SC_PAGE_SIZE": 2**12, "SC_PHYS_PAGES": 2**22}.get)
+    monkeypatch.setattr(sweep.pathlib.Path, "exists", lambda path: False)
+    images = program.replication("zhang_randomization")
+    assert [sweep.default_workers(r) for r in (REPLICATION, images)] == [1, 3]
+    monkeypatch.setattr(sweep.os, "sysconf", {"SC_PAGE_SIZE": 2**12, "SC_PHYS_PAGES": 2**20}.get)
+    assert sweep.default_workers(images) == 2
+    monkeypatch.setattr(sweep.pathlib.Path, "exists", lambda path: True)
+    assert sweep.default_workers(images) == 1
