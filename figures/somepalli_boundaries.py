@@ -26,7 +26,7 @@ from figures.somepalli_scores import (
 )
 from figures.somepalli_tables import table_10, table_11, table_12
 from figures.somepalli_widths import figure_10, figure_11, figure_12, figure_nakkiran_1
-from replications.somepalli_boundaries.scores import left_out, measured
+from replications.somepalli_boundaries.scores import diverged_names, measured
 
 _FIGURES = {
     "planes": figure_planes,
@@ -64,7 +64,7 @@ def _of_measured(draw):
             raise UserError(f"all of its {len(runs)} runs diverged")
         figure = draw(kept)
         if len(kept) < len(runs):
-            style.stamp(figure, left_out(runs))
+            style.stamp(figure, f"left out, since diverged: {diverged_names(runs)}")
         return figure
 
     return drawn

@@ -13,7 +13,7 @@ from figures.somepalli_planes import (
     picture_names,
     plane,
 )
-from figures.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION
+from figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION
 from replications.somepalli_boundaries.published import NETWORK_NAMES
 from replications.somepalli_boundaries.scores import groups, value
 
@@ -57,12 +57,13 @@ def _accuracy(run):
     return f"{value(run, 'accuracy_test'):.1%}" if run else "diverged"
 
 
-def _draw_or_leave(panel, run, name):
-    """Draws a plane of a run, or leaves the panel empty where there is none: its training diverged."""
+def _draw_or_leave(panel, run, name, like):
+    """Draws a plane of a run; where it diverged and there is none, an empty panel of another's shape."""
     if run:
         draw_plane(panel, plane(run, name))
         return
-    panel.set(xticks=[], yticks=[])
+    panel.set(xticks=[], yticks=[], box_aspect=_panel_height(like, 1.0))
+    panel.spines[:].set(visible=True, color=GREY, linewidth=0.6)
     panel.grid(False)
     panel.text(0.5, 0.5, "diverged", ha="center", va="center", fontsize=8, transform=panel.transAxes)
 
@@ -84,7 +85,7 @@ def figure_planes(runs):
         by_seed = {_seed(run): run for run in members}
         for row, seed in enumerate(seeds):
             panel, run = panels[row, column], by_seed.get(seed)
-            _draw_or_leave(panel, run, "planes")
+            _draw_or_leave(panel, run, "planes", key)
             name = f"{NETWORK_NAMES[network]}\n" * (row == 0)
             panel.set_title(name + _accuracy(run), fontsize=8, pad=3)
             if column == 0:
@@ -134,12 +135,13 @@ def figure_off_manifold(runs):
     upper, lower = figure.subfigures(2, 1, height_ratios=[3.3, 2.6])
     keys, panels = _grid(upper, 2, len(networks))
     for row, (kind, words) in enumerate(_KINDS.items()):
+        key = plane(next(iter(networks.values()))[0], kind)
         for column, (network, members) in enumerate(networks.items()):
             first = next((run for run in members if _seed(run) == 0), None)
-            _draw_or_leave(panels[row, column], first, kind)
+            _draw_or_leave(panels[row, column], first, kind, key)
             if row == 0:
                 panels[row, column].set_title(NETWORK_NAMES[network], fontsize=8, pad=3)
-        draw_key(keys[row], plane(next(iter(networks.values()))[0], kind), zoom=0.6)
+        draw_key(keys[row], key, zoom=0.6)
         panels[row, 0].set_ylabel(words, labelpad=3)
     shares, distances, lemma = lower.subplots(1, 3, width_ratios=[1.6, 1.1, 1])
     _draw_shares(shares, networks)
@@ -196,7 +198,7 @@ def _draw_distances(panel, networks):
             shares = np.linspace(0, 1, len(distances))
             label = "_" * (i > 0) + NETWORK_NAMES[network]
             panel.plot(distances, shares, linestyle, color=color, linewidth=1, alpha=0.8, label=label)
-    panel.set(ylim=(0, 1), xlim=(0, None), ylabel="share of the images", xlabel="largest |f - median|")
+    panel.set(ylim=(0, 1), xlim=(0, None), ylabel="share of the images within", xlabel="|f - median|")
     panel.set_title("Lemma 2.1: probability f of the winning class\non uniform random images, a line a seed")
     panel.legend(loc="lower right", fontsize=6.5)
 
@@ -270,16 +272,17 @@ def figure_7(runs):
     )
     keys, panels = _grid(figure, 2 * len(noises), len(widths))
     for i, name in enumerate(("7_same_class", "7_random")):
+        key = plane(found[max(found)], name)
         for j, noise in enumerate(noises):
             row = len(noises) * i + j
             for column, width in enumerate(widths):
                 run = found.get((noise, width))
-                _draw_or_leave(panels[row, column], run, name)
+                _draw_or_leave(panels[row, column], run, name, key)
                 panels[row, column].set_title(
                     f"k = {width}\n" * (row == 0) + _accuracy(run), fontsize=8, pad=3
                 )
             panels[row, 0].set_ylabel(_noise(noise), labelpad=3)
-        draw_key(keys[len(noises) * i], plane(found[max(found)], name))
+        draw_key(keys[len(noises) * i], key)
     add_legend(figure)
     return figure
 

@@ -124,7 +124,8 @@ def _draw_scores(panel, by_width, stroke, label):
     """Mean scores with intervals over networks against width; single pairs lie faintly behind."""
     found = {width: between_seeds(members) for width, members in by_width.items() if len(members) > 1}
     line = {"color": stroke.color, "marker": stroke.marker, "markersize": 5.5}
-    panel.plot(found, [cell.value for cell in found.values()], label=label, zorder=3, **line)
+    means = [cell.value for cell in found.values()]
+    panel.plot(list(found), means, label=label, zorder=3, **line)
     for width, cell in found.items():
         panel.plot(
             [width, width], [cell.low, cell.high], color=stroke.color, linewidth=1.2, label="_interval"

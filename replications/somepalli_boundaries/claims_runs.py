@@ -15,8 +15,8 @@ from common.verdicts import NOT_JUDGED, Bounds, Estimate, Outcome, holds
 from replications.somepalli_boundaries.scores import (
     PairScores,
     accuracy,
+    diverged_names,
     groups,
-    left_out,
     measured,
     threshold,
     value,
@@ -63,7 +63,9 @@ def without_diverged(check):
         found = Measured(evidence)
         if len(found.runs()) == len(evidence.runs()):
             return check(evidence)
-        text = left_out(evidence.runs())
+        runs = evidence.runs()
+        number = len(runs) - len(found.runs())
+        text = f"{number} of {len(runs)} runs diverged and are left out: {diverged_names(runs)}"
         if found.has_gap:
             return Outcome("unclear", f"{text}.")
         outcome = check(found)
