@@ -24,7 +24,7 @@ import time
 import numpy as np
 import pandas as pd
 
-from common.errors import UserError
+from common.errors import BusyError, UserError
 
 SCHEMA = 1
 FINISHED = ("done", "diverged")
@@ -183,7 +183,7 @@ class RunFolder:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._lock.close()
-            raise UserError(f"another process is working on {self.path}; wait for it or stop it") from None
+            raise BusyError(f"another process is working on {self.path}; wait for it or stop it") from None
         # Another process may have finished the run before the lock was ours.
         self.record = self._read()
         return self

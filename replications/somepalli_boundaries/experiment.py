@@ -2,12 +2,13 @@
 
 import dataclasses
 import functools
+import time
 
 import numpy as np
 import pandas as pd
 
 from common.data.augmentation import CIFAR10_MEAN, CIFAR10_STD, augmentation, normalize
-from common.errors import UserError
+from common.errors import BusyError, UserError
 from common.metrics.classifier import Classifier
 from common.program import run_folder
 from common.records import replacing, write_arrays
@@ -24,6 +25,7 @@ from replications.somepalli_boundaries.networks import build_network
 from replications.somepalli_boundaries.published import KEPT_IDS, NETWORK_NAMES
 
 WEIGHTS = "weights.npz"
+_POLL_SECONDS = 5
 
 
 def run(replication, settings, options, label=""):
@@ -48,8 +50,11 @@ def _teacher_weights(replication, settings, options, label):
     if folder.finished and not (folder.path / WEIGHTS).exists():
         options = dataclasses.replace(options, out_dir=f"{options.out_dir}/teachers")
         folder = run_folder(replication, teacher, options.out_dir)
-    if not folder.finished:
-        run(replication, teacher, options, f"{label} teacher {teacher.network}")
+    while not folder.finished:
+        try:
+            run(replication, teacher, options, f"{label} teacher {teacher.network}")
+        except BusyError:  # another student's process trains it
+            time.sleep(_POLL_SECONDS)
         folder = run_folder(replication, teacher, options.out_dir)
     if folder.record["status"] == "diverged":
         raise UserError(f"--teacher={settings.teacher}: its training diverged, {folder.path}")

@@ -174,6 +174,21 @@ def test_a_teacher_is_trained_once_as_a_run_of_its_own(tmp_path, monkeypatch):
     assert beside.finished
 
 
+def test_a_student_waits_for_a_teacher_that_another_process_trains(tmp_path, monkeypatch):
+    settings = dataclasses.replace(TINY, teacher="fully_connected", teacher_width=32).resolve()
+    teacher = program.run_folder(REPLICATION, settings.teacher_settings(), str(tmp_path))
+    waits = []
+
+    def release(seconds):
+        waits.append(seconds)
+        teacher.__exit__()
+
+    monkeypatch.setattr(experiment.time, "sleep", release)
+    with teacher:
+        student = run(tmp_path, teacher="fully_connected", teacher_width=32)
+    assert student.finished and len(waits) == 1
+
+
 def test_distillation_brings_a_student_nearer_to_its_teacher(tmp_path):
     """Of one architecture, long enough to fit: the student's planes are its teacher's more than its own."""
     shared = {
