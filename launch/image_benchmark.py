@@ -5,6 +5,7 @@ the network's bare forward rate, sharpness against the backward passes that it n
 against one decomposition. Small networks also train two at a time, each process with half of the cores.
 """
 
+import contextlib
 import multiprocessing
 import os
 
@@ -14,6 +15,7 @@ import tensorflow as tf
 
 from common.data import svd_paths
 from common.data.augmentation import CIFAR10_MEAN, CIFAR10_STD, augmentation
+from common.metrics.classifier import Classifier
 from common.metrics.plane import plane_through, predict_planes
 from common.metrics.volumes import VolumeMeter
 from common.models.alexnet import small_alexnet
@@ -129,9 +131,10 @@ def _serve(model, cores, connection):
     from common.startup import import_quietly
 
     loop = import_quietly("launch.image_benchmark").Loop(model)
-    while True:
-        loop.run(connection.recv())
-        connection.send(True)
+    with contextlib.suppress(EOFError):  # the other end is gone
+        while True:
+            loop.run(connection.recv())
+            connection.send(True)
 
 
 class Packed:
@@ -171,7 +174,7 @@ class Planes:
             f"class maps of planes by {num_models} model{'s' * (num_models > 1)}; points/s are examples/s"
         )
         self.num_models = num_models
-        self._models = [network] * num_models
+        self._models = [Classifier(network) for _ in range(num_models)]
         images, _ = _data()
         self._plane = plane_through(images[:3], resolution=50, overhang=0.1)
 

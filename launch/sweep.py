@@ -122,9 +122,11 @@ def run_jobs(replication, jobs, out_dir, workers):
 
 
 def default_workers(replication):
-    """Returns how many processes at once are fastest: a small network cannot use several cores.
+    """Returns how many processes at once are fastest.
 
-    The ensembles of synthetic data can, and a GPU takes one process at a time.
+    A small network leaves several cores partly idle, hence one process a core (`launch.benchmark
+    --suite=images`: 1.2 to 1.5 times as many runs an hour); the ensembles of synthetic data use all of them,
+    and a GPU takes one process at a time.
     """
     if not replication.images or pathlib.Path("/proc/driver/nvidia").exists():
         return 1
