@@ -20,6 +20,8 @@ lint: .venv/test
 figures: .venv/run
 	$(RUN) -m figures.snapp_shamir --figure=all --records=results/reference --out_dir=docs/images
 	$(RUN) -m figures.zhang_randomization --figure=all --records=results/reference --out_dir=docs/images
+	$(RUN) -m figures.somepalli_boundaries --figure=all --records=results/reference --out_dir=docs/images
+	$(RUN) -m figures.smooth_interpolation --figure=all --records=results/reference --out_dir=docs/images
 
 clean:
 	rm -rf .venv
