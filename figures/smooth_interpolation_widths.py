@@ -21,7 +21,7 @@ _TITLES = {
     "tangent_hessian_norm": "tangent Hessian norm",
 }
 _DOTTED = {"color": GREY, "linewidth": 1.0, "linestyle": (0, (1, 1.5))}
-_MOST_TICKS = 12
+_MOST_TICKS = 8
 
 
 def draw_curve(panel, groups, measure, color, label, marker="o", strong=True):
