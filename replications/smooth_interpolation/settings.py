@@ -277,11 +277,8 @@ class Settings(ImageSettings):
         rate = self.warmup_rate
         if rate is not None and not (math.isfinite(rate) and rate > 0):
             raise UserError(f"--warmup_rate={rate}: must be a finite number above 0")
-        if self.warmup_epochs == 1 or self.warmup_epochs > self.epochs:
-            raise UserError(
-                f"--warmup_epochs={self.warmup_epochs}: must be 0, or from 2 to the number of epochs, "
-                f"{self.epochs}"
-            )
+        if self.warmup_epochs == 1:
+            raise UserError("--warmup_epochs=1: must be 0, or at least 2")
 
     def _check_at_least(self, name, low):
         value = getattr(self, name)

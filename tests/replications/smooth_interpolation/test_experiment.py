@@ -285,4 +285,4 @@ def test_warm_up_rises_to_the_rate():
     for epoch in range(7):
         rates.append(float(trainer.optimizer.learning_rate))
         trainer.train(np.random.default_rng(epoch).permutation(60), 3)
-    np.testing.assert_allclose(rates, [0.001, 0.0108, 0.0206, 0.0304, 0.0402, 0.05, 0.05], rtol=1e-5)
+    np.testing.assert_allclose(rates, [0.001, 0.01325, 0.0255, 0.03775, 0.05, 0.05, 0.05], rtol=1e-5)
