@@ -2,10 +2,10 @@
 
 import dataclasses
 import functools
-import os
 
 import tensorflow as tf
 
+from common.cores import usable_cores
 from common.errors import UserError
 
 
@@ -28,7 +28,7 @@ class Worker:
 
 def num_cores():
     """Number of processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return len(usable_cores())
 
 
 def current_worker(strategy):

@@ -13,6 +13,7 @@ import functools
 import hashlib
 import importlib.metadata
 import json
+import math
 import os
 import pathlib
 import platform
@@ -264,6 +265,11 @@ class Run:
     path: pathlib.Path
     record: dict
 
+    @property
+    def diverged(self):
+        """Whether the training diverged; then what is measured at the end of a run may be missing."""
+        return self.record["status"] == "diverged"
+
     @functools.cached_property
     def rows(self):
         """The tidy rows: a pandas DataFrame."""
@@ -274,6 +280,20 @@ class Run:
         """The saved arrays by name."""
         with np.load(self.path / "arrays.npz") as arrays:
             return dict(arrays)
+
+
+def rows_of(run, metric, **coordinates):
+    """The rows of a metric with these coordinates, in order; a diverged run has none of most."""
+    chosen = run.rows.metric.to_numpy() == metric
+    for name, value in coordinates.items():
+        chosen &= run.rows[name].to_numpy() == value if name in run.rows else False
+    return run.rows[chosen]
+
+
+def last(run, metric, **coordinates):
+    """The last value of a metric with these coordinates; nan if there is none."""
+    values = rows_of(run, metric, **coordinates).value
+    return float(values.iloc[-1]) if len(values) else math.nan
 
 
 def find_run(records, replication, protocol_version, settings):

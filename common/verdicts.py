@@ -161,6 +161,21 @@ def quotient(label, first, second):
     return Contrast(label, (*first.samples, *second.samples), coefficients)
 
 
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """One value a seed, network or pair, whose mean is estimated: what `compare` takes beside contrasts."""
+
+    label: str
+    values: tuple
+
+    def estimate(self, confidence=1 - _ERROR, center=np.mean):
+        """Returns the Estimate; undefined if a value is nan, without an interval for fewer than two."""
+        if not self.values or np.isnan(self.values).any():
+            return Estimate(math.nan, math.nan, math.nan, len(self.values))
+        low, high = interval(self.values, center, confidence)
+        return Estimate(float(center(self.values)), low, high, len(self.values))
+
+
 def estimate_center(values, center=np.mean):
     """Returns the Estimate of the mean or median of one sample."""
     median = float(np.median(values)) if center is np.mean else math.nan

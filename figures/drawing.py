@@ -183,7 +183,7 @@ def _stamp(gallery, scale, runs):
         lines.append(f"{scale} scale: {gallery.size([settings for settings, _ in runs])}")
     if replication(gallery.replication).images:
         lines.append(data_name(runs[0][1]))
-        diverged = sum(run.record["status"] == "diverged" for _, run in runs)
+        diverged = sum(run.diverged for _, run in runs)
         if diverged:
             lines.append(f"{diverged} of {len(runs)} runs diverged")
     return "\n".join(lines)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from common.records import last
 from figures import style
 from figures.somepalli_planes import (
     CLASS_COLORS,
@@ -15,7 +16,7 @@ from figures.somepalli_planes import (
 )
 from figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION
 from replications.somepalli_boundaries.published import NETWORK_NAMES
-from replications.somepalli_boundaries.scores import groups, value
+from replications.somepalli_boundaries.scores import groups
 
 _KEY_WIDTH = 1.35
 _BAR_WIDTH = 0.8
@@ -54,7 +55,7 @@ def _grid(figure, num_rows, num_columns):
 
 
 def _accuracy(run):
-    return f"{value(run, 'accuracy_test'):.1%}" if run else "diverged"
+    return f"{last(run, 'accuracy_test'):.1%}" if run else "diverged"
 
 
 def _draw_or_leave(panel, run, name, like):
@@ -210,7 +211,7 @@ def _draw_lemma(panel, networks):
         ("lemma_measured_slope", "largest slope found: L is at least this", BLUE, "^"),
     )
     for metric, label, color, marker in marks:
-        points = [(x, value(run, metric)) for x, runs in enumerate(networks.values()) for run in runs]
+        points = [(x, last(run, metric)) for x, runs in enumerate(networks.values()) for run in runs]
         panel.plot(*np.transpose(points), marker, color=color, markersize=5, alpha=0.6, label=label)
     names = [NETWORK_NAMES[network] for network in networks]
     panel.set_xticks(range(len(names)), names, rotation=35, ha="right", fontsize=7.5)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from common.records import last
 from figures import style
 from figures.somepalli_pictures import by_network
 from figures.somepalli_planes import PAPER
@@ -18,7 +19,7 @@ from replications.somepalli_boundaries.published import (
     REPRODUCIBILITY_MATRIX,
     VANILLA,
 )
-from replications.somepalli_boundaries.scores import groups, matrix, score_and_error, value
+from replications.somepalli_boundaries.scores import groups, matrix, score_and_error
 
 _COLORMAP = "cividis"  # made for all kinds of colour vision
 _OPTIMIZER_STROKES = {
@@ -207,7 +208,7 @@ def figure_optimizers(runs):
                 cell = cells[(network, optimizer), (network, optimizer)]
                 _dot(panels[0], place, 100 * np.array([cell.value, cell.low, cell.high]), stroke)
                 members = found[network, optimizer]
-                accuracies = np.array([100 * value(run, "accuracy_test") for run in members])
+                accuracies = np.array([100 * last(run, "accuracy_test") for run in members])
                 _dot(panels[1], place, [accuracies.mean(), np.nan, np.nan], stroke, accuracies)
             if paper:
                 row, column = OPTIMIZER_NETWORKS.index(network), list(OPTIMIZER_NAMES).index(optimizer)
@@ -245,7 +246,7 @@ def table_optimizers(runs):
     for (network, optimizer), members in found.items():
         cell = cells[(network, optimizer), (network, optimizer)]
         score, limits, pairs = cell_texts(cell)
-        accuracy = 100 * np.mean([value(run, "accuracy_test") for run in members])
+        accuracy = 100 * np.mean([last(run, "accuracy_test") for run in members])
         row = [NETWORK_NAMES[network], OPTIMIZER_NAMES[optimizer], score, limits, pairs, f"{accuracy:.2f}"]
         if published:
             place = OPTIMIZER_NETWORKS.index(network), list(OPTIMIZER_NAMES).index(optimizer)

@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from common.records import last
 from common.statistics import interval
 from common.verdicts import number
 from figures.somepalli_scores import cell_texts
 from figures.somepalli_widths import between_seeds, by_noise
 from replications.somepalli_boundaries.published import FRAGMENTATION_KINDS, MARGIN_KINDS
-from replications.somepalli_boundaries.scores import value
 
 # somepago/dbViz, double-descent/dd_accuracies.py.
 _ACCURACIES = {
@@ -22,7 +22,7 @@ _MARGINS = {"aa": "all", "ca": "right labels", "ma": "wrong labels"}
 
 def _mean(members, metric, factor=1.0):
     """Mean over the runs of one setting and its 95 % interval, such as "12.3 [11, 14]"."""
-    values = factor * np.array([value(run, metric) for run in members])
+    values = factor * np.array([last(run, metric) for run in members])
     values = values[np.isfinite(values)]
     if not values.size:
         return ""

@@ -8,6 +8,7 @@ from matplotlib import ticker
 from matplotlib.lines import Line2D
 
 from common.metrics.reproducibility import group_reproducibility
+from common.records import last
 from common.statistics import interval
 from figures import style
 from figures.somepalli_planes import PAPER
@@ -19,7 +20,6 @@ from replications.somepalli_boundaries.scores import (
     groups,
     score_and_error,
     threshold,
-    value,
 )
 
 _NOISE_STROKES = (Stroke(BLUE, "o"), Stroke(VERMILLION, "s"))
@@ -93,7 +93,7 @@ def figure_10(runs):
     for kind, panel in zip(FRAGMENTATION_KINDS, panels, strict=False):
         for (noise, by_width), stroke in zip(noises.items(), _NOISE_STROKES, strict=False):
             metric = f"fragmentation_{kind}"
-            _draw_curve(panel, by_width, lambda run, m=metric: value(run, m), stroke, _label(noise))
+            _draw_curve(panel, by_width, lambda run, m=metric: last(run, m), stroke, _label(noise))
         panel.set(title=_FRAGMENTATION[kind], ylabel="connected regions of a plane")
     _draw_errors(panels[3], noises, "train")
     panels[3].set_title("training error, labels as given")
@@ -171,16 +171,16 @@ def figure_12(runs):
     panels = figure.subplots(1, 2, sharey=True)
     for (noise, by_width), stroke in zip(noises.items(), _NOISE_STROKES, strict=False):
         metric = "margin_aa_median"
-        _draw_curve(panels[0], by_width, lambda run, m=metric: value(run, m), stroke, _label(noise))
+        _draw_curve(panels[0], by_width, lambda run, m=metric: last(run, m), stroke, _label(noise))
     panels[0].set(title="all training images", ylabel="median margin (normalized pixels)")
     noisy = max(noises)
     for kind, (words, marker, linestyle) in _MARGINS.items():
         stroke = Stroke({"aa": VERMILLION, "ca": BLUE, "ma": ORANGE}[kind], marker, linestyle)
         metric = f"margin_{kind}_median"
-        _draw_curve(panels[1], noises[noisy], lambda run, m=metric: value(run, m), stroke, words)
+        _draw_curve(panels[1], noises[noisy], lambda run, m=metric: last(run, m), stroke, words)
     panels[1].set(title=_label(noisy))
     panels[1].legend(handles=_margin_handles(), loc="best")
-    axis = style.LogAxis([value(run, f"margin_{kind}_median") for _, run in runs for kind in _MARGINS])
+    axis = style.LogAxis([last(run, f"margin_{kind}_median") for _, run in runs for kind in _MARGINS])
     for panel in panels:
         axis.apply(panel)
         _width_axis(panel, sorted({width for found in noises.values() for width in found}))

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from common.cores import usable_cores
 from common.data import svd_paths
 from common.data.augmentation import CIFAR10_MEAN, CIFAR10_STD, augmentation
 from common.metrics.classifier import Classifier
@@ -146,7 +147,7 @@ class Packed:
     steps_per_run = _STEPS_PER_RUN
 
     def __init__(self, model):
-        cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
+        cores = usable_cores()
         context = multiprocessing.get_context("spawn")
         self._connections = []
         for i in range(self.num_models):

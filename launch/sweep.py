@@ -17,6 +17,7 @@ import time
 from absl import flags
 
 from common import program
+from common.cores import usable_cores
 from common.errors import UserError
 from common.progress import Progress, duration
 
@@ -91,7 +92,7 @@ def run_jobs(replication, jobs, out_dir, workers):
     Returns:
         The jobs that failed.
     """
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
+    cores = usable_cores()
     shares = [set(cores[i::workers]) or set(cores) for i in range(workers)]
     seconds = {run: replication.estimate(run) for job in jobs for run in job.runs}
     open_runs = [run for job in jobs for run in job.runs]
@@ -130,9 +131,8 @@ def default_workers(replication):
     """
     if not replication.images or pathlib.Path("/proc/driver/nvidia").exists():
         return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return max(1, min(cores, memory // _BYTES_PER_WORKER))
+    return max(1, min(len(usable_cores()), memory // _BYTES_PER_WORKER))
 
 
 def _print_plan(replication, jobs, workers):

@@ -4,11 +4,10 @@ import itertools
 
 import numpy as np
 
-from common.verdicts import above, below, compare, together
+from common.verdicts import Sample, above, below, compare, together
 from replications.smooth_interpolation import runs
 from replications.smooth_interpolation.claims_curves import (
     Family,
-    Sample,
     by_other_seeds,
     from_threshold,
     places,

@@ -9,29 +9,13 @@ import math
 
 import numpy as np
 
-from common.statistics import interval
-from common.verdicts import NOT_JUDGED, Bounds, Estimate, Outcome, above, compare, together
-from replications.smooth_interpolation.runs import train_error
+from common.verdicts import NOT_JUDGED, Bounds, Outcome, Sample, above, compare, together
+from replications.smooth_interpolation.runs import interpolation_threshold, train_error, with_common_seeds
 
 # How the paper's words are read: "near" the threshold is within three widths of it; a peak is looked for from
 # half to twice the threshold, since the error of the smallest networks is large for another reason.
 NEAR = Bounds(-3.01, 3.01)
 _PEAK_RANGE = 2.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Sample:
-    """One value a seed or pair of seeds, whose mean is estimated: what `verdicts.compare` takes."""
-
-    label: str
-    values: tuple
-
-    def estimate(self, confidence=0.95, center=np.mean):
-        """Returns the Estimate; without an interval for fewer than two values or one that is nan."""
-        low = high = math.nan
-        if not np.isnan(self.values).any():
-            low, high = interval(self.values, center, confidence)
-        return Estimate(float(center(self.values)), low, high, len(self.values))
 
 
 def by_other_seeds(values, choose, read):
@@ -73,8 +57,7 @@ class Family:
         for width in evidence.values("width", **coordinates):
             runs = evidence.seeds(width=width, seed=0, **coordinates)
             found[width] = {run.record["settings"]["seed"]: run for run in runs}
-        seeds = sorted(set.intersection(*map(set, found.values())))
-        return Family(tuple(found), {w: {s: runs[s] for s in seeds} for w, runs in found.items()})
+        return Family(tuple(found), with_common_seeds(found))
 
     def curve(self, measure):
         """Returns the values of a function of a run: array of shape (seeds, widths)."""
@@ -91,13 +74,12 @@ class Family:
     @functools.cached_property
     def threshold(self):
         """The smallest width at which all seeds have a training error of 0; None if there is none."""
-        fitted = (self.curve(train_error) == 0).all(axis=0)
-        return self.widths[fitted.argmax()] if fitted.any() else None
+        return interpolation_threshold(self.members)
 
     def diverged(self):
         """An Outcome, not judged, that says how many runs have diverged, if any has."""
         members = [run for runs in self.members.values() for run in runs.values()]
-        number = sum(run.record["status"] == "diverged" for run in members)
+        number = sum(run.diverged for run in members)
         return [Outcome(NOT_JUDGED, f"{number} of {len(members)} runs diverged")] if number else []
 
     def peak(self, mean):

@@ -5,22 +5,10 @@ import math
 
 import numpy as np
 
+from common.records import last, rows_of
+
 # Measures over volumes, in the order of the paper's figures.
 VOLUME_METRICS = ("accuracy", "cross_entropy", "jacobian_norm", "tangent_hessian_norm")
-
-
-def rows_of(run, metric, **coordinates):
-    """The rows of a metric with these coordinates, in order; a diverged run has none of most."""
-    chosen = run.rows.metric.to_numpy() == metric
-    for name, value in coordinates.items():
-        chosen &= run.rows[name].to_numpy() == value if name in run.rows else False
-    return run.rows[chosen]
-
-
-def last(run, metric, **coordinates):
-    """The last value of a metric; nan if there is none."""
-    values = rows_of(run, metric, **coordinates).value
-    return float(values.iloc[-1]) if len(values) else math.nan
 
 
 def volume(run, metric, subset="all", anchors=1):
@@ -63,8 +51,13 @@ def by_width(runs):
     groups = {}
     for settings, run in sorted(runs, key=lambda pair: (pair[0].width, pair[0].seed)):
         groups.setdefault(settings.width, {})[settings.seed] = run
-    seeds = set.intersection(*map(set, groups.values()))
-    return {width: {s: run for s, run in members.items() if s in seeds} for width, members in groups.items()}
+    return with_common_seeds(groups)
+
+
+def with_common_seeds(groups):
+    """Returns {width: {seed: Run}} with the seeds that all widths have, in increasing order."""
+    seeds = sorted(set.intersection(*map(set, groups.values())))
+    return {width: {seed: members[seed] for seed in seeds} for width, members in groups.items()}
 
 
 def interpolation_threshold(groups):
@@ -97,14 +90,10 @@ def prediction_difference(first, second):
     Returns:
         Number from 0 to 2; nan if one has diverged.
     """
-    if _diverged(first, second):
+    if first.diverged or second.diverged:
         return math.nan
     a, b = (_label_probabilities(run) for run in (first, second))
     return float(np.mean(np.abs(a - b) / ((a + b) / 2)))
-
-
-def _diverged(*members):
-    return any(run.record["status"] == "diverged" for run in members)
 
 
 def _label_probabilities(run):
@@ -115,7 +104,7 @@ def _label_probabilities(run):
 
 def disagreement(first, second):
     """Part of the kept test images, in percent, for which two runs predict different classes; or nan."""
-    if _diverged(first, second):
+    if first.diverged or second.diverged:
         return math.nan
     a, b = (run.arrays["test_log_probabilities"].argmax(axis=1) for run in (first, second))
     return 100 * float(np.mean(a != b))

@@ -5,8 +5,9 @@ import math
 
 import numpy as np
 
-from common.verdicts import above, below, compare, together
-from replications.somepalli_boundaries.claims_runs import Sample, Scores, mean_of, published
+from common.records import last
+from common.verdicts import Sample, above, below, compare, together
+from replications.somepalli_boundaries.claims_runs import Scores, mean_of, published
 from replications.somepalli_boundaries.published import (
     CONVOLUTIONAL,
     MATRIX_NETWORKS,
@@ -19,7 +20,7 @@ from replications.somepalli_boundaries.published import (
     REPRODUCIBILITY_MATRIX,
     WIDE_RESNETS,
 )
-from replications.somepalli_boundaries.scores import PairScores, groups, score_and_error, value
+from replications.somepalli_boundaries.scores import PairScores, groups, score_and_error
 
 _SCORE = "reproducibility"
 # "One or very few" classes of ten, on a plane.
@@ -153,7 +154,7 @@ def most_reproducible_is_not_most_accurate(evidence):
     for network, better in (("mlp_mixer", "adam"), ("vit", "sgd")):
         if network in networks:
             first, second = (
-                {_seed(run): 100 * value(run, "accuracy_test") for run in found[network, optimizer]}
+                {_seed(run): 100 * last(run, "accuracy_test") for run in found[network, optimizer]}
                 for optimizer in (better, "sam")
             )
             label = f"{NETWORK_NAMES[network]}: {OPTIMIZER_NAMES[better]} minus {OPTIMIZER_NAMES['sam']}"
@@ -172,7 +173,7 @@ def published_optimizers(evidence):
         row, cell = OPTIMIZER_NETWORKS.index(network), (network, optimizer)
         label = f"{NETWORK_NAMES[network]} with {name}"
         score = Scores(label, pairs, ((100.0, (cell, cell)),))
-        accuracy = Sample(label, tuple(100 * value(run, "accuracy_test") for run in found[cell]))
+        accuracy = Sample(label, tuple(100 * last(run, "accuracy_test") for run in found[cell]))
         outcomes += [
             published(evidence, f"{_SCORE} (%)", score, OPTIMIZER_REPRODUCIBILITY[row, column], 2.0),
             published(evidence, "test accuracy (%)", accuracy, OPTIMIZER_ACCURACY[row, column], 1.0),
@@ -205,7 +206,7 @@ def few_classes_off_the_manifold(evidence):
     found = groups(evidence.runs(), lambda settings: settings.network)
     samples = [
         Sample(
-            f"{NETWORK_NAMES[network]}, {kind}", tuple(value(run, f"{kind}_num_classes") for run in members)
+            f"{NETWORK_NAMES[network]}, {kind}", tuple(last(run, f"{kind}_num_classes") for run in members)
         )
         for network, members in found.items()
         for kind in RANDOM_KINDS
@@ -219,7 +220,7 @@ def winner_is_the_architectures(evidence):
     gaps = []
     for kind in RANDOM_KINDS:
         winners = {
-            network: [value(run, f"{kind}_winner") for run in members] for network, members in found.items()
+            network: [last(run, f"{kind}_winner") for run in members] for network, members in found.items()
         }
         values = []
         for network, own in winners.items():

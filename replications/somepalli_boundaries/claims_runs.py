@@ -6,12 +6,11 @@ settings are compared seed by seed only where a figure has the same seeds for bo
 
 import dataclasses
 import functools
-import math
 
 import numpy as np
 
-from common.statistics import interval
-from common.verdicts import NOT_JUDGED, Bounds, Estimate, Outcome, holds
+from common.records import last
+from common.verdicts import NOT_JUDGED, Bounds, Outcome, holds
 from replications.somepalli_boundaries.scores import (
     PairScores,
     accuracy,
@@ -19,7 +18,6 @@ from replications.somepalli_boundaries.scores import (
     groups,
     measured,
     threshold,
-    value,
 )
 
 # How far from a published number a replication may lie: two published runs of one setting (VGG with SGD, in
@@ -75,21 +73,6 @@ def without_diverged(check):
 
 
 @dataclasses.dataclass(frozen=True)
-class Sample:
-    """One value a network, whose mean is estimated: what `verdicts.compare` takes beside contrasts."""
-
-    label: str
-    values: tuple
-
-    def estimate(self, confidence=0.95, center=np.mean):
-        """Returns the Estimate; undefined if a value is missing, without an interval for less than two."""
-        if not self.values or not np.isfinite(self.values).all():
-            return Estimate(math.nan, math.nan, math.nan, len(self.values))
-        low, high = interval(self.values, center, confidence)
-        return Estimate(float(center(self.values)), low, high, len(self.values))
-
-
-@dataclasses.dataclass(frozen=True)
 class Scores:
     """A sum of coefficients times mean scores between groups of networks."""
 
@@ -141,7 +124,7 @@ class WidthSweep:
 
     def values(self, metric, noise, width):
         """The metric of each seed."""
-        return np.array([value(run, metric) for run in self.runs[noise, width]])
+        return np.array([last(run, metric) for run in self.runs[noise, width]])
 
     def accuracies(self, part, noise, width):
         """The accuracy on "train" or "test" of each seed."""

@@ -8,9 +8,8 @@ import math
 import numpy as np
 from scipy import ndimage
 
-from common.verdicts import about, above, compare, quotient, ratio, together
+from common.verdicts import Sample, about, above, compare, quotient, ratio, together
 from replications.somepalli_boundaries.claims_runs import (
-    Sample,
     Scores,
     no_threshold,
     width_sweep,

@@ -8,6 +8,7 @@ import numpy as np
 
 from common.metrics.reproducibility import reproducibility_matrix, triplet_agreement
 from common.program import describe
+from common.records import last
 from common.verdicts import Estimate
 
 _RESAMPLES = 9999
@@ -18,14 +19,9 @@ _FITTED = 0.95
 _NAMED = 3  # diverged runs that a text names
 
 
-def is_diverged(run):
-    """Whether a run's training diverged: then nothing was measured on its network."""
-    return run.record["status"] == "diverged"
-
-
 def measured(runs):
     """Returns those of (settings, Run) that did not diverge."""
-    return [(settings, run) for settings, run in runs if not is_diverged(run)]
+    return [(settings, run) for settings, run in runs if not run.diverged]
 
 
 def _without_derived(settings):
@@ -38,9 +34,7 @@ def _without_derived(settings):
 def diverged_names(runs):
     """Names those of (settings, Run) that diverged, such as "seed=1; seed=2"; a few of many."""
     everything = [_without_derived(settings) for settings, _ in runs]
-    names = [
-        describe(s, everything) for s, (_, run) in zip(everything, runs, strict=True) if is_diverged(run)
-    ]
+    names = [describe(s, everything) for s, (_, run) in zip(everything, runs, strict=True) if run.diverged]
     more = [f"and {len(names) - _NAMED} more"] * (len(names) > _NAMED)
     return "; ".join(names[:_NAMED] + more)
 
@@ -50,19 +44,13 @@ def class_maps(run):
     return run.arrays["score_classes"]
 
 
-def value(run, metric):
-    """The last value of a metric; nan if there is none."""
-    values = run.rows.value[run.rows.metric == metric]
-    return float(values.iloc[-1]) if len(values) else math.nan
-
-
 def accuracy(run, part):
     """Accuracy of the measured network on "train" or "test"; where it has none, that after the last epoch.
 
     The two part with `--checkpoint=best_test`. Training labels count as given, wrong ones included.
     """
-    found = value(run, {"train": "accuracy_all", "test": "accuracy_test"}[part])
-    return value(run, f"{part}_accuracy") if math.isnan(found) else found
+    found = last(run, {"train": "accuracy_all", "test": "accuracy_test"}[part])
+    return last(run, f"{part}_accuracy") if math.isnan(found) else found
 
 
 def groups(runs, key):

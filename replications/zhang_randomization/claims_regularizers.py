@@ -3,10 +3,9 @@
 import itertools
 import math
 
-from common.verdicts import NOT_JUDGED, Outcome, above, below, compare, together
+from common.verdicts import NOT_JUDGED, Outcome, Sample, above, below, compare, together
 from replications.zhang_randomization.claims_fitting import FITTED, chance, on_equal_images
 from replications.zhang_randomization.claims_runs import (
-    Sample,
     accuracy,
     difference,
     final_training_accuracy,

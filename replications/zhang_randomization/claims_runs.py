@@ -4,30 +4,18 @@ Runs of one seed share their images and initial weights, so settings are compare
 reached its cap without fitting the training set has no time to fit; a comparison with one is left open.
 """
 
-import dataclasses
 import math
 
 import numpy as np
 
-from common.statistics import interval
-from common.verdicts import NOT_JUDGED, Bounds, Estimate, Outcome, ratio
+from common.records import last, rows_of
+from common.verdicts import NOT_JUDGED, Bounds, Outcome, Sample, ratio
 
 # A training accuracy that counts as fitted where only accuracies are compared: table 1 has 99.34 to 100 %.
 _FITTED_ACCURACY = 0.99
 # A mean training loss that counts as zero in figure 1a: the threshold of a public rerun of it, which EE-411
 # tried as well (section IV.B).
 _LOW_LOSS = 0.1
-
-
-def rows_of(run, metric):
-    """The rows of a metric, in order."""
-    return run.rows[run.rows.metric == metric]
-
-
-def last(run, metric):
-    """The last value of a metric; nan if there is none."""
-    values = rows_of(run, metric).value
-    return float(values.iloc[-1]) if len(values) else math.nan
 
 
 def is_capped(run):
@@ -70,21 +58,6 @@ def final_training_accuracy(run):
     """The training accuracy, in percent; nan if the cap came before 99 %, since it says nothing of later."""
     value = accuracy("train")(run)
     return math.nan if is_capped(run) and value < 100 * _FITTED_ACCURACY else value
-
-
-@dataclasses.dataclass(frozen=True)
-class Sample:
-    """One value a seed, whose mean is estimated: what `verdicts.compare` takes beside contrasts."""
-
-    label: str
-    values: tuple
-
-    def estimate(self, confidence=0.95, center=np.mean):
-        """Returns the Estimate; without an interval for fewer than two values, none of which may be nan."""
-        if not self.values:
-            return Estimate(math.nan, math.nan, math.nan, 0)
-        low, high = interval(self.values, center, confidence)
-        return Estimate(float(center(self.values)), low, high, len(self.values))
 
 
 def by_seed(evidence, measure, place):

@@ -128,7 +128,7 @@ def test_the_threshold_is_the_narrowest_width_from_which_all_fit(accuracies, exp
 
 def run_with(status="done", **values):
     rows = pd.DataFrame([{"metric": metric, "value": value} for metric, value in values.items()])
-    return types.SimpleNamespace(rows=rows, record={"status": status})
+    return types.SimpleNamespace(rows=rows, diverged=status == "diverged")
 
 
 def test_accuracies_are_those_of_the_measured_network():
