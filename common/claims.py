@@ -6,7 +6,7 @@ A claim's check reads the runs it needs from an `Evidence` and returns an `Outco
 import dataclasses
 import typing
 
-from common.program import SCALES, find_runs
+from common.program import SCALES, find_runs, finished_seeds
 from common.verdicts import Outcome
 
 _NUM_SEEDS = 5
@@ -69,7 +69,18 @@ class Evidence:
         self.used = {}
         self._replication, self._records, self._figures = replication, records, " and ".join(figures)
         settings = dict.fromkeys(s.resolve() for f in figures for s in replication.figure(f, scale))
-        self._runs = find_runs(replication, settings, records)
+        every = find_runs(replication, settings, records)
+        self._runs = finished_seeds(every, max(replication.fewest_seeds.get(f, 1) for f in figures))
+        self._all_seeds = len(every) == len(self._runs)
+
+    @property
+    def left_out(self):
+        """A sentence on the seeds that are not finished, empty if all are."""
+        if self._all_seeds:
+            return ""
+        seeds = sorted({settings.seed for settings, _ in self._runs})
+        words = " and ".join(map(str, seeds))
+        return f"Seed{'s' * (len(seeds) > 1)} {words} alone: further seeds of the figure are not finished."
 
     @property
     def state(self):
@@ -123,6 +134,8 @@ def _judge_at(claim, replication, records, scale):
         outcome = claim.check(evidence)
     except MissingRunsError as error:
         return Judgement(claim, Outcome("not run", str(error)), scale)
+    if evidence.left_out:
+        outcome = outcome.noting(evidence.left_out)
     runs = tuple(evidence.used.values())
     names = {name for run in runs if (name := data_name(run))}
     return Judgement(claim, outcome, scale, tuple(sorted(names)), runs)

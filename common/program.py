@@ -44,6 +44,7 @@ class Replication:
         estimate: Function settings -> seconds on a machine with two cores.
         swept: Name of the setting that one process best runs through: its values share compiled programs.
         images: Whether it reads an image data set: adds --data_dir.
+        fewest_seeds: Figure -> how many of the seeds of its preset it needs, where one is not enough.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Replication:
     estimate: typing.Callable
     swept: str
     images: bool = False
+    fewest_seeds: dict = dataclasses.field(default_factory=dict)
 
     def experiment(self):
         """Imports the module that trains; it imports TensorFlow."""
@@ -224,6 +226,25 @@ def find_runs(replication, settings, records):
         (s, find_run(records, replication.name, replication.protocol_version, dataclasses.asdict(s)))
         for s in (setting.resolve() for setting in settings)
     ]
+
+
+def finished_seeds(found, fewest=1):
+    """Leaves out of a figure's runs the seeds that are not finished yet.
+
+    Args:
+        found: (settings, Run or None) of every run, as `find_runs` returns them.
+        fewest: How many seeds the figure needs, if it has as many.
+
+    Returns:
+        The runs of the first seeds, up to the first of which a run is missing; all of `found` if those are
+        too few.
+    """
+    seeds = sorted({settings.seed for settings, _ in found})
+    missing = {settings.seed for settings, run in found if run is None}
+    finished = list(itertools.takewhile(lambda seed: seed not in missing, seeds))
+    if len(finished) < min(fewest, len(seeds)):
+        return found
+    return [(settings, run) for settings, run in found if settings.seed in finished]
 
 
 def _print_plan(replication, runs, out_dir):

@@ -29,6 +29,11 @@ class Outcome:
     seen: str
     parts: tuple = ()
 
+    def noting(self, text):
+        """Returns the same Outcome with a sentence on its runs."""
+        parts = self.parts and (*self.parts, Outcome(NOT_JUDGED, text))
+        return dataclasses.replace(self, seen=f"{self.seen} {text}", parts=parts)
+
 
 @dataclasses.dataclass(frozen=True)
 class Bounds:

@@ -14,7 +14,15 @@ from absl import flags
 
 from common.claims import data_name
 from common.errors import UserError
-from common.program import SCALES, describe, exit_status, find_runs, parse_flags, replication
+from common.program import (
+    SCALES,
+    describe,
+    exit_status,
+    find_runs,
+    finished_seeds,
+    parse_flags,
+    replication,
+)
 from common.records import replacing
 from figures import style
 
@@ -45,10 +53,12 @@ class Gallery:
     def runs(self, name, scale, records):
         """Returns (settings, `records.Run`) for each run of a figure; None for one that is not finished.
 
-        Runs of further seeds follow those of the preset, and only finished ones.
+        Seeds of the preset that are not finished are left out if the others are enough for the figure. Runs
+        of further seeds follow those of the preset, and only finished ones.
         """
         paper = replication(self.replication)
         found = find_runs(paper, paper.figure(name, scale), records)
+        found = finished_seeds(found, paper.fewest_seeds.get(name, 1))
         further = [
             dataclasses.replace(settings, seed=settings.seed + i)
             for i in range(1, self.num_seeds)

@@ -91,8 +91,11 @@ def _size(settings):
         words += f", {planes[-1]} planes of {values('resolution')} x {values('resolution')} points"
     if all(s.protocol == "double_descent" for s in settings):
         low, high = min(s.width for s in settings), max(s.width for s in settings)
-        return words + (f", widths {low} to {high}" if low < high else f", width {low}")
-    return words + ", narrow networks"
+        words += f", widths {low} to {high}" if low < high else f", width {low}"
+    else:
+        words += ", narrow networks"
+    low, high = min(s.seed for s in settings), max(s.seed for s in settings)
+    return f"{words}; " + (f"seeds {low} to {high}" if low < high else f"seed {low}")
 
 
 GALLERY = drawing.Gallery("somepalli_boundaries", FIGURES, _size, tables=TABLES)

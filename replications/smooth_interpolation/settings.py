@@ -343,4 +343,5 @@ REPLICATION = Replication(
     estimate=estimate,
     swept="seed",
     images=True,
+    fewest_seeds={"pd": 2},
 )

@@ -66,8 +66,7 @@ def without_diverged(check):
         text = f"{number} of {len(runs)} runs diverged and are left out: {diverged_names(runs)}"
         if found.has_gap:
             return Outcome("unclear", f"{text}.")
-        outcome = check(found)
-        return dataclasses.replace(outcome, seen=f"{outcome.seen} {text}.")
+        return check(found).noting(f"{text}.")
 
     return checked
 

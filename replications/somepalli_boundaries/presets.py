@@ -245,3 +245,5 @@ FIGURES = {
     "mixup": _mixup,
     "sources": _sources,
 }
+# Those that score the networks of two seeds.
+FEWEST_SEEDS = dict.fromkeys(("reproducibility", "distillation", "optimizers", "11", "sources"), 2)

@@ -379,4 +379,5 @@ REPLICATION = Replication(
     estimate=estimate,
     swept="seed",
     images=True,
+    fewest_seeds=presets.FEWEST_SEEDS,
 )

@@ -84,3 +84,53 @@ def test_seeds_that_exist_are_found(tmp_path):
 def test_settings_outside_the_figure_are_a_mistake_of_the_check(tmp_path):
     with pytest.raises(LookupError, match=r"Received: \{'width': 3\}"):
         claims.Evidence(TOY, ("1",), tmp_path, "paper").run(width=3)
+
+
+def seeded_figure(name, scale):
+    return [
+        dataclasses.replace(settings, seed=seed) for settings in figure(name, scale) for seed in (0, 1, 2)
+    ]
+
+
+SEEDED = dataclasses.replace(TOY, figure=seeded_figure)
+
+
+def write_seeds(out_dir, seeds_of_widths):
+    for width, seeds in seeds_of_widths.items():
+        for seed in seeds:
+            write(out_dir, Settings(width, 8, seed=seed))
+
+
+@pytest.mark.parametrize(
+    ("seeds_of_widths", "fewest", "expected"),
+    [
+        ({1: (0, 1, 2), 2: (0, 1, 2)}, 1, [0, 1, 2]),
+        ({1: (0, 1, 2), 2: (0, 1)}, 1, [0, 1]),
+        ({1: (0, 2), 2: (0, 2)}, 1, [0]),
+        ({1: (0, 1, 2), 2: (0,)}, 2, None),
+        ({1: (0, 1, 2), 2: (1, 2)}, 1, None),
+        ({1: (0, 1, 2), 2: (0, 1, 2)}, 4, [0, 1, 2]),
+    ],
+)
+def test_a_figure_has_the_seeds_that_are_finished(seeds_of_widths, fewest, expected, tmp_path):
+    write_seeds(tmp_path, seeds_of_widths)
+    found = program.find_runs(SEEDED, seeded_figure("1", "paper"), tmp_path)
+    kept = program.finished_seeds(found, fewest)
+    if expected is None:
+        assert kept == found
+    else:
+        assert sorted((s.width, s.seed) for s, _ in kept) == [(w, seed) for w in (1, 2) for seed in expected]
+        assert all(run for _, run in kept)
+
+
+def test_a_claim_is_judged_on_finished_seeds_and_says_which(tmp_path):
+    everything = claim(lambda evidence: Outcome("reproduced", f"{len(evidence.runs())} runs."))
+    write_seeds(tmp_path, {1: (0, 1, 2), 2: (0, 1)})
+    (judgement,) = claims.judge([everything], SEEDED, tmp_path)
+    assert judgement.outcome.seen == (
+        "4 runs. Seeds 0 and 1 alone: further seeds of the figure are not finished."
+    )
+    needy = dataclasses.replace(SEEDED, fewest_seeds={"1": 3})
+    assert claims.judge([everything], needy, tmp_path)[0].outcome.verdict == "not run"
+    write_seeds(tmp_path, {2: (2,)})
+    assert claims.judge([everything], needy, tmp_path)[0].outcome.seen == "6 runs."

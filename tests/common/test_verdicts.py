@@ -130,6 +130,15 @@ def test_parts_of_a_claim():
     assert verdicts.together(parts["unclear"], parts["reproduced"]).seen == "Unclear; reproduced."
 
 
+def test_a_note_is_said_and_judges_nothing():
+    alone = Outcome("unclear", "It is 1.").noting("One run.")
+    assert (alone.verdict, alone.seen, alone.parts) == ("unclear", "It is 1. One run.", ())
+    several = verdicts.together(Outcome("reproduced", "it is 1"), Outcome("unclear", "it is 2"))
+    noted = several.noting("One run.")
+    assert (noted.verdict, noted.seen) == ("unclear", "It is 1; it is 2. One run.")
+    assert noted.parts == (*several.parts, Outcome(verdicts.NOT_JUDGED, "One run."))
+
+
 @pytest.mark.parametrize(
     "value,text", [(3251.4, "3,250"), (1.04e-7, "1.04e-07"), (0.1888, "0.189"), (2e6, "2e+06"), (12.0, "12")]
 )

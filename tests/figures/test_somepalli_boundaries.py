@@ -1,4 +1,5 @@
 import itertools
+import json
 import subprocess
 import sys
 
@@ -379,9 +380,29 @@ def test_sources_hold_the_runs_that_differ_in_one_stream(drawn):
 
 def test_the_picture_says_how_small_its_runs_are():
     small = [Settings(num_train=4000, epochs=20, num_triplets=60, width=w) for w in (8, 16)]
-    assert GALLERY.size(small) == "4,000 images, 20 epochs, 60 planes of 50 x 50 points, narrow networks"
+    assert GALLERY.size(small) == (
+        "4,000 images, 20 epochs, 60 planes of 50 x 50 points, narrow networks; seed 0"
+    )
     sweep = PAPER.figure("10", "smoke")
-    assert GALLERY.size(sweep) == "320 images, 1 epoch, 2 planes of 8 x 8 points, widths 1 to 2"
+    assert GALLERY.size(sweep) == (
+        "320 images, 1 epoch, 2 planes of 8 x 8 points, widths 1 to 2; seeds 0 to 1"
+    )
+
+
+def test_unfinished_seeds_are_left_out_of_a_picture(tmp_path):
+    def drop_seed_one(name):
+        write(tmp_path / name, name)
+        for record in (tmp_path / name).glob("*/*/run.json"):
+            settings = json.loads(record.read_text())["settings"]
+            if settings["seed"] == 1 and settings["width"] == 2:
+                record.unlink()
+        return str(tmp_path / name)
+
+    kept = GALLERY.runs("10", "smoke", drop_seed_one("10"))
+    assert {s.seed for s, _ in kept} == {0}
+    assert all(run for _, run in kept)
+    # Scores between seeds need two.
+    assert any(run is None for _, run in GALLERY.runs("11", "smoke", str(tmp_path / "10")))
 
 
 def test_draw_writes_both_files(tmp_path):
