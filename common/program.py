@@ -193,6 +193,8 @@ def expand(replication, flag_values):
     if flag_values.num_seeds < 1:
         raise UserError(f"--num_seeds={flag_values.num_seeds}: must be at least 1")
     if flag_values.figure is None:
+        if flag_values["scale"].present:
+            raise UserError(f"--scale={flag_values.scale}: is the scale of a figure, and needs --figure")
         bases = [replication.settings()]
     else:
         bases = replication.figure(flag_values.figure, flag_values.scale)
@@ -285,6 +287,8 @@ def _run_all(replication, runs, options):
     finished = [(run, folder) for run, folder in zip(runs, results, strict=True) if folder.finished]
     if finished:
         print(experiment.table(finished).to_string(index=False))
+        if names := sorted({folder.record["data"] for _, folder in finished if folder.record.get("data")}):
+            print(f"data: {' and '.join(names)}")
         print(f"records: {pathlib.Path(options.out_dir) / replication.name}")
 
 

@@ -1,4 +1,4 @@
-"""Intervals by resampling whole runs (or pairs), never the examples inside them."""
+"""Intervals over whole runs (or pairs), never over the examples inside them."""
 
 import dataclasses
 import warnings
@@ -7,6 +7,9 @@ import numpy as np
 from scipy import stats
 
 _RESAMPLES = 9999
+# Of fewer values the bootstrap's interval is too short: where it says 95 % it covers the mean of two, three
+# and five normal values in 54, 70 and 87 %.
+FEW = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,11 +28,31 @@ class Summary:
     q75: float
 
 
-def interval(values, statistic=np.mean, confidence=0.95):
-    """Bootstrap confidence interval of a statistic, resampling the values.
+def jackknife_interval(value, left_out, confidence=0.95):
+    """Student's t interval of a smooth statistic from its values with one unit left out (Tukey 1958).
 
-    The bias-corrected and accelerated interval (Efron 1987), and the percentile interval where that is
-    undefined. The resampling is seeded: the same values give the same interval.
+    Args:
+        value: The statistic of all units.
+        left_out: For each independent sample the values of the statistic without one of its units; none of
+            them has fewer than two units.
+        confidence: Level in (0, 1).
+
+    Returns:
+        (low, high). For the mean of one sample it is the usual t interval.
+    """
+    left_out = [np.asarray(values, np.float64) for values in left_out]
+    variance = sum((len(v) - 1) / len(v) * np.sum((v - v.mean()) ** 2) for v in left_out)
+    freedom = min(map(len, left_out)) - 1
+    reach = stats.t.ppf((1 + confidence) / 2, freedom) * np.sqrt(variance)
+    return float(value - reach), float(value + reach)
+
+
+def interval(values, statistic=np.mean, confidence=0.95):
+    """Confidence interval of a statistic over independent values.
+
+    Of the mean of fewer than FEW values it is Student's. Else it is the bootstrap's: bias-corrected and
+    accelerated (Efron 1987), and the percentile interval where that is undefined. The resampling is seeded:
+    the same values give the same interval.
 
     Args:
         values: Sequence of numbers, one for each independent run or pair.
@@ -44,6 +67,9 @@ def interval(values, statistic=np.mean, confidence=0.95):
         return float("nan"), float("nan")
     if np.all(values == values[0]):
         return float(values[0]), float(values[0])
+    if len(values) < FEW and statistic is np.mean:
+        left_out = (values.sum() - values) / (len(values) - 1)
+        return jackknife_interval(values.mean(), [left_out], confidence)
     for method in ("BCa", "percentile"):
         with warnings.catch_warnings():
             # A constant jackknife (a median, say) divides by zero and leaves nan: the next method's turn.

@@ -13,7 +13,7 @@ from collections import Counter
 import numpy as np
 from scipy import stats
 
-from common.statistics import interval
+from common.statistics import FEW, interval, jackknife_interval
 
 VERDICTS = ("reproduced", "contradicted", "unclear", "not run")
 NOT_JUDGED = "not judged"  # an absolute number below paper scale
@@ -119,7 +119,7 @@ class Contrast:
     paired: bool = True
 
     def estimate(self, confidence=1 - _ERROR, center=np.mean):
-        """Returns the Estimate by a seeded bootstrap (BCa, or percentile where that is undefined)."""
+        """Returns the Estimate: Student's interval for few values, else a seeded bootstrap as `interval`."""
 
         def logarithm(*samples, center=center, axis=-1):
             terms = zip(self.coefficients, samples, strict=True)
@@ -133,20 +133,39 @@ class Contrast:
         with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             value, median = (float(np.exp(logarithm(*samples, center=c))) for c in (center, np.median))
-            for method in ("BCa", "percentile") if n > 1 else ():
-                found = stats.bootstrap(
-                    samples,
-                    logarithm,
-                    paired=self.paired,
-                    confidence_level=confidence,
-                    n_resamples=_RESAMPLES,
-                    method=method,
-                    rng=np.random.default_rng(0),
-                ).confidence_interval
+            if 1 < n < FEW and center is np.mean:
+                left_out = self._left_out(samples, logarithm)
+                found = jackknife_interval(logarithm(*samples), left_out, confidence)
                 low, high = (float(np.exp(limit)) for limit in found)
-                if math.isfinite(low) and math.isfinite(high):
-                    break
+            elif n > 1:
+                low, high = self._bootstrap(samples, logarithm, confidence)
         return Estimate(value, low, high, n, math.nan if center is np.median else median)
+
+    def _left_out(self, samples, statistic):
+        """The statistic without one unit: a pair of values, or a value of one sample."""
+
+        def without(chosen, i):
+            return statistic(*(np.delete(s, i) if k in chosen else s for k, s in enumerate(samples)))
+
+        everywhere = range(len(samples))
+        groups = [everywhere] if self.paired else [(k,) for k in everywhere]
+        return [[without(chosen, i) for i in range(len(samples[chosen[0]]))] for chosen in groups]
+
+    def _bootstrap(self, samples, statistic, confidence):
+        for method in ("BCa", "percentile"):
+            found = stats.bootstrap(
+                samples,
+                statistic,
+                paired=self.paired,
+                confidence_level=confidence,
+                n_resamples=_RESAMPLES,
+                method=method,
+                rng=np.random.default_rng(0),
+            ).confidence_interval
+            low, high = (float(np.exp(limit)) for limit in found)
+            if math.isfinite(low) and math.isfinite(high):
+                break
+        return low, high
 
 
 def ratio(label, top, bottom, paired=True):

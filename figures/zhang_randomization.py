@@ -122,6 +122,17 @@ def table_1(runs):
     return head, rows
 
 
+def _by_ee411(draw):
+    """A figure of runs by EE-411's protocol, which says so."""
+
+    def drawn(runs):
+        figure = draw(runs)
+        style.stamp(figure, "protocol of EE-411")
+        return figure
+
+    return drawn
+
+
 FIGURES = {
     "1a": figure_1a,
     "1b": figure_1b,
@@ -129,6 +140,10 @@ FIGURES = {
     "2a": figure_2a,
     "2b": figure_2b,
     "table1": figure_table1,
+    "1a_ee411": _by_ee411(figure_1a),
+    "1b_ee411": _by_ee411(figure_1b),
+    "1c_ee411": _by_ee411(figure_1c),
+    "2b_ee411": _by_ee411(figure_2b),
 }
 
 

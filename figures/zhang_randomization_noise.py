@@ -28,16 +28,21 @@ _APART = 0.012  # sideways, between two networks
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """The runs of one network at one label noise: values of the fitted ones, and of those at their cap."""
+    """The runs of one network at one label noise.
+
+    Values of the fitted ones, of those at their cap, and how many have none: diverged, or without a run on
+    clean labels to be compared with.
+    """
 
     noise: float
     fitted: tuple
     capped: tuple
+    num_without: int
 
     @property
     def measured(self):
-        """Mean and interval, which are nan unless all runs fitted; and every fitted run."""
-        if self.capped or not self.fitted:
+        """Mean and interval, which are nan unless all runs fitted and have a value; and every fitted run."""
+        if self.capped or self.num_without or not self.fitted:
             return Measured(math.nan, math.nan, math.nan, math.nan, np.array(self.fitted))
         found = summarize(self.fitted)
         return Measured(found.mean, found.low, found.high, math.nan, np.array(self.fitted))
@@ -56,15 +61,15 @@ def by_network(runs):
 
 
 def points(noises, value):
-    """The Points of one network's runs, least noise first; runs whose `value` is nan are left out."""
+    """The Points of one network's runs, least noise first; one that diverged or is nan has no value."""
     found = []
     for noise, members in sorted(noises.items()):
-        values = [(is_capped(run), value(run)) for run in members]
+        values = [(is_capped(run), value(run)) for run in members if not run.diverged]
         fitted, capped = (
             tuple(v for capped, v in values if capped == wanted and not math.isnan(v))
             for wanted in (False, True)
         )
-        found.append(Point(noise, fitted, capped))
+        found.append(Point(noise, fitted, capped, len(members) - len(fitted) - len(capped)))
     return found
 
 
@@ -86,7 +91,7 @@ def _draw_points(panel, found, stroke, offset, arrow):
     style.draw_points(panel, xs, values, stroke, "_mean")
     look = {"color": stroke.color, "markerfacecolor": "white", "markersize": 6, "zorder": 4}
     for point in found:
-        if point.capped:
+        if point.capped or point.num_without:
             # No mean stands in front of these.
             seeds = [point.noise + offset] * len(point.fitted)
             panel.plot(
@@ -141,7 +146,9 @@ def figure_1b(runs):
     handles = []
     for network, noises in groups.items():
         times = [epochs_to_fit(run) for run in noises[0.0]]
-        clean = f"{np.mean(times):.3g} epochs" if np.isfinite(times).all() else "not fitted"
+        missing = int(np.isnan(times).sum())
+        seeds = f"{missing} of {len(times)} seeds " * (len(times) > 1)
+        clean = f"{seeds}not fitted" if missing else f"{np.mean(times):.3g} epochs"
         handles.append(STROKES[network].handle(f"{NETWORK_NAMES[network]} (clean: {clean})"))
     _add_legend(figure, handles, networks, "not fitted at the cap: longer")
     return figure

@@ -1,4 +1,4 @@
-"""What the suite `images` times: training, scoring planes and measuring sharpness, on 32 x 32 colour images.
+"""What the suite `images` times: training, scoring planes and measuring sharpness, on colour images.
 
 Training is our loop against `keras.fit` on the same network, data, batch and optimizer; scoring is against
 the network's bare forward rate, sharpness against the backward passes that it needs, singular-value paths
@@ -28,6 +28,7 @@ from common.models.mlp_mixer import mlp_mixer
 from common.models.resnet import resnet18, resnet18k, resnet18w
 from common.models.vgg import vgg19
 from common.models.vit import vit
+from common.models.wide_resnet import wide_resnet
 from common.streams import Streams
 from common.training.optimizers import build_optimizer
 from common.training.trainer import Preparation, Trainer
@@ -39,15 +40,16 @@ _STEPS = NUM_IMAGES // BATCH_SIZE
 _STEPS_PER_RUN = 600 * 2000 // BATCH_SIZE
 
 NETWORKS = {
-    "inception": lambda: small_inception((32, 32, 3)),
-    "alexnet": lambda: small_alexnet((32, 32, 3)),
-    "mlp_1x512": lambda: mlp((32, 32, 3), (512,)),
-    "mlp_3x512": lambda: mlp((32, 32, 3), (512, 512, 512)),
+    "inception": lambda: small_inception((28, 28, 3)),
+    "alexnet": lambda: small_alexnet((28, 28, 3)),
+    "mlp_1x512": lambda: mlp((28, 28, 3), (512,)),
+    "mlp_3x512": lambda: mlp((28, 28, 3), (512, 512, 512)),
     "convnet_w4": lambda: convnet(4),
     "convnet_w16": lambda: convnet(16),
     "resnet18k_k4": lambda: resnet18k(4),
     "resnet18w_w8": lambda: resnet18w(8),
     "resnet18": lambda: resnet18(64),
+    "wide_resnet": lambda: wide_resnet(2, depth=10),
     "densenet": lambda: densenet(),
     "vgg19": lambda: vgg19(),
     "vit": lambda: vit(),
@@ -78,9 +80,9 @@ def notes():
     return []
 
 
-def _data():
+def _data(shape=(32, 32, 3)):
     rng = np.random.default_rng(0)
-    images = rng.random((NUM_IMAGES, 32, 32, 3), dtype=np.float32)
+    images = rng.random((NUM_IMAGES, *shape), dtype=np.float32)
     return images, rng.integers(0, 10, NUM_IMAGES).astype(np.int32)
 
 
@@ -97,7 +99,7 @@ class Loop:
         optimizer = lambda: build_optimizer("sgd", 0.01)  # noqa: E731
         strategy = tf.distribute.get_strategy()
         self.trainer = Trainer(strategy, NETWORKS[model], optimizer, preparation, BATCH_SIZE)
-        self.trainer.load(*_data(), Streams(0))
+        self.trainer.load(*_data(self.trainer.model.input_shape[1:]), Streams(0))
 
     def run(self, num_steps):
         """Trains whole epochs, and waits for the losses."""
@@ -118,7 +120,7 @@ class Fit:
         self.model = NETWORKS[model]()
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         self.model.compile(build_optimizer("sgd", 0.01), loss, metrics=["accuracy"])
-        self._data = _data()
+        self._data = _data(self.model.input_shape[1:])
 
     def run(self, num_steps):
         """Trains whole epochs in one call."""

@@ -37,8 +37,8 @@ class Job:
 
 def _flag(settings, name):
     value = getattr(settings, name)
-    if value is True:
-        return f"--{name}"
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no{name}"
     return f"--{name}={value}"
 
 

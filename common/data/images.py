@@ -17,10 +17,9 @@ import tensorflow as tf
 from common.errors import UserError
 from common.startup import quiet_stderr
 from common.streams import Streams
+from common.training.settings import DATASETS, NUM_TRAIN
 
-DATASETS = ("cifar10", "cifar100", "synthetic")
 IMAGE_SIZE = 32
-NUM_TRAIN = 50_000
 NUM_TEST = 10_000
 
 _TITLES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "synthetic": "synthetic images"}
@@ -206,12 +205,15 @@ def _read_cifar(dataset, data_dir, download):
             # Says "Permission denied" where TFDS says only that it could not read the file.
             (folder / "dataset_info.json").read_bytes()
             builder = tfds.builder_from_directory(folder)
+            _check_features(dataset, folder, builder.info.features)
             # A part is decoded in a second, all images in ten.
             decoders = {"image": tfds.decode.SkipDecoding()}
             train, test = (
                 builder.as_dataset(split=name, batch_size=-1, decoders=decoders) for name in ("train", "test")
             )
             failure = None
+        except UserError:
+            raise
         except Exception as error:  # TFDS, TensorFlow and protobuf have a dozen types for damaged files.
             failure = error
     if failure is not None:
@@ -223,6 +225,21 @@ def _read_cifar(dataset, data_dir, download):
         for arrays in (train, test)
     )
     return title, *splits
+
+
+def _check_features(dataset, folder, features):
+    """Refuses a data set of another image size or number of classes under the name of a CIFAR."""
+    shape = (IMAGE_SIZE, IMAGE_SIZE, 3)
+    found, num_classes = tuple(features["image"].shape), features["label"].num_classes
+    if (found, num_classes) != (shape, _NUM_CLASSES[dataset]):
+
+        def words(shape, num_classes):
+            return f"images of {' x '.join(map(str, shape))} in {num_classes} classes"
+
+        raise UserError(
+            f"{folder} holds {words(found, num_classes)}; {_TITLES[dataset]} has "
+            f"{words(shape, _NUM_CLASSES[dataset])}"
+        )
 
 
 def _reading_error(dataset, data_dir, folder, failure):

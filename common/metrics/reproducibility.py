@@ -5,7 +5,7 @@ import itertools
 
 import numpy as np
 
-_RESAMPLES = 9999
+from common.statistics import jackknife_interval
 
 
 def triplet_agreement(labels_a, labels_b):
@@ -88,23 +88,27 @@ class Reproducibility:
 
 
 def _interval(scores, same_group, confidence):
-    """Percentile bootstrap interval of the mean score, resampling the networks of each group.
+    """Jackknife interval of the mean score, leaving out one network of each group at a time.
 
-    A resample gives each network a count; a pair counts as often as the product of its networks' counts.
+    Resampling three networks with replacement would cover the truth in half to three quarters of cases at
+    95 %, since their scores share networks.
     """
     if min(scores.shape) < (3 if same_group else 2):
         return float("nan"), float("nan")
-    rng = np.random.default_rng(0)
-    counts = [rng.multinomial(n, np.full(n, 1 / n), size=_RESAMPLES).astype(np.float64) for n in scores.shape]
-    first, second = (counts[0], counts[0]) if same_group else counts
     pairs = 1.0 - np.eye(len(scores)) if same_group else np.ones(scores.shape)
-    total = np.einsum("ri,ij,rj->r", first, pairs * scores, second, optimize=True)
-    num_pairs = np.einsum("ri,ij,rj->r", first, pairs, second, optimize=True)
-    # A resample of one network alone holds no pair.
-    means = total[num_pairs > 0] / num_pairs[num_pairs > 0]
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return float(low), float(high)
+
+    def mean(rows, columns):
+        return (pairs * scores)[np.ix_(rows, columns)].sum() / pairs[np.ix_(rows, columns)].sum()
+
+    rows, columns = (np.arange(n) for n in scores.shape)
+    if same_group:
+        left_out = [[mean(rows[rows != i], rows[rows != i]) for i in rows]]
+    else:
+        left_out = [
+            [mean(rows[rows != i], columns) for i in rows],
+            [mean(rows, columns[columns != i]) for i in columns],
+        ]
+    return jackknife_interval(mean(rows, columns), left_out, confidence)
 
 
 def group_reproducibility(group_a, group_b=None, confidence=0.95):
@@ -112,9 +116,8 @@ def group_reproducibility(group_a, group_b=None, confidence=0.95):
 
     Within one group (`group_b=None`) a network is never compared with itself: 3 networks give 3 distinct
     pairs, two groups of 3 give 9. The interval resamples networks within each group, never triplets or
-    points: it says how the value would vary with other trainings. It is a seeded percentile bootstrap,
-    undefined (nan) where a group has fewer than 2 networks and, within one group, fewer than 3, which give a
-    single pair.
+    points: it says how the value would vary with other trainings. It is the jackknife's, undefined (nan)
+    where a group has fewer than 2 networks and, within one group, fewer than 3, which give a single pair.
 
     Args:
         group_a: Sequence of arrays of shape (triplets, ...), each network's labels on the same planes.

@@ -2,8 +2,6 @@
 
 import keras
 
-SCHEDULES = ("constant", "exponential", "step", "cosine", "warmup")
-
 
 @keras.saving.register_keras_serializable("irreproducibility")
 class LinearWarmup(keras.optimizers.schedules.LearningRateSchedule):

@@ -8,6 +8,7 @@ from common.program import setting
 
 DATASETS = ("cifar10", "cifar100", "synthetic")
 OPTIMIZERS = ("sgd", "adam")
+NUM_TRAIN = 50_000  # training images of each data set
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +60,8 @@ class ImageSettings:
             raise UserError(f"--weight_decay={self.weight_decay}: must be a finite number, 0 or above")
         if not 0 <= self.label_noise <= 1:
             raise UserError(f"--label_noise={self.label_noise}: must be from 0 to 1")
-        if self.num_train is not None and self.batch_size > self.num_train:
+        num_train = self.num_train or NUM_TRAIN
+        if self.batch_size > num_train:
             raise UserError(
-                f"--batch_size={self.batch_size}: larger than the training set of {self.num_train} images"
+                f"--batch_size={self.batch_size}: larger than the training set of {num_train:,} images"
             )

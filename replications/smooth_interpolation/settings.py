@@ -8,7 +8,7 @@ import math
 
 from common.errors import UserError
 from common.program import Replication, setting
-from common.training.settings import DATASETS, ImageSettings
+from common.training.settings import DATASETS, NUM_TRAIN, ImageSettings
 from replications.smooth_interpolation import presets
 
 PROTOCOL_VERSION = 2
@@ -313,7 +313,7 @@ def estimate(settings):
     """Seconds that a run takes on two cores, both in use; an estimate."""
     if settings.dataset == "scalar":
         return 2 if settings.network == "polynomial" else 3 + settings.width**2 * settings.epochs / 2e8
-    num_train = (settings.num_train or 50_000) - settings.num_validation
+    num_train = (settings.num_train or NUM_TRAIN) - settings.num_validation
     num_test, num_samples = settings.num_test or 10_000, settings.num_samples or num_train
     checkpoints, points = len(checkpoint_epochs(settings)), 1 + settings.num_copies
     anchors = 1 + settings.num_paths * len(settings.erased)

@@ -9,6 +9,7 @@ import numpy as np
 from common.metrics.reproducibility import reproducibility_matrix, triplet_agreement
 from common.program import describe
 from common.records import last
+from common.statistics import jackknife_interval
 from common.verdicts import Estimate
 
 _RESAMPLES = 9999
@@ -141,8 +142,8 @@ class PairScores:
             confidence: Level of the interval.
 
         Returns:
-            `verdicts.Estimate`: a seeded percentile bootstrap over networks, each group resampled once for
-            all cells; undefined where a cell has fewer than two networks, or three within one group.
+            `verdicts.Estimate`: its interval leaves out one network at a time, in all cells; undefined where
+            a cell has fewer than two networks, or three within one group.
         """
         names = sorted({name for _, cell in terms for name in cell}, key=str)
         sizes = {name: len(self._runs[name]) for name in names}
@@ -152,10 +153,12 @@ class PairScores:
         n = min(sizes.values())
         if any(min(sizes[a], sizes[b]) < (3 if a == b else 2) for _, (a, b) in terms):
             return Estimate(float(value), math.nan, math.nan, n)
-        sums = self._sum(terms, _resamples(sizes))
-        sums = sums[np.isfinite(sums)]
-        low, high = np.quantile(sums, [(1 - confidence) / 2, (1 + confidence) / 2])
-        return Estimate(float(value), float(low), float(high), n)
+        left_out = []
+        for chosen, rows in sizes.items():
+            counts = {name: np.ones((rows, size)) for name, size in sizes.items()}
+            counts[chosen] -= np.eye(rows)
+            left_out.append(self._sum(terms, counts))
+        return Estimate(float(value), *jackknife_interval(value, left_out, confidence), n)
 
     def lowest(self, places, confidence=0.95):
         """Estimates where the mean score within a group is lowest.
@@ -165,8 +168,8 @@ class PairScores:
             confidence: Level of the interval.
 
         Returns:
-            `verdicts.Estimate` of the place, its interval by the resampling of `estimate`: the lowest mean of
-            each resample, over those in which every group has a pair.
+            `verdicts.Estimate` of the place, its interval by a seeded bootstrap over networks: the lowest
+            mean of each resample, over those in which every group has a pair.
         """
         cells = [[(1.0, (name, name))] for name in places]
         sizes = {name: len(self._runs[name]) for name in sorted(places, key=str)}

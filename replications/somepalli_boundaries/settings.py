@@ -8,7 +8,7 @@ import math
 
 from common.errors import UserError
 from common.program import Replication, setting
-from common.training.settings import ImageSettings
+from common.training.settings import NUM_TRAIN, ImageSettings
 from replications.somepalli_boundaries import presets
 from replications.somepalli_boundaries.published import (
     ADAM_RATES,
@@ -346,7 +346,7 @@ def estimate(settings):
     """Seconds that a run takes on two cores; an estimate."""
     _, train_rate, test_rate = _SPEEDS[settings.network]
     slower = _slower(settings.network, settings.width, settings.depth)
-    images = (settings.num_train or 50_000) * settings.epochs
+    images = (settings.num_train or NUM_TRAIN) * settings.epochs
     seconds = images / train_rate * slower * (2 if settings.sam_radius else 1)
     if settings.teacher:
         teacher_slower = _slower(settings.teacher, settings.teacher_width, settings.depth)

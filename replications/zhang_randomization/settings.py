@@ -4,10 +4,12 @@ Importing this module loads no TensorFlow, so that wrong flags are refused at on
 """
 
 import dataclasses
+import functools
+import math
 
 from common.errors import UserError
 from common.program import Replication, setting
-from common.training.settings import ImageSettings
+from common.training.settings import NUM_TRAIN, ImageSettings
 
 PROTOCOL_VERSION = 1
 
@@ -106,8 +108,10 @@ class Settings(ImageSettings):
     dropout: float = setting(
         0.0, "Part of the outputs of every inner layer that is masked; EE-411 uses 0.05."
     )
-    decay_weights: bool = setting(
-        False, "Weight decay; its coefficient is --weight_decay, by default the protocol's."
+    decay_weights: bool | None = setting(
+        None,
+        "Weight decay, with the coefficient --weight_decay, by default the protocol's; by default only where "
+        "that is given.",
     )
     learning_rate_decay: float = setting(0.95, "Factor on the learning rate after every epoch.")
     stop: str = setting(
@@ -133,9 +137,8 @@ class Settings(ImageSettings):
         if self.target_loss is not None or self.stop == "epochs":
             protocol.pop("target_accuracy")
         protocol["learning_rate"] = 0.1 if self.network == "inception" else 0.01
-        decay = published_weight_decay(self.protocol, self.network) if self.decay_weights else 0.0
-        protocol["weight_decay"] = decay
         missing = {name: value for name, value in protocol.items() if getattr(self, name) is None}
+        missing["weight_decay"] = self._weight_decay()
         condition, noise = self._corruption()
         resolved = dataclasses.replace(self, condition=condition, label_noise=noise, **missing)
         resolved.check_limits()
@@ -146,6 +149,16 @@ class Settings(ImageSettings):
         if resolved.condition != "gaussian_pixels":
             resolved = dataclasses.replace(resolved, gaussian_statistics=None)
         return resolved
+
+    def _weight_decay(self):
+        """The coefficient; of a figure's runs it changes those that have weight decay."""
+        if self.decay_weights and self.weight_decay == 0:
+            raise UserError("--weight_decay=0: not with --decay_weights")
+        if self.decay_weights is False:
+            return 0.0
+        if self.decay_weights and self.weight_decay is None:
+            return published_weight_decay(self.protocol, self.network)
+        return self.weight_decay or 0.0
 
     def _corruption(self):
         """The condition and its label noise, under one name for one thing."""
@@ -166,15 +179,15 @@ class Settings(ImageSettings):
     def _check_ranges(self):
         for name, low, high in (
             ("dropout", 0, 0.99),
-            ("batch_norm_momentum", 0, 1),
+            ("batch_norm_momentum", 0, 0.9999),
             ("learning_rate_decay", 1e-6, 1),
-            ("target_accuracy", 0, 1),
+            ("target_accuracy", 0.01, 1),
         ):
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
                 raise UserError(f"--{name}={value}: must be from {low:g} to {high:g}")
-        if self.target_loss is not None and not self.target_loss > 0:
-            raise UserError(f"--target_loss={self.target_loss}: must be above 0")
+        if self.target_loss is not None and not 0 < self.target_loss < math.inf:
+            raise UserError(f"--target_loss={self.target_loss}: must be a finite number above 0")
 
     def _check_combinations(self):
         targets = [n for n in ("target_accuracy", "target_loss") if getattr(self, n) is not None]
@@ -182,6 +195,10 @@ class Settings(ImageSettings):
             raise UserError(f"--{targets[0]}: only with --stop=fitted")
         if self.batch_norm != "all" and self.network != "inception":
             raise UserError(f"--batch_norm={self.batch_norm}: only Inception has batch normalization")
+        if self.batch_norm_momentum != Settings.batch_norm_momentum and self.network != "inception":
+            raise UserError(
+                f"--batch_norm_momentum={self.batch_norm_momentum}: only Inception has batch normalization"
+            )
         if self.dropout and self.network.startswith("mlp"):
             raise UserError(f"--dropout={self.dropout}: the fully connected networks have none")
         if self.augmentation != "central_crop" and self.condition.endswith("pixels"):
@@ -197,7 +214,7 @@ _IMAGES_PER_SECOND = {"inception": 130, "alexnet": 700, "mlp_1x512": 14000, "mlp
 
 def estimate(settings):
     """Seconds that a run takes on two cores if it runs to its last epoch; an estimate."""
-    num_train = settings.num_train or 50_000
+    num_train = settings.num_train or NUM_TRAIN
     passes = settings.epochs * (1.4 if settings.stop == "fitted" else 1.0)
     return 8 + num_train * passes / _IMAGES_PER_SECOND[settings.network]
 
@@ -238,7 +255,7 @@ _SMOKE = {
 
 def _scaled(scale, network="inception", **values):
     """One run at a scale; what is given wins over what the scale changes."""
-    changes = {"network": network}
+    changes = {"network": network, "decay_weights": False}
     if scale == "laptop":
         changes |= {"num_test": 5000} | _LAPTOP[network]
     elif scale == "smoke":
@@ -251,9 +268,9 @@ def _epochs(scale, published, laptop):
     return {"stop": "epochs", "epochs": {"paper": published, "laptop": laptop, "smoke": 2}[scale]}
 
 
-def _figure_1a(scale):
+def _figure_1a(scale, published_epochs=64):
     # 25,000 steps of 128; below paper scale the curves end where the training set is fitted.
-    length = _epochs(scale, 64, 0) if scale == "paper" else _FITTED_TRAIN.get(scale, {})
+    length = _epochs(scale, published_epochs, 0) if scale == "paper" else _FITTED_TRAIN.get(scale, {})
     conditions = [c for c in CONDITIONS if c != "corrupted_labels"]
     return [_scaled(scale, condition=condition, **length) for condition in conditions]
 
@@ -305,6 +322,10 @@ def _table_1(scale):
     return [_scaled(scale, network, **row) for network, row in rows]
 
 
+def _by_ee411(preset):
+    return lambda scale: [dataclasses.replace(settings, protocol="ee411") for settings in preset(scale)]
+
+
 _FIGURES = {
     "1a": _figure_1a,
     "1b": _figure_1b,
@@ -312,6 +333,11 @@ _FIGURES = {
     "2a": _figure_2a,
     "2b": _figure_2b,
     "table1": _table_1,
+    # 25,000 steps of 60.
+    "1a_ee411": _by_ee411(functools.partial(_figure_1a, published_epochs=30)),
+    "1b_ee411": _by_ee411(_figure_1b),
+    "1c_ee411": _by_ee411(_figure_1b),
+    "2b_ee411": _by_ee411(_figure_2b),
 }
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from common.statistics import interval, summarize
+from common.statistics import interval, jackknife_interval, summarize
 
 
 def test_interval_of_normal_values_is_close_to_students():
@@ -21,6 +21,24 @@ def test_interval_covers_the_mean_about_as_often_as_it_says():
     assert hits >= 51  # P(fewer | 95 %) < 1e-3
 
 
+@pytest.mark.parametrize("n", [2, 3, 7])
+def test_the_interval_of_few_values_is_students(n):
+    rng = np.random.default_rng(4)
+    values = rng.normal(size=n)
+    expected = stats.t.interval(0.95, n - 1, values.mean(), stats.sem(values))
+    assert interval(values) == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_jackknife_of_two_samples_is_that_of_their_difference():
+    rng = np.random.default_rng(5)
+    a, b = rng.normal(size=5), rng.normal(size=7)
+    left_out = [[np.delete(a, i).mean() - b.mean() for i in range(5)]]
+    left_out += [[a.mean() - np.delete(b, i).mean() for i in range(7)]]
+    low, high = jackknife_interval(a.mean() - b.mean(), left_out)
+    reach = stats.t.ppf(0.975, 4) * np.hypot(stats.sem(a), stats.sem(b))
+    assert (low, high) == pytest.approx((a.mean() - b.mean() - reach, a.mean() - b.mean() + reach))
+
+
 def test_interval_is_the_same_for_the_same_values():
     values = np.random.default_rng(3).exponential(size=16)
     assert interval(values) == interval(values.copy())
@@ -29,8 +47,8 @@ def test_interval_is_the_same_for_the_same_values():
 def test_degenerate_samples():
     assert interval([2.0, 2.0, 2.0]) == (2.0, 2.0)
     assert np.isnan(interval([1.0])).all()
-    low, high = interval([0.0, 0.0, 0.0, 0.0, 1.0])
-    assert 0 <= low <= 0.2 <= high <= 1
+    low, high = interval([0.0] * 8 + [1.0])
+    assert 0 <= low <= 1 / 9 <= high <= 1
 
 
 def test_summary_by_hand():

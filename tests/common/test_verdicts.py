@@ -30,6 +30,18 @@ def test_an_independent_ratio_has_the_interval_of_the_delta_method():
     assert math.log(found.high) == pytest.approx(math.log(found.value) + 1.96 * error, abs=error / 5)
 
 
+@pytest.mark.parametrize("paired", [True, False])
+def test_a_ratio_of_few_values_has_students_interval_of_the_delta_method(paired):
+    generator = np.random.default_rng(4)
+    top, bottom = generator.normal(20, 0.1, 5), generator.normal(10, 0.1, 5)
+    logs = [top / top.mean(), bottom / bottom.mean()]
+    error = stats.sem(logs[0] - logs[1]) if paired else math.hypot(*map(stats.sem, logs))
+    reach = stats.t.ppf(0.975, 4) * error
+    found = ratio("", top, bottom, paired=paired).estimate()
+    assert math.log(found.high / found.value) == pytest.approx(reach, rel=0.02)
+    assert math.log(found.value / found.low) == pytest.approx(reach, rel=0.02)
+
+
 def test_a_slope_is_the_factor_per_doubling():
     pairs, examples = heavy_tailed(), np.array([8.0, 16.0, 32.0, 64.0])
     falling = slope("", [pairs / math.sqrt(n) for n in examples], np.log2(examples))
@@ -111,7 +123,7 @@ def test_an_order_of_magnitude_with_one_seed():
 
 
 def test_an_order_of_magnitude_with_five_seeds_says_how_many_lie_inside():
-    seeds = [[x] * 3 for x in (1e-7, 2e-7, 1e-7, 3e-7, 2e-6)]
+    seeds = [[x] * 3 for x in (1e-7, 2e-7, 1e-7, 3e-7, 1.1e-6)]
     outcome = verdicts.magnitude("PD", seeds, 1e-7, "paper")
     assert outcome.verdict == "reproduced"
     assert "4 of 5 seeds within a factor of 10 of 1e-07" in outcome.seen

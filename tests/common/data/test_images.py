@@ -17,20 +17,18 @@ NUM_COPY_TRAIN, NUM_COPY_TEST = 60, 25
 NOTE = 'Altered; report results on it as "CIFAR-10 (half size)", please.'
 
 
-def copy_arrays(split, num_images):
+def copy_arrays(split, num_images, shape):
     """Images of a made-up copy: every third number of the original, in no order."""
     rng = np.random.default_rng(len(split))
     return {
         "id": np.array([f"{split}_{3 * i:05d}" for i in rng.permutation(num_images)]),
-        "image": rng.integers(0, 256, (num_images, 32, 32, 3), dtype=np.uint8),
+        "image": rng.integers(0, 256, (num_images, *shape), dtype=np.uint8),
         "label": rng.integers(0, 10, num_images),
     }
 
 
-@pytest.fixture(scope="module")
-def copies(tmp_path_factory):
-    """Folder with a CIFAR-10 in the files of TFDS."""
-    folder = tmp_path_factory.mktemp("tfds")
+def store(folder, shape=(32, 32, 3), num_classes=10):
+    """Writes a CIFAR-10 in the files of TFDS; of another shape or number of classes, a wrong one."""
     tfds.disable_progress_bar()
     tfds.dataset_builders.store_as_tfds_dataset(
         name="cifar10",
@@ -38,17 +36,24 @@ def copies(tmp_path_factory):
         features=tfds.features.FeaturesDict(
             {
                 "id": tfds.features.Text(),
-                "image": tfds.features.Image(shape=(32, 32, 3)),
-                "label": tfds.features.ClassLabel(num_classes=10),
+                "image": tfds.features.Image(shape=shape),
+                "label": tfds.features.ClassLabel(num_classes=num_classes),
             }
         ),
         split_datasets={
-            split: tf.data.Dataset.from_tensor_slices(copy_arrays(split, num_images))
+            split: tf.data.Dataset.from_tensor_slices(copy_arrays(split, num_images, shape))
             for split, num_images in (("train", NUM_COPY_TRAIN), ("test", NUM_COPY_TEST))
         },
         data_dir=folder,
         description=NOTE,
     )
+
+
+@pytest.fixture(scope="module")
+def copies(tmp_path_factory):
+    """Folder with a CIFAR-10."""
+    folder = tmp_path_factory.mktemp("tfds")
+    store(folder)
     return folder
 
 
@@ -76,7 +81,7 @@ def test_a_prepared_copy(copies, capfd):
     assert loaded.title == "CIFAR-10 (half size) (60 of 50,000 images)"
     assert loaded.num_classes == 10
     for name, split in (("train", loaded.train), ("test", loaded.test)):
-        expected = copy_arrays(name, len(split.ids))
+        expected = copy_arrays(name, len(split.ids), (32, 32, 3))
         assert (split.images.dtype, split.labels.dtype, split.ids.dtype) == ("float32", "int32", "int32")
         np.testing.assert_array_equal(split.ids, 3 * np.arange(len(split.ids)))
         order = np.argsort(expected["id"])
@@ -140,6 +145,16 @@ def test_missing_records_and_broken_description(copy_to_damage):
     assert "No such file or directory" in message("cifar10", data_dir=data_dir)
     (files / "dataset_info.json").write_text('{"name": ')
     assert message("cifar10", data_dir=data_dir).startswith(f"cannot read CIFAR-10 in {files} (")
+
+
+@pytest.mark.parametrize(
+    ("shape", "num_classes"), [((64, 64, 3), 10), ((20, 20, 3), 10), ((32, 32, 1), 10), ((32, 32, 3), 100)]
+)
+def test_an_image_set_of_another_shape_is_refused(shape, num_classes, tmp_path):
+    store(tmp_path, shape, num_classes)
+    said = message("cifar10", data_dir=tmp_path)
+    found = f"images of {shape[0]} x {shape[1]} x {shape[2]} in {num_classes} classes"
+    assert said.endswith(f"holds {found}; CIFAR-10 has images of 32 x 32 x 3 in 10 classes")
 
 
 def test_missing_split(copy_to_damage):

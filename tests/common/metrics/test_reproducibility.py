@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy import stats
 
 from common.metrics.reproducibility import (
     group_reproducibility,
@@ -51,9 +52,10 @@ def test_a_group_against_itself_leaves_out_the_identical_network():
     ordered = [reproducibility_score(group[i], group[j]) for i, j in itertools.permutations(range(3), 2)]
     assert cell.value == pytest.approx(np.mean(ordered), rel=1e-14)
     assert (cell.num_models, cell.num_pairs) == ((3, 3), 3)
-    # Every resample is a weighted mean of the three pairs, one in four of which holds one pair alone.
-    assert cell.low == pytest.approx(min(ordered), rel=1e-12)
-    assert cell.high == pytest.approx(max(ordered), rel=1e-12)
+    # Without one of three networks one pair is left; Student's t for two degrees of freedom is 4.303.
+    pairs = [reproducibility_score(group[i], group[j]) for i, j in itertools.combinations(range(3), 2)]
+    reach = 4.3027 * np.sqrt(2 / 3 * np.sum((pairs - np.mean(pairs)) ** 2))
+    assert (cell.low, cell.high) == pytest.approx((cell.value - reach, cell.value + reach), rel=1e-4)
 
 
 def test_two_groups_use_every_pair():
@@ -62,18 +64,17 @@ def test_two_groups_use_every_pair():
     scores = [reproducibility_score(x, y) for x in a for y in b]
     assert cell.value == pytest.approx(np.mean(scores), rel=1e-14)
     assert (cell.num_models, cell.num_pairs) == ((3, 2), 6)
-    assert min(scores) <= cell.low <= cell.value <= cell.high <= max(scores)
+    assert cell.low < cell.value < cell.high
 
 
-def test_the_interval_is_that_of_all_resamples_of_networks():
-    a, b = networks(3, 0.3, seed=0), networks(3, 0.1, seed=1)
+def test_the_interval_between_groups_adds_the_variances_of_both():
+    a, b = networks(3, 0.3, seed=0), networks(4, 0.1, seed=1)
     scores = np.array([[reproducibility_score(x, y) for y in b] for x in a])
-    draws = list(itertools.product(range(3), repeat=3))
-    means = [scores[np.ix_(i, j)].mean() for i in draws for j in draws]
+    # A mean over rows and columns: what one network changes is its row's or its column's mean.
+    variance = scores.mean(axis=1).var(ddof=1) / 3 + scores.mean(axis=0).var(ddof=1) / 4
+    reach = stats.t.ppf(0.9, 2) * np.sqrt(variance)
     cell = group_reproducibility(a, b, confidence=0.8)
-    expected = np.quantile(means, [0.1, 0.9])
-    np.testing.assert_allclose([cell.low, cell.high], expected, atol=0.1 * np.ptp(scores))
-    assert cell == group_reproducibility(a, b, confidence=0.8)
+    assert (cell.low, cell.high) == pytest.approx((scores.mean() - reach, scores.mean() + reach), rel=1e-12)
 
 
 def test_the_interval_does_not_shrink_with_more_triplets():

@@ -82,7 +82,7 @@ def write(out_dir, settings, change=lambda settings, run: run, num_seeds=2):
     for seed in range(num_seeds):
         chosen = dataclasses.replace(settings, seed=seed).resolve()
         run = change(chosen, fate(chosen))
-        shift = 0.1 * seed + 0.01 * np.random.default_rng(len(str(chosen)) + seed).uniform()
+        shift = 0.001 * seed + 0.0001 * np.random.default_rng(len(str(chosen)) + seed).uniform()
         run = dataclasses.replace(run, test=run.test + shift, halfway=run.halfway + shift)
         end = run.fits if run.fits and chosen.stop == "fitted" else chosen.epochs
         with run_folder(REPLICATION, chosen, out_dir) as folder:

@@ -63,10 +63,38 @@ def test_presets_share_runs():
         assert len(curves & fitted) == (0 if scale == "paper" else 2)
 
 
-def test_published_lengths():
+def test_a_coefficient_is_that_of_the_runs_with_weight_decay(capsys):
+    assert Settings(decay_weights=False, weight_decay=0.1).resolve().weight_decay == 0
+    assert Settings(weight_decay=0.1).resolve().decay_weights
+    program.main(REPLICATION, ["zhang", "--figure=2a", "--weight_decay=0.25", "--dry_run"])
+    plan = capsys.readouterr().out
+    assert "3 runs" in plan
+    assert plan.count("weight_decay=0.25") == 2
+
+
+def test_runs_of_the_other_protocol_differ_in_nothing_else():
+    for name in ("1b", "1c", "2b"):
+        for scale in SCALES:
+            pairs = zip(
+                REPLICATION.figure(name, scale), REPLICATION.figure(f"{name}_ee411", scale), strict=True
+            )
+            assert all(dataclasses.replace(ours, protocol="ee411") == theirs for ours, theirs in pairs)
+    fitting = [s.resolve() for s in REPLICATION.figure("1b_ee411", "paper")]
+    assert {(s.batch_size, s.epochs, s.target_accuracy) for s in fitting} == {(60, 40, 0.98)}
+
+
+def test_the_scale_is_that_of_a_figure(capsys):
+    with pytest.raises(SystemExit) as status:
+        program.main(REPLICATION, ["zhang", "--scale=laptop", "--dry_run"])
+    assert status.value.code == 2
+    assert "--scale=laptop: is the scale of a figure, and needs --figure" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["1a", "1a_ee411"])
+def test_published_lengths(name):
     (steps,) = {
         -(-50_000 // s.batch_size) * s.epochs
-        for s in (s.resolve() for s in REPLICATION.figure("1a", "paper"))
+        for s in (s.resolve() for s in REPLICATION.figure(name, "paper"))
     }
     assert 25_000 <= steps < 25_100
     assert {s.epochs for s in REPLICATION.figure("2a", "paper")} == {100}
@@ -84,9 +112,15 @@ def test_published_lengths():
         ({"condition": "random_labels", "label_noise": 0.5}, "random labels are --label_noise=1"),
         ({"condition": "random_pixels", "label_noise": 0.5}, "not with --condition=random_pixels"),
         ({"stop": "epochs", "target_accuracy": 0.9}, "only with --stop=fitted"),
-        ({"target_accuracy": 1.2}, "must be from 0 to 1"),
-        ({"target_loss": 0.0}, "must be above 0"),
+        ({"target_accuracy": 1.2}, "must be from 0.01 to 1"),
+        ({"target_accuracy": 0.0}, "must be from 0.01 to 1"),
+        ({"target_loss": 0.0}, "must be a finite number above 0"),
+        ({"target_loss": float("inf")}, "must be a finite number above 0"),
         ({"network": "alexnet", "batch_norm": "none"}, "only Inception"),
+        ({"network": "alexnet", "batch_norm_momentum": 0.9}, "only Inception"),
+        ({"batch_norm_momentum": 1.0}, "must be from 0 to 0.9999"),
+        ({"decay_weights": True, "weight_decay": 0.0}, "not with --decay_weights"),
+        ({"batch_size": 60_000}, "larger than the training set of 50,000 images"),
         ({"network": "mlp_1x512", "dropout": 0.1}, "fully connected networks have none"),
         ({"condition": "random_pixels", "augmentation": "random_crop"}, "nothing to crop from"),
         ({"batch_size": 100, "num_train": 50}, "larger than the training set"),
