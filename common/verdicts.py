@@ -173,6 +173,11 @@ def ratio(label, top, bottom, paired=True):
     return Contrast(label, (top, bottom), (1.0, -1.0), paired)
 
 
+def factor(label, values):
+    """The Contrast of positive ratios, one a seed: their mean, with an interval on a logarithmic scale."""
+    return Contrast(label, (values,), (1.0,))
+
+
 def slope(label, samples, positions):
     """The Contrast exp(least-squares slope of ln(mean) over `positions`): the change per unit, a factor."""
     offsets = np.asarray(positions, np.float64) - np.mean(positions)

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from common.verdicts import Sample, above, below, compare, together
+from common.verdicts import Sample, above, below, compare, factor, together
 from replications.smooth_interpolation import runs
 from replications.smooth_interpolation.claims_curves import (
     Family,
@@ -132,7 +132,7 @@ def noisy_above_clean(family):
         noisy, clean = (
             family.at_peak(family.curve(_volume(metric, subset, anchors))) for subset in ("noisy", "clean")
         )
-        ratios.append(Sample(f"{NAMES[metric]}, {anchors} anchors", tuple(noisy / clean)))
+        ratios.append(factor(f"{NAMES[metric]}, {anchors} anchors", noisy / clean))
     return [compare("peak around noisy over peak around clean labels", ratios, above(1))]
 
 
@@ -178,9 +178,9 @@ def largest_volume_is_sharper(family):
     drop = family.curve(_volume("accuracy", "all", last)) - family.curve(_volume("accuracy"))
     width = f"width {family.widths[-1]}"
     ratios = [
-        Sample(
+        factor(
             f"{NAMES[metric]}, {width}",
-            tuple((family.curve(_volume(metric, "all", last)) / family.curve(_volume(metric)))[:, -1]),
+            (family.curve(_volume(metric, "all", last)) / family.curve(_volume(metric)))[:, -1],
         )
         for metric in SHARPNESS
     ]
@@ -203,7 +203,7 @@ def sharpness_falls_around_both(evidence):
     for metric, subset in itertools.product(SHARPNESS, ("clean", "noisy")):
         curve = family.curve(_volume(metric, subset))
         ratio = by_other_seeds(curve, np.argmax, lambda own, peak: own[peak] / own[-1])
-        ratios.append(Sample(f"{NAMES[metric]}, {subset} labels", ratio))
+        ratios.append(factor(f"{NAMES[metric]}, {subset} labels", ratio))
     return together(compare("peak over largest width (ratio)", ratios, above(1)))
 
 
@@ -231,7 +231,7 @@ def _scalar(evidence, metric, **coordinates):
 def _ratio(evidence, label, metric, top, bottom):
     high, low = (_scalar(evidence, metric, **place) for place in (top, bottom))
     seeds = sorted(set(high) & set(low))
-    return Sample(label, tuple(high[seed] / low[seed] for seed in seeds))
+    return factor(label, [high[seed] / low[seed] for seed in seeds])
 
 
 _LARGE, _CRITICAL, _TRUE = ({"degree": degree} for degree in (1000, 20, 3))

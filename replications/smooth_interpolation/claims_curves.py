@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from common.verdicts import NOT_JUDGED, Bounds, Outcome, Sample, above, compare, together
+from common.verdicts import NOT_JUDGED, Bounds, Outcome, Sample, above, compare, factor, together
 from replications.smooth_interpolation.runs import interpolation_threshold, train_error, with_common_seeds
 
 # How the paper's words are read: "near" the threshold is within three widths of it; a peak is looked for from
@@ -158,7 +158,7 @@ def rise_and_fall(family, curves, unit="ratio"):
         Two Outcomes: the peak against the smallest value before it, and against the largest width; the
         other seeds choose both places.
     """
-    bounds = above(1.0 if unit == "ratio" else 0.0)
+    bounds, one = (above(1.0), factor) if unit == "ratio" else (above(0.0), Sample)
 
     def difference(high, low):
         with np.errstate(all="ignore"):
@@ -172,9 +172,9 @@ def rise_and_fall(family, curves, unit="ratio"):
         trough, peak = place
         return math.nan if trough is None else difference(own[peak], own[trough])
 
-    rises = [Sample(name, by_other_seeds(curve, trough_and_peak, rise)) for name, curve in curves.items()]
+    rises = [one(name, by_other_seeds(curve, trough_and_peak, rise)) for name, curve in curves.items()]
     falls = [
-        Sample(name, tuple(difference(family.at_peak(curve), curve[:, -1]))) for name, curve in curves.items()
+        one(name, tuple(difference(family.at_peak(curve), curve[:, -1]))) for name, curve in curves.items()
     ]
     return [
         compare(f"peak against the least at smaller widths ({unit})", rises, bounds),

@@ -42,6 +42,13 @@ def test_a_ratio_of_few_values_has_students_interval_of_the_delta_method(paired)
     assert math.log(found.value / found.low) == pytest.approx(reach, rel=0.02)
 
 
+def test_ratios_of_few_seeds_have_a_positive_interval():
+    found = verdicts.factor("", [25.5, 61.3, 219.0, 218.9, 52.1]).estimate()
+    assert found.value == pytest.approx(115.36)
+    assert 25 < found.low < found.value < found.high < 400
+    assert np.isnan(verdicts.factor("", [2.0, math.nan]).estimate().value)
+
+
 def test_a_slope_is_the_factor_per_doubling():
     pairs, examples = heavy_tailed(), np.array([8.0, 16.0, 32.0, 64.0])
     falling = slope("", [pairs / math.sqrt(n) for n in examples], np.log2(examples))
