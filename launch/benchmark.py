@@ -50,7 +50,7 @@ class Suite:
 _ENSEMBLE = {"linear": 1000, "single": 1000, "double": 400, "tower": 150, "wide": 25, "quadratic": 3}
 _NETWORKS = (
     *("inception", "alexnet", "mlp_1x512", "mlp_3x512", "convnet_w4", "convnet_w16", "resnet18k_k4"),
-    *("resnet18w_w8", "resnet18", "wide_resnet", "densenet", "vgg19", "vit", "mlp_mixer"),
+    *("resnet18w_w8", "resnet18", "wide_resnet_w2", "densenet_w4", "vgg19_w8", "vit_w64", "mlp_mixer_w32"),
 )
 _PLANES, _VOLUMES = ("planes_k8", "planes_k64"), ("volumes_w4", "volumes_w16")
 

@@ -21,17 +21,13 @@ from common.metrics.plane import plane_through, predict_planes
 from common.metrics.volumes import VolumeMeter
 from common.models.alexnet import small_alexnet
 from common.models.convnet import convnet
-from common.models.densenet import densenet
 from common.models.inception import small_inception
 from common.models.mlp import mlp
-from common.models.mlp_mixer import mlp_mixer
 from common.models.resnet import resnet18, resnet18k, resnet18w
-from common.models.vgg import vgg19
-from common.models.vit import vit
-from common.models.wide_resnet import wide_resnet
 from common.streams import Streams
 from common.training.optimizers import build_optimizer
 from common.training.trainer import Preparation, Trainer
+from replications.somepalli_boundaries.networks import build_network
 
 BATCH_SIZE = 128
 NUM_IMAGES = 1024
@@ -49,11 +45,12 @@ NETWORKS = {
     "resnet18k_k4": lambda: resnet18k(4),
     "resnet18w_w8": lambda: resnet18w(8),
     "resnet18": lambda: resnet18(64),
-    "wide_resnet": lambda: wide_resnet(2, depth=10),
-    "densenet": lambda: densenet(),
-    "vgg19": lambda: vgg19(),
-    "vit": lambda: vit(),
-    "mlp_mixer": lambda: mlp_mixer(),
+    # Narrow, as at laptop scale: an epoch of the published widths takes minutes.
+    "wide_resnet_w2": lambda: build_network("wide_resnet_20", 2, depth=10),
+    "densenet_w4": lambda: build_network("densenet121", 4),
+    "vgg19_w8": lambda: build_network("vgg19", 8),
+    "vit_w64": lambda: build_network("vit", 64),
+    "mlp_mixer_w32": lambda: build_network("mlp_mixer", 32),
 }
 PACKED = ("mlp_1x512", "convnet_w4", "resnet18k_k4")
 _PLANES = {"planes_k8": 8, "planes_k64": 64}
