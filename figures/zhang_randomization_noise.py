@@ -78,6 +78,8 @@ def relative_times(noises):
     clean = {_seed(run): epochs_to_fit(run) for run in noises[0.0]}
 
     def relative(run):
+        if run.record["settings"]["label_noise"] == 0:
+            return 1.0
         # Of a capped run the epochs that it trained, which is where it is drawn.
         return run.rows.epoch.max() / clean.get(_seed(run), math.nan)
 
