@@ -21,6 +21,7 @@ import shutil
 import subprocess
 import sys
 import time
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -75,7 +76,10 @@ def write_rows(path, rows):
 
 def read_rows(path):
     """Reads tidy rows; null values become nan."""
-    rows = [json.loads(line) for line in pathlib.Path(path).read_text().splitlines()]
+    try:
+        rows = [json.loads(line) for line in pathlib.Path(path).read_text().splitlines()]
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path} is damaged ({error}); remove its folder and run it again") from None
     return [row | {"value": np.nan if row["value"] is None else row["value"]} for row in rows]
 
 
@@ -278,8 +282,12 @@ class Run:
     @functools.cached_property
     def arrays(self):
         """The saved arrays by name."""
-        with np.load(self.path / "arrays.npz") as arrays:
-            return dict(arrays)
+        path = self.path / "arrays.npz"
+        try:
+            with np.load(path) as arrays:
+                return dict(arrays)
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise UserError(f"cannot read {path} ({error}); remove its folder and run it again") from None
 
 
 def rows_of(run, metric, **coordinates):

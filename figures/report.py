@@ -6,6 +6,7 @@ Reads records alone; trains nothing and loads no TensorFlow. Exit status 2 for b
 import dataclasses
 import importlib
 import importlib.util
+import os
 import pathlib
 import sys
 import tempfile
@@ -172,6 +173,8 @@ def _check(flag_values):
     out = pathlib.Path(flag_values.out)
     if out.is_dir() or not out.parent.is_dir():
         raise UserError(f"--out={out}: must be a file in a folder that exists")
+    if not os.access(out.parent, os.W_OK) or str(out.absolute()).split(os.sep)[1] in ("proc", "sys"):
+        raise UserError(f"--out={out}: its folder is not writable; choose another one")
 
 
 def _report(flag_values):
@@ -181,10 +184,10 @@ def _report(flag_values):
     papers = [paper for paper in papers if paper.figures]
     if not papers:
         scales = f" at {' or '.join(flag_values.scale)} scale" if flag_values.scale else ""
-        figure = replication(names[0]).figures[0]
+        figure, scale = replication(names[0]).figures[0], [*flag_values.scale, "laptop"][0]
         raise UserError(
             f"--records={flag_values.records}: no finished run of a figure{scales}; "
-            f"`python -m replications.{names[0]} --figure={figure} --scale=laptop "
+            f"`python -m replications.{names[0]} --figure={figure} --scale={scale} "
             f"--out_dir={flag_values.records}` makes some"
         )
     for paper in papers:

@@ -13,6 +13,7 @@ from figures import style
 from figures.drawing import count, final_rows
 from figures.snapp_shamir_curves import PAPER, curve_name
 from figures.style import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILLION
+from replications.snapp_shamir.claims_simple import FLIPPED
 
 _MEMBERS = (("first model of the pair", BLUE, "o"), ("second model", VERMILLION, "x"))
 _NUM_FEATURES = 32
@@ -152,7 +153,7 @@ def _draw_flipped(panel, settings, run):
     panel.set_title(
         f"{_title(settings, run, pair, 'most negative cosine')}\n"
         f"cosine of the first layers' weights: ${values[pair]:.3f}$; "
-        f"negative (signs flipped) in {int((values < 0).sum())} of {len(values)} pairs"
+        f"signs flipped (below {FLIPPED}) in {int((values < FLIPPED).sum())} of {len(values)} pairs"
     )
 
 
@@ -183,9 +184,9 @@ def figure_3(runs):
 
 
 def median_difference(run):
-    """Median over pairs of a pair's median |w_a - w_b|, with its 95 % interval: (median, low, high)."""
+    """Median over pairs of the root mean square of w_a - w_b, with its 95 % interval: (median, low, high)."""
     weights = indexed_weights(run).astype(np.float64)
-    values = np.median(np.abs(weights[:, 0] - weights[:, 1]), axis=1)
+    values = np.sqrt(np.mean((weights[:, 0] - weights[:, 1]) ** 2, axis=1))
     with np.errstate(invalid="ignore"):  # the median of a resample can be constant
         return float(np.median(values)), *interval(values, np.median)
 
@@ -215,7 +216,7 @@ def _draw_differences(panel, settings, run, pair, why):
     median, low, high = map(_number, median_difference(run))
     panel.set_title(
         f"{_title(settings, run, pair, why)}, others in grey (triangle: beyond the axis)\n"
-        f"median |difference| of a pair, median over pairs [95 % interval]: {median} [{low}, {high}]"
+        f"root mean square of a pair, median over pairs [95 % interval]: {median} [{low}, {high}]"
     )
     panel.set_ylabel("difference of weights")
     panel.ticklabel_format(axis="y", scilimits=(-2, 3), useMathText=True)

@@ -7,6 +7,7 @@ processor cores.
 
 import collections
 import dataclasses
+import itertools
 import os
 import pathlib
 import shlex
@@ -147,10 +148,13 @@ def _print_plan(replication, jobs, workers):
 
 
 def _name_of_replication(argv):
-    names = [a.split("=", 1)[1] for a in argv if a.startswith("--replication=")]
     known = program.replication_names()
+    names = [a.split("=", 1)[1] for a in argv if a.startswith("--replication=")]
+    names += [name for flag, name in itertools.pairwise(argv) if flag == "--replication"]
     if len(names) != 1 or names[0] not in known:
-        raise UserError(f"--replication: must be one of {', '.join(known)}")
+        raise UserError(
+            f"--replication: must be one of {', '.join(known)}; with --help it shows the flags of that one"
+        )
     return names[0]
 
 

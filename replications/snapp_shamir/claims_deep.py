@@ -8,6 +8,7 @@ from replications.snapp_shamir.claims_pairs import (
     LOSS,
     PD,
     dead_pairs,
+    diverged_pairs,
     mean_ratio,
     measured,
     order,
@@ -106,12 +107,24 @@ def wide(evidence):
     return together(
         compare("PD relative to the linear model's (AdaGrad 0.1)", best, above()),
         compare("ReLU's PD at log2 z = 0", worst, above()),
-        compare(
-            "excess loss, some too large rate", [over_windows(LOSS, *r) for r in rates], above(), every=False
-        ),
-        compare("PD, some too large rate", [over_windows(PD, *r) for r in rates], above(), every=False),
+        *_too_large(evidence, windows, rates, over_windows),
         compare("identity's excess loss over the linear model's, some rate", tuned, below(), every=False),
     )
+
+
+def _too_large(evidence, windows, rates, over_windows):
+    """Outcomes of what a too large learning rate does: divergence of most pairs, or more loss and PD."""
+    for label, high, low in rates:
+        (lost, num_pairs), (few, _) = (
+            diverged_pairs(evidence, [place | {"shuffle_log2": z} for z in windows]) for place in (high, low)
+        )
+        if lost > num_pairs / 2 and not few:
+            text = f"models diverge in {lost} of {num_pairs} pairs, in none at the smaller rate"
+            return [Outcome("reproduced", f"{label}: {text}")]
+    return [
+        compare(f"{name}, some too large rate", [over_windows(m, *r) for r in rates], above(), every=False)
+        for m, name in ((LOSS, "excess loss"), (PD, "PD"))
+    ]
 
 
 def _rate(optimizer, learning_rate):
@@ -129,7 +142,7 @@ def _activations(evidence):
 
 
 def _tuned(evidence, name):
-    """Label and settings of the well-tuned width of one smooth activation."""
+    """Label and settings of the well-tuned width of one smooth activation; None if all widths diverged."""
     candidates = {k: place for k, place in _activations(evidence).items() if k.startswith(name)}
     means = {
         metric: {
@@ -138,7 +151,10 @@ def _tuned(evidence, name):
         }
         for metric in (LOSS, PD)
     }
-    limit = _TUNED_LOSS * min(means[LOSS].values())
+    candidates = {k: place for k, place in candidates.items() if np.isfinite(means[LOSS][k])}
+    if not candidates:
+        return None
+    limit = _TUNED_LOSS * min(means[LOSS][k] for k in candidates)
     label = min((k for k in candidates if means[LOSS][k] <= limit), key=means[PD].get)
     return label, candidates[label]
 
@@ -172,7 +188,10 @@ def nonlinear_wins(evidence):
 def smooth_gains(evidence):
     """Claim 18."""
     first, *_, last = evidence.values("shuffle_log2", **_RELU)
-    (smelu, smelu_place), (swish, swish_place) = (_tuned(evidence, name) for name in ("SmeLU", "Swish"))
+    found = [_tuned(evidence, name) for name in ("SmeLU", "Swish")]
+    if None in found:
+        return Outcome("unclear", "All widths of SmeLU or of Swish diverged.")
+    (smelu, smelu_place), (swish, swish_place) = found
     tuned = {smelu: smelu_place, swish: swish_place}
 
     def against_relu(metric, z):

@@ -7,7 +7,7 @@ pairs, not settings. A pair that diverged has no value and drops out of a contra
 import numpy as np
 import pandas as pd
 
-from common.verdicts import Contrast, magnitude, quotient, ratio
+from common.verdicts import Contrast, Outcome, magnitude, quotient, ratio
 
 PD = "relative_prediction_difference"
 LOSS = "excess_label_loss"
@@ -45,9 +45,14 @@ def dead_pairs(run):
     return rows[(rows.metric == "dead") & (rows.examples == rows.examples.max())].pair.to_numpy(int)
 
 
-def pair_values(evidence, metric, **coordinates):
-    """A metric of each pair of the one run with these settings: Series by pair."""
-    return measured(evidence.run(**coordinates), metric)
+def pair_values(evidence, metric, living=False, **coordinates):
+    """A metric of each pair of the one run with these settings: Series by pair.
+
+    With `living`, pairs with a dead model are left out.
+    """
+    run = evidence.run(**coordinates)
+    values = measured(run, metric)
+    return values.drop(np.unique(dead_pairs(run)), errors="ignore") if living else values
 
 
 def _aligned(series):
@@ -56,9 +61,10 @@ def _aligned(series):
     return [table.iloc[:, i].to_numpy() for i in range(table.shape[1])]
 
 
-def pair_ratio(evidence, metric, label, top, bottom):
+def pair_ratio(evidence, metric, label, top, bottom, living=False):
     """Contrast of a metric: the run with settings `top` over that with settings `bottom`."""
-    return ratio(label, *_aligned([pair_values(evidence, metric, **settings) for settings in (top, bottom)]))
+    places = (top, bottom)
+    return ratio(label, *_aligned([pair_values(evidence, metric, living, **place) for place in places]))
 
 
 def mean_ratio(evidence, metric, label, tops, bottoms):
@@ -68,10 +74,37 @@ def mean_ratio(evidence, metric, label, tops, bottoms):
     return Contrast(label, tuple(samples), (share,) * len(tops) + (-share,) * len(bottoms))
 
 
-def ratio_of_ratios(evidence, metric, label, first, second):
+def ratio_of_ratios(evidence, metric, label, first, second, living=False):
     """Contrast of a metric: (top, bottom) settings `first` over (top, bottom) settings `second`."""
-    samples = _aligned([pair_values(evidence, metric, **settings) for settings in (*first, *second)])
+    samples = _aligned([pair_values(evidence, metric, living, **place) for place in (*first, *second)])
     return quotient(label, ratio("", *samples[:2]), ratio("", *samples[2:]))
+
+
+def with_or_without_dead(outcome_of):
+    """The Outcome of a comparison that pairs with a dead model must not decide.
+
+    One such pair can hold nine tenths of the mean of 16.
+
+    Args:
+        outcome_of: Function living -> Outcome; with `living` it leaves out pairs with a dead model.
+
+    Returns:
+        The Outcome on all pairs, unclear if the other one has another verdict.
+    """
+    everyone, living = outcome_of(False), outcome_of(True)
+    if everyone.verdict == living.verdict:
+        return everyone
+    text = (
+        f"{everyone.verdict} with all pairs ({everyone.seen}), {living.verdict} without those of a dead model"
+    )
+    return Outcome("unclear", f"{text} ({living.seen})")
+
+
+def diverged_pairs(evidence, places):
+    """How many pairs have a diverged model in one of the runs with these settings, and how many there are."""
+    series = [pair_values(evidence, PD, **place) for place in places]
+    num_pairs = max(settings.pairs for place in places for settings, _ in evidence.runs(**place))
+    return num_pairs - len(_aligned(series)[0]), num_pairs
 
 
 def order(evidence, quantity, expected, **coordinates):

@@ -1,5 +1,7 @@
 """Checks of the claims of section 3: linear data, no hidden unit, one or two (figures 2 to 4)."""
 
+import itertools
+
 import numpy as np
 from scipy import stats
 
@@ -39,6 +41,7 @@ from replications.snapp_shamir.claims_pairs import (
     similarity,
     weights,
     window,
+    with_or_without_dead,
 )
 
 # How the paper's words are read. "Orders of magnitude" are at least two, "not far behind" is less than one,
@@ -48,7 +51,9 @@ _ONE_ORDER = 10.0
 _SAME_ORDER = 3.0
 # "Equal": PD changes by five orders where the loss changes by less than this.
 _EQUAL = 1.5
-_FLIPPED = -0.9
+FLIPPED = -0.9
+# "Hardly" falls with more data: by less than a tenth per doubling.
+_HARDLY = 0.9
 _PUBLISHED_COSINE = 0.191
 
 
@@ -72,19 +77,23 @@ def identity_initialization(evidence):
 def relu_level(evidence):
     """Claim 3."""
     windows = evidence.values("shuffle_log2", **RELU_1)
-    parts, flat = [], []
+    parts, bottoms = [], []
     for name, model in (("ReLU1", RELU_1), ("ReLU2", RELU_2)):
         place = model | DISTINCT
         for z in (windows[0], windows[-1]):
             quantity = f"PD of {name} with distinct initialization at {window(z)}"
             parts.append(order(evidence, quantity, 1e-2, **place, shuffle_log2=z))
-        bottom = place | {"shuffle_log2": windows[0]}
-        flat += [
-            pair_ratio(evidence, PD, f"{name} at {window(z)}", place | {"shuffle_log2": z}, bottom)
+        bottoms.append((name, place | {"shuffle_log2": windows[0]}))
+
+    def changes(living):
+        flat = [
+            pair_ratio(evidence, PD, f"{name} at {window(z)}", bottom | {"shuffle_log2": z}, bottom, living)
+            for name, bottom in bottoms
             for z in windows[1:]
         ]
-    changes = compare("PD relative to log2 z = 0", flat, about(1, _SAME_ORDER))
-    return together(*parts, changes)
+        return compare("PD relative to log2 z = 0", flat, about(1, _SAME_ORDER))
+
+    return together(*parts, with_or_without_dead(changes))
 
 
 def linear_is_best(evidence):
@@ -139,10 +148,10 @@ def more_training(evidence):
         trends[name] = slope(name, table, np.log2(examples))
     deep = [quotient(name, trends[name], trends["linear"]) for name in DEEP]
     span = f"from 2^{np.log2(examples[0]):.0f} to 2^{np.log2(examples[-1]):.0f} examples"
-    factors = ", ".join(f"{name} {trends[name].estimate().value:.3g}" for name in DEEP)
     return together(
         compare(f"change of PD per doubling of the data {span} at {window(z)}", [trends["linear"]], below()),
-        compare(f"the deep models' change ({factors}) relative to the linear model's", deep, above()),
+        compare("that of the deep models", [trends[name] for name in DEEP], above(_HARDLY)),
+        compare("that relative to the linear model's", deep, above()),
     )
 
 
@@ -178,31 +187,33 @@ def relu2_stands_out(evidence):
     )
 
 
+_UNITS = (("1 unit", RELU_1, IDENTITY_1), ("2 units", RELU_2, IDENTITY_2))
+
+
 def aggressive_shuffling(evidence):
     """Claim 9."""
     first, *_, last = evidence.values("shuffle_log2", **RELU_1)
-    catching_up = [
-        pair_ratio(evidence, PD, name, *reversed(_init_gap(model, last))) for name, model in DEEP.items()
-    ]
-    fading = []
-    for units, relu, identity, init in (
-        (1, RELU_1, IDENTITY_1, DISTINCT),
-        (2, RELU_2, IDENTITY_2, DISTINCT),
-        (2, RELU_2, IDENTITY_2, IDENTICAL),
-    ):
-        advantages = [
-            (relu | init | {"shuffle_log2": z}, identity | init | {"shuffle_log2": z}) for z in (last, first)
+
+    def catching_up(living):
+        ratios = [
+            pair_ratio(evidence, PD, name, *reversed(_init_gap(model, last)), living)
+            for name, model in DEEP.items()
         ]
-        label = f"{units} unit{'s' if units > 1 else ''}, {init['init']}"
-        fading.append(ratio_of_ratios(evidence, PD, label, *advantages))
-    return together(
-        compare(
-            f"PD of identical over distinct initialization at {window(last)}",
-            catching_up,
-            above(1 / _SAME_ORDER),
-        ),
-        compare(f"ReLU's PD over identity's at {window(last)} relative to log2 z = 0", fading, below()),
-    )
+        quantity = f"PD of identical over distinct initialization at {window(last)}"
+        return compare(quantity, ratios, above(1 / _SAME_ORDER))
+
+    def fading(living):
+        ratios = []
+        for (label, relu, identity), init in itertools.product(_UNITS, (DISTINCT, IDENTICAL)):
+            advantages = [
+                (relu | init | {"shuffle_log2": z}, identity | init | {"shuffle_log2": z})
+                for z in (last, first)
+            ]
+            ratios.append(ratio_of_ratios(evidence, PD, f"{label}, {init['init']}", *advantages, living))
+        quantity = f"ReLU's PD over identity's at {window(last)} relative to log2 z = 0"
+        return compare(quantity, ratios, below())
+
+    return together(with_or_without_dead(catching_up), with_or_without_dead(fading))
 
 
 def loss_is_flat(evidence):
@@ -283,15 +294,11 @@ def directions(evidence):
     start, end = cosines
     quantity = "mean cosine of the two models' errors"
     begins = holds(f"{quantity} at {window(first)}", estimate_center(start), above(0.9))
-    estimate = estimate_center(end)
-    text = f"at {window(last)} it is {estimate}, pairs from {end.min():.2g} to {end.max():.2g}"
-    verdict = "contradicted"
-    if end.min() <= _PUBLISHED_COSINE <= end.max():
-        verdict = "reproduced" if estimate.low <= _PUBLISHED_COSINE <= estimate.high else "unclear"
-    ends = Outcome(verdict, f"{text}, expected {_PUBLISHED_COSINE}")
+    spread = f"that at {window(last)}, pairs from {end.min():.2g} to {end.max():.2g},"
+    ends = holds(spread, estimate_center(end), about(_PUBLISHED_COSINE, _SAME_ORDER))
     if evidence.scale != "paper":
         begins = Outcome(NOT_JUDGED, f"{quantity} is {estimate_center(start)} at {window(first)}")
-        ends = Outcome(NOT_JUDGED, text)
+        ends = Outcome(NOT_JUDGED, f"{spread} is {estimate_center(end)}")
     return together(begins, ends, holds("the fall between them", estimate_center(start - end), above(0)))
 
 
@@ -302,7 +309,7 @@ def sign_flips(evidence):
         runs = evidence.runs(**IDENTITY_1, **init)
         hidden = {settings.shuffle_log2: run.arrays["weights_0"][..., 0] for settings, run in runs}
         flipped[init["init"]] = {
-            z: similarity(models[:, 0], models[:, 1]) < _FLIPPED for z, models in hidden.items()
+            z: similarity(models[:, 0], models[:, 1]) < FLIPPED for z, models in hidden.items()
         }
     distinct, identical = (
         int(np.any(list(flipped[init].values()), axis=0).sum()) for init in ("distinct", "identical")

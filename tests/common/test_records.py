@@ -121,3 +121,15 @@ def test_unwritable_folder_is_one_line(tmp_path):
     (tmp_path / "paper").write_text("a file")
     with pytest.raises(UserError, match="cannot (read|write)"), folder(tmp_path):
         pass
+
+
+def test_damaged_rows_and_arrays_are_named(tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"metric": "m", "value": 1}\n{"metric":')
+    with pytest.raises(UserError, match=r"rows.jsonl is damaged .*; remove its folder and run it again"):
+        records.read_rows(rows)
+    run = records.Run(tmp_path, {})
+    for damage in (lambda path: None, lambda path: path.write_bytes(b"PK no archive")):
+        damage(tmp_path / "arrays.npz")
+        with pytest.raises(UserError, match=r"cannot read .*arrays.npz .*; remove its folder"):
+            _ = run.arrays

@@ -54,11 +54,11 @@ def test_weights_are_indexed_unit_after_unit():
 
 def test_median_difference_by_hand():
     a = np.zeros((3, 1, 2, 1))
-    b = np.array([[1.0, 3.0], [2.0, -2.0], [-4.0, 6.0]])[:, None, :, None]  # medians of pairs: 2, 2, 5
+    b = np.array([[1.0, 3.0], [2.0, -2.0], [-4.0, 6.0]])[:, None, :, None]  # mean squares: 5, 4, 26
     run = Run(np.concatenate([a, b], axis=1))
     median, low, high = weights.median_difference(run)
-    assert median == 2
-    assert low == 2 and high == 5
+    assert median == pytest.approx(5**0.5)
+    assert (low, high) == pytest.approx((2, 26**0.5))
 
 
 @pytest.fixture

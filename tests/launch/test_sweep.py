@@ -100,3 +100,7 @@ def test_one_process_a_core_for_images_alone(monkeypatch):
     assert sweep.default_workers(images) == 2
     monkeypatch.setattr(sweep.pathlib.Path, "exists", lambda path: True)
     assert sweep.default_workers(images) == 1
+
+
+def test_the_name_may_be_a_word_of_its_own():
+    assert sweep._name_of_replication(["sweep", "--replication", "snapp_shamir"]) == "snapp_shamir"

@@ -8,8 +8,9 @@ import pytest
 from common import records
 from common.claims import Evidence, judge
 from common.program import run_folder
+from common.verdicts import Outcome
 from replications.snapp_shamir.claims import CLAIMS
-from replications.snapp_shamir.claims_pairs import order
+from replications.snapp_shamir.claims_pairs import PD, order, pair_values, with_or_without_dead
 from replications.snapp_shamir.settings import REPLICATION, figure
 
 NUMBERS = {claim.number: claim for claim in CLAIMS}
@@ -19,7 +20,7 @@ LEVELS = {
     ("linear", "identity", "distinct"): ((1e-6, 1e-4, 6e-3), 1e-5),
     ("single", "identity", "identical"): ((1e-7, 3e-3, 2e-2), 2e-5),
     ("single", "identity", "distinct"): ((1e-4, 4e-3, 2e-2), 2e-5),
-    ("single", "relu", "identical"): ((2e-7, 1e-2, 4e-2), 4e-5),
+    ("single", "relu", "identical"): ((3e-7, 1e-2, 4e-2), 4e-5),
     ("single", "relu", "distinct"): ((3e-2, 3e-2, 4e-2), 4e-5),
     ("double", "identity", "identical"): ((2e-7, 6e-3, 3e-2), 15e-6),
     ("double", "identity", "distinct"): ((2e-4, 8e-3, 3e-2), 15e-6),
@@ -168,6 +169,7 @@ CONTRADICTIONS = [
     (4, scaled(pd=0.01, model="double", shuffle_log2=8)),
     (5, scaled(pd=5, model="linear", init="distinct", shuffle_log2=8)),
     (6, lambda s, left, pd, loss: (pd * (1 if s.model == "linear" else 4.0**left), loss)),
+    (6, lambda s, left, pd, loss: (pd * (1 if s.model == "linear" else 1.3**left), loss)),
     (7, scaled(pd=100, **IDENTITY1, shuffle_log2=0)),
     (8, scaled(pd=1e-5, model="double", activation="relu", shuffle_log2=0)),
     (8, scaled(pd=1000, model="double", activation="identity", shuffle_log2=0)),
@@ -181,7 +183,7 @@ CONTRADICTIONS = [
     (16, scaled(loss=10, model="wide", activation="identity")),
     (17, scaled(loss=1e-3, model="linear")),
     (18, scaled(pd=30, activation="smelu", shuffle_log2=0)),
-    (18, scaled(pd=0.01, activation="swish", shuffle_log2=13)),
+    (18, scaled(pd=0.01, activation="swish", shuffle_log2=14)),
     (19, lambda s, left, pd, loss: (pd * (s.beta or 1) ** (2 if s.activation == "smelu" else -2), loss)),
     (20, scaled(pd=10, warm_start=True, shuffle_log2=7)),
     (20, scaled(loss=2, warm_start=True)),
@@ -257,6 +259,41 @@ def test_an_order_of_magnitude_names_dead_models(world):
     evidence = Evidence(REPLICATION, ("6",), world, "paper")
     outcome = order(evidence, "PD of ReLU", 0.1, model="tower", activation="relu", shuffle_log2=0)
     assert outcome.seen.startswith("PD of ReLU (2 dead models) is ")
+
+
+def test_pairs_with_a_dead_model_can_be_left_out(world):
+    evidence = Evidence(REPLICATION, ("6",), world, "paper")
+    place = {"model": "tower", "activation": "relu", "shuffle_log2": 0}
+    assert pair_values(evidence, PD, **place).index.tolist() == list(range(16))
+    assert pair_values(evidence, PD, living=True, **place).index.tolist() == list(range(2, 16))
+
+
+@pytest.mark.parametrize(
+    ("all_pairs", "living", "expected"),
+    [
+        ("reproduced", "reproduced", "reproduced"),
+        ("contradicted", "unclear", "unclear"),
+        ("reproduced", "contradicted", "unclear"),
+    ],
+)
+def test_dead_models_decide_nothing(all_pairs, living, expected):
+    found = with_or_without_dead(lambda only: Outcome(living if only else all_pairs, f"seen of {only}"))
+    assert found.verdict == expected
+    assert (found.seen == "seen of False") == (all_pairs == living)
+
+
+def test_divergence_is_what_a_too_large_rate_does(tmp_path):
+    for settings in figure("8", "smoke"):
+        write(tmp_path, settings, scaled(pd=np.nan, loss=np.nan, model="wide", learning_rate=1.0))
+    outcome = verdict(16, tmp_path, "smoke")
+    assert outcome.verdict == "reproduced"
+    assert "identity, AdaGrad 1.0 over 0.1: models diverge in 4 of 4 pairs" in outcome.seen
+
+
+def test_a_smooth_activation_that_always_diverges_leaves_its_gains_open(tmp_path):
+    for settings in figure("10", "smoke"):
+        write(tmp_path, settings, scaled(pd=np.nan, loss=np.nan, activation="smelu"))
+    assert verdict(18, tmp_path, "smoke").verdict == "unclear"
 
 
 def test_diverged_pairs_drop_out(tmp_path):
