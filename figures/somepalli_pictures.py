@@ -78,8 +78,8 @@ def figure_planes(runs):
     figure = style.new_figure(
         _figure_width(len(networks)),
         (_panel_height(key) + 0.25) * num_rows + 1.3,
-        f"{PAPER}, figures 1 and 3: the same plane in {len(networks)} architectures and {num_rows} seeds "
-        "(test accuracy above each panel)",
+        f"{PAPER}, figures 1 and 3: the same plane in {len(networks)} architectures and {num_rows} "
+        f"seed{'s' * (num_rows > 1)} (test accuracy above each panel)",
     )
     keys, panels = _grid(figure, num_rows, len(networks))
     for column, (network, members) in enumerate(networks.items()):
