@@ -88,7 +88,7 @@ class Reproducibility:
 
 
 def _interval(scores, same_group, confidence):
-    """Jackknife interval of the mean score, leaving out one network of each group at a time.
+    """Jackknife interval of the mean score within [0, 1], leaving out one network of each group at a time.
 
     Resampling three networks with replacement would cover the truth in half to three quarters of cases at
     95 %, since their scores share networks.
@@ -108,7 +108,8 @@ def _interval(scores, same_group, confidence):
             [mean(rows[rows != i], columns) for i in rows],
             [mean(rows, columns[columns != i]) for i in columns],
         ]
-    return jackknife_interval(mean(rows, columns), left_out, confidence)
+    low, high = jackknife_interval(mean(rows, columns), left_out, confidence)
+    return max(low, 0.0), min(high, 1.0)
 
 
 def group_reproducibility(group_a, group_b=None, confidence=0.95):
