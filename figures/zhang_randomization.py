@@ -7,12 +7,13 @@ import dataclasses
 
 from matplotlib.lines import Line2D
 
+from common.records import last
 from common.statistics import summarize
 from figures import drawing, style
 from figures.style import BLUE, GREY, ORANGE
 from figures.zhang_randomization_curves import PAPER, by_setting, figure_1a, figure_2a, figure_2b
 from figures.zhang_randomization_noise import figure_1b, figure_1c
-from replications.zhang_randomization.claims_runs import is_capped, last
+from replications.zhang_randomization.claims_runs import is_capped
 from replications.zhang_randomization.published import CHANCE, NETWORK_NAMES, TABLE_1
 
 _NUM_SEEDS = 5
