@@ -7,9 +7,10 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from common.records import last, rows_of
 from figures import style
 from figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILLION
-from replications.zhang_randomization.claims_runs import is_capped, last, rows_of
+from replications.zhang_randomization.claims_runs import is_capped
 from replications.zhang_randomization.published import CHANCE
 
 PAPER = "Zhang et al. 2017"
