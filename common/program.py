@@ -26,9 +26,17 @@ SCALES = ("smoke", "laptop", "paper")
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
 
 
-def setting(default, help, choices=None):
-    """A dataclass field that is also a command-line flag; `help` is one full sentence."""
-    return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
+def setting(default, help, choices=None, used=None):
+    """A dataclass field that is also a command-line flag.
+
+    Args:
+        default: Its default.
+        help: One full sentence.
+        choices: The values it may have, if they are few.
+        used: Function of the settings of a run, saying whether it has a use for this one. A flag leaves the
+            runs of a figure that have none as they are.
+    """
+    return dataclasses.field(default=default, metadata={"help": help, "choices": choices, "used": used})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,8 +120,8 @@ def _kind(settings, field):
     return kind
 
 
-def define_flags(replication, flag_values):
-    """Defines a flag for every setting, and the shared flags."""
+def define_setting_flags(replication, flag_values):
+    """Defines a flag for every setting."""
     for field in dataclasses.fields(replication.settings):
         kind, metadata = _kind(replication.settings, field), field.metadata
         help = metadata["help"]
@@ -126,6 +134,11 @@ def define_flags(replication, flag_values):
         else:
             parser = _ListParser(kind, metadata["choices"])
             flags.DEFINE(parser, field.name, None, help, flag_values=flag_values)
+
+
+def define_flags(replication, flag_values):
+    """Defines a flag for every setting, and the shared flags."""
+    define_setting_flags(replication, flag_values)
     if replication.images:
         flags.DEFINE_string(
             "data_dir",
@@ -179,30 +192,74 @@ def define_flags(replication, flag_values):
     )
 
 
+def flag_text(name, value):
+    """Returns the argument that gives a setting a value: "--pairs=2", "--nomixup"."""
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no{name}"
+    return f"--{name}={value}"
+
+
+def given_settings(replication, flag_values):
+    """Returns the settings that flags give: name -> tuple of values."""
+    values = {field.name: flag_values[field.name].value for field in dataclasses.fields(replication.settings)}
+    return {
+        name: value if isinstance(value, tuple) else (value,)
+        for name, value in values.items()
+        if value is not None
+    }
+
+
+def changed_figure(replication, figure, scale, given):
+    """Returns the settings of a figure with some of them given other values, in every combination.
+
+    Args:
+        replication: The paper's Replication.
+        figure: One of its figures.
+        scale: One of SCALES.
+        given: Setting -> tuple of values.
+
+    Raises:
+        UserError: No run of the figure has a use for a setting.
+    """
+    used = {field.name: field.metadata["used"] for field in dataclasses.fields(replication.settings)}
+    unused, runs = {name for name in given if used[name]}, []
+    plain = {name: values for name, values in given.items() if not used[name]}
+    for base in replication.figure(figure, scale):
+        for chosen in _combinations(base, plain):
+            fitting = {name: given[name] for name in given if used[name] and used[name](chosen)}
+            runs += _combinations(chosen, fitting)
+            unused -= set(fitting)
+    if unused:
+        raise UserError(f"--{min(unused)}: no run of figure {figure} has a use for it")
+    return runs
+
+
+def _combinations(settings, given):
+    return [
+        dataclasses.replace(settings, **dict(zip(given, values, strict=True)))
+        for values in itertools.product(*given.values())
+    ]
+
+
 def expand(replication, flag_values):
     """Returns the resolved settings of every run that the flags ask for, each once.
 
     Raises:
         UserError: A value is outside its limits.
     """
-    explicit = {}
-    for field in dataclasses.fields(replication.settings):
-        value = flag_values[field.name].value
-        if value is not None:
-            explicit[field.name] = value if isinstance(value, tuple) else (value,)
+    given = given_settings(replication, flag_values)
     if flag_values.num_seeds < 1:
         raise UserError(f"--num_seeds={flag_values.num_seeds}: must be at least 1")
     if flag_values.figure is None:
         if flag_values["scale"].present:
             raise UserError(f"--scale={flag_values.scale}: is the scale of a figure, and needs --figure")
-        bases = [replication.settings()]
+        chosen = _combinations(replication.settings(), given)
     else:
-        bases = replication.figure(flag_values.figure, flag_values.scale)
+        chosen = changed_figure(replication, flag_values.figure, flag_values.scale, given)
     runs = {}
-    for base, values in itertools.product(bases, itertools.product(*explicit.values())):
-        chosen = dataclasses.replace(base, **dict(zip(explicit, values, strict=True)))
+    for settings in chosen:
         for offset in range(flag_values.num_seeds):
-            runs[dataclasses.replace(chosen, seed=chosen.seed + offset).resolve()] = None
+            runs[dataclasses.replace(settings, seed=settings.seed + offset).resolve()] = None
     return list(runs)
 
 

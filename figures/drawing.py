@@ -1,5 +1,7 @@
 """From records to picture files: which records, at which scale, under which name, and the command line.
 
+A figure's runs are those of its preset; a flag of the replication changes them as it does when they are made.
+
 Exit status as for the programs that train: 0 when the pictures are there, 2 for bad input and missing records
 (one line says what to do).
 """
@@ -16,10 +18,14 @@ from common.claims import data_name
 from common.errors import UserError
 from common.program import (
     SCALES,
+    changed_figure,
+    define_setting_flags,
     describe,
     exit_status,
     find_runs,
     finished_seeds,
+    flag_text,
+    given_settings,
     parse_flags,
     replication,
 )
@@ -42,6 +48,7 @@ class Gallery:
             with the seed that its preset names.
         tables: Figure name -> function of the same list, giving the head and the rows of a table that has
             ours beside the published numbers.
+        changes: Setting -> the value that it has in every run, other than in the published figure.
     """
 
     replication: str
@@ -49,6 +56,27 @@ class Gallery:
     size: typing.Callable
     num_seeds: int = 1
     tables: dict = dataclasses.field(default_factory=dict)
+    changes: dict = dataclasses.field(default_factory=dict)
+
+    def changed(self, changes):
+        """Returns the Gallery whose figures have other values of some settings, name -> value."""
+        return dataclasses.replace(self, changes=changes)
+
+    def settings(self, name, scale):
+        """Returns the resolved settings of a figure's runs, changed as the Gallery says.
+
+        Raises:
+            UserError: No run has a use for a change, or it gives two runs the same settings.
+        """
+        for setting, value in self.changes.items():
+            if len(self._resolved(name, scale, {setting: value})) < len(self._resolved(name, scale, {})):
+                raise UserError(f"{flag_text(setting, value)}: figure {name} compares runs by this setting")
+        return self._resolved(name, scale, self.changes)
+
+    def _resolved(self, name, scale, changes):
+        given = {setting: (value,) for setting, value in changes.items()}
+        runs = changed_figure(replication(self.replication), name, scale, given)
+        return list(dict.fromkeys(settings.resolve() for settings in runs))
 
     def runs(self, name, scale, records):
         """Returns (settings, `records.Run`) for each run of a figure; None for one that is not finished.
@@ -57,7 +85,7 @@ class Gallery:
         of further seeds follow those of the preset, and only finished ones.
         """
         paper = replication(self.replication)
-        found = find_runs(paper, paper.figure(name, scale), records)
+        found = find_runs(paper, self.settings(name, scale), records)
         found = finished_seeds(found, paper.fewest_seeds.get(name, 1))
         further = [
             dataclasses.replace(settings, seed=settings.seed + i)
@@ -132,8 +160,7 @@ def _check_data(name, scale, runs):
 
 
 def _missing(gallery, name, scale, runs, records):
-    preset = replication(gallery.replication).figure(name, scale)
-    runs = runs[: len(preset)]  # further seeds follow
+    runs = runs[: len(gallery.settings(name, scale))]  # further seeds follow
     everything = [settings for settings, _ in runs]
     missing = [settings for settings, run in runs if run is None]
     names = "; ".join(describe(s, everything) or "the only one" for s in missing[:_NAMED])
@@ -147,7 +174,8 @@ def _missing(gallery, name, scale, runs, records):
 
 def _command(gallery, name, scale, records):
     place = "" if records == RECORDS else f" --out_dir={records}"
-    return f"python -m replications.{gallery.replication} --figure={name} --scale={scale}{place}"
+    changes = "".join(f" {flag_text(*change)}" for change in gallery.changes.items())
+    return f"python -m replications.{gallery.replication} --figure={name} --scale={scale}{changes}{place}"
 
 
 def draw(gallery, name, records=RECORDS, scale=None, out_dir=OUT_DIR):
@@ -174,21 +202,38 @@ def draw(gallery, name, records=RECORDS, scale=None, out_dir=OUT_DIR):
         raise UserError(f"--out_dir={out_dir}: {error.strerror}; choose a folder you can write") from None
     paths = []
     with style.applied():
-        figure = gallery.figures[name](runs)
+        figure = _figure(gallery, name, runs)
         if text := _stamp(gallery, scale, runs):
             style.stamp(figure, text)
         figure.draw_without_rendering()  # ticks settle on the first layout, their room is right on the second
         # No dates and no program version: the same records give the same bytes.
         for kind, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
-            paths.append(folder / f"{gallery.replication}_figure_{name}.{kind}")
+            paths.append(folder / f"{_file_name(gallery, name)}.{kind}")
             with replacing(paths[-1]) as temporary:
                 figure.savefig(temporary, format=kind, metadata=metadata)
     return paths
 
 
+def _figure(gallery, name, runs):
+    try:
+        return gallery.figures[name](runs)
+    except (LookupError, ValueError):
+        if not gallery.changes:
+            raise
+        changes = " ".join(flag_text(*change) for change in gallery.changes.items())
+        raise UserError(f"figure {name} cannot be drawn with {changes}: it shows other runs") from None
+
+
+def _file_name(gallery, name):
+    changes = "".join(f"_{setting}_{value}" for setting, value in gallery.changes.items())
+    return f"{gallery.replication}_figure_{name}{changes}"
+
+
 def _stamp(gallery, scale, runs):
-    """What a picture must say of its runs: how small they are, and for image papers on which data."""
+    """What a picture must say of its runs: what was changed, how small they are, and on which images."""
     lines = []
+    if gallery.changes:
+        lines.append("changed: " + ", ".join(f"{n} {value}" for n, value in gallery.changes.items()))
     if scale != "paper":
         lines.append(f"{scale} scale: {gallery.size([settings for settings, _ in runs])}")
     if replication(gallery.replication).images:
@@ -233,6 +278,16 @@ def _define_flags(gallery, flag_values):
         flag_values=flag_values,
     )
     flags.DEFINE_string("out_dir", OUT_DIR, "Folder of the pictures.", flag_values=flag_values)
+    define_setting_flags(replication(gallery.replication), flag_values)
+
+
+def _changes(gallery, flag_values):
+    """The settings that the flags change; a picture has one value of each."""
+    given = given_settings(replication(gallery.replication), flag_values)
+    for name, values in given.items():
+        if len(values) > 1:
+            raise UserError(f"--{name}={','.join(map(str, values))}: a picture takes one value")
+    return {name: value for name, (value,) in given.items()}
 
 
 def main(gallery, argv=None):
@@ -243,6 +298,7 @@ def main(gallery, argv=None):
     with exit_status(program):
         argv = sys.argv if argv is None else argv
         parse_flags(flag_values, argv, f"python -m {program} [--flag=value ...]")
+        gallery = gallery.changed(_changes(gallery, flag_values))
         values = (flag_values.records, flag_values.scale, flag_values.out_dir)
         if flag_values.figure == "all":
             paths = _draw_all(gallery, *values)

@@ -36,13 +36,6 @@ class Job:
     process: subprocess.Popen | None = None
 
 
-def _flag(settings, name):
-    value = getattr(settings, name)
-    if isinstance(value, bool):
-        return f"--{name}" if value else f"--no{name}"
-    return f"--{name}={value}"
-
-
 def make_jobs(replication, runs, out_dir, data_dir=None):
     """Groups runs into processes, in the order in which the figure names them.
 
@@ -66,7 +59,7 @@ def make_jobs(replication, runs, out_dir, data_dir=None):
         argv = [sys.executable, "-m", f"replications.{replication.name}"]
         for field in dataclasses.fields(common):
             if field.name != replication.swept and getattr(common, field.name) != field.default:
-                argv.append(_flag(common, field.name))
+                argv.append(program.flag_text(field.name, getattr(common, field.name)))
         values = ",".join(str(getattr(run, replication.swept)) for run in members)
         argv += [f"--{replication.swept}={values}", f"--out_dir={out_dir}"]
         if data_dir is not None:

@@ -43,6 +43,7 @@ class Settings:
     beta: float | None = setting(
         None,
         "Width of SmeLU's quadratic part, or slope of Swish; by default 1, and only with smelu or swish.",
+        used=lambda settings: settings.activation in ("smelu", "swish"),
     )
     optimizer: str = setting(
         "adagrad",
@@ -82,7 +83,9 @@ class Settings:
         False, "Train a donor for each pair first and start both of its models from it (sec. 6, TL)."
     )
     warm_start_learning_rate: float | None = setting(
-        None, "Learning rate after a warm start; by default a tenth of the learning rate."
+        None,
+        "Learning rate after a warm start; by default a tenth of the learning rate.",
+        used=lambda settings: settings.warm_start,
     )
     precision: str = setting(
         "float32",

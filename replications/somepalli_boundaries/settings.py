@@ -58,6 +58,10 @@ _SEEDS = ("init_seed", "order_seed", "augmentation_seed")
 _COUNTS = ("num_triplets", "num_fragmentation_triplets", "num_margin_images", "num_random_planes")
 
 
+def _has_teacher(settings):
+    return settings.teacher is not None
+
+
 @dataclasses.dataclass(frozen=True)
 class Settings(ImageSettings):
     """One training run of one network, and the planes on which it is measured at the end.
@@ -136,15 +140,22 @@ class Settings(ImageSettings):
         "What a student learns from its teacher: probabilities at --temperature (kl) or logits by their mean "
         "squared difference; by default kl if there is a --teacher.",
         choices=DISTILLATIONS,
+        used=_has_teacher,
     )
     teacher: str | None = setting(
         None,
         "Network that teaches this one; it is trained first, unless --out_dir holds its weights.",
         choices=tuple(NETWORK_NAMES),
     )
-    teacher_width: int | None = setting(None, "Width of the teacher; by default the published one.")
-    teacher_seed: int | None = setting(None, "Root seed of the teacher's run; by default --seed plus 1.")
-    temperature: float | None = setting(None, "Temperature of distillation by kl; by default 30.")
+    teacher_width: int | None = setting(
+        None, "Width of the teacher; by default the published one.", used=_has_teacher
+    )
+    teacher_seed: int | None = setting(
+        None, "Root seed of the teacher's run; by default --seed plus 1.", used=_has_teacher
+    )
+    temperature: float | None = setting(
+        None, "Temperature of distillation by kl; by default 30.", used=_has_teacher
+    )
     pictures: str | None = setting(
         None,
         "Planes that are drawn with many points: those of figures 1 and 2 (planes), also those of the mixup "

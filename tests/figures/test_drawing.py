@@ -24,8 +24,9 @@ def gallery():
 def write_figure(write_run, paper):
     """Writes the records of a figure: all runs, or those of a slice."""
 
-    def write(records, scale, part=slice(None), name="4"):
+    def write(records, scale, part=slice(None), name="4", **changes):
         for settings in paper.figure(name, scale)[part]:
+            settings = dataclasses.replace(settings, **changes)
             write_run(records, settings, [1e-3] * settings.pairs)
 
     return write
@@ -120,6 +121,53 @@ def test_a_picture_below_paper_scale_says_so(gallery, write_figure, tmp_path, sc
     write_figure(tmp_path, scale)
     drawing.draw(dataclasses.replace(gallery, figures={"4": picture}), "4", str(tmp_path), None, tmp_path)
     assert drawn[0].get_suptitle() == "title" + stamp
+
+
+def test_a_changed_figure_is_drawn_from_the_runs_of_the_same_flag(gallery, write_figure, capsys, tmp_path):
+    drawn = []
+
+    def picture(runs):
+        drawn.append((_picture(runs), {settings.learning_rate for settings, _ in runs}))
+        return drawn[-1][0]
+
+    gallery = dataclasses.replace(gallery, figures={"4": picture})
+    write_figure(tmp_path, "smoke")
+    arguments = ["--figure=4", "--learning_rate=0.5", f"--records={tmp_path}", f"--out_dir={tmp_path}"]
+    status, error = _run(gallery, capsys, *arguments)
+    assert status == 2
+    assert f"--figure=4 --scale=laptop --learning_rate=0.5 --out_dir={tmp_path}` makes them" in error
+    write_figure(tmp_path, "smoke", learning_rate=0.5)
+    drawing.main(gallery, ["figures", *arguments])
+    assert (tmp_path / "snapp_shamir_figure_4_learning_rate_0.5.png").exists()
+    ((figure, rates),) = drawn
+    assert rates == {0.5}
+    assert figure.get_suptitle() == "title\nchanged: learning_rate 0.5\nsmoke scale: 2 runs"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"shuffle_log2": 3}, "--shuffle_log2=3: figure 4 compares runs by this setting"),
+        (
+            {"warm_start_learning_rate": 0.1},
+            "--warm_start_learning_rate: no run of figure 4",
+        ),
+        ({"pairs": 0}, "--pairs=0: must be"),
+        ({"learning_rate": 0.5}, "figure 4 cannot be drawn with --learning_rate=0.5: it shows other runs"),
+    ],
+)
+def test_a_change_that_a_figure_does_not_bear_is_refused(gallery, write_figure, tmp_path, changes, words):
+    write_figure(tmp_path, "smoke", learning_rate=0.5)
+    gallery = dataclasses.replace(gallery, figures={"4": lambda runs: {}[runs[0][0].learning_rate]})
+    with pytest.raises(UserError) as error:
+        drawing.draw(gallery.changed(changes), "4", str(tmp_path), "smoke", tmp_path)
+    assert str(error.value).startswith(words)
+
+
+def test_a_picture_has_one_value_of_a_setting(gallery, capsys):
+    status, error = _run(gallery, capsys, "--figure=4", "--learning_rate=0.1,0.5")
+    assert status == 2
+    assert error == "figures.snapp_shamir: --learning_rate=0.1,0.5: a picture takes one value\n"
 
 
 def test_all_draws_what_has_records_and_names_the_rest(gallery, write_figure, capsys, tmp_path):

@@ -85,6 +85,19 @@ def test_an_explicit_flag_overrides_the_preset():
     assert {r.pairs for r in runs} == {2}
 
 
+def test_a_flag_leaves_the_runs_of_a_figure_alone_that_have_no_use_for_it():
+    runs = parse("--figure=10", "--scale=smoke", "--beta=3", "--warm_start_learning_rate=0.05")
+    assert {(r.activation, r.beta) for r in runs} == {
+        ("identity", None),
+        ("relu", None),
+        ("smelu", 3.0),
+        ("swish", 3.0),
+    }
+    assert {(r.warm_start, r.warm_start_learning_rate) for r in runs} == {(False, None), (True, 0.05)}
+    with pytest.raises(UserError, match="--beta: no run of figure 4 has a use for it"):
+        parse("--figure=4", "--beta=3")
+
+
 @pytest.mark.parametrize(
     "flag",
     [

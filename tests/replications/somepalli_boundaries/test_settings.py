@@ -257,3 +257,14 @@ def test_settings_load_no_tensorflow():
         "sys.exit('tensorflow' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_figure_of_distillation_changes_its_students_alone():
+    flag_values = program.flags.FlagValues()
+    program.define_flags(REPLICATION, flag_values)
+    flag_values(["program", "--figure=distillation", "--scale=smoke", "--distillation=logits"])
+    runs = program.expand(REPLICATION, flag_values)
+    assert {(s.teacher is None, s.distillation, s.temperature) for s in runs} == {
+        (True, None, None),
+        (False, "logits", None),
+    }
