@@ -70,22 +70,38 @@ def interval(values, statistic=np.mean, confidence=0.95):
     if len(values) < FEW and statistic is np.mean:
         left_out = (values.sum() - values) / (len(values) - 1)
         return jackknife_interval(values.mean(), [left_out], confidence)
+    return bootstrap_interval((values,), statistic, confidence)
+
+
+def bootstrap_interval(samples, statistic, confidence=0.95, paired=False):
+    """Seeded bootstrap interval of a statistic of independent samples, BCa or else the percentile's.
+
+    Args:
+        samples: Tuple of arrays.
+        statistic: Function of the samples and an `axis`.
+        confidence: Level in (0, 1).
+        paired: Whether the values at one index of all samples are drawn together.
+
+    Returns:
+        (low, high); not finite where the statistic is not.
+    """
     for method in ("BCa", "percentile"):
         with warnings.catch_warnings():
             # A constant jackknife (a median, say) divides by zero and leaves nan: the next method's turn.
             warnings.simplefilter("ignore", stats.DegenerateDataWarning)
             warnings.simplefilter("ignore", RuntimeWarning)
-            result = stats.bootstrap(
-                (values,),
+            found = stats.bootstrap(
+                samples,
                 statistic,
+                paired=paired,
                 confidence_level=confidence,
                 n_resamples=_RESAMPLES,
                 method=method,
                 rng=np.random.default_rng(0),
             ).confidence_interval
-        if np.isfinite(result.low) and np.isfinite(result.high):
+        if np.isfinite(found.low) and np.isfinite(found.high):
             break
-    return float(result.low), float(result.high)
+    return float(found.low), float(found.high)
 
 
 def summarize(values):

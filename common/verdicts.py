@@ -11,14 +11,12 @@ import warnings
 from collections import Counter
 
 import numpy as np
-from scipy import stats
 
-from common.statistics import FEW, interval, jackknife_interval
+from common.statistics import FEW, bootstrap_interval, interval, jackknife_interval
 
 VERDICTS = ("reproduced", "contradicted", "unclear", "not run")
 NOT_JUDGED = "not judged"  # an absolute number below paper scale
 _ERROR = 0.05
-_RESAMPLES = 9999
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,11 +133,10 @@ class Contrast:
             value, median = (float(np.exp(logarithm(*samples, center=c))) for c in (center, np.median))
             if 1 < n < FEW and center is np.mean:
                 left_out = self._left_out(samples, logarithm)
-                found = jackknife_interval(logarithm(*samples), left_out, confidence)
-                low, high = (float(np.exp(limit)) for limit in found)
+                low, high = np.exp(jackknife_interval(logarithm(*samples), left_out, confidence))
             elif n > 1:
-                low, high = self._bootstrap(samples, logarithm, confidence)
-        return Estimate(value, low, high, n, math.nan if center is np.median else median)
+                low, high = np.exp(bootstrap_interval(samples, logarithm, confidence, self.paired))
+        return Estimate(value, float(low), float(high), n, math.nan if center is np.median else median)
 
     def _left_out(self, samples, statistic):
         """The statistic without one unit: a pair of values, or a value of one sample."""
@@ -150,22 +147,6 @@ class Contrast:
         everywhere = range(len(samples))
         groups = [everywhere] if self.paired else [(k,) for k in everywhere]
         return [[without(chosen, i) for i in range(len(samples[chosen[0]]))] for chosen in groups]
-
-    def _bootstrap(self, samples, statistic, confidence):
-        for method in ("BCa", "percentile"):
-            found = stats.bootstrap(
-                samples,
-                statistic,
-                paired=self.paired,
-                confidence_level=confidence,
-                n_resamples=_RESAMPLES,
-                method=method,
-                rng=np.random.default_rng(0),
-            ).confidence_interval
-            low, high = (float(np.exp(limit)) for limit in found)
-            if math.isfinite(low) and math.isfinite(high):
-                break
-        return low, high
 
 
 def ratio(label, top, bottom, paired=True):
