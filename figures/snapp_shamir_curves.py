@@ -265,7 +265,8 @@ def figure_10(runs):
         smooth = sorted(
             (c for c in found if c.settings.activation == activation), key=lambda c: c.settings.beta
         )
-        columns.append([(c, Stroke(s, m)) for c, s, m in zip(smooth, shades, _MARKERS, strict=True)])
+        places = np.linspace(0, len(shades) - 1, len(smooth)).round().astype(int)
+        columns.append([(c, Stroke(shades[i], _MARKERS[i])) for c, i in zip(smooth, places, strict=True)])
     figure = style.new_figure(11, 9, f"{PAPER}, figure 10")
     panels = _Panels(figure, [others + column for column in columns]).panels
     for panel, name in zip(panels[0], ("SmeLU", "Swish"), strict=True):
