@@ -222,7 +222,8 @@ def _draw_lemma(panel, networks):
 
 def figure_mixup(runs):
     """Figure 13: planes of ResNet18 trained without and with mixup."""
-    members = {settings.mixup: run for settings, run in runs if settings.seed == 0}
+    first = min(settings.seed for settings, _ in runs)
+    members = {settings.mixup: run for settings, run in runs if settings.seed == first}
     names = picture_names(next(iter(members.values())), "mixup")
     figure = style.new_figure(
         1.9 * len(names) + 0.4, 6.6, f"{PAPER}, figure 13: {NETWORK_NAMES['resnet18']} without and with mixup"
@@ -241,15 +242,16 @@ def _draw_columns(figure, names, rows):
         # A run with label noise, if there is one, says which labels are wrong.
         keys = [plane(run, name) for run, _ in rows]
         key = max(keys, key=lambda shown: int((shown.labels != shown.true_labels).sum()))
-        draw_key(panels[0, column], key, size=7 if len(names) < _MANY else 6)
+        draw_key(panels[0, column], key, size=7 if len(names) < _MANY else 5.5)
         for row, (run, words) in enumerate(rows, start=1):
             draw_plane(panels[row, column], plane(run, name))
             if column == 0:
                 panels[row, 0].set_ylabel(words, labelpad=3)
 
 
-def _by_width(runs, seed=0):
-    """{(label noise, width): Run} of one seed that kept its pictures."""
+def _by_width(runs):
+    """{(label noise, width): Run} of the first seed, whose runs kept their pictures."""
+    seed = min(settings.seed for settings, _ in runs)
     return {
         (settings.label_noise, settings.width): run
         for settings, run in runs
