@@ -16,6 +16,7 @@ import sys
 import types
 import typing
 
+import pandas as pd
 from absl import flags
 
 from common.errors import UserError
@@ -343,7 +344,8 @@ def _run_all(replication, runs, options):
     results = [run_folder(replication, run, options.out_dir) for run in runs]
     finished = [(run, folder) for run, folder in zip(runs, results, strict=True) if folder.finished]
     if finished:
-        print(experiment.table(finished).to_string(index=False))
+        lines = [experiment.line(run, folder) for run, folder in finished]
+        print(pd.DataFrame(lines).fillna("").to_string(index=False))
         if names := sorted({folder.record["data"] for _, folder in finished if folder.record.get("data")}):
             print(f"data: {' and '.join(names)}")
         print(f"records: {pathlib.Path(options.out_dir) / replication.name}")

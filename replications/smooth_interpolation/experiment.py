@@ -3,7 +3,6 @@
 import functools
 
 import numpy as np
-import pandas as pd
 
 from common.data import corruption
 from common.data.augmentation import (
@@ -147,24 +146,22 @@ def _compiled(strategy, settings, num_classes, num_train):
     return trainer, Meters(settings, trainer.model, mean, std)
 
 
-def table(finished):
-    """One line a run: what was trained, its errors, and how sharp it is.
+def line(settings, folder):
+    """A run in the printed table: what was trained, its errors, and how sharp it is.
 
     Args:
-        finished: List of (settings, finished RunFolder).
+        settings: Resolved Settings.
+        folder: Its finished RunFolder.
 
     Returns:
-        pandas.DataFrame of texts and numbers.
+        Dictionary of texts and numbers.
     """
-    lines = []
-    for settings, folder in finished:
-        # The last row of a measure is that at all training images themselves.
-        value = {row["metric"]: row["value"] for row in folder.rows()}
-        line = _scalar_line if settings.dataset == "scalar" else _image_line
-        seconds = sum(v for name, v in folder.record["times"].items() if name.endswith("_seconds"))
-        end = {"seed": settings.seed, "status": folder.record["status"], "seconds": f"{seconds:.0f}"}
-        lines.append({"network": settings.network} | line(settings, value) | end)
-    return pd.DataFrame(lines).fillna("")
+    # The last row of a measure is that at all training images themselves.
+    value = {row["metric"]: row["value"] for row in folder.rows()}
+    found = _scalar_line if settings.dataset == "scalar" else _image_line
+    seconds = sum(v for name, v in folder.record["times"].items() if name.endswith("_seconds"))
+    end = {"seed": settings.seed, "status": folder.record["status"], "seconds": f"{seconds:.0f}"}
+    return {"network": settings.network} | found(settings, value) | end
 
 
 def _image_line(settings, value):

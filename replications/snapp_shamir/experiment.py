@@ -19,7 +19,7 @@ from common.records import read_rows, write_arrays, write_rows
 from common.streams import Streams
 from replications.snapp_shamir.data import example_stream
 from replications.snapp_shamir.engine import MAX_BLOCK_STEPS, Ensemble, Lane, pair_lanes, tile_size
-from replications.snapp_shamir.measure import Evaluation, summary_rows, table  # noqa: F401
+from replications.snapp_shamir.measure import Evaluation, line, summary_rows  # noqa: F401
 from replications.snapp_shamir.models import initial_weights, num_parameters
 
 _CHECKPOINT_SECONDS = 15

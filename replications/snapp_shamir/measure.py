@@ -112,46 +112,41 @@ def summary_rows(rows):
     return summary
 
 
-def table(finished):
-    """One line a run: PD and excess loss with intervals over pairs, dead models and the speed.
+def line(settings, folder):
+    """A run in the printed table: PD and excess loss with intervals over pairs, dead models, the speed.
 
     Args:
-        finished: List of (settings, finished RunFolder).
+        settings: Resolved Settings.
+        folder: Its finished RunFolder.
 
     Returns:
-        pandas.DataFrame of texts and numbers.
+        Dictionary of texts and numbers.
     """
-    lines = []
-    for settings, folder in finished:
-        rows = pd.DataFrame(folder.rows())
-        last = rows[rows.examples == rows.examples.max()]
-        summary = {(row.metric, row.statistic): row.value for row in last.itertuples()}
-        line = {
-            "model": settings.model,
-            "activation": settings.activation,
-            "init": settings.init,
-            "seed": settings.seed,
-            "log2 z": settings.shuffle_log2,
-        }
-        for name, metric in zip(("PD", "loss"), METRICS, strict=True):
-            value = {s: summary.get((metric, s), np.nan) for s in ("mean", "low", "high", "median")}
-            line[name] = f"{value['mean']:.3g}"
-            line[f"{name} 95 %"] = f"[{value['low']:.2g}, {value['high']:.2g}]"
-            line[f"{name} median"] = f"{value['median']:.3g}"
-        times = folder.record["times"]
-        # Each pair of a warm start also trains its donor.
-        models = settings.pairs * (3 if settings.warm_start else 2)
-        seconds = times.get("train_seconds", 0.0)  # none if the first block was the whole run
-        rate = f"{2**settings.examples_log2 * models / seconds:.3g}" if seconds else ""
-        lines.append(
-            line
-            | {
-                "dead": int(summary["dead_models", "count"]),
-                "diverged": int(summary["diverged_models", "count"]),
-                "pairs": settings.pairs,
-                "examples": f"2^{settings.examples_log2}",
-                "seconds": f"{seconds:.1f}",
-                "examples x models / s": rate,
-            }
-        )
-    return pd.DataFrame(lines)
+    rows = pd.DataFrame(folder.rows())
+    last = rows[rows.examples == rows.examples.max()]
+    summary = {(row.metric, row.statistic): row.value for row in last.itertuples()}
+    found = {
+        "model": settings.model,
+        "activation": settings.activation,
+        "init": settings.init,
+        "seed": settings.seed,
+        "log2 z": settings.shuffle_log2,
+    }
+    for name, metric in zip(("PD", "loss"), METRICS, strict=True):
+        value = {s: summary.get((metric, s), np.nan) for s in ("mean", "low", "high", "median")}
+        found[name] = f"{value['mean']:.3g}"
+        found[f"{name} 95 %"] = f"[{value['low']:.2g}, {value['high']:.2g}]"
+        found[f"{name} median"] = f"{value['median']:.3g}"
+    # Each pair of a warm start also trains its donor.
+    models = settings.pairs * (3 if settings.warm_start else 2)
+    # None if the first block was the whole run.
+    seconds = folder.record["times"].get("train_seconds", 0.0)
+    rate = f"{2**settings.examples_log2 * models / seconds:.3g}" if seconds else ""
+    return found | {
+        "dead": int(summary["dead_models", "count"]),
+        "diverged": int(summary["diverged_models", "count"]),
+        "pairs": settings.pairs,
+        "examples": f"2^{settings.examples_log2}",
+        "seconds": f"{seconds:.1f}",
+        "examples x models / s": rate,
+    }

@@ -5,7 +5,6 @@ import functools
 import time
 
 import numpy as np
-import pandas as pd
 
 from common.data.augmentation import CIFAR10_MEAN, CIFAR10_STD, augmentation, normalize
 from common.errors import BusyError, UserError
@@ -204,35 +203,32 @@ def _complete(subject, best, fit):
     return arrays
 
 
-def table(finished):
-    """One line a run: what was trained, accuracies, and the scores that one network has by itself.
+def line(settings, folder):
+    """A run in the printed table: what was trained, accuracies, scores of one network.
 
     Args:
-        finished: List of (settings, finished RunFolder).
+        settings: Resolved Settings.
+        folder: Its finished RunFolder.
 
     Returns:
-        pandas.DataFrame of texts and numbers.
+        Dictionary of texts and numbers.
     """
-    lines = []
-    for settings, folder in finished:
-        value = {row["metric"]: row["value"] for row in folder.rows()}
-        line = {
-            "network": NETWORK_NAMES[settings.network],
-            "width": settings.width,
-            "optimizer": settings.optimizer_name + " mixup" * settings.mixup,
-            "noise": f"{settings.label_noise:g}",
-            "teacher": NETWORK_NAMES.get(settings.teacher, ""),
-            "seeds": "/".join(map(str, settings.seeds.values())),
-            # Of the measured network; a diverged one has those after its last epoch.
-            "train accuracy": f"{value.get('accuracy_all', value['train_accuracy']):.2%}",
-            "test accuracy": f"{value.get('accuracy_test', value['test_accuracy']):.2%}",
-        }
-        for metric in ("fragmentation_all", "margin_aa_median", "lemma_distance_95"):
-            if metric in value:
-                line[metric.replace("_", " ")] = f"{value[metric]:.3g}"
-        line |= {
-            "status": folder.record["status"],
-            "seconds": f"{folder.record['times'].get('train_seconds', np.nan):.0f}",
-        }
-        lines.append(line)
-    return pd.DataFrame(lines).fillna("")
+    value = {row["metric"]: row["value"] for row in folder.rows()}
+    found = {
+        "network": NETWORK_NAMES[settings.network],
+        "width": settings.width,
+        "optimizer": settings.optimizer_name + " mixup" * settings.mixup,
+        "noise": f"{settings.label_noise:g}",
+        "teacher": NETWORK_NAMES.get(settings.teacher, ""),
+        "seeds": "/".join(map(str, settings.seeds.values())),
+        # Of the measured network; a diverged one has those after its last epoch.
+        "train accuracy": f"{value.get('accuracy_all', value['train_accuracy']):.2%}",
+        "test accuracy": f"{value.get('accuracy_test', value['test_accuracy']):.2%}",
+    }
+    for metric in ("fragmentation_all", "margin_aa_median", "lemma_distance_95"):
+        if metric in value:
+            found[metric.replace("_", " ")] = f"{value[metric]:.3g}"
+    return found | {
+        "status": folder.record["status"],
+        "seconds": f"{folder.record['times'].get('train_seconds', np.nan):.0f}",
+    }

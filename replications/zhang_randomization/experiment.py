@@ -4,7 +4,6 @@ import dataclasses
 import functools
 
 import numpy as np
-import pandas as pd
 import tensorflow as tf
 
 from common.data import corruption
@@ -111,34 +110,30 @@ def _trainer(strategy, settings, num_classes, num_train, cropped):
     )
 
 
-def table(finished):
-    """One line a run: what was trained, how long until it fitted, accuracies.
+def line(settings, folder):
+    """A run in the printed table: what was trained, how long until it fitted, accuracies.
 
     Args:
-        finished: List of (settings, finished RunFolder).
+        settings: Resolved Settings.
+        folder: Its finished RunFolder.
 
     Returns:
-        pandas.DataFrame of texts and numbers.
+        Dictionary of texts and numbers.
     """
-    lines = []
-    for settings, folder in finished:
-        last = {row["metric"]: row for row in folder.rows()}
-        value = {metric: row["value"] for metric, row in last.items()}
-        fitted = value.get("fit")
-        epochs = last["test_accuracy"]["epoch"]
-        noisy = settings.condition == "corrupted_labels"
-        lines.append(
-            {
-                "network": settings.network,
-                "condition": settings.condition + (f" {settings.label_noise:g}" if noisy else ""),
-                "seed": settings.seed,
-                "images": settings.num_train or "all",
-                "epochs to fit": "" if fitted is None else f"{epochs}" if fitted else f"over {epochs}",
-                "train accuracy": f"{value['train_accuracy']:.2%}",
-                "test accuracy": f"{value['test_accuracy']:.2%}",
-                "train loss": f"{value['train_loss']:.3g}",
-                "status": folder.record["status"],
-                "seconds": f"{folder.record['times'].get('train_seconds', np.nan):.0f}",
-            }
-        )
-    return pd.DataFrame(lines)
+    last = {row["metric"]: row for row in folder.rows()}
+    value = {metric: row["value"] for metric, row in last.items()}
+    fitted = value.get("fit")
+    epochs = last["test_accuracy"]["epoch"]
+    noisy = settings.condition == "corrupted_labels"
+    return {
+        "network": settings.network,
+        "condition": settings.condition + (f" {settings.label_noise:g}" if noisy else ""),
+        "seed": settings.seed,
+        "images": settings.num_train or "all",
+        "epochs to fit": "" if fitted is None else f"{epochs}" if fitted else f"over {epochs}",
+        "train accuracy": f"{value['train_accuracy']:.2%}",
+        "test accuracy": f"{value['test_accuracy']:.2%}",
+        "train loss": f"{value['train_loss']:.3g}",
+        "status": folder.record["status"],
+        "seconds": f"{folder.record['times'].get('train_seconds', np.nan):.0f}",
+    }

@@ -216,7 +216,7 @@ def test_checkpoints_measure_the_test_set_and_the_images_themselves(finished):
 
 def test_table_shows_the_measures_at_the_images(finished):
     folder, _ = finished
-    (line,) = experiment.table([(TINY.resolve(), folder)]).to_dict("records")
+    line = experiment.line(TINY.resolve(), folder)
     assert line["Jacobian norm"] == f"{final(folder, 'jacobian_norm', 'all', 1):.3g}"
     assert line["data"] == "synthetic" and line["wrong labels"] == "20%"
 

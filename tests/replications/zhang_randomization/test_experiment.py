@@ -119,15 +119,14 @@ def test_a_run_fits_its_training_set_and_says_when(tmp_path):
     assert rows[-1]["step"] == 5 * rows[-1]["epoch"] < 5 * 40
     with np.load(folder.path / "arrays.npz") as arrays:
         assert arrays["batch_losses"].shape == (rows[-1]["step"],)
-    table = experiment.table([(TINY.resolve(), folder)])
-    assert table["epochs to fit"][0] == str(rows[-1]["epoch"])
+    assert experiment.line(TINY.resolve(), folder)["epochs to fit"] == str(rows[-1]["epoch"])
 
 
 def test_a_capped_run_is_censored(tmp_path):
     settings = dataclasses.replace(TINY, epochs=1, label_noise=1.0)
     folder = run(settings, tmp_path)
     assert values(folder)["fit"] == 0
-    assert experiment.table([(settings.resolve(), folder)])["epochs to fit"][0] == "over 1"
+    assert experiment.line(settings.resolve(), folder)["epochs to fit"] == "over 1"
 
 
 def test_seeds_differ_and_a_seed_repeats(tmp_path):
