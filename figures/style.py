@@ -135,22 +135,31 @@ class Stroke:
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """One quantity at the end of a run: its summaries over independent pairs or runs, and each of them."""
+    """One quantity at the end of a run: its summaries over independent pairs or runs, and each of them.
+
+    `faint`: whether its interval is, since it goes below zero and would dominate a logarithmic panel.
+    """
 
     mean: float
     low: float
     high: float
     median: float
     runs: np.ndarray
+    faint: bool = False
 
     def placed(self, axis):
         """Returns these numbers where a LogAxis draws them."""
-        return Measured(*(axis.place(getattr(self, field.name)) for field in dataclasses.fields(self)))
+        numbers = (self.mean, self.low, self.high, self.median, self.runs)
+        return Measured(*map(axis.place, numbers), faint=self.low <= 0 < self.mean)
 
 
 def position(value, runs):
     """Returns a fixed coordinate in the form of a Measured of that many runs, without an interval."""
     return Measured(value, np.nan, np.nan, value, np.full(len(runs), value))
+
+
+def _strength(value):
+    return {"linewidth": 0.8, "alpha": 0.3} if value.faint else {"linewidth": 1.2}
 
 
 def draw_points(axes, xs, ys, stroke, label):
@@ -169,8 +178,8 @@ def draw_points(axes, xs, ys, stroke, label):
         axes.plot(
             x.runs, y.runs, ".", color=color, markersize=3.5, alpha=0.25, markeredgewidth=0, label="_runs"
         )
-        axes.plot([x.mean, x.mean], [y.low, y.high], color=color, linewidth=1.2, label="_interval")
-        axes.plot([x.low, x.high], [y.mean, y.mean], color=color, linewidth=1.2, label="_interval")
+        axes.plot([x.mean, x.mean], [y.low, y.high], color=color, label="_interval", **_strength(y))
+        axes.plot([x.low, x.high], [y.mean, y.mean], color=color, label="_interval", **_strength(x))
         axes.plot(x.median, y.median, stroke.marker, markersize=3.6, zorder=2.5, label="_median", **hollow)
     means = [x.mean for x in xs], [y.mean for y in ys]
     line = {"color": color, "linestyle": stroke.linestyle, "marker": stroke.marker, "markersize": 5.5}
@@ -182,7 +191,14 @@ def value_handles(unit):
     grey = {"color": GREY, "linestyle": "none"}
     return [
         Line2D([], [], marker="o", markersize=5.5, label=f"mean over {unit}s", **grey),
-        Line2D([], [], marker="|", markersize=9, label="95 % interval of the mean", **grey),
+        Line2D(
+            [],
+            [],
+            marker="|",
+            markersize=9,
+            label="95 % interval of the mean,\nfaint if it goes below 0",
+            **grey,
+        ),
         Line2D([], [], marker="o", markersize=3, markerfacecolor="white", label=f"median {unit}", **grey),
         Line2D([], [], marker=".", markersize=4, alpha=0.4, label=f"one {unit}", **grey),
     ]

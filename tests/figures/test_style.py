@@ -114,3 +114,14 @@ def test_style_does_not_leak():
     with style.applied():
         assert matplotlib.rcParams["font.size"] == 9
     assert dict(matplotlib.rcParams) == before
+
+
+@pytest.mark.parametrize(("low", "faint"), [(1.0, False), (0.0, True), (-3.0, True)])
+def test_an_interval_below_zero_is_drawn_faintly_down_to_the_place_of_zero(low, faint):
+    axis = LogAxis([low, 2.0, 4.0])
+    panel = style.new_figure(2, 2, "").subplots()
+    y = Measured(2.0, low, 4.0, 2.0, np.array([1.0, 3.0])).placed(axis)
+    style.draw_points(panel, [style.position(1, y.runs)], [y], Stroke("black", "o"), "curve")
+    interval = next(line for line in panel.lines if line.get_label() == "_interval")
+    assert interval.get_ydata()[0] == (axis.zero if faint else low)
+    assert (interval.get_alpha() is not None) == faint
