@@ -78,7 +78,8 @@ def _figure(title, runs, name, what, shown, marked=None):
         label = "as many coefficients as points"
         found.append(Line2D([], [], color=GREY, linewidth=1.0, linestyle=(0, (1, 1.5)), label=label))
     several = max(map(len, groups.values())) > 1
-    found += style.value_handles("seed") if several else []
+    if several:
+        found += [*style.value_handles("seed"), Line2D([], [], linestyle="none", label=style.FAINT)]
     figure.legend(handles=found, loc="outside lower center", ncols=4)
     return figure
 

@@ -178,7 +178,7 @@ def _add_legend(figure, handles, notes, **place):
     figure.legend(handles=[*handles, *style.value_handles("pair"), *notes], **place)
 
 
-_NOTES = ("number at a point: $\\log_2 z$", "top: curves set apart sideways")
+_NOTES = ("number at a point: $\\log_2 z$", "top: curves set apart sideways", style.FAINT)
 
 
 def figure_2(runs):

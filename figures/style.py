@@ -186,19 +186,15 @@ def draw_points(axes, xs, ys, stroke, label):
     axes.plot(*means, label=label, zorder=3, **line)
 
 
+FAINT = "faint: the interval goes below 0"  # a note for a legend
+
+
 def value_handles(unit):
     """Legend entries that say what the marks of a measured value are; `unit`: "pair" or "run"."""
     grey = {"color": GREY, "linestyle": "none"}
     return [
         Line2D([], [], marker="o", markersize=5.5, label=f"mean over {unit}s", **grey),
-        Line2D(
-            [],
-            [],
-            marker="|",
-            markersize=9,
-            label="95 % interval of the mean,\nfaint if it goes below 0",
-            **grey,
-        ),
+        Line2D([], [], marker="|", markersize=9, label="95 % interval of the mean", **grey),
         Line2D([], [], marker="o", markersize=3, markerfacecolor="white", label=f"median {unit}", **grey),
         Line2D([], [], marker=".", markersize=4, alpha=0.4, label=f"one {unit}", **grey),
     ]
