@@ -47,7 +47,7 @@ def level(settings):
             return 1e-2, 1.0
         # Smoother is better without shuffling and no better with all of it.
         smooth = {"smelu": settings.beta, "swish": 2 / (settings.beta or 1)}.get(settings.activation, 0.05)
-        gain = {"smelu": 0.08}.get(settings.activation, 0.1) / (0.1 + (smooth or 0.1))
+        gain = {"smelu": 0.05}.get(settings.activation, 0.1) / (0.1 + (smooth or 0.1))
         if settings.activation == "relu":
             gain = 1.0
         pd = np.interp(shuffling, (0, 2), np.log((1e-2 * gain, 1e-1)))
