@@ -83,7 +83,7 @@ def bootstrap_interval(samples, statistic, confidence=0.95, paired=False):
         paired: Whether the values at one index of all samples are drawn together.
 
     Returns:
-        (low, high); not finite where the statistic is not.
+        (low, high); nan where the statistic is.
     """
     for method in ("BCa", "percentile"):
         with warnings.catch_warnings():
@@ -99,7 +99,7 @@ def bootstrap_interval(samples, statistic, confidence=0.95, paired=False):
                 method=method,
                 rng=np.random.default_rng(0),
             ).confidence_interval
-        if np.isfinite(found.low) and np.isfinite(found.high):
+        if not np.isnan(found.low) and found.high < np.inf:  # -inf may be the logarithm of zero
             break
     return float(found.low), float(found.high)
 
