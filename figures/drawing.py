@@ -62,14 +62,20 @@ class Gallery:
         """Returns the Gallery whose figures have other values of some settings, name -> value."""
         return dataclasses.replace(self, changes=changes)
 
+    @property
+    def arguments(self):
+        """The flags that make its changes: ["--beta=0.5"]."""
+        return [flag_text(setting, value) for setting, value in self.changes.items()]
+
     def settings(self, name, scale):
         """Returns the resolved settings of a figure's runs, changed as the Gallery says.
 
         Raises:
             UserError: No run has a use for a change, or it gives two runs the same settings.
         """
+        num_published = len(self._resolved(name, scale, {}))
         for setting, value in self.changes.items():
-            if len(self._resolved(name, scale, {setting: value})) < len(self._resolved(name, scale, {})):
+            if len(self._resolved(name, scale, {setting: value})) < num_published:
                 raise UserError(f"{flag_text(setting, value)}: figure {name} compares runs by this setting")
         return self._resolved(name, scale, self.changes)
 
@@ -174,7 +180,7 @@ def _missing(gallery, name, scale, runs, records):
 
 def _command(gallery, name, scale, records):
     place = "" if records == RECORDS else f" --out_dir={records}"
-    changes = "".join(f" {flag_text(*change)}" for change in gallery.changes.items())
+    changes = "".join(f" {argument}" for argument in gallery.arguments)
     return f"python -m replications.{gallery.replication} --figure={name} --scale={scale}{changes}{place}"
 
 
@@ -220,7 +226,7 @@ def _figure(gallery, name, runs):
     except (LookupError, ValueError):
         if not gallery.changes:
             raise
-        changes = " ".join(flag_text(*change) for change in gallery.changes.items())
+        changes = " ".join(gallery.arguments)
         raise UserError(f"figure {name} cannot be drawn with {changes}: it shows other runs") from None
 
 

@@ -116,7 +116,7 @@ def group_reproducibility(group_a, group_b=None, confidence=0.95):
     """Mean score over the pairs of two groups of networks, with an interval over networks.
 
     Within one group (`group_b=None`) a network is never compared with itself: 3 networks give 3 distinct
-    pairs, two groups of 3 give 9. The interval resamples networks within each group, never triplets or
+    pairs, two groups of 3 give 9. The interval leaves out networks of each group, never triplets or
     points: it says how the value would vary with other trainings. It is the jackknife's, undefined (nan)
     where a group has fewer than 2 networks and, within one group, fewer than 3, which give a single pair.
 

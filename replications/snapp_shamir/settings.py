@@ -17,6 +17,10 @@ ACTIVATIONS = ("identity", "relu", "smelu", "swish")
 MAX_EXAMPLES_LOG2 = 31  # positions are uint32
 
 
+def _has_beta(settings):
+    return settings.activation in ("smelu", "swish")
+
+
 @dataclasses.dataclass(frozen=True)
 class Settings:
     """One experimental setting: all pairs of one model at one shuffling window.
@@ -43,7 +47,7 @@ class Settings:
     beta: float | None = setting(
         None,
         "Width of SmeLU's quadratic part, or slope of Swish; by default 1, and only with smelu or swish.",
-        used=lambda settings: settings.activation in ("smelu", "swish"),
+        used=_has_beta,
     )
     optimizer: str = setting(
         "adagrad",
@@ -110,7 +114,7 @@ class Settings:
             data=self.data or ("quadratic" if self.model == "quadratic" else "linear"),
             activation=self.activation or ("identity" if self.model == "linear" else "relu"),
         )
-        if resolved.activation in ("smelu", "swish") and self.beta is None:
+        if _has_beta(resolved) and self.beta is None:
             resolved = dataclasses.replace(resolved, beta=1.0)
         if resolved.warm_start and self.warm_start_learning_rate is None:
             resolved = dataclasses.replace(resolved, warm_start_learning_rate=self.learning_rate / 10)
@@ -156,7 +160,7 @@ class Settings:
             )
 
     def _check_combinations(self):
-        if self.beta is not None and self.activation not in ("smelu", "swish"):
+        if self.beta is not None and not _has_beta(self):
             raise UserError(f"--beta={self.beta}: {self.activation} has no beta; smelu and swish do")
         if self.model == "linear" and self.activation != "identity":
             raise UserError(
