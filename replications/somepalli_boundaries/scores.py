@@ -6,7 +6,12 @@ import math
 
 import numpy as np
 
-from common.metrics.reproducibility import reproducibility_matrix, triplet_agreement
+from common.metrics.reproducibility import (
+    leave_one_out,
+    mean_scores,
+    reproducibility_matrix,
+    triplet_agreement,
+)
 from common.program import describe
 from common.records import last
 from common.statistics import jackknife_interval
@@ -121,8 +126,8 @@ class PairScores:
         self._runs = {name: list(runs) for name, runs in runs_by_group.items()}
         self._scores = {}
 
-    def _pairs(self, cell):
-        """Scores (first group, second group) and which of them count."""
+    def _between(self, cell):
+        """Scores (first group, second group)."""
         first, second = (self._runs[name] for name in cell)
         if cell not in self._scores:
             scores = np.zeros((len(first), len(second)))
@@ -131,8 +136,7 @@ class PairScores:
                     agreement = triplet_agreement(class_maps(first[i]), class_maps(second[j]))
                     scores[i, j] = agreement.mean()
             self._scores[cell] = scores
-        counting = 1.0 - np.eye(len(first)) if cell[0] == cell[1] else np.ones((len(first), len(second)))
-        return self._scores[cell], counting
+        return self._scores[cell]
 
     def estimate(self, terms, confidence=0.95):
         """Estimates a sum of coefficients times mean scores.
@@ -153,11 +157,7 @@ class PairScores:
         n = min(sizes.values())
         if any(min(sizes[a], sizes[b]) < (3 if a == b else 2) for _, (a, b) in terms):
             return Estimate(float(value), math.nan, math.nan, n)
-        left_out = []
-        for chosen, rows in sizes.items():
-            counts = {name: np.ones((rows, size)) for name, size in sizes.items()}
-            counts[chosen] -= np.eye(rows)
-            left_out.append(self._sum(terms, counts))
+        left_out = [self._sum(terms, counts) for counts in leave_one_out(sizes)]
         return Estimate(float(value), *jackknife_interval(value, left_out, confidence), n)
 
     def lowest(self, places, confidence=0.95):
@@ -189,11 +189,7 @@ class PairScores:
 
     def _sum(self, terms, counts):
         """The sum for each row of counts; nan where a resample holds no pair."""
-        total = 0.0
-        for coefficient, cell in terms:
-            scores, counting = self._pairs(cell)
-            first, second = counts[cell[0]], counts[cell[1]]
-            weight = np.einsum("ri,ij,rj->r", first, counting, second)
-            with np.errstate(invalid="ignore"):
-                total += coefficient * np.einsum("ri,ij,rj->r", first, counting * scores, second) / weight
-        return total
+        return sum(
+            coefficient * mean_scores(self._between((a, b)), counts[a], counts[b], within=a == b)
+            for coefficient, (a, b) in terms
+        )
