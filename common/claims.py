@@ -6,7 +6,8 @@ A claim's check reads the runs it needs from an `Evidence` and returns an `Outco
 import dataclasses
 import typing
 
-from common.program import SCALES, find_runs, finished_seeds
+from common.command_line import SCALES
+from common.program import find_runs, finished_seeds
 from common.verdicts import Outcome
 
 _NUM_SEEDS = 5
@@ -61,7 +62,7 @@ class Evidence:
         replication: A `program.Replication`.
         figures: Names of its figure presets.
         records: Folder of all runs.
-        scale: One of `program.SCALES`.
+        scale: One of `command_line.SCALES`.
     """
 
     def __init__(self, replication, figures, records, scale):

@@ -1,30 +1,24 @@
-"""The command line that all replications share: flags from a settings class, presets, runs, exit status.
+"""The program that all replications share: settings, presets, runs.
 
 Flags are parsed and checked before TensorFlow is imported. Exit status: 0 when every run finished, 2 for
 bad input (one line says what), 130 after Ctrl-C or SIGTERM (the same command goes on), 1 for anything else.
 """
 
-import contextlib
 import dataclasses
 import importlib
 import itertools
 import os
 import pathlib
-import re
-import signal
 import sys
-import types
 import typing
 
 import pandas as pd
 from absl import flags
 
+from common.command_line import define_flags, exit_status, given_options, given_settings, parse_flags
 from common.errors import UserError
 from common.progress import duration
 from common.records import RunFolder, find_run
-
-SCALES = ("smoke", "laptop", "paper")
-STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
 
 
 def setting(default, help, choices=None, used=None):
@@ -71,143 +65,6 @@ class Replication:
         from common.startup import import_quietly
 
         return import_quietly(f"replications.{self.name}.experiment")
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """Flags that say where and how a run happens, not what it computes."""
-
-    out_dir: str
-    strategy: str
-    tensorboard: bool
-    data_dir: str | None = None
-    download: bool = False
-
-
-class _ListParser(flags.ArgumentParser):
-    """Parses `0,5,10` into a tuple of values of one type."""
-
-    def __init__(self, kind, choices):
-        super().__init__()
-        self.kind, self.choices = kind, choices
-        names = {int: "a whole number", float: "a number", str: "a name"}
-        self._wanted = f"one of {', '.join(choices)}" if choices else names[kind]
-
-    def flag_type(self):
-        """Returns what absl shows as the flag's type."""
-        return f"list of {self.kind.__name__}"
-
-    def parse(self, argument):
-        """Returns a tuple of values."""
-        if isinstance(argument, tuple):
-            return argument
-        return tuple(self._parse_one(text.strip()) for text in argument.split(","))
-
-    def _parse_one(self, text):
-        try:
-            value = self.kind(text)
-        except ValueError:
-            value = None
-        if value is None or (self.choices and value not in self.choices):
-            raise ValueError(f"{text!r} is not {self._wanted}")
-        return value
-
-
-def _kind(settings, field):
-    """The type of a settings field, without its None."""
-    kind = typing.get_type_hints(settings)[field.name]
-    if isinstance(kind, types.UnionType):
-        kind = next(k for k in typing.get_args(kind) if k is not type(None))
-    return kind
-
-
-def define_setting_flags(replication, flag_values):
-    """Defines a flag for every setting."""
-    for field in dataclasses.fields(replication.settings):
-        kind, metadata = _kind(replication.settings, field), field.metadata
-        help = metadata["help"]
-        if metadata["choices"]:
-            help += f" One of {', '.join(metadata['choices'])}."
-        if field.default is not None and kind is not bool:
-            help += f" Default: {field.default}."
-        if kind is bool:
-            flags.DEFINE_bool(field.name, None, help, flag_values=flag_values)
-        else:
-            parser = _ListParser(kind, metadata["choices"])
-            flags.DEFINE(parser, field.name, None, help, flag_values=flag_values)
-
-
-def define_flags(replication, flag_values):
-    """Defines a flag for every setting, and the shared flags."""
-    define_setting_flags(replication, flag_values)
-    if replication.images:
-        flags.DEFINE_string(
-            "data_dir",
-            None,
-            "Folder of the image data sets as tensorflow-datasets keeps them; by default its own, "
-            "~/tensorflow_datasets or TFDS_DATA_DIR.",
-            flag_values=flag_values,
-        )
-        flags.DEFINE_bool(
-            "download",
-            False,
-            "Fetches and checks an image data set that is not there.",
-            flag_values=flag_values,
-        )
-    figures = ", ".join(replication.figures)
-    flags.DEFINE_enum(
-        "figure",
-        None,
-        replication.figures,
-        f"Runs the settings of one of the paper's figures ({figures}); any other flag overrides them.",
-        flag_values=flag_values,
-    )
-    flags.DEFINE_enum(
-        "scale",
-        "paper",
-        SCALES,
-        "Scale of the figure: the published protocol, or a smaller one that the record names.",
-        flag_values=flag_values,
-    )
-    flags.DEFINE_integer(
-        "num_seeds", 1, "Number of runs with consecutive root seeds.", flag_values=flag_values
-    )
-    flags.DEFINE_string(
-        "out_dir", "results/runs", "Folder that holds the run folders.", flag_values=flag_values
-    )
-    flags.DEFINE_enum(
-        "strategy",
-        "auto",
-        STRATEGIES,
-        "Devices: auto and mirrored use all, one_device one, multi_worker its share of a TF_CONFIG cluster.",
-        flag_values=flag_values,
-    )
-    flags.DEFINE_bool(
-        "dry_run",
-        False,
-        "Only prints the settings, the runs and an estimate of the time they take.",
-        flag_values=flag_values,
-    )
-    flags.DEFINE_bool(
-        "tensorboard", False, "Also writes TensorBoard scalars into the run folder.", flag_values=flag_values
-    )
-
-
-def flag_text(name, value):
-    """Returns the argument that gives a setting a value: "--pairs=2", "--nomixup"."""
-    if isinstance(value, bool):
-        return f"--{name}" if value else f"--no{name}"
-    return f"--{name}={value}"
-
-
-def given_settings(replication, flag_values):
-    """Returns the settings that flags give: name -> tuple of values."""
-    values = {field.name: flag_values[field.name].value for field in dataclasses.fields(replication.settings)}
-    return {
-        name: value if isinstance(value, tuple) else (value,)
-        for name, value in values.items()
-        if value is not None
-    }
 
 
 def changed_figure(replication, figure, scale, given):
@@ -351,43 +208,6 @@ def _run_all(replication, runs, options):
         print(f"records: {pathlib.Path(options.out_dir) / replication.name}")
 
 
-def _interrupt(*_):
-    raise KeyboardInterrupt
-
-
-@contextlib.contextmanager
-def exit_status(name):
-    """Turns what may go wrong in a program into one line on standard error and its exit status."""
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        yield
-    except (UserError, flags.Error) as error:
-        print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:
-        print(f"{name}: {error}; mend it and the same command goes on", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print(f"\n{name}: interrupted; the same command goes on", file=sys.stderr)
-        sys.exit(130)
-
-
-def parse_flags(flag_values, argv, usage):
-    """Parses a command line that consists of flags alone; --help prints them and exits.
-
-    Raises:
-        UserError or flags.Error: An argument is not a flag, or not a valid one.
-    """
-    if any(argument in ("--help", "-help", "-h", "--helpfull") for argument in argv[1:]):
-        print(f"usage: {usage}")
-        # Without absl's headings, the names of the modules that define the flags.
-        print(re.sub(r"^[\w.]+:\n", "", flag_values.get_help(), flags=re.MULTILINE).strip("\n"))
-        sys.exit(0)
-    rest = flag_values(argv)
-    if len(rest) > 1:
-        raise UserError(f"unexpected argument {rest[1]!r}; every option is a flag, --name=value")
-
-
 def main(replication, argv=None):
     """Runs a replication's command line and exits with its status."""
     flag_values = flags.FlagValues()
@@ -403,11 +223,7 @@ def main(replication, argv=None):
         if flag_values.dry_run:
             _print_plan(replication, runs, flag_values.out_dir)
         else:
-            options = Options(flag_values.out_dir, flag_values.strategy, flag_values.tensorboard)
-            if replication.images:
-                place = {"data_dir": flag_values.data_dir, "download": flag_values.download}
-                options = dataclasses.replace(options, **place)
-            _run_all(replication, runs, options)
+            _run_all(replication, runs, given_options(flag_values))
 
 
 def replication_names():

@@ -47,6 +47,32 @@ def jackknife_interval(value, left_out, confidence=0.95):
     return float(value - reach), float(value + reach)
 
 
+def interval_over_units(values, groups, statistic=np.mean, confidence=0.95):
+    """Jackknife interval of a statistic of values that share units, such as those of all pairs of seeds.
+
+    One unit at a time is left out, with all its values. As independent values those of three seeds' pairs
+    would cover their mean in 85 % of cases at 95 %, those of four seeds' in 68 %.
+
+    Args:
+        values: Array of shape (..., values).
+        groups: For each independent group of units, an array of shape (values,) or (values, k): the units
+            of the group that each value comes from.
+        statistic: Smooth function of such an array of values that gives a number.
+        confidence: Level in (0, 1).
+
+    Returns:
+        (low, high); (nan, nan) where no value is left without one of the units.
+    """
+    values, left_out = np.asarray(values, np.float64), []
+    for units in groups:
+        units = np.asarray(units).reshape(values.shape[-1], -1)
+        without = [~np.any(units == unit, axis=1) for unit in np.unique(units)]
+        if not all(np.any(kept) for kept in without):
+            return float("nan"), float("nan")
+        left_out.append([statistic(values[..., kept]) for kept in without])
+    return jackknife_interval(statistic(values), left_out, confidence)
+
+
 def interval(values, statistic=np.mean, confidence=0.95):
     """Confidence interval of a statistic over independent values.
 

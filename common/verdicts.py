@@ -266,6 +266,24 @@ def magnitude(quantity, samples, order, scale, factor=10.0, center=np.mean):
     return Outcome(bounds.verdict(low, high), f"{quantity} over seeds is {pooled}, {text}")
 
 
+def published(scale, quantity, found, number, tolerance):
+    """The Outcome of a published number, within a tolerance; judged at paper scale only.
+
+    Args:
+        scale: Scale of the runs.
+        quantity: What was measured, with its unit.
+        found: Sample, or what else `compare` takes.
+        number: The published value.
+        tolerance: How far from it a replication may lie.
+    """
+    estimate = found.estimate()
+    text = f"{quantity}, {found.label}, is {estimate}, published {number:g}"
+    if scale != "paper":
+        return Outcome(NOT_JUDGED, f"{text}, judged at paper scale only")
+    verdict = Bounds(number - tolerance, number + tolerance).verdict(estimate.low, estimate.high)
+    return Outcome(verdict, f"{text}, expected within {tolerance:g}")
+
+
 def together(*outcomes):
     """The Outcome of a claim with several parts: all must hold, one contradicted part contradicts it.
 

@@ -6,29 +6,25 @@ Exit status as for the programs that train: 0 when the pictures are there, 2 for
 (one line says what to do).
 """
 
+import contextlib
 import dataclasses
 import pathlib
 import sys
 import typing
 
-import numpy as np
 from absl import flags
 
 from common.claims import data_name
-from common.errors import UserError
-from common.program import (
+from common.command_line import (
     SCALES,
-    changed_figure,
     define_setting_flags,
-    describe,
     exit_status,
-    find_runs,
-    finished_seeds,
     flag_text,
     given_settings,
     parse_flags,
-    replication,
 )
+from common.errors import UserError
+from common.program import changed_figure, describe, find_runs, finished_seeds, replication
 from common.records import replacing
 from figures import style
 
@@ -73,11 +69,16 @@ class Gallery:
         Raises:
             UserError: No run has a use for a change, or it gives two runs the same settings.
         """
-        num_published = len(self._resolved(name, scale, {}))
+        published, changed = (self._resolved(name, scale, changes) for changes in ({}, self.changes))
+        if len(changed) == len(published):
+            return changed
+        arguments = " ".join(self.arguments)
         for setting, value in self.changes.items():
-            if len(self._resolved(name, scale, {setting: value})) < num_published:
-                raise UserError(f"{flag_text(setting, value)}: figure {name} compares runs by this setting")
-        return self._resolved(name, scale, self.changes)
+            alone = {setting: value}
+            with contextlib.suppress(UserError):  # it may need another one
+                if len(self._resolved(name, scale, alone)) < len(published):
+                    arguments = flag_text(setting, value)
+        raise UserError(f"{arguments}: figure {name} compares runs by this setting")
 
     def _resolved(self, name, scale, changes):
         given = {setting: (value,) for setting, value in changes.items()}
@@ -93,32 +94,14 @@ class Gallery:
         paper = replication(self.replication)
         found = find_runs(paper, self.settings(name, scale), records)
         found = finished_seeds(found, paper.fewest_seeds.get(name, 1))
-        further = [
+        known = {settings for settings, _ in found}
+        further = dict.fromkeys(
             dataclasses.replace(settings, seed=settings.seed + i)
             for i in range(1, self.num_seeds)
             for settings, _ in found
-        ]
-        return found + [(settings, run) for settings, run in find_runs(paper, further, records) if run]
-
-
-def final_rows(run):
-    """Returns the rows measured after the last training example, as a DataFrame."""
-    return run.rows[run.rows.examples == run.rows.examples.max()]
-
-
-def measured(run, metric, unit="pair"):
-    """Returns the `style.Measured` of a metric; summaries are nan where every pair diverged."""
-    rows = final_rows(run)
-    rows = rows[rows.metric == metric]
-    summary = rows.set_index("statistic").value
-    runs = rows[rows.statistic == unit].value.to_numpy()
-    return style.Measured(*(float(summary.get(s, np.nan)) for s in ("mean", "low", "high", "median")), runs)
-
-
-def count(run, metric):
-    """Returns a counted quantity at the end of a run."""
-    rows = final_rows(run)
-    return int(rows[(rows.metric == metric) & (rows.statistic == "count")].value.sum())
+        )
+        further = find_runs(paper, [settings for settings in further if settings not in known], records)
+        return found + [(settings, run) for settings, run in further if run]
 
 
 def choose(gallery, name, records, scale=None):
@@ -201,12 +184,7 @@ def draw(gallery, name, records=RECORDS, scale=None, out_dir=OUT_DIR):
         UserError: Runs are missing, or the folder cannot be made.
     """
     scale, runs = choose(gallery, name, records, scale)
-    folder = pathlib.Path(out_dir)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out_dir={out_dir}: {error.strerror}; choose a folder you can write") from None
-    paths = []
+    folder, paths = _made_folder(out_dir), []
     with style.applied():
         figure = _figure(gallery, name, runs)
         if text := _stamp(gallery, scale, runs):
@@ -218,6 +196,14 @@ def draw(gallery, name, records=RECORDS, scale=None, out_dir=OUT_DIR):
             with replacing(paths[-1]) as temporary:
                 figure.savefig(temporary, format=kind, metadata=metadata)
     return paths
+
+
+def _made_folder(out_dir):
+    try:
+        pathlib.Path(out_dir).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out_dir={out_dir}: {error.strerror}; choose a folder you can write") from None
+    return pathlib.Path(out_dir)
 
 
 def _figure(gallery, name, runs):
@@ -252,18 +238,15 @@ def _stamp(gallery, scale, runs):
 
 def _draw_all(gallery, records, scale, out_dir):
     _check_records(records)
+    _made_folder(out_dir)
     drawn = []
     for name in gallery.figures:
         try:
-            choose(gallery, name, records, scale)
+            drawn += draw(gallery, name, records, scale, out_dir)
         except UserError as error:
             print(f"not drawn: {error}")
-            continue
-        drawn += draw(gallery, name, records, scale, out_dir)
     if not drawn:
-        first = next(iter(gallery.figures))
-        command = _command(gallery, first, scale or "laptop", records)
-        raise UserError(f"no figure has all its runs in {records}; `{command}` makes those of figure {first}")
+        raise UserError(f"no figure could be drawn from the runs in {records}")
     return drawn
 
 

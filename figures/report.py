@@ -5,7 +5,6 @@ Reads records alone; trains nothing and loads no TensorFlow. Exit status 2 for b
 
 import dataclasses
 import importlib
-import importlib.util
 import os
 import pathlib
 import sys
@@ -16,14 +15,14 @@ from collections import Counter
 from absl import flags
 
 from common.claims import judge
+from common.command_line import SCALES, exit_status, parse_flags
 from common.errors import UserError
-from common.program import SCALES, exit_status, find_runs, parse_flags, replication
+from common.program import replication, replication_names
 from common.records import replacing
 from common.verdicts import VERDICTS
 from figures import drawing
 from figures.report_page import page
 
-REPLICATIONS = ("snapp_shamir", "zhang_randomization", "somepalli_boundaries", "smooth_interpolation")
 _WIDTH = 110
 _MARKS = {"reproduced": "+", "contradicted": "-", "unclear": "?", "not judged": " "}
 
@@ -33,8 +32,8 @@ class FigureRecords:
     """The finished runs of one figure at one scale.
 
     `runs` are pairs (settings, `records.Run`), `expected` is their number when the figure is complete, and
-    `picture` holds a PNG file's bytes, or None if there is none; `reason` then says why, if it is not that
-    nothing draws it. `table` holds the head and the rows of our numbers beside the published ones, or None.
+    `picture` holds a PNG file's bytes, or None if there is none; `reason` then says why. `table` holds the
+    head and the rows of our numbers beside the published ones, or None.
     """
 
     name: str
@@ -84,18 +83,10 @@ def collect(name, records, scales=()):
     return Paper(name, claims.TITLE, judgements, list(filter(None, figures)), claims.DISAGREEMENTS)
 
 
-def _gallery(name):
-    """The `drawing.Gallery` of a paper, or None if nothing draws it."""
-    if importlib.util.find_spec(f"figures.{name}") is None:
-        return None
-    return importlib.import_module(f"figures.{name}").GALLERY
-
-
 def _figure_records(study, figure, records, scales):
     """The largest complete scale of a figure, else the largest with any run, else None."""
-    gallery = _gallery(study.name)
-    find = gallery.runs if gallery else lambda f, s, r: find_runs(study, study.figure(f, s), r)
-    found = {s: find(figure, s, records) for s in reversed(SCALES) if s in scales}
+    gallery = importlib.import_module(f"figures.{study.name}").GALLERY
+    found = {s: gallery.runs(figure, s, records) for s in reversed(SCALES) if s in scales}
     complete = [scale for scale, runs in found.items() if all(run for _, run in runs)]
     begun = [scale for scale, runs in found.items() if any(run for _, run in runs)]
     if not begun:
@@ -104,7 +95,7 @@ def _figure_records(study, figure, records, scales):
     finished = [(settings, run) for settings, run in found[scale] if run]
     picture = table = None
     reason = "" if complete else "Drawn when all its runs are finished."
-    if complete and gallery and figure in gallery.figures:
+    if complete:
         try:
             picture = _picture(gallery, figure, records, scale)
             table = gallery.tables[figure](finished) if figure in gallery.tables else None
@@ -151,7 +142,7 @@ def _define_flags(flag_values):
     flags.DEFINE_enum(
         "replication",
         None,
-        REPLICATIONS,
+        replication_names(),
         "Reports on this paper only; by default on all that have records.",
         flag_values=flag_values,
     )
@@ -179,7 +170,7 @@ def _check(flag_values):
 
 def _report(flag_values):
     _check(flag_values)
-    names = [flag_values.replication] if flag_values.replication else REPLICATIONS
+    names = [flag_values.replication] if flag_values.replication else replication_names()
     papers = [collect(name, flag_values.records, tuple(flag_values.scale)) for name in names]
     papers = [paper for paper in papers if paper.figures]
     if not papers:

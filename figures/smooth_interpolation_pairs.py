@@ -5,15 +5,7 @@ from figures.smooth_interpolation_widths import draw_curve, dress, handles
 from figures.style import BLACK, BLUE, GREEN, PURPLE, VERMILLION
 from replications.smooth_interpolation import runs as read
 
-
-def _pairs(measure):
-    """A measure of two runs as one of all pairs of a width's seeds, for `draw_curve`."""
-
-    def of_members(members):
-        return read.over_pairs(measure, members)
-
-    of_members.of_pairs = True
-    return of_members
+_OF_PAIRS = (read.prediction_difference, read.disagreement)
 
 
 def _fitted(run):
@@ -33,12 +25,12 @@ def figure_pd(runs):
         ("test error (%)", "", read.test_error, BLACK),
         ("wrong labels fitted (%)", "Zhang et al. 2017", _fitted, VERMILLION),
         ("Jacobian norm", "Gamba et al. 2022", _jacobian, BLUE),
-        ("relative PD", "Snapp & Shamir 2021", _pairs(read.prediction_difference), GREEN),
-        ("disagreement (%)", "Somepalli et al. 2022", _pairs(read.disagreement), PURPLE),
+        ("relative PD", "Snapp & Shamir 2021", read.prediction_difference, GREEN),
+        ("disagreement (%)", "Somepalli et al. 2022", read.disagreement, PURPLE),
     )
     panels = figure.subplots(len(rows), 1, sharex=True)
     for panel, (label, source, measure, color) in zip(panels, rows, strict=True):
-        draw_curve(panel, groups, measure, color, label)
+        draw_curve(panel, groups, measure, color, label, of_pairs=measure in _OF_PAIRS)
         dress(panel, groups, "")
         panel.set_ylabel(label)
         panel.set_title(source, loc="right", fontsize=8, color=color)

@@ -1,12 +1,14 @@
 """Gamba et al. 2022, figures 1c, 1d, 2, 3, 4, 6 and 7: errors and sharpness against the base width."""
 
+import itertools
+
 import numpy as np
 from matplotlib import colormaps, ticker
 from matplotlib.colors import to_hex
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from common.statistics import interval
+from common.statistics import interval, interval_over_units
 from figures import style
 from figures.style import BLACK, BLUE, GREY
 from replications.smooth_interpolation import runs as read
@@ -24,23 +26,25 @@ _DOTTED = {"color": GREY, "linewidth": 1.0, "linestyle": (0, (1, 1.5))}
 _MOST_TICKS = 8
 
 
-def draw_curve(panel, groups, measure, color, label, marker="o", strong=True):
+def draw_curve(panel, groups, measure, color, label, marker="o", strong=True, of_pairs=False):
     """Draws a function of a run against the width: runs as dots, their mean, and its 95 % interval.
 
     Args:
         panel: Axes.
         groups: {width: {seed: Run}}.
-        measure: Function of a run, or of the runs of a width that gives a list.
+        measure: Function of a run, or of two.
         color: Color.
         label: Name of the line.
         marker: Marker of the means.
         strong: Whether the line is thick.
+        of_pairs: Whether the measure is of two runs: it is drawn for all pairs of a width's seeds.
     """
     widths = list(groups)
-    values = [_values(measure, members) for members in groups.values()]
+    values = [_values(measure, members, of_pairs) for members in groups.values()]
     size = {"linewidth": 1.9, "markersize": 4} if strong else {"linewidth": 1.1, "markersize": 2.5}
     if max(map(len, values)) > 1:
-        bounds = np.array([interval(v) if np.isfinite(v).all() else (np.nan, np.nan) for v in values])
+        pairs = list(itertools.combinations(groups[widths[0]], 2)) if of_pairs else None
+        bounds = np.array([_interval(found, pairs) for found in values])
         panel.fill_between(widths, *bounds.T, color=color, alpha=0.15, linewidth=0, label="_interval")
         for width, found in zip(widths, values, strict=True):
             panel.plot([width] * len(found), found, ".", color=color, markersize=3, alpha=0.35, label="_run")
@@ -48,10 +52,14 @@ def draw_curve(panel, groups, measure, color, label, marker="o", strong=True):
     panel.plot(widths, means, marker, linestyle="-", color=color, label=label, zorder=3, **size)
 
 
-def _values(measure, members):
-    if getattr(measure, "of_pairs", False):
-        return measure(members)
-    return [measure(run) for run in members.values()]
+def _values(measure, members, of_pairs):
+    return read.over_pairs(measure, members) if of_pairs else list(map(measure, members.values()))
+
+
+def _interval(values, pairs):
+    if not np.isfinite(values).all():
+        return np.nan, np.nan
+    return interval(values) if pairs is None else interval_over_units(values, [pairs])
 
 
 def dress(panel, groups, label=WIDTH_LABEL):

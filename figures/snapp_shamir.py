@@ -8,10 +8,19 @@ import dataclasses
 import numpy as np
 
 from figures import drawing, style
-from figures.drawing import measured
-from figures.snapp_shamir_curves import PAPER, PD_LABEL, curve_name, figure_2, figure_6, figure_8, figure_10
+from figures.snapp_shamir_curves import (
+    PAPER,
+    PD_LABEL,
+    curve_name,
+    figure_2,
+    figure_6,
+    figure_8,
+    figure_10,
+    summary,
+)
 from figures.snapp_shamir_weights import figure_3, figure_4, figure_7, figure_9
 from figures.style import BLACK, GREEN, VERMILLION, Stroke
+from replications.snapp_shamir.claims_pairs import PD
 
 _SOURCES = {
     ("identical", "fixed", False): "nothing",
@@ -34,7 +43,7 @@ def figure_sources(runs):
     for settings, run in runs:
         source = settings.init, settings.batch_order, settings.shuffle_log2 > 0
         column = found.setdefault((settings.model, settings.activation), {})
-        column[source] = settings, measured(run, "relative_prediction_difference")
+        column[source] = settings, summary(run, PD)
     window = max(settings.shuffle_log2 for settings, _ in runs)
     everything = [value for column in found.values() for _, value in column.values()]
     axis = style.LogAxis(*([v.low, v.high, v.median, *v.runs] for v in everything))

@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from figures import style
-from figures.drawing import count, measured
 from figures.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, Label, Stroke
+from replications.snapp_shamir.claims_pairs import LOSS, PD
 
 PD_LABEL = r"relative prediction difference $\Delta_r$"
 WINDOW_LABEL = r"$\log_2 z$ (mini-batches)"
@@ -35,6 +35,25 @@ def curve_name(settings):
     if settings.beta is not None:
         name += rf" $\beta$={settings.beta:g}"
     return name + " TL" * settings.warm_start + " diff" * (settings.init == "distinct")
+
+
+def _final_rows(run, metric):
+    rows = run.rows[run.rows.metric == metric]
+    return rows[rows.examples == run.rows.examples.max()]
+
+
+def summary(run, metric):
+    """Returns the `style.Measured` of a metric at the end of a run; nan where every pair diverged."""
+    rows = _final_rows(run, metric)
+    found = rows.set_index("statistic").value
+    pairs = rows[rows.statistic == "pair"].value.to_numpy()
+    return style.Measured(*(float(found.get(s, np.nan)) for s in ("mean", "low", "high", "median")), pairs)
+
+
+def count(run, metric):
+    """Returns a counted quantity at the end of a run."""
+    rows = _final_rows(run, metric)
+    return int(rows[rows.statistic == "count"].value.sum())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,8 +92,8 @@ def curves(runs):
     for settings, run in runs:
         point = Point(
             settings.shuffle_log2,
-            measured(run, "relative_prediction_difference"),
-            measured(run, "excess_label_loss"),
+            summary(run, PD),
+            summary(run, LOSS),
             count(run, "dead_models"),
             count(run, "diverged_models"),
         )

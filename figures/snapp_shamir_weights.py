@@ -1,8 +1,4 @@
-"""Snapp & Shamir 2021, figures 3, 4, 7 and 9: the weights that the two models of a pair arrive at.
-
-The arrays `weights_0`, `weights_1`, ... of a run have shape (pairs, 2, ...): kernels (inputs, units) and
-biases, layer after layer.
-"""
+"""Snapp & Shamir 2021, figures 3, 4, 7 and 9: the weights that the two models of a pair arrive at."""
 
 import math
 
@@ -10,55 +6,21 @@ import numpy as np
 
 from common.statistics import interval, summarize
 from figures import style
-from figures.drawing import count, final_rows
-from figures.snapp_shamir_curves import PAPER, curve_name
+from figures.snapp_shamir_curves import PAPER, count, curve_name
 from figures.style import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILLION
-from replications.snapp_shamir.claims_simple import FLIPPED
+from replications.snapp_shamir.claims_pairs import PD, measured
+from replications.snapp_shamir.weights import (
+    FLIPPED,
+    embedding_correlations,
+    error_cosines,
+    indexed_weights,
+    layers,
+    member_cosines,
+    root_mean_square_differences,
+)
 
 _MEMBERS = (("first model of the pair", BLUE, "o"), ("second model", VERMILLION, "x"))
 _NUM_FEATURES = 32
-
-
-def _layers(run):
-    """Returns a run's weights, layer after layer: arrays of shape (pairs, 2, ...)."""
-    names = (f"weights_{i}" for i in range(len(run.arrays)))
-    return [run.arrays[name] for name in names if name in run.arrays]
-
-
-def indexed_weights(run):
-    """All weights by index: each hidden unit's input weights together, then its biases and output weights.
-
-    Returns:
-        Array (pairs, 2, number of weights).
-    """
-    first, *rest = _layers(run)
-    pairs = first.shape[:2]
-    return np.concatenate([array.reshape(*pairs, -1) for array in (first.swapaxes(2, 3), *rest)], axis=2)
-
-
-def cosines(a, b):
-    """Cosine between corresponding vectors along the last axis; 0 where one has no length."""
-    lengths = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
-    return np.divide((a * b).sum(axis=-1), lengths, out=np.zeros_like(lengths), where=lengths > 0)
-
-
-def member_cosines(run):
-    """Cosine between the two models' first-layer weights, for each pair; negative: of opposite signs."""
-    first = _layers(run)[0].astype(np.float64)
-    return cosines(*first.reshape(*first.shape[:2], -1).swapaxes(0, 1))
-
-
-def error_cosines(run):
-    """Cosine between w_a - theta and w_b - theta of the linear model, for each pair (section 3)."""
-    errors = _layers(run)[0][..., 0].astype(np.float64) - run.arrays["theta"]
-    return cosines(*errors.swapaxes(0, 1))
-
-
-def pair_differences(run):
-    """Relative PD of each pair: pandas Series indexed by pair."""
-    rows = final_rows(run)
-    rows = rows[(rows.metric == "relative_prediction_difference") & (rows.statistic == "pair")]
-    return rows.set_index("pair").value.sort_index()
 
 
 def representative_pair(run):
@@ -66,9 +28,9 @@ def representative_pair(run):
 
     If there is none, the pair of median PD of all.
     """
-    rows = final_rows(run)
+    rows = run.rows[run.rows.examples == run.rows.examples.max()]
     stuck = rows[rows.metric.isin(["dead", "diverged"])].pair
-    ordered = pair_differences(run).sort_values(kind="stable").index
+    ordered = measured(run, PD).sort_values(kind="stable").index
     eligible = ordered.difference(stuck, sort=False)
     eligible = eligible if len(eligible) else ordered
     return int(eligible[(len(eligible) - 1) // 2])
@@ -86,7 +48,7 @@ def _title(settings, run, pair, why):
     """Names a setting and the pair that is shown of it."""
     return (
         rf"{curve_name(settings)}, $\log_2 z$ = {settings.shuffle_log2}: pair {pair + 1} of {settings.pairs} "
-        rf"({why}, $\Delta_r$ = {_number(pair_differences(run)[pair])})"
+        rf"({why}, $\Delta_r$ = {_number(measured(run, PD)[pair])})"
     )
 
 
@@ -185,8 +147,7 @@ def figure_3(runs):
 
 def median_difference(run):
     """Median over pairs of the root mean square of w_a - w_b, with its 95 % interval: (median, low, high)."""
-    weights = indexed_weights(run).astype(np.float64)
-    values = np.sqrt(np.mean((weights[:, 0] - weights[:, 1]) ** 2, axis=1))
+    values = root_mean_square_differences(run)
     with np.errstate(invalid="ignore"):  # the median of a resample can be constant
         return float(np.median(values)), *interval(values, np.median)
 
@@ -253,17 +214,17 @@ def _scatter(panel, a, b, color, label, size=9):
 def figure_7(runs):
     """Weights of one model of a ReLU tower pair against the other's, a color for each layer."""
     ((settings, run),) = runs
-    layers = _layers(run)
+    arrays = layers(run)
     pair = representative_pair(run)
     figure = style.new_figure(7.6, 6.4, f"{PAPER}, figure 7")
     panel = figure.subplots()
     colors = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE)
     for number, color in enumerate(colors):
-        kernel, bias = (array[pair] for array in layers[2 * number : 2 * number + 2])
+        kernel, bias = (array[pair] for array in arrays[2 * number : 2 * number + 2])
         a, b = (np.append(kernel[member], bias[member]) for member in (0, 1))
         inputs, outputs = kernel.shape[1:]
         _scatter(panel, a, b, color, rf"layer {number + 1}: {inputs} $\to$ {outputs}", size=14)
-    _draw_diagonal(panel, [array[pair] for array in layers])
+    _draw_diagonal(panel, [array[pair] for array in arrays])
     panel.set_title(
         f"{_title(settings, run, pair, _MEDIAN)}\n"
         f"tower of widths 16, 8, 4, 2; {count(run, 'dead_models')} of {2 * settings.pairs} models dead"
@@ -273,18 +234,10 @@ def figure_7(runs):
     return figure
 
 
-def embedding_correlations(run):
-    """Correlation of the two models' embeddings, for each pair; nan if one model's do not vary."""
-    embeddings = _layers(run)[0].astype(np.float64)
-    flat = embeddings.reshape(*embeddings.shape[:2], -1)
-    centered = flat - flat.mean(axis=-1, keepdims=True)
-    return cosines(*centered.swapaxes(0, 1))
-
-
 def figure_9(runs):
     """Two pairs of wide ReLU models: the most (top) and the least aligned embeddings."""
     ((settings, run),) = runs
-    embeddings, kernel, _, output, _ = _layers(run)
+    embeddings, kernel, _, output, _ = layers(run)
     values = embedding_correlations(run)
     figure = style.new_figure(8.4, 8.8, f"{PAPER}, figure 9")
     rows = figure.subplots(2, 2)
@@ -296,7 +249,7 @@ def figure_9(runs):
         _draw_diagonal(left, [embeddings[pair]])
         _draw_diagonal(right, [kernel[pair], output[pair]])
         left.set_title(f"pair {pair + 1} of {settings.pairs}: {why}\ncorrelation ${values[pair]:.3f}$")
-        difference = _number(pair_differences(run)[pair])
+        difference = _number(measured(run, PD)[pair])
         right.set_title(f"the same pair: layer weights\n$\\Delta_r$ = {difference}")
         for panel in (left, right):
             panel.set(xlabel="first model", ylabel="second model")

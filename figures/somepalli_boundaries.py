@@ -26,7 +26,7 @@ from figures.somepalli_scores import (
 )
 from figures.somepalli_tables import table_10, table_11, table_12
 from figures.somepalli_widths import figure_10, figure_11, figure_12, figure_nakkiran_1
-from replications.somepalli_boundaries.scores import diverged_names, measured
+from replications.somepalli_boundaries.scores import diverged_names, not_diverged
 
 _FIGURES = {
     "planes": figure_planes,
@@ -59,7 +59,7 @@ def _of_measured(draw):
 
     @functools.wraps(draw)
     def drawn(runs):
-        kept = measured(runs)
+        kept = not_diverged(runs)
         if not kept:
             raise UserError(f"all of its {len(runs)} runs diverged")
         figure = draw(kept)
@@ -71,7 +71,7 @@ def _of_measured(draw):
 
 
 FIGURES = {name: _of_measured(draw) for name, draw in _FIGURES.items()}
-TABLES = {name: lambda runs, table=table: table(measured(runs)) for name, table in _TABLES.items()}
+TABLES = {name: lambda runs, table=table: table(not_diverged(runs)) for name, table in _TABLES.items()}
 
 
 def _size(settings):

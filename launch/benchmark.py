@@ -21,8 +21,8 @@ import numpy as np
 import pandas as pd
 from absl import flags
 
+from common.command_line import exit_status, parse_flags
 from common.errors import UserError
-from common.program import exit_status, parse_flags
 from common.records import provenance
 from common.startup import import_quietly
 

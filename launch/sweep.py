@@ -17,7 +17,7 @@ import time
 
 from absl import flags
 
-from common import program
+from common import command_line, program
 from common.cores import usable_cores
 from common.errors import UserError
 from common.progress import Progress, duration
@@ -36,14 +36,13 @@ class Job:
     process: subprocess.Popen | None = None
 
 
-def make_jobs(replication, runs, out_dir, data_dir=None):
+def make_jobs(replication, runs, options):
     """Groups runs into processes, in the order in which the figure names them.
 
     Args:
         replication: `program.Replication`.
         runs: Resolved settings.
-        out_dir: Folder of the run folders.
-        data_dir: Folder of the image data sets; None: the replication's default.
+        options: `command_line.Options` of every process.
 
     Returns:
         List of Job; each argv names every setting that is not the default.
@@ -59,12 +58,13 @@ def make_jobs(replication, runs, out_dir, data_dir=None):
         argv = [sys.executable, "-m", f"replications.{replication.name}"]
         for field in dataclasses.fields(common):
             if field.name != replication.swept and getattr(common, field.name) != field.default:
-                argv.append(program.flag_text(field.name, getattr(common, field.name)))
+                argv.append(command_line.flag_text(field.name, getattr(common, field.name)))
         values = ",".join(str(getattr(run, replication.swept)) for run in members)
-        argv += [f"--{replication.swept}={values}", f"--out_dir={out_dir}"]
-        if data_dir is not None:
-            argv.append(f"--data_dir={data_dir}")
-        log = pathlib.Path(out_dir) / replication.name / "logs" / f"{i:03d}.log"
+        argv.append(f"--{replication.swept}={values}")
+        for field in dataclasses.fields(options):
+            if (value := getattr(options, field.name)) != field.default:
+                argv.append(command_line.flag_text(field.name, value))
+        log = pathlib.Path(options.out_dir) / replication.name / "logs" / f"{i:03d}.log"
         jobs.append(Job(argv, members, log))
     return jobs
 
@@ -154,10 +154,10 @@ def _name_of_replication(argv):
 def main(argv=None):
     """Runs the command line and exits with its status: 1 if a run failed."""
     argv = sys.argv if argv is None else argv
-    with program.exit_status("sweep"):
+    with command_line.exit_status("sweep"):
         replication = program.replication(_name_of_replication(argv))
         flag_values = flags.FlagValues()
-        program.define_flags(replication, flag_values)
+        command_line.define_flags(replication, flag_values)
         flags.DEFINE_string("replication", None, "Name of the replication.", flag_values=flag_values)
         flags.DEFINE_integer(
             "workers",
@@ -167,12 +167,14 @@ def main(argv=None):
             lower_bound=1,
             flag_values=flag_values,
         )
-        program.parse_flags(flag_values, argv, "python -m launch.sweep --replication=NAME [--flag=value ...]")
+        command_line.parse_flags(
+            flag_values, argv, "python -m launch.sweep --replication=NAME [--flag=value ...]"
+        )
         out_dir, workers = flag_values.out_dir, flag_values.workers or default_workers(replication)
         program.check_out_dir(out_dir)
         runs = program.expand(replication, flag_values)
         todo = [run for run in runs if not _finished(replication, run, out_dir)]
-        jobs = make_jobs(replication, todo, out_dir, flag_values.data_dir if replication.images else None)
+        jobs = make_jobs(replication, todo, command_line.given_options(flag_values))
         if flag_values.dry_run:
             _print_plan(replication, jobs, workers)
             return

@@ -2,10 +2,11 @@
 
 import dataclasses
 import itertools
+import math
 
 import numpy as np
 
-from common.statistics import jackknife_interval
+from common.statistics import interval_over_units
 
 
 def triplet_agreement(labels_a, labels_b):
@@ -87,51 +88,6 @@ class Reproducibility:
     num_pairs: int
 
 
-def mean_scores(scores, counts_a, counts_b, within):
-    """Mean score over the pairs of two groups, for each way to take their networks.
-
-    Args:
-        scores: Array of shape (networks of a, networks of b).
-        counts_a: Array of shape (ways, networks of a): how often each network is taken.
-        counts_b: Array of shape (ways, networks of b).
-        within: Whether both are one group, whose networks are never compared with themselves.
-
-    Returns:
-        Array of shape (ways,); nan where no pair is taken.
-    """
-    counted = 1.0 - np.eye(len(scores)) if within else np.ones(scores.shape)
-    weight = np.einsum("ri,ij,rj->r", counts_a, counted, counts_b)
-    with np.errstate(invalid="ignore"):
-        return np.einsum("ri,ij,rj->r", counts_a, counted * scores, counts_b) / weight
-
-
-def leave_one_out(sizes):
-    """Yields for each group the ways to leave out one of its networks, as the counts of `mean_scores`.
-
-    Args:
-        sizes: Mapping of a group's name to its number of networks.
-    """
-    for chosen, ways in sizes.items():
-        counts = {name: np.ones((ways, size)) for name, size in sizes.items()}
-        counts[chosen] -= np.eye(ways)
-        yield counts
-
-
-def _interval(value, scores, within, confidence):
-    """Jackknife interval of the mean score within [0, 1], leaving out one network of each group at a time.
-
-    Resampling three networks with replacement would cover the truth in half to three quarters of cases at
-    95 %, since their scores share networks.
-    """
-    if min(scores.shape) < (3 if within else 2):
-        return float("nan"), float("nan")
-    sizes = {"a": len(scores)} if within else dict(zip("ab", scores.shape, strict=True))
-    ways = leave_one_out(sizes)
-    left_out = [mean_scores(scores, counts["a"], counts.get("b", counts["a"]), within) for counts in ways]
-    low, high = jackknife_interval(value, left_out, confidence)
-    return max(low, 0.0), min(high, 1.0)
-
-
 def group_reproducibility(group_a, group_b=None, confidence=0.95):
     """Mean score over the pairs of two groups of networks, with an interval over networks.
 
@@ -161,18 +117,13 @@ def group_reproducibility(group_a, group_b=None, confidence=0.95):
     if len(group_a) == 0 or len(group_b) == 0:
         raise ValueError(f"Groups must not be empty. Received: {len(group_a)} and {len(group_b)} networks")
     num_models = (len(group_a), len(group_b))
-    scores = np.zeros(num_models)
-    if within:
-        pairs = list(itertools.combinations(range(len(group_a)), 2))
-    else:
-        pairs = list(itertools.product(range(len(group_a)), range(len(group_b))))
-    for i, j in pairs:
-        scores[i, j] = reproducibility_score(group_a[i], group_b[j])
-    value = scores.sum() / len(pairs) if pairs else float("nan")
-    if within:
-        scores += scores.T
-    low, high = _interval(value, scores, within, confidence)
-    return Reproducibility(float(value), low, high, num_models, len(pairs))
+    everyone = itertools.product(*map(range, num_models))
+    pairs = np.array([(i, j) for i, j in everyone if not within or i < j]).reshape(-1, 2)
+    if len(pairs) == 0:
+        return Reproducibility(math.nan, math.nan, math.nan, num_models, 0)
+    scores = [reproducibility_score(group_a[i], group_b[j]) for i, j in pairs]
+    low, high = interval_over_units(scores, [pairs] if within else pairs.T, confidence=confidence)
+    return Reproducibility(float(np.mean(scores)), max(low, 0.0), min(high, 1.0), num_models, len(pairs))
 
 
 def reproducibility_matrix(label_maps_by_group, confidence=0.95):

@@ -49,7 +49,7 @@ def train_run(replication, settings, options, label, prepare, data_seed=None, ke
     Args:
         replication: The `program.Replication`.
         settings: Resolved settings, an `ImageSettings`.
-        options: `program.Options`.
+        options: `command_line.Options`.
         label: Words that name the run in its progress line.
         prepare: Function (strategy, settings, `ImageSet`) -> `Prepared`.
         data_seed: Seed of the part of the data set; None: the run's.

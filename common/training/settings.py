@@ -9,6 +9,7 @@ from common.program import setting
 DATASETS = ("cifar10", "cifar100", "synthetic")
 OPTIMIZERS = ("sgd", "adam")
 NUM_TRAIN = 50_000  # training images of each data set
+_SIZES = {"num_train": NUM_TRAIN, "num_test": 10_000}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,9 +50,11 @@ class ImageSettings:
             UserError: One line that names the flag and the limits.
         """
         for name in ("num_train", "num_test", "epochs", "batch_size", "evaluate_every"):
-            value = getattr(self, name)
+            value, most = getattr(self, name), _SIZES.get(name, math.inf)
             if value is not None and value < 1:
                 raise UserError(f"--{name}={value}: must be at least 1")
+            if value is not None and value > most:
+                raise UserError(f"--{name}={value}: the data set has {most:,} images")
         if not 0 <= self.seed < 2**63:
             raise UserError(f"--seed={self.seed}: must be from 0 to 2^63 - 1")
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):

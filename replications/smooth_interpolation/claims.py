@@ -166,7 +166,8 @@ CLAIMS = (
     ),
     Claim(
         23,
-        "Two trainings on the same images and labels differ most near the interpolation threshold.",
+        "Two trainings on the same images and labels differ more at the interpolation threshold than for the "
+        "narrowest and the widest network.",
         "Beyond the paper: Somepalli et al. 2022, section 5, asks it of decision regions",
         ("pd",),
         checks.seeds_differ_most_at_threshold,

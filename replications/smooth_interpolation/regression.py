@@ -11,6 +11,7 @@ import tensorflow as tf
 from numpy.polynomial import legendre
 
 from common.distribution import current_worker
+from common.errors import UserError
 from common.program import run_folder
 from common.streams import Streams
 
@@ -158,11 +159,13 @@ def run(replication, settings, options):
     Args:
         replication: The `program.Replication`.
         settings: Resolved settings with `dataset="scalar"`.
-        options: `program.Options`.
+        options: `command_line.Options`.
 
     Raises:
-        UserError: The folder is not ours to write.
+        UserError: The folder is not ours to write, or there is nothing to write for TensorBoard.
     """
+    if options.tensorboard:
+        raise UserError("--tensorboard: not with --dataset=scalar, whose runs take seconds")
     if not current_worker(options.strategy).chief:
         return
     with run_folder(replication, settings, options.out_dir) as folder:

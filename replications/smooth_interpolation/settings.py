@@ -262,15 +262,14 @@ class Settings(ImageSettings):
                 f"--num_paths={self.num_paths} --strengths={self.strengths}: need {needed} singular values, "
                 f"but an image has {RANK}; lower one of them"
             )
-        if self.num_train is not None:
-            left = self.num_train - self.num_validation
-            if left < self.batch_size:
-                raise UserError(
-                    f"--num_validation={self.num_validation}: leaves {left} training images, fewer than a "
-                    f"batch of {self.batch_size}"
-                )
-            if (self.num_samples or 1) > left:
-                raise UserError(f"--num_samples={self.num_samples}: must be from 1 to {left}")
+        left = (self.num_train or NUM_TRAIN) - self.num_validation
+        if left < self.batch_size:
+            raise UserError(
+                f"--num_validation={self.num_validation}: leaves {left} training images, fewer than a "
+                f"batch of {self.batch_size}"
+            )
+        if (self.num_samples or 1) > left:
+            raise UserError(f"--num_samples={self.num_samples}: must be from 1 to {left}")
         self._check_seeds(_SEEDS)
 
     def _check_warmup(self):

@@ -114,16 +114,3 @@ def order(evidence, quantity, expected, **coordinates):
         quantity += f" ({dead} dead model{'s' if dead > 1 else ''})"
     samples = [measured(run, PD).dropna().to_numpy() for run in runs]
     return magnitude(quantity, samples, expected, evidence.scale)
-
-
-def weights(run):
-    """All weights of each model: array of shape (pairs, 2, parameters)."""
-    arrays = run.arrays
-    names = sorted((name for name in arrays if name.startswith("weights_")), key=lambda n: int(n[8:]))
-    return np.concatenate([arrays[n].reshape(*arrays[n].shape[:2], -1).astype(float) for n in names], axis=2)
-
-
-def similarity(first, second):
-    """Cosine between vectors along the last axis."""
-    norms = np.linalg.norm(first, axis=-1) * np.linalg.norm(second, axis=-1)
-    return np.sum(first * second, axis=-1) / norms

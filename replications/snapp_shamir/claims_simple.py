@@ -38,10 +38,14 @@ from replications.snapp_shamir.claims_pairs import (
     order,
     pair_ratio,
     ratio_of_ratios,
-    similarity,
-    weights,
     window,
     with_or_without_dead,
+)
+from replications.snapp_shamir.weights import (
+    FLIPPED,
+    error_cosines,
+    member_cosines,
+    root_mean_square_differences,
 )
 
 # How the paper's words are read. "Orders of magnitude" are at least two, "not far behind" is less than one,
@@ -51,7 +55,6 @@ _ONE_ORDER = 10.0
 _SAME_ORDER = 3.0
 # "Equal": PD changes by five orders where the loss changes by less than this.
 _EQUAL = 1.5
-FLIPPED = -0.9
 # "Hardly" falls with more data: by less than a tenth per doubling.
 _HARDLY = 0.9
 _PUBLISHED_COSINE = 0.191
@@ -267,11 +270,7 @@ def weight_differences(evidence):
     place = RELU_1 | IDENTICAL
 
     def samples(z):
-        found = []
-        for run in evidence.seeds(**place, shuffle_log2=z):
-            models = weights(run)
-            found.append(np.sqrt(np.mean((models[:, 0] - models[:, 1]) ** 2, axis=1)))
-        return found
+        return [root_mean_square_differences(run) for run in evidence.seeds(**place, shuffle_log2=z)]
 
     small, large = samples(first), samples(last)
     quantity = "median over pairs of the root mean square weight difference of ReLU1"
@@ -286,12 +285,8 @@ def weight_differences(evidence):
 def directions(evidence):
     """Claim 13."""
     first, *_, last = evidence.values("shuffle_log2", **LINEAR, **DISTINCT)
-    cosines = []
-    for z in (first, last):
-        run = evidence.run(**LINEAR, **DISTINCT, shuffle_log2=z)
-        errors = run.arrays["weights_0"][..., 0] - run.arrays["theta"]
-        cosines.append(similarity(errors[:, 0], errors[:, 1]))
-    start, end = cosines
+    runs = (evidence.run(**LINEAR, **DISTINCT, shuffle_log2=z) for z in (first, last))
+    start, end = map(error_cosines, runs)
     quantity = "mean cosine of the two models' errors"
     begins = holds(f"{quantity} at {window(first)}", estimate_center(start), above(0.9))
     spread = f"that at {window(last)}, pairs from {end.min():.2g} to {end.max():.2g},"
@@ -307,10 +302,7 @@ def sign_flips(evidence):
     flipped = {}
     for init in (DISTINCT, IDENTICAL):
         runs = evidence.runs(**IDENTITY_1, **init)
-        hidden = {settings.shuffle_log2: run.arrays["weights_0"][..., 0] for settings, run in runs}
-        flipped[init["init"]] = {
-            z: similarity(models[:, 0], models[:, 1]) < FLIPPED for z, models in hidden.items()
-        }
+        flipped[init["init"]] = {s.shuffle_log2: member_cosines(run) < FLIPPED for s, run in runs}
     distinct, identical = (
         int(np.any(list(flipped[init].values()), axis=0).sum()) for init in ("distinct", "identical")
     )

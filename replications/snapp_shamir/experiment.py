@@ -83,7 +83,7 @@ def run(replication, settings, options, label=""):
     Args:
         replication: The `program.Replication`.
         settings: Resolved Settings.
-        options: `program.Options`.
+        options: `command_line.Options`.
         label: Words that name the run in its progress line.
 
     Raises:

@@ -1,7 +1,7 @@
 """What the claims of Somepalli et al. 2022 are judged on: scores between networks, and one value a network.
 
-Intervals come from resampling networks. Networks of one seed share nothing but their data, so values of two
-settings are compared seed by seed only where a figure has the same seeds for both.
+Intervals of scores leave out one network at a time. Networks of one seed share nothing but their data, so
+values of two settings are compared seed by seed only where a figure has the same seeds for both.
 """
 
 import dataclasses
@@ -10,22 +10,18 @@ import functools
 import numpy as np
 
 from common.records import last
-from common.verdicts import NOT_JUDGED, Bounds, Outcome, holds
+from common.verdicts import Outcome
 from replications.somepalli_boundaries.scores import (
     PairScores,
     accuracy,
     diverged_names,
     groups,
-    measured,
+    not_diverged,
     threshold,
 )
 
-# How far from a published number a replication may lie: two published runs of one setting (VGG with SGD, in
-# the matrix and in the table of optimizers) differ by 0.02.
-TOLERANCE = 0.02
 
-
-class Measured:
+class KeptEvidence:
     """The runs of an `Evidence` that did not diverge.
 
     Args:
@@ -35,7 +31,7 @@ class Measured:
     def __init__(self, evidence):
         self.scale = evidence.scale
         self._all = evidence.runs()
-        self._kept = measured(self._all)
+        self._kept = not_diverged(self._all)
 
     def runs(self):
         """(settings, Run) of every run with measurements."""
@@ -58,7 +54,7 @@ def without_diverged(check):
 
     @functools.wraps(check)
     def checked(evidence):
-        found = Measured(evidence)
+        found = KeptEvidence(evidence)
         if len(found.runs()) == len(evidence.runs()):
             return check(evidence)
         runs = evidence.runs()
@@ -87,16 +83,6 @@ class Scores:
 def mean_of(cells, sign=1.0):
     """Terms of the mean over cells, times a sign."""
     return [(sign / len(cells), cell) for cell in cells]
-
-
-def published(evidence, quantity, found, number, tolerance=TOLERANCE):
-    """The Outcome of a published number, within a tolerance; judged at paper scale only."""
-    estimate = found.estimate()
-    if evidence.scale != "paper":
-        text = f"{quantity}, {found.label}, is {estimate}, published {number:g}"
-        return Outcome(NOT_JUDGED, f"{text}, judged at paper scale only")
-    bounds = Bounds(number - tolerance, number + tolerance)
-    return holds(f"{quantity}, {found.label}, published {number:g},", estimate, bounds)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ from replications.somepalli_boundaries.claims_runs import (
     no_threshold,
     width_sweep,
 )
-from replications.somepalli_boundaries.scores import PairScores
+from replications.somepalli_boundaries.scores import PairScores, groups
 
 # "Near the threshold": from half to twice its width. Bounds leave out their ends, so a little beyond.
 _NEAR = about(1.0, 2.01)
@@ -194,16 +194,20 @@ def region_share(run, name):
     return float(np.mean(regions == regions[i, j]))
 
 
+def _mean_share(run):
+    """Mean of `region_share` over the planes of figure 9."""
+    names = [name for name in run.arrays["picture_names"] if name.startswith("9")]
+    return np.mean([region_share(run, name) for name in names])
+
+
 def wrong_labels_are_absorbed(evidence):
-    """Claim 20; one seed, so the planes are the sample."""
-    runs = {(s.label_noise, s.width): run for s, run in evidence.runs()}
-    noise = max(noise for noise, _ in runs)
-    narrow, wide = sorted({width for _, width in runs})
-    names = [name for name in runs[noise, wide].arrays["picture_names"] if name.startswith("9")]
-    shares = [
-        np.array([region_share(runs[noise, width], name) for name in names]) for width in (narrow, wide)
-    ]
-    gap = Sample(f"k = {narrow} minus k = {wide}, over {len(names)} planes", tuple(shares[0] - shares[1]))
+    """Claim 20."""
+    runs = evidence.runs()
+    noise = max(settings.label_noise for settings, _ in runs)
+    found = groups(runs, lambda settings: settings.width if settings.label_noise == noise else None)
+    narrow, wide = sorted(found)
+    shares = [[_mean_share(run) for run in found[width]] for width in (narrow, wide)]
+    gap = Sample(f"k = {narrow} minus k = {wide}", tuple(map(float, np.subtract(*shares))))
     return together(compare("share of a wrong label's region in the plane", [gap], above(0)))
 
 

@@ -46,7 +46,8 @@ def _teacher_weights(replication, settings, options, label):
     """
     teacher = settings.teacher_settings()
     folder = run_folder(replication, teacher, options.out_dir)
-    if folder.finished and not (folder.path / WEIGHTS).exists():
+    diverged = folder.finished and folder.record["status"] == "diverged"
+    if folder.finished and not diverged and not (folder.path / WEIGHTS).exists():
         options = dataclasses.replace(options, out_dir=f"{options.out_dir}/teachers")
         folder = run_folder(replication, teacher, options.out_dir)
     while not folder.finished:

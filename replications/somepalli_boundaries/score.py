@@ -15,8 +15,8 @@ import typing
 import numpy as np
 from absl import flags
 
+from common.command_line import exit_status, parse_flags
 from common.errors import UserError
-from common.program import exit_status, parse_flags
 from common.records import replacing
 
 DATASETS = ("cifar10", "synthetic")
@@ -28,7 +28,7 @@ _USAGE = "python -m replications.somepalli_boundaries --models=A.keras,B.keras [
 
 def is_requested(argv):
     """Whether a command line asks for models to be scored, not for a run."""
-    return any(argument.lstrip("-").startswith("models") for argument in argv[1:])
+    return any(a.startswith("-") and a.lstrip("-").partition("=")[0] == "models" for a in argv[1:])
 
 
 def _define_flags(flag_values):

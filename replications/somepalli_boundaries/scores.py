@@ -6,12 +6,7 @@ import math
 
 import numpy as np
 
-from common.metrics.reproducibility import (
-    leave_one_out,
-    mean_scores,
-    reproducibility_matrix,
-    triplet_agreement,
-)
+from common.metrics.reproducibility import reproducibility_matrix, triplet_agreement
 from common.program import describe
 from common.records import last
 from common.statistics import jackknife_interval
@@ -25,7 +20,7 @@ _FITTED = 0.95
 _NAMED = 3  # diverged runs that a text names
 
 
-def measured(runs):
+def not_diverged(runs):
     """Returns those of (settings, Run) that did not diverge."""
     return [(settings, run) for settings, run in runs if not run.diverged]
 
@@ -126,8 +121,8 @@ class PairScores:
         self._runs = {name: list(runs) for name, runs in runs_by_group.items()}
         self._scores = {}
 
-    def _between(self, cell):
-        """Scores (first group, second group)."""
+    def _pairs(self, cell):
+        """Scores (first group, second group) and which of them count."""
         first, second = (self._runs[name] for name in cell)
         if cell not in self._scores:
             scores = np.zeros((len(first), len(second)))
@@ -136,7 +131,8 @@ class PairScores:
                     agreement = triplet_agreement(class_maps(first[i]), class_maps(second[j]))
                     scores[i, j] = agreement.mean()
             self._scores[cell] = scores
-        return self._scores[cell]
+        counting = 1.0 - np.eye(len(first)) if cell[0] == cell[1] else np.ones((len(first), len(second)))
+        return self._scores[cell], counting
 
     def estimate(self, terms, confidence=0.95):
         """Estimates a sum of coefficients times mean scores.
@@ -157,7 +153,11 @@ class PairScores:
         n = min(sizes.values())
         if any(min(sizes[a], sizes[b]) < (3 if a == b else 2) for _, (a, b) in terms):
             return Estimate(float(value), math.nan, math.nan, n)
-        left_out = [self._sum(terms, counts) for counts in leave_one_out(sizes)]
+        left_out = []
+        for chosen, rows in sizes.items():
+            counts = {name: np.ones((rows, size)) for name, size in sizes.items()}
+            counts[chosen] -= np.eye(rows)
+            left_out.append(self._sum(terms, counts))
         return Estimate(float(value), *jackknife_interval(value, left_out, confidence), n)
 
     def lowest(self, places, confidence=0.95):
@@ -189,7 +189,11 @@ class PairScores:
 
     def _sum(self, terms, counts):
         """The sum for each row of counts; nan where a resample holds no pair."""
-        return sum(
-            coefficient * mean_scores(self._between((a, b)), counts[a], counts[b], within=a == b)
-            for coefficient, (a, b) in terms
-        )
+        total = 0.0
+        for coefficient, cell in terms:
+            scores, counting = self._pairs(cell)
+            first, second = counts[cell[0]], counts[cell[1]]
+            weight = np.einsum("ri,ij,rj->r", first, counting, second)
+            with np.errstate(invalid="ignore"):
+                total += coefficient * np.einsum("ri,ij,rj->r", first, counting * scores, second) / weight
+        return total

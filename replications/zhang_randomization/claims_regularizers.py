@@ -3,7 +3,7 @@
 import itertools
 import math
 
-from common.verdicts import NOT_JUDGED, Outcome, Sample, above, below, compare, together
+from common.verdicts import NOT_JUDGED, Outcome, Sample, above, below, compare, published, together
 from replications.zhang_randomization.claims_fitting import FITTED, chance, on_equal_images
 from replications.zhang_randomization.claims_runs import (
     accuracy,
@@ -12,7 +12,6 @@ from replications.zhang_randomization.claims_runs import (
     first_epoch,
     fitted_test_accuracy,
     paired,
-    published,
     rows_of,
     sample,
     time_ratio,
@@ -50,7 +49,7 @@ def weight_decay_gain(evidence):
     half, quantity = _test_accuracy_halfway, "test accuracy (%) after half of the epochs"
     gain = difference(evidence, "with weight decay minus without", half, _WEIGHT_DECAY, _NO_REGULARIZER)
     levels = [
-        published(evidence, quantity, sample(evidence, name, half, place), number, _TOLERANCE)
+        published(evidence.scale, quantity, sample(evidence, name, half, place), number, _TOLERANCE)
         for name, place, number in (
             ("without regularizers", _NO_REGULARIZER, EE411_NO_REGULARIZER),
             ("with weight decay", _WEIGHT_DECAY, EE411_WEIGHT_DECAY),
@@ -126,7 +125,7 @@ def downsample_batch_norm(evidence):
     return together(
         compare(f"{quantity} (%)", [trained], _GENERALIZES),
         compare(f"{quantity} (points)", [gain], above(0)),
-        published(evidence, f"{quantity} (points)", gain, EE411_BATCH_NORM_GAIN, _GAIN_TOLERANCE),
+        published(evidence.scale, f"{quantity} (points)", gain, EE411_BATCH_NORM_GAIN, _GAIN_TOLERANCE),
     )
 
 
@@ -147,7 +146,7 @@ def accuracies_of_table_1(evidence):
     return together(
         *(
             published(
-                evidence,
+                evidence.scale,
                 "test accuracy (%)",
                 sample(evidence, row.name, accuracy("test"), row.settings),
                 row.test,
@@ -171,7 +170,7 @@ def _gain(evidence, label, top, bottom):
 
 def _published_gains(evidence, gains):
     return [
-        published(evidence, "test accuracy (points)", found, round(number, 2), _GAIN_TOLERANCE)
+        published(evidence.scale, "test accuracy (points)", found, round(number, 2), _GAIN_TOLERANCE)
         for found, number in gains
     ]
 

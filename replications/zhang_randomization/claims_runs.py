@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from common.records import last, rows_of
-from common.verdicts import NOT_JUDGED, Bounds, Outcome, Sample, ratio
+from common.verdicts import Sample, ratio
 
 # A training accuracy that counts as fitted where only accuracies are compared: table 1 has 99.34 to 100 %.
 _FITTED_ACCURACY = 0.99
@@ -97,21 +97,3 @@ def time_ratio(evidence, label, top, bottom, measure=epochs_to_fit):
     """The Contrast of the epochs to fit: settings `top` over settings `bottom`."""
     label, samples = paired(evidence, label, measure, top, bottom)
     return ratio(label, *samples)
-
-
-def published(evidence, quantity, found, number, tolerance):
-    """The Outcome of a published number, within a tolerance; judged at paper scale only.
-
-    Args:
-        evidence: `claims.Evidence`.
-        quantity: What was measured, with its unit.
-        found: Sample.
-        number: The published value.
-        tolerance: How far from it a replication may lie.
-    """
-    estimate = found.estimate()
-    text = f"{quantity}, {found.label}, is {estimate}, published {number:g}"
-    if evidence.scale != "paper":
-        return Outcome(NOT_JUDGED, f"{text}, judged at paper scale only")
-    verdict = Bounds(number - tolerance, number + tolerance).verdict(estimate.low, estimate.high)
-    return Outcome(verdict, f"{text}, expected within {tolerance:g}")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from common.statistics import interval, jackknife_interval, summarize
+from common.statistics import interval, interval_over_units, jackknife_interval, summarize
 
 
 def test_interval_of_normal_values_is_close_to_students():
@@ -37,6 +37,32 @@ def test_a_jackknife_of_two_samples_is_that_of_their_difference():
     low, high = jackknife_interval(a.mean() - b.mean(), left_out)
     reach = stats.t.ppf(0.975, 4) * np.hypot(stats.sem(a), stats.sem(b))
     assert (low, high) == pytest.approx((a.mean() - b.mean() - reach, a.mean() - b.mean() + reach))
+
+
+def test_values_that_share_no_unit_are_independent():
+    values = np.random.default_rng(6).normal(size=6)
+    assert interval_over_units(values, [range(6)]) == pytest.approx(interval(values), rel=1e-12)
+
+
+def test_pairs_lose_all_that_a_unit_is_in():
+    # Without unit 0, 1, 2: 6, 4 and 1. Their variance about 11 / 3 times (n - 1) / n is 76 / 9.
+    low, high = interval_over_units([1.0, 4.0, 6.0], [[(0, 1), (0, 2), (1, 2)]])
+    reach = stats.t.ppf(0.975, 2) * np.sqrt(76 / 9)
+    assert (low, high) == pytest.approx((11 / 3 - reach, 11 / 3 + reach))
+    assert np.isnan(interval_over_units([1.0], [[(0, 1)]])).all()
+
+
+def test_the_interval_over_pairs_covers_what_the_values_alone_do_not():
+    rng = np.random.default_rng(7)
+    pairs = np.array([(i, j) for i in range(4) for j in range(i)])
+    hits = np.zeros(2)
+    for _ in range(300):
+        unit = rng.normal(size=4)
+        values = unit[pairs].sum(axis=1) + 0.3 * rng.normal(size=len(pairs))
+        for k, (low, high) in enumerate((interval(values), interval_over_units(values, [pairs]))):
+            hits[k] += low <= 0 <= high
+    assert hits[0] < 0.8 * 300
+    assert hits[1] > 0.91 * 300
 
 
 def test_interval_is_the_same_for_the_same_values():

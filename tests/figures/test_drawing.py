@@ -5,13 +5,14 @@ import sys
 import pytest
 
 from common.errors import UserError
+from common.program import replication
 from figures import drawing, style
 from figures.drawing import Gallery
 
 
 def _picture(runs):
     figure = style.new_figure(3, 2, "title")
-    figure.subplots().plot([drawing.measured(run, "excess_label_loss").mean for _, run in runs])
+    figure.subplots().plot([len(run.rows) for _, run in runs])
     return figure
 
 
@@ -164,6 +165,31 @@ def test_a_change_that_a_figure_does_not_bear_is_refused(gallery, write_figure, 
     assert str(error.value).startswith(words)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"activation": "smelu", "beta": 0.5}, {"warm_start": True, "warm_start_learning_rate": 0.05}],
+)
+def test_changes_that_need_each_other_go_together(gallery, changes):
+    for settings in gallery.changed(changes).settings("4", "smoke"):
+        assert {name: getattr(settings, name) for name in changes} == changes
+
+
+def test_of_several_changes_the_one_that_a_figure_does_not_bear_is_named(gallery):
+    with pytest.raises(UserError, match="^--shuffle_log2=3: figure 4 compares runs"):
+        gallery.changed({"learning_rate": 0.5, "shuffle_log2": 3}).settings("4", "smoke")
+
+
+def test_a_seed_that_the_preset_has_is_no_further_one(tmp_path, monkeypatch):
+    study = replication("smooth_interpolation")
+    seeds = {s.resolve().seed for s in study.figure("pd", "smoke")}
+    assert seeds == {0, 1}
+    monkeypatch.setattr(drawing, "find_runs", lambda paper, settings, records: [(s, True) for s in settings])
+    monkeypatch.setattr(drawing, "finished_seeds", lambda found, fewest: found)
+    runs = Gallery("smooth_interpolation", {}, len, num_seeds=3).runs("pd", "smoke", tmp_path)
+    assert len(runs) == len({settings for settings, _ in runs})
+    assert {settings.seed for settings, _ in runs} == {0, 1, 2, 3}
+
+
 def test_a_picture_has_one_value_of_a_setting(gallery, capsys):
     status, error = _run(gallery, capsys, "--figure=4", "--learning_rate=0.1,0.5")
     assert status == 2
@@ -178,21 +204,23 @@ def test_all_draws_what_has_records_and_names_the_rest(gallery, write_figure, ca
     assert lines[1:] == [f"{tmp_path}/snapp_shamir_figure_4.png", f"{tmp_path}/snapp_shamir_figure_4.pdf"]
 
 
+def test_all_goes_on_after_a_picture_that_cannot_be_drawn(gallery, write_figure, capsys, tmp_path):
+    def refuse(runs):
+        raise UserError("figure 7: all of its runs diverged")
+
+    gallery = dataclasses.replace(gallery, figures={"7": refuse, "4": _picture})
+    write_figure(tmp_path, "smoke")
+    write_figure(tmp_path, "smoke", name="7")
+    drawing.main(gallery, ["figures", f"--records={tmp_path}", f"--out_dir={tmp_path}"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "not drawn: figure 7: all of its runs diverged"
+    assert len(lines) == 3
+
+
 def test_all_without_records_exits_2(gallery, capsys, tmp_path):
     status, error = _run(gallery, capsys, f"--records={tmp_path}")
     assert status == 2
-    assert "no figure has all its runs" in error
-
-
-def test_only_the_end_of_a_run_is_measured(gallery, write_run, paper, tmp_path):
-    settings = paper.figure("7", "smoke")[0]
-    write_run(tmp_path, settings, [1.0, 2.0, 3.0, 10.0], losses=[4.0, 4.0, 4.0, 8.0], dead=(3,))
-    ((_, run),) = drawing.choose(gallery, "7", str(tmp_path))[1]
-    found = drawing.measured(run, "relative_prediction_difference")
-    assert (found.mean, found.low, found.high, found.median) == (4.0, 1.0, 10.0, 2.5)
-    assert found.runs.tolist() == [1.0, 2.0, 3.0, 10.0]
-    assert drawing.measured(run, "excess_label_loss").mean == 5.0
-    assert drawing.count(run, "dead_models") == 1
+    assert "no figure could be drawn" in error
 
 
 def test_drawing_does_not_load_tensorflow():

@@ -5,7 +5,8 @@ import pytest
 
 from figures.snapp_shamir import FIGURES, GALLERY
 from figures.snapp_shamir import draw as draw_files
-from figures.snapp_shamir_curves import curve_name
+from figures.snapp_shamir_curves import count, curve_name, summary
+from replications.snapp_shamir.claims_pairs import LOSS, PD
 from replications.snapp_shamir.settings import Settings
 
 
@@ -32,6 +33,17 @@ def test_the_picture_says_how_small_its_runs_are():
     settings = [Settings(examples_log2=22, pairs=pairs, seed=3) for pairs in (16, 8)]
     assert GALLERY.size(settings) == "2^22 examples, 8 or 16 pairs, seed 3"
     assert GALLERY.size([Settings(examples_log2=10, pairs=1)]) == "2^10 examples, 1 pair, seed 0"
+
+
+def test_only_the_end_of_a_run_is_shown(write_run, paper, tmp_path):
+    settings = paper.figure("7", "smoke")[0]
+    write_run(tmp_path, settings, [1.0, 2.0, 3.0, 10.0], losses=[4.0, 4.0, 4.0, 8.0], dead=(3,))
+    ((_, run),) = GALLERY.runs("7", "smoke", str(tmp_path))
+    found = summary(run, PD)
+    assert (found.mean, found.low, found.high, found.median) == (4.0, 1.0, 10.0, 2.5)
+    assert found.runs.tolist() == [1.0, 2.0, 3.0, 10.0]
+    assert summary(run, LOSS).mean == 5.0
+    assert count(run, "dead_models") == 1
 
 
 @pytest.fixture

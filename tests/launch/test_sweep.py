@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from common import program
+from common import command_line, program
 from launch import sweep
 from replications.snapp_shamir.settings import REPLICATION
 
@@ -23,13 +23,15 @@ FIGURES = [
 def test_the_commands_make_exactly_the_runs_of_the_figure(name, figure, tmp_path):
     paper = program.replication(name)
     runs = list(dict.fromkeys(settings.resolve() for settings in paper.figure(figure, "laptop")))
-    jobs = sweep.make_jobs(paper, runs, tmp_path, "data" if paper.images else None)
+    given = {"data_dir": "data", "download": True} if paper.images else {}
+    options = command_line.Options(str(tmp_path), "one_device", tensorboard=True, **given)
+    jobs = sweep.make_jobs(paper, runs, options)
     made = []
     for job in jobs:
-        flag_values = program.flags.FlagValues()
-        program.define_flags(paper, flag_values)
+        flag_values = command_line.flags.FlagValues()
+        command_line.define_flags(paper, flag_values)
         flag_values(job.argv[2:])
-        assert not paper.images or flag_values.data_dir == "data"
+        assert command_line.given_options(flag_values) == options
         expanded = program.expand(paper, flag_values)
         assert expanded == job.runs
         made += expanded
@@ -40,7 +42,7 @@ def test_the_commands_make_exactly_the_runs_of_the_figure(name, figure, tmp_path
 
 def test_it_goes_on_after_a_failed_run(tmp_path):
     runs = preset("4", "smoke")
-    jobs = [sweep.make_jobs(REPLICATION, [run], tmp_path)[0] for run in runs]
+    jobs = [sweep.make_jobs(REPLICATION, [run], command_line.Options(str(tmp_path)))[0] for run in runs]
     for i, job in enumerate(jobs):
         job.log = tmp_path / f"{i}.log"
     jobs[0].argv = [sys.executable, "-c", "raise SystemExit('out of luck')"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import program
+from common import command_line, program
 from common.data import images
 from common.data.augmentation import CIFAR10_MEAN, CIFAR10_STD
 from common.data.images import Images, ImageSet
@@ -33,7 +33,7 @@ TINY = Settings(
 
 
 def run(settings, out_dir):
-    experiment.run(REPLICATION, settings.resolve(), program.Options(str(out_dir), "auto", False))
+    experiment.run(REPLICATION, settings.resolve(), command_line.Options(str(out_dir), "auto", False))
     return program.run_folder(REPLICATION, settings.resolve(), str(out_dir))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.polynomial import legendre
 
-from common import program
+from common import command_line, program
 from replications.smooth_interpolation import experiment, regression
 from replications.smooth_interpolation.settings import REPLICATION, Settings
 
@@ -96,7 +96,7 @@ def test_sharpness_of_plateaus_and_spikes():
 
 
 def test_a_run_leaves_what_the_figure_shows(tmp_path):
-    options = program.Options(str(tmp_path), "auto", False)
+    options = command_line.Options(str(tmp_path), "auto", False)
     settings = dataclasses.replace(POLYNOMIAL, degree=5, epochs=1000)
     for _ in range(2):
         experiment.run(REPLICATION, settings, options)

@@ -2,9 +2,9 @@ import dataclasses
 
 import pytest
 
-from common import program
+from common import command_line, program
+from common.command_line import SCALES
 from common.errors import UserError
-from common.program import SCALES
 from launch.sweep import make_jobs
 from replications.smooth_interpolation.settings import REPLICATION, Settings, checkpoint_epochs
 
@@ -166,9 +166,9 @@ def test_bad_flags_exit_with_status_2(flag, capsys):
 def test_a_sweep_asks_for_the_very_runs_of_the_figure(name):
     runs = [settings.resolve() for settings in REPLICATION.figure(name, "laptop")]
     found = []
-    for job in make_jobs(REPLICATION, runs, "out"):
-        flag_values = program.flags.FlagValues()
-        program.define_flags(REPLICATION, flag_values)
+    for job in make_jobs(REPLICATION, runs, command_line.Options("out")):
+        flag_values = command_line.flags.FlagValues()
+        command_line.define_flags(REPLICATION, flag_values)
         flag_values(["program", *job.argv[3:]])
         found += program.expand(REPLICATION, flag_values)
     assert sorted(map(repr, found)) == sorted(map(repr, runs))

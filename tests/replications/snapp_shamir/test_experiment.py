@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from common import distribution, program
+from common import command_line, distribution, program
 from common.errors import UserError
 from replications.snapp_shamir import engine, experiment
 from replications.snapp_shamir.settings import REPLICATION, Settings
@@ -23,7 +23,7 @@ class Killed(Exception):
 
 def run(settings, out_dir, strategy="auto"):
     settings = settings.resolve()
-    options = program.Options(str(out_dir), strategy, False)
+    options = command_line.Options(str(out_dir), strategy, False)
     experiment.run(REPLICATION, settings, options)
     folder = program.run_folder(REPLICATION, settings, str(out_dir))
     return folder
@@ -167,7 +167,7 @@ def test_other_devices_cannot_take_over(tmp_path, monkeypatch):
 
 
 def test_tensorboard_scalars_are_written(tmp_path):
-    options = program.Options(str(tmp_path), "auto", True)
+    options = command_line.Options(str(tmp_path), "auto", True)
     experiment.run(REPLICATION, TINY.resolve(), options)
     folder = program.run_folder(REPLICATION, TINY.resolve(), str(tmp_path))
     assert list((folder.path / "tensorboard").glob("events.*"))

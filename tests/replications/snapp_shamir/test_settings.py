@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from common import program
+from common import command_line, program
 from common.errors import UserError
 from replications.snapp_shamir.settings import REPLICATION, Settings
 
@@ -51,7 +51,7 @@ def test_values_outside_their_limits(values, message):
         Settings(**values).resolve()
 
 
-@pytest.mark.parametrize("scale", program.SCALES)
+@pytest.mark.parametrize("scale", command_line.SCALES)
 @pytest.mark.parametrize("name", REPLICATION.figures)
 def test_presets(name, scale):
     settings = [s.resolve() for s in REPLICATION.figure(name, scale)]
@@ -66,8 +66,8 @@ def test_presets(name, scale):
 
 
 def parse(*arguments):
-    flag_values = program.flags.FlagValues()
-    program.define_flags(REPLICATION, flag_values)
+    flag_values = command_line.flags.FlagValues()
+    command_line.define_flags(REPLICATION, flag_values)
     flag_values(["program", *arguments])
     return program.expand(REPLICATION, flag_values)
 

@@ -6,7 +6,7 @@ import types
 import numpy as np
 import pytest
 
-from common import program
+from common import command_line, program
 from common.data import images as image_data
 from common.errors import UserError
 from common.metrics.reproducibility import reproducibility_score
@@ -52,7 +52,7 @@ def images_once():
 
 def run(out_dir, strategy="one_device", **values):
     settings = dataclasses.replace(TINY, **values).resolve()
-    experiment.run(REPLICATION, settings, program.Options(str(out_dir), strategy, False))
+    experiment.run(REPLICATION, settings, command_line.Options(str(out_dir), strategy, False))
     return program.run_folder(REPLICATION, settings, str(out_dir))
 
 

@@ -191,3 +191,4 @@ def test_the_program_is_asked_for_models():
     assert score.is_requested(["program", "--models=a,b"])
     assert score.is_requested(["program", "--models", "a,b"])
     assert not score.is_requested(["program", "--network=vit"])
+    assert not score.is_requested(["program", "--out_dir", "models", "--figure=7"])

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from common import program
+from common import command_line, program
 from common.errors import UserError
 from replications.somepalli_boundaries.published import MATRIX_NETWORKS
 from replications.somepalli_boundaries.settings import REPLICATION, Settings, figure
@@ -152,7 +152,7 @@ def test_values_outside_their_limits(values, message):
         Settings(**values).resolve()
 
 
-@pytest.mark.parametrize("scale", program.SCALES)
+@pytest.mark.parametrize("scale", command_line.SCALES)
 @pytest.mark.parametrize("name", REPLICATION.figures)
 def test_presets(name, scale):
     settings = resolved(name, scale)
@@ -191,7 +191,7 @@ def test_the_paper_scale_is_the_published_protocol():
     assert {(s.label_noise, s.label_noise_rule) for s in nakkiran} == {(0.15, "nakkiran")}
 
 
-@pytest.mark.parametrize("scale", program.SCALES)
+@pytest.mark.parametrize("scale", command_line.SCALES)
 def test_figures_share_runs(scale):
     matrix = resolved("reproducibility", scale)
     assert resolved("planes", scale) == resolved("off_manifold", scale) == matrix
@@ -260,8 +260,8 @@ def test_settings_load_no_tensorflow():
 
 
 def test_a_figure_of_distillation_changes_its_students_alone():
-    flag_values = program.flags.FlagValues()
-    program.define_flags(REPLICATION, flag_values)
+    flag_values = command_line.flags.FlagValues()
+    command_line.define_flags(REPLICATION, flag_values)
     flag_values(["program", "--figure=distillation", "--scale=smoke", "--distillation=logits"])
     runs = program.expand(REPLICATION, flag_values)
     assert {(s.teacher is None, s.distillation, s.temperature) for s in runs} == {

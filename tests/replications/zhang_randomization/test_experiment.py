@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from common import program
+from common import command_line, program
 from common.data.images import Images, ImageSet
 from common.streams import Streams
 from replications.zhang_randomization import experiment
@@ -22,7 +22,7 @@ TINY = Settings(
 
 
 def run(settings, out_dir):
-    experiment.run(REPLICATION, settings.resolve(), program.Options(str(out_dir), "auto", False))
+    experiment.run(REPLICATION, settings.resolve(), command_line.Options(str(out_dir), "auto", False))
     return program.run_folder(REPLICATION, settings.resolve(), str(out_dir))
 
 

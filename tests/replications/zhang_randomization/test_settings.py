@@ -3,8 +3,8 @@ import dataclasses
 import pytest
 
 from common import program
+from common.command_line import SCALES
 from common.errors import UserError
-from common.program import SCALES
 from replications.zhang_randomization.settings import REPLICATION, Settings
 
 
