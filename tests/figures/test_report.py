@@ -136,19 +136,12 @@ def test_the_same_records_give_the_same_page(smoke_records):
     assert pages[0] == pages[1]
 
 
-def test_a_paper_without_drawings_still_has_its_tables(smoke_records, monkeypatch):
-    monkeypatch.setattr(report.importlib.util, "find_spec", lambda name: None)
-    text = report.page([report.collect("snapp_shamir", smoke_records)])
-    assert "<img" not in text
-    assert "2 of 2 runs, smoke scale" in text
-
-
 @pytest.mark.parametrize(
     "arguments,message",
     [
         (["--scale=large"], "--scale=large: must be one of smoke, laptop, paper"),
         (["--records={}/nowhere"], "no such folder"),
-        (["--records={}/empty"], "no finished run of a figure; `python -m replications.snapp_shamir"),
+        (["--records={}/empty"], "no finished run of a figure; `python -m replications."),
         (["--records={}", "--scale=paper"], "no finished run of a figure at paper scale"),
         (["--out={}"], "must be a file in a folder that exists"),
         (["--replication=other"], "snapp_shamir"),
