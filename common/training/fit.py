@@ -11,6 +11,7 @@ import typing
 import numpy as np
 import tensorflow as tf
 
+from common.checkpoints import Checkpoints
 from common.records import read_rows, write_arrays, write_rows
 
 _CHECKPOINT_SECONDS = 20
@@ -84,9 +85,7 @@ class Fit:
         trainer, total = self.trainer, self.plan.epochs * self.trainer.steps_per_epoch
         self.batch_losses = np.zeros(total, np.float32)
         self._hits = np.zeros(total, np.float32)
-        self._manager = tf.train.CheckpointManager(
-            trainer.checkpoint(), str(self.folder.work / "checkpoints"), max_to_keep=2
-        )
+        self._checkpoints = Checkpoints(trainer.checkpoint(), self.folder.work / "checkpoints")
         self._saved = time.monotonic()
         self._block_steps = 1
         self._restore()
@@ -99,9 +98,9 @@ class Fit:
         return "diverged" if self._value("diverged") else "done"
 
     def _restore(self):
-        if not self._manager.latest_checkpoint:
+        if not self._checkpoints.latest_checkpoint:
             return
-        self._manager.restore_or_initialize()
+        self._checkpoints.restore_or_initialize()
         step = self.trainer.step
         with np.load(self.folder.work / "history.npz") as history:
             self.batch_losses[:step] = history["losses"][:step]
@@ -203,7 +202,7 @@ class Fit:
         history = {"losses": self.batch_losses[:step], "hits": self._hits[:step]}
         write_arrays(self.folder.work / "history.npz", history)
         write_rows(self.folder.work / "rows.jsonl", self.rows)
-        self._manager.save(checkpoint_number=step)
+        self._checkpoints.keep(step)
         self.folder.save()
         self._saved = time.monotonic()
 

@@ -12,6 +12,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
+from common.checkpoints import Checkpoints
 from common.distribution import current_worker, ensemble_devices
 from common.program import run_folder
 from common.progress import Progress
@@ -199,10 +200,9 @@ def _train(job, ensemble, num_lanes, name, stops, measure=None):
 
     Calls `measure(step)` at each stop.
     """
-    folder = str(job.folder.work / f"{name}-checkpoints")
-    manager = tf.train.CheckpointManager(ensemble.checkpoint(), folder, max_to_keep=2)
-    if manager.latest_checkpoint:
-        manager.restore_or_initialize()
+    checkpoints = Checkpoints(ensemble.checkpoint(), job.folder.work / f"{name}-checkpoints")
+    if checkpoints.latest_checkpoint:
+        checkpoints.restore_or_initialize()
     examples = num_lanes * job.settings.batch_size
     job.progress.skip(ensemble.step * examples)
     saved = time.monotonic()
@@ -216,7 +216,7 @@ def _train(job, ensemble, num_lanes, name, stops, measure=None):
             with job.folder.timed("evaluate_seconds"):
                 measure(ensemble.step)
         if ensemble.step == stop or time.monotonic() - saved > _CHECKPOINT_SECONDS:
-            manager.save(checkpoint_number=ensemble.step)
+            checkpoints.keep(ensemble.step)
             job.folder.save()
             saved = time.monotonic()
 
