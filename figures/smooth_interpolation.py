@@ -66,10 +66,5 @@ def _stand_in(settings):
 GALLERY = drawing.Gallery("smooth_interpolation", FIGURES, _size, _NUM_SEEDS)
 
 
-def draw(name, records=drawing.RECORDS, scale=None, out_dir=drawing.OUT_DIR, **changes):
-    """Draws one figure, with some settings changed, and returns the paths; see `drawing.draw`."""
-    return drawing.draw(GALLERY.changed(changes), name, records, scale, out_dir)
-
-
 if __name__ == "__main__":
     drawing.main(GALLERY)

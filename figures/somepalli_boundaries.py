@@ -101,10 +101,5 @@ def _size(settings):
 GALLERY = drawing.Gallery("somepalli_boundaries", FIGURES, _size, tables=TABLES)
 
 
-def draw(name, records=drawing.RECORDS, scale=None, out_dir=drawing.OUT_DIR, **changes):
-    """Draws one figure, with some settings changed, and returns the paths; see `drawing.draw`."""
-    return drawing.draw(GALLERY.changed(changes), name, records, scale, out_dir)
-
-
 if __name__ == "__main__":
     drawing.main(GALLERY)

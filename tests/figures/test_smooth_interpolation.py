@@ -5,9 +5,8 @@ import pytest
 
 from common import records
 from common.program import run_folder
-from figures import style
+from figures import drawing, style
 from figures.smooth_interpolation import FIGURES, GALLERY
-from figures.smooth_interpolation import draw as draw_files
 from figures.smooth_interpolation_maps import grid
 from figures.smooth_interpolation_widths import dress
 from replications.smooth_interpolation import runs as read
@@ -244,7 +243,7 @@ def test_the_picture_says_how_small_its_runs_are():
 def test_draw_writes_both_files(tmp_path):
     for settings in figure("2", "smoke"):
         write(tmp_path, settings)
-    paths = draw_files("2", str(tmp_path), "smoke", tmp_path / "out")
+    paths = drawing.draw(GALLERY, "2", str(tmp_path), "smoke", tmp_path / "out")
     assert [path.name for path in paths] == [
         f"smooth_interpolation_figure_2.{kind}" for kind in ("png", "pdf")
     ]

@@ -3,8 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
+from figures import drawing
 from figures.snapp_shamir import FIGURES, GALLERY
-from figures.snapp_shamir import draw as draw_files
 from figures.snapp_shamir_curves import count, curve_name, summary
 from replications.snapp_shamir.claims_pairs import LOSS, PD
 from replications.snapp_shamir.settings import Settings
@@ -175,7 +175,7 @@ def test_sources_stand_in_order_from_exact_zero(write_run, paper, draw, tmp_path
 def test_draw_writes_both_files(write_run, paper, tmp_path):
     for settings in paper.figure("6", "smoke"):
         write_run(tmp_path, settings, [1e-3] * 4)
-    paths = draw_files("6", str(tmp_path), out_dir=tmp_path / "out")
+    paths = drawing.draw(GALLERY, "6", str(tmp_path), out_dir=tmp_path / "out")
     assert [path.suffix for path in paths] == [".png", ".pdf"]
     assert all(path.stat().st_size > 10_000 for path in paths)
 

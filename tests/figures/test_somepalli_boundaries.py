@@ -10,9 +10,8 @@ from common import records
 from common.errors import UserError
 from common.metrics.reproducibility import group_reproducibility
 from common.program import replication, run_folder
-from figures import style
+from figures import drawing, style
 from figures.somepalli_boundaries import FIGURES, GALLERY, TABLES
-from figures.somepalli_boundaries import draw as draw_files
 from figures.somepalli_pictures import class_shares
 from figures.somepalli_planes import CLASS_COLORS, COLORS, Plane, draw_plane, paint
 from figures.somepalli_scores import source_groups
@@ -407,6 +406,6 @@ def test_unfinished_seeds_are_left_out_of_a_picture(tmp_path):
 
 def test_draw_writes_both_files(tmp_path):
     write(tmp_path, "sources")
-    paths = draw_files("sources", str(tmp_path), out_dir=tmp_path / "out")
+    paths = drawing.draw(GALLERY, "sources", str(tmp_path), out_dir=tmp_path / "out")
     assert [path.suffix for path in paths] == [".png", ".pdf"]
     assert all(path.stat().st_size > 10_000 for path in paths)
