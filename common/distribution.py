@@ -94,7 +94,7 @@ def replica_strategy(name):
     replica on each of two or more logical CPU devices: for tests, since one replica uses all cores already.
 
     Args:
-        name: One of `program.STRATEGIES`; "auto" mirrors over two or more GPUs, else takes one device.
+        name: One of `command_line.STRATEGIES`; "auto" mirrors over two or more GPUs, else takes one device.
 
     Raises:
         UserError: multi_worker without a usable TF_CONFIG.

@@ -250,7 +250,7 @@ def _draw_columns(figure, names, rows):
 
 
 def _by_width(runs):
-    """{(label noise, width): Run} of the first seed, whose runs kept their pictures."""
+    """{(label noise, width): Run} of the first seed; runs without pictures are left out."""
     seed = min(settings.seed for settings, _ in runs)
     return {
         (settings.label_noise, settings.width): run
@@ -311,6 +311,8 @@ def figure_8(runs):
 
 def figure_9(runs):
     """Figure 9: two automobiles with right labels and one with a wrong label in training."""
-    return _figure_of_columns(
-        runs, "9", f"{PAPER}, figure 9: two automobiles with right labels, and one with a wrong one (cross)"
+    seed = min(settings.seed for settings, _ in runs)
+    title = (
+        f"{PAPER}, figure 9: two automobiles with right labels, and one with a wrong one (cross), seed {seed}"
     )
+    return _figure_of_columns(runs, "9", title)

@@ -6,6 +6,7 @@ some partial. The synthetic images need no files.
 """
 
 import dataclasses
+import fcntl
 import os
 import pathlib
 import re
@@ -191,6 +192,15 @@ def title_of_copy(dataset, description, num_train, num_test, first_image):
     return title
 
 
+def _download(builder, folder):
+    """Fetches a data set and checks its sums; of several processes that want it at once the first does."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(folder.parent / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            builder.download_and_prepare()
+
+
 def _read_cifar(dataset, data_dir, download):
     """Returns title, train and test split of the prepared files, or raises a UserError of one line."""
     with quiet_stderr():
@@ -199,9 +209,8 @@ def _read_cifar(dataset, data_dir, download):
         root = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
         folder = pathlib.Path(root).expanduser() / dataset / str(tfds.builder_cls(dataset).VERSION)
         try:
-            if download and not folder.exists():
-                # Checks the sums of what it fetched.
-                tfds.builder(dataset, data_dir=pathlib.Path(root).expanduser()).download_and_prepare()
+            if download:
+                _download(tfds.builder(dataset, data_dir=pathlib.Path(root).expanduser()), folder)
             # Says "Permission denied" where TFDS says only that it could not read the file.
             (folder / "dataset_info.json").read_bytes()
             builder = tfds.builder_from_directory(folder)

@@ -8,7 +8,7 @@ import typing
 import numpy as np
 
 from common.statistics import interval_over_units
-from common.verdicts import Estimate, Sample, above, below, compare, factor, together
+from common.verdicts import Estimate, Outcome, Sample, above, below, compare, factor, together
 from replications.smooth_interpolation import runs
 from replications.smooth_interpolation.claims_curves import (
     Family,
@@ -307,7 +307,9 @@ class _PairRatio:
 
 @from_threshold
 def _differ_most_at_threshold(family):
-    ends = [width for width in (family.widths[0], family.widths[-1]) if width != family.threshold]
+    ends = family.widths[0], family.widths[-1]
+    if family.threshold in ends:
+        return [Outcome("unclear", f"the threshold, width {family.threshold}, is at an end of the widths")]
     measures = {"PD": runs.prediction_difference, "disagreement": runs.disagreement}
     ratios = [
         _PairRatio(f"{name}, width {end}", measure, family.members[family.threshold], family.members[end])

@@ -11,7 +11,6 @@ import tensorflow as tf
 from numpy.polynomial import legendre
 
 from common.distribution import current_worker
-from common.errors import UserError
 from common.program import run_folder
 from common.streams import Streams
 
@@ -151,7 +150,7 @@ def sharpness(predict, inputs, targets):
 
 
 def run(replication, settings, options):
-    """Fits one model and leaves a finished run folder; a run takes seconds and never resumes.
+    """Fits one model and leaves a finished run folder; a run takes seconds, never resumes and has no scalars.
 
     Rows: `train_loss` (mean squared error on the noisy points), `test_loss` (mean squared distance from the
     noise-free function on an even grid), and those of `sharpness`. Arrays: points, grid and predictions.
@@ -162,10 +161,8 @@ def run(replication, settings, options):
         options: `command_line.Options`.
 
     Raises:
-        UserError: The folder is not ours to write, or there is nothing to write for TensorBoard.
+        UserError: The folder is not ours to write.
     """
-    if options.tensorboard:
-        raise UserError("--tensorboard: not with --dataset=scalar, whose runs take seconds")
     if not current_worker(options.strategy).chief:
         return
     with run_folder(replication, settings, options.out_dir) as folder:

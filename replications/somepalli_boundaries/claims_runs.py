@@ -45,7 +45,7 @@ class KeptEvidence:
 
 def _unseeded(settings):
     """Settings without what differs between the seeds of one network."""
-    idle = {"init_seed": None, "order_seed": None, "augmentation_seed": None, "pictures": None}
+    idle = {"init_seed": None, "order_seed": None, "augmentation_seed": None}
     return dataclasses.replace(settings, seed=0, teacher_seed=None, **idle)
 
 

@@ -14,7 +14,7 @@ from replications.somepalli_boundaries.claims_runs import (
     no_threshold,
     width_sweep,
 )
-from replications.somepalli_boundaries.scores import PairScores, groups
+from replications.somepalli_boundaries.scores import PairScores
 
 # "Near the threshold": from half to twice its width. Bounds leave out their ends, so a little beyond.
 _NEAR = about(1.0, 2.01)
@@ -197,17 +197,20 @@ def region_share(run, name):
 def _mean_share(run):
     """Mean of `region_share` over the planes of figure 9."""
     names = [name for name in run.arrays["picture_names"] if name.startswith("9")]
-    return np.mean([region_share(run, name) for name in names])
+    return float(np.mean([region_share(run, name) for name in names]))
 
 
 def wrong_labels_are_absorbed(evidence):
     """Claim 20."""
     runs = evidence.runs()
     noise = max(settings.label_noise for settings, _ in runs)
-    found = groups(runs, lambda settings: settings.width if settings.label_noise == noise else None)
-    narrow, wide = sorted(found)
-    shares = [[_mean_share(run) for run in found[width]] for width in (narrow, wide)]
-    gap = Sample(f"k = {narrow} minus k = {wide}", tuple(map(float, np.subtract(*shares))))
+    shares = {settings.width: {} for settings, _ in runs}
+    for settings, run in runs:
+        if settings.label_noise == noise:
+            shares[settings.width][settings.seed] = _mean_share(run)
+    narrow, wide = sorted(shares)
+    seeds = sorted(shares[narrow].keys() & shares[wide].keys())
+    gap = Sample(f"k = {narrow} minus k = {wide}", tuple(shares[narrow][s] - shares[wide][s] for s in seeds))
     return together(compare("share of a wrong label's region in the plane", [gap], above(0)))
 
 

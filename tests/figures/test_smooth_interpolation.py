@@ -2,6 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from common import records
 from common.program import run_folder
@@ -200,6 +201,15 @@ def test_pairs_of_seeds_stand_below_errors_and_sharpness(drawn):
     fitted = [100 * measure("accuracy", width, seed, "noisy") for width in (1, 2, 4) for seed in (0, 1)]
     line = curves(picture.axes[1])["wrong labels fitted (%)"]
     np.testing.assert_allclose(line.get_ydata(), np.mean(np.reshape(fitted, (3, 2)), axis=1))
+
+
+def test_the_interval_over_pairs_leaves_out_a_seed(drawn):
+    panel = drawn("pd", seeds=3).axes[4]
+    (band,) = panel.collections
+    heights = {y for x, y in band.get_paths()[0].vertices if x == 1}
+    # At width 1 the pairs disagree on 10, 10 and 0 %; without seed 0 on 0, without another one on 10 %.
+    reach = stats.t.ppf(0.975, 2) * np.sqrt(2 / 3 * (400 / 9 + 2 * 100 / 9))
+    assert (min(heights), max(heights)) == pytest.approx((20 / 3 - reach, 20 / 3 + reach))
 
 
 @pytest.mark.parametrize(("name", "sizes"), [("1a", (3, 20, 200)), ("1b", (2, 16))])

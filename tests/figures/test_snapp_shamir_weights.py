@@ -1,3 +1,5 @@
+import types
+
 import numpy as np
 import pytest
 
@@ -18,6 +20,15 @@ def _arrays(settings, seed=0):
     shapes = [(settings.pairs, 2, *shape) for shape in SHAPES[settings.model]]
     arrays = {f"weights_{i}": generator.normal(size=shape) for i, shape in enumerate(shapes)}
     return arrays | {"theta": generator.normal(size=32)}
+
+
+def test_the_median_difference_has_an_interval_over_pairs():
+    kernel = np.zeros((3, 2, 2, 1))
+    kernel[:, 1, :, 0] = [[1, 3], [2, -2], [-4, 6]]  # mean squares: 5, 4, 26
+    run = types.SimpleNamespace(arrays={"weights_0": kernel})
+    median, low, high = weights.median_difference(run)
+    assert median == pytest.approx(5**0.5)
+    assert (low, high) == pytest.approx((2, 26**0.5))
 
 
 @pytest.fixture

@@ -51,8 +51,12 @@ def finals(width):
 
 def predictions(width, seed):
     """Two seeds disagree most at the threshold."""
+    return predictions_of(2 * peak(width), seed)
+
+
+def predictions_of(spread, seed):
     rng = np.random.default_rng(seed)
-    logits = np.random.default_rng(99).normal(size=(200, 10)) + 2 * peak(width) * rng.normal(size=(200, 10))
+    logits = np.random.default_rng(99).normal(size=(200, 10)) + spread * rng.normal(size=(200, 10))
     logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
     return {"test_log_probabilities": logits, "test_labels": np.arange(200) % 10}
 
@@ -166,8 +170,22 @@ def test_what_stands_in_for_cifar100_stays_unclear(write):
 
 def test_seeds_that_differ_most_at_the_threshold(write):
     assert outcome(write_family(write, "pd", seeds=1), 23).verdict == "not run"
-    records = write_family(write, "pd", seeds=5)
-    assert outcome(records, 23).verdict == "reproduced"
+    # Three seeds have three pairs, but only two degrees of freedom.
+    assert outcome(write_family(write, "pd", seeds=3), 23).verdict == "unclear"
+    assert outcome(write_family(write, "pd", seeds=5), 23).verdict == "reproduced"
+
+
+def test_seeds_that_differ_alike_at_every_width(write, monkeypatch):
+    monkeypatch.setitem(globals(), "predictions", lambda width, seed: predictions_of(0.3 * width, seed))
+    assert outcome(write_family(write, "pd", seeds=5), 23).verdict == "contradicted"
+
+
+def test_a_threshold_at_an_end_leaves_open_where_seeds_differ_most(write):
+    for seed in range(2):
+        for settings in figure("pd", "laptop"):
+            value = as_published(settings.width, seed)
+            records = write(settings, value, {"train_accuracy": 1.0, "train_loss": 0}, seed)
+    assert "is at an end of the widths" in outcome(records, 23).seen
 
 
 def scalar(write_scalar, name, values):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from common import records
 from common.claims import judge
@@ -152,6 +153,14 @@ def test_distillation(distilled, vanilla, verdict, tmp_path):
     assert verdicts(tmp_path, (10,), "laptop") == {10: verdict}
 
 
+def test_the_interval_of_gains_leaves_out_a_teacher_or_a_student():
+    # Without teacher a or b: 5.5, 1.5; without student x or y: 4.5, 2.5. Halved sums of squares: 4 and 1.
+    gains = {("a", "x"): 1.0, ("a", "y"): 2.0, ("b", "x"): 4.0, ("b", "y"): 7.0}
+    found = claims_networks._Gains(gains).estimate()
+    reach = stats.t.ppf(0.975, 1) * 5**0.5
+    assert (found.value, found.low, found.high) == pytest.approx((3.5, 3.5 - reach, 3.5 + reach))
+
+
 def bump(width, low, high, center=THRESHOLD):
     """A curve over the width that is `low` far from the threshold and `high` at it."""
     return low + (high - low) * np.exp(-(np.log(width / center) ** 2))
@@ -255,6 +264,16 @@ def test_wrong_labels_in_wide_networks(wide, verdict, tmp_path):
                 share = 0.05 * seed + (wide if settings.width == widest else 0.4)
                 write(tmp_path, settings, {"x": 1}, picture_arrays(share))
         assert verdicts(tmp_path, (20,), "laptop") == {20: expected}
+
+
+def test_a_diverged_network_takes_its_seed_out_of_the_comparison(tmp_path):
+    for settings in figure("9", "laptop"):
+        status = "diverged" if (settings.seed, settings.width) == (1, 12) else "done"
+        share = 0.1 * settings.seed + (0.1 if settings.width == 12 else 0.4)
+        write(tmp_path, settings, {"x": 1}, picture_arrays(share), status)
+    found = judged(tmp_path, 20)
+    assert found.verdict == "reproduced"
+    assert "k = 4 minus k = 12, is 0.3 [0.3, 0.3]" in found.seen
 
 
 def test_missing_runs_are_not_judged(tmp_path):
