@@ -65,7 +65,7 @@ def interval_over_units(values, groups, statistic=np.mean, confidence=0.95):
     """
     values, left_out = np.asarray(values, np.float64), []
     for units in groups:
-        units = np.asarray(units).reshape(values.shape[-1], -1)
+        units = np.asarray(list(units)).reshape(values.shape[-1], -1)
         without = [~np.any(units == unit, axis=1) for unit in np.unique(units)]
         if not all(np.any(kept) for kept in without):
             return float("nan"), float("nan")

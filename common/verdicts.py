@@ -12,7 +12,7 @@ from collections import Counter
 
 import numpy as np
 
-from common.statistics import FEW, bootstrap_interval, interval, jackknife_interval
+from common.statistics import FEW, bootstrap_interval, interval, interval_over_units, jackknife_interval
 
 VERDICTS = ("reproduced", "contradicted", "unclear", "not run")
 NOT_JUDGED = "not judged"  # an absolute number below paper scale
@@ -109,12 +109,15 @@ class Contrast:
         samples: One sequence of values for each mean.
         coefficients: One number for each sample.
         paired: Whether the values at one index of all samples belong together and are resampled together.
+        groups: The units that the values at one index share with others, as `interval_over_units` takes
+            them; empty: none.
     """
 
     label: str
     samples: tuple
     coefficients: tuple
     paired: bool = True
+    groups: tuple = ()
 
     def estimate(self, confidence=1 - _ERROR, center=np.mean):
         """Returns the Estimate: Student's interval for few values, else a seeded bootstrap as `interval`."""
@@ -131,7 +134,10 @@ class Contrast:
         with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             value, median = (float(np.exp(logarithm(*samples, center=c))) for c in (center, np.median))
-            if 1 < n < FEW and center is np.mean:
+            if self.groups:
+                limits = interval_over_units(samples, self.groups, lambda s: logarithm(*s), confidence)
+                low, high = np.exp(limits)
+            elif 1 < n < FEW and center is np.mean:
                 left_out = self._left_out(samples, logarithm)
                 low, high = np.exp(jackknife_interval(logarithm(*samples), left_out, confidence))
             elif n > 1:
@@ -173,16 +179,23 @@ def quotient(label, first, second):
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """One value a seed, network or pair, whose mean is estimated: what `compare` takes beside contrasts."""
+    """One value a seed, network or pair, whose mean is estimated: what `compare` takes beside contrasts.
+
+    `groups` are the units that values share, as `interval_over_units` takes them; empty: none.
+    """
 
     label: str
     values: tuple
+    groups: tuple = ()
 
     def estimate(self, confidence=1 - _ERROR, center=np.mean):
         """Returns the Estimate; undefined if a value is nan, without an interval for fewer than two."""
         if not self.values or np.isnan(self.values).any():
             return Estimate(math.nan, math.nan, math.nan, len(self.values))
-        low, high = interval(self.values, center, confidence)
+        if self.groups:
+            low, high = interval_over_units(self.values, self.groups, center, confidence)
+        else:
+            low, high = interval(self.values, center, confidence)
         return Estimate(float(center(self.values)), low, high, len(self.values))
 
 

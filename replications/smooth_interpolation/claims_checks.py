@@ -1,14 +1,10 @@
 """Checks of the claims of Gamba et al. 2022 on families of networks over width and epochs."""
 
-import dataclasses
 import itertools
-import math
-import typing
 
 import numpy as np
 
-from common.statistics import interval_over_units
-from common.verdicts import Estimate, Outcome, Sample, above, below, compare, factor, together
+from common.verdicts import Contrast, Outcome, Sample, above, below, compare, factor, together
 from replications.smooth_interpolation import runs
 from replications.smooth_interpolation.claims_curves import (
     Family,
@@ -279,43 +275,21 @@ def network_is_smooth(evidence):
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class _PairRatio:
-    """A measure's mean over all pairs of seeds at one width over that at another, for `compare`."""
-
-    label: str
-    measure: typing.Callable
-    top: dict
-    bottom: dict
-
-    def estimate(self, confidence=0.95, center=np.mean):
-        """Returns the Estimate; its interval leaves out one seed at a time, since pairs share seeds."""
-        values = [runs.over_pairs(self.measure, members) for members in (self.top, self.bottom)]
-        if not values[0]:
-            return Estimate(math.nan, math.nan, math.nan, len(self.top))
-
-        def logarithm(values):
-            top, bottom = np.log(center(values, axis=1))
-            return top - bottom
-
-        with np.errstate(all="ignore"):
-            found = logarithm(np.array(values))
-            units = list(itertools.combinations(self.top, 2))
-            low, high = interval_over_units(values, [units], logarithm, confidence)
-        return Estimate(*map(float, np.exp([found, low, high])), len(self.top))
-
-
 @from_threshold
 def _differ_most_at_threshold(family):
     ends = family.widths[0], family.widths[-1]
     if family.threshold in ends:
         return [Outcome("unclear", f"the threshold, width {family.threshold}, is at an end of the widths")]
-    measures = {"PD": runs.prediction_difference, "disagreement": runs.disagreement}
-    ratios = [
-        _PairRatio(f"{name}, width {end}", measure, family.members[family.threshold], family.members[end])
-        for name, measure in measures.items()
-        for end in ends
-    ]
+    seeds = family.members[family.threshold]
+    pairs = tuple(itertools.combinations(seeds, 2))
+    ratios = []
+    for name, measure in (("PD", runs.prediction_difference), ("disagreement", runs.disagreement)):
+        at_threshold = runs.over_pairs(measure, seeds)
+        for end in ends:
+            there = runs.over_pairs(measure, family.members[end])
+            ratios.append(
+                Contrast(f"{name}, width {end}", (at_threshold, there), (1.0, -1.0), groups=(pairs,))
+            )
     return [compare(f"at the threshold, width {family.threshold}, over another width", ratios, above())]
 
 

@@ -1,14 +1,12 @@
 """Checks of the claims on architectures, optimizers, distillation and images that are no data."""
 
-import dataclasses
 import itertools
 import math
 
 import numpy as np
 
 from common.records import last
-from common.statistics import interval_over_units
-from common.verdicts import Estimate, Sample, above, below, compare, published, together
+from common.verdicts import Sample, above, below, compare, published, together
 from replications.somepalli_boundaries.claims_runs import Scores, mean_of
 from replications.somepalli_boundaries.published import (
     CONVOLUTIONAL,
@@ -193,27 +191,6 @@ def published_optimizers(evidence):
     return together(*outcomes)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Gains:
-    """What distillation gains, by (teacher, student); their mean, for `compare`."""
-
-    gains: dict
-
-    @property
-    def label(self):
-        """What is compared, and in how many cases distillation gains."""
-        positive = sum(gain > 0 for gain in self.gains.values())
-        return f"distilled minus vanilla, {positive} of {len(self.gains)} positive"
-
-    def estimate(self, confidence=0.95, center=np.mean):
-        """Returns the Estimate; its interval leaves out one teacher or one student at a time."""
-        values, n = list(self.gains.values()), len(self.gains)
-        if n == 0:
-            return Estimate(math.nan, math.nan, math.nan, 0)
-        networks = [[str(pair[i]) for pair in self.gains] for i in (0, 1)]
-        return Estimate(float(center(values)), *interval_over_units(values, networks, center, confidence), n)
-
-
 def distilled_students_are_alike(evidence):
     """Claim 10; each student trained by distillation is a run, and gives one gain."""
     runs = evidence.runs()
@@ -221,13 +198,17 @@ def distilled_students_are_alike(evidence):
     gains = {}
     for settings, run in runs:
         if settings.teacher:
-            teacher, student = (settings.teacher, settings.teacher_seed), (settings.network, settings.seed)
-            if teacher in vanilla and student in vanilla:
-                distilled, alone = (
-                    score_and_error(vanilla[teacher], other)[0] for other in (run, vanilla[student])
-                )
-                gains[teacher, student] = distilled - alone
-    found = _Gains(gains)
+            teacher = vanilla.get((settings.teacher, settings.teacher_seed))
+            alone = vanilla.get((settings.network, settings.seed))
+            if teacher and alone:
+                distilled, vanilla_score = (score_and_error(teacher, other)[0] for other in (run, alone))
+                place = f"{settings.teacher} {settings.teacher_seed}", f"{settings.network} {settings.seed}"
+                gains[place] = distilled - vanilla_score
+    teachers, students = zip(*gains, strict=True) if gains else ((), ())
+    positive = sum(gain > 0 for gain in gains.values())
+    label = f"distilled minus vanilla, {positive} of {len(gains)} positive"
+    # Gains of one teacher share its network, and gains of one student its vanilla one.
+    found = Sample(label, tuple(gains.values()), groups=(teachers, students))
     return together(
         compare(f"gain of {_SCORE} with the teacher", [found], above(0)),
         published(evidence.scale, "mean gain", found, 0.029, _TOLERANCE),

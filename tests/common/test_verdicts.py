@@ -5,7 +5,19 @@ import pytest
 from scipy import stats
 
 from common import verdicts
-from common.verdicts import Bounds, Contrast, Estimate, Outcome, about, above, below, compare, ratio, slope
+from common.verdicts import (
+    Bounds,
+    Contrast,
+    Estimate,
+    Outcome,
+    Sample,
+    about,
+    above,
+    below,
+    compare,
+    ratio,
+    slope,
+)
 
 
 def heavy_tailed(n=16):
@@ -19,6 +31,29 @@ def test_a_ratio_of_matched_pairs_ignores_what_the_pairs_share():
     independent = ratio("", 3 * pairs, pairs, paired=False).estimate()
     assert independent.value == pytest.approx(3)
     assert independent.low < 2 < 5 < independent.high
+
+
+def test_values_that_share_units_are_left_out_with_them():
+    # Without unit a or b: 5.5, 1.5; without unit x or y: 4.5, 2.5. Halved sums of squares: 4 and 1.
+    found = Sample("", (1.0, 2.0, 4.0, 7.0), groups=("aabb", "xyxy")).estimate()
+    reach = stats.t.ppf(0.975, 1) * 5**0.5
+    assert (found.value, found.low, found.high) == pytest.approx((3.5, 3.5 - reach, 3.5 + reach))
+
+
+def test_a_contrast_of_values_with_a_unit_each_is_that_of_matched_pairs():
+    top, bottom = np.random.default_rng(8).exponential(size=(2, 5))
+    shared = Contrast("", (top, bottom), (1.0, -1.0), groups=(range(5),)).estimate()
+    alone = ratio("", top, bottom).estimate()
+    assert (shared.value, shared.low, shared.high) == pytest.approx((alone.value, alone.low, alone.high))
+
+
+def test_a_contrast_of_pairs_has_an_interval_from_three_units_on():
+    pairs = ((0, 1), (0, 2), (1, 2))
+    found = Contrast("", ((2.0, 4.0, 8.0), (1.0, 1.0, 1.0)), (1.0, -1.0), groups=(pairs,)).estimate()
+    left_out = np.log([8, 4, 2])
+    reach = stats.t.ppf(0.975, 2) * np.sqrt(2 / 3 * np.sum((left_out - left_out.mean()) ** 2))
+    assert (found.low, found.high) == pytest.approx((14 / 3 * np.exp(-reach), 14 / 3 * np.exp(reach)))
+    assert math.isnan(Contrast("", ((2.0,), (1.0,)), (1.0, -1.0), groups=(pairs[:1],)).estimate().low)
 
 
 def test_an_independent_ratio_has_the_interval_of_the_delta_method():

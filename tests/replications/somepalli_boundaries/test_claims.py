@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from common import records
 from common.claims import judge
@@ -151,14 +150,6 @@ def test_distillation(distilled, vanilla, verdict, tmp_path):
         classes = np.where(other, (teacher + 1) % 10, teacher)
         write(tmp_path, settings, {"accuracy_test": 0.5}, {"score_classes": classes})
     assert verdicts(tmp_path, (10,), "laptop") == {10: verdict}
-
-
-def test_the_interval_of_gains_leaves_out_a_teacher_or_a_student():
-    # Without teacher a or b: 5.5, 1.5; without student x or y: 4.5, 2.5. Halved sums of squares: 4 and 1.
-    gains = {("a", "x"): 1.0, ("a", "y"): 2.0, ("b", "x"): 4.0, ("b", "y"): 7.0}
-    found = claims_networks._Gains(gains).estimate()
-    reach = stats.t.ppf(0.975, 1) * 5**0.5
-    assert (found.value, found.low, found.high) == pytest.approx((3.5, 3.5 - reach, 3.5 + reach))
 
 
 def bump(width, low, high, center=THRESHOLD):
