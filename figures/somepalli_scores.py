@@ -1,5 +1,8 @@
 """Somepalli et al. 2022: reproducibility between networks, as matrices, tables and by source."""
 
+import dataclasses
+import functools
+
 import numpy as np
 
 from common.records import last
@@ -20,6 +23,7 @@ from replications.somepalli_boundaries.published import (
     VANILLA,
 )
 from replications.somepalli_boundaries.scores import groups, matrix, score_and_error
+from replications.somepalli_boundaries.settings import REPLICATION
 
 _COLORMAP = "cividis"  # made for all kinds of colour vision
 _OPTIMIZER_STROKES = {
@@ -30,10 +34,20 @@ _OPTIMIZER_STROKES = {
 _SOURCE_COLORS = {"initialization": BLUE, "order": ORANGE, "augmentation": GREEN, "all": BLACK}
 
 
+def _without_seeds(settings):
+    seeds = ("init_seed", "order_seed", "augmentation_seed", "teacher_seed")
+    return dataclasses.replace(settings, seed=0, **dict.fromkeys(seeds))
+
+
+@functools.cache
+def _published_settings():
+    presets = (s for name in REPLICATION.figures for s in REPLICATION.figure(name, "paper"))
+    return {_without_seeds(settings.resolve()) for settings in presets}
+
+
 def is_paper_scale(runs):
     """Whether runs follow the published protocol in full: only then stand published numbers beside ours."""
-    settings = [s for s, _ in runs]
-    return all(s.dataset == "cifar10" and s.num_train is None and s.num_test is None for s in settings)
+    return all(_without_seeds(settings) in _published_settings() for settings, _ in runs)
 
 
 def _cells(panel, values, limits, rows, columns, texts=None):

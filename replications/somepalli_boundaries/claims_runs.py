@@ -92,10 +92,12 @@ class WidthSweep:
     Args:
         runs: {(label noise, width): runs in the order of the seeds}, the same seeds everywhere.
         threshold: Narrowest width that fits all noisy labels; None if the widest does not.
+        scale: Scale of the runs.
     """
 
     runs: dict
     threshold: int | None
+    scale: str
 
     @property
     def noise(self):
@@ -129,7 +131,8 @@ def width_sweep(evidence):
     found = {place: [] for place in places}
     found |= groups(runs, lambda settings: (settings.label_noise, settings.width))
     noise = max(noise for noise, _ in found)
-    return WidthSweep(found, threshold([pair for pair in runs if pair[0].label_noise == noise]))
+    fitted = threshold([pair for pair in runs if pair[0].label_noise == noise])
+    return WidthSweep(found, fitted, evidence.scale)
 
 
 def no_threshold(sweep):

@@ -8,12 +8,13 @@ import math
 import numpy as np
 from scipy import ndimage
 
-from common.verdicts import Sample, about, above, compare, quotient, ratio, together
+from common.verdicts import NOT_JUDGED, Outcome, Sample, about, above, compare, quotient, ratio, together
 from replications.somepalli_boundaries.claims_runs import (
     Scores,
     no_threshold,
     width_sweep,
 )
+from replications.somepalli_boundaries.published import FIGURE_8_WIDTH
 from replications.somepalli_boundaries.scores import PairScores
 
 # "Near the threshold": from half to twice its width. Bounds leave out their ends, so a little beyond.
@@ -54,6 +55,15 @@ def _threshold_over_ends(sweep, metric):
     ]
 
 
+def _published_threshold(sweep):
+    """The Outcome that the threshold is the published one, from half to twice; judged at paper scale only."""
+    text = f"the interpolation threshold is k = {sweep.threshold}, published near {FIGURE_8_WIDTH}"
+    if sweep.scale != "paper":
+        return Outcome(NOT_JUDGED, f"{text}, judged at paper scale only")
+    near = _NEAR.verdict(*[sweep.threshold / FIGURE_8_WIDTH] * 2)
+    return Outcome(near, text)
+
+
 @_at_threshold
 def fragmentation_peaks_at_the_threshold(sweep):
     """Claim 13."""
@@ -61,6 +71,7 @@ def fragmentation_peaks_at_the_threshold(sweep):
     return together(
         compare("fragmentation with noise", _threshold_over_ends(sweep, metric), above()),
         _near(sweep, metric, "highest fragmentation"),
+        _published_threshold(sweep),
     )
 
 

@@ -102,7 +102,10 @@ class Settings(ImageSettings):
         choices=("step", "cosine", "constant"),
     )
     sam_radius: float = setting(
-        0.0, "Radius of sharpness-aware minimization (Foret et al. 2021); 0 is plain training."
+        0.0,
+        "Radius of sharpness-aware minimization (Foret et al. 2021); 0 is plain training.",
+        # The tables of the optimizers compare it with plain training.
+        used=lambda settings: settings.sam_radius > 0 or settings.protocol != "optimizers",
     )
     mixup: bool = setting(False, "Trains on mixtures of two images, their shares drawn uniformly.")
     augmentation: str = setting(

@@ -1,14 +1,17 @@
 """Every claim on made-up records: as the paper has it, contradicted, and missing."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from common import records
 from common.claims import judge
 from common.program import run_folder
-from common.verdicts import Estimate
+from common.verdicts import NOT_JUDGED, Estimate
 from replications.somepalli_boundaries import claims_networks, claims_widths
 from replications.somepalli_boundaries.claims import CLAIMS, DISAGREEMENTS
+from replications.somepalli_boundaries.claims_runs import WidthSweep
 from replications.somepalli_boundaries.published import (
     MATRIX_NETWORKS,
     OPTIMIZER_ACCURACY,
@@ -293,6 +296,15 @@ def test_half_and_twice_the_threshold_are_near_it(center, tmp_path, monkeypatch)
     fake_scores(monkeypatch, claims_widths, dip(center=center))
     for number in (13, 15, 17):
         assert judged(tmp_path, number).parts[1].verdict == "reproduced"
+    assert "published near 10, judged at paper scale only" in judged(tmp_path, 13).parts[2].seen
+
+
+@pytest.mark.parametrize("threshold,verdict", [(5, "reproduced"), (20, "reproduced"), (30, "contradicted")])
+def test_the_published_threshold_is_judged_at_paper_scale(threshold, verdict):
+    sweep = WidthSweep({}, threshold, "paper")
+    assert claims_widths._published_threshold(sweep).verdict == verdict
+    laptop = dataclasses.replace(sweep, scale="laptop")
+    assert claims_widths._published_threshold(laptop).verdict == NOT_JUDGED
 
 
 def class_map(ones):

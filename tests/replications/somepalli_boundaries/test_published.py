@@ -56,6 +56,7 @@ def test_distillation_as_published():
     gain = (DISTILLED - VANILLA)[~np.isnan(VANILLA)]
     assert len(gain) == 24
     assert gain.mean() == pytest.approx(0.029, abs=0.0005)
+    assert (DISTILLED - VANILLA)[:4, :4].mean() == pytest.approx(0.040, abs=0.0005)
     signs = np.sign(np.round(gain, 3))
     assert [np.sum(signs == s) for s in (1, 0, -1)] == [20, 3, 1]
     np.testing.assert_array_equal(np.nan_to_num(VANILLA), np.nan_to_num(VANILLA.T))

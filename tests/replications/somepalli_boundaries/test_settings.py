@@ -268,3 +268,12 @@ def test_a_figure_of_distillation_changes_its_students_alone():
         (True, None, None),
         (False, "logits", None),
     }
+
+
+def test_the_radius_of_the_optimizers_figure_is_that_of_its_runs_with_one():
+    runs = program.changed_figure(REPLICATION, "optimizers", "paper", {"sam_radius": (0.01,)})
+    names = [settings.resolve().optimizer_name for settings in REPLICATION.figure("optimizers", "paper")]
+    assert [settings.resolve().optimizer_name for settings in runs] == names
+    assert {settings.sam_radius for settings in runs} == {0.0, 0.01}
+    mixup = program.changed_figure(REPLICATION, "mixup", "paper", {"sam_radius": (0.01,)})
+    assert {settings.sam_radius for settings in mixup} == {0.01}
