@@ -141,7 +141,9 @@ def linear_initialization(evidence):
 
 def more_training(evidence):
     """Claim 6."""
-    z = evidence.values("shuffle_log2", **LINEAR)[-1]
+    first, *_, z = evidence.values("shuffle_log2", **LINEAR)
+    places = [LINEAR | IDENTICAL | {"shuffle_log2": log2} for log2 in (z, first)]
+    rise = pair_ratio(evidence, PD, f"{window(z)} over {window(first)}", *places)
     trends = {}
     for name, model in SIMPLE.items():
         run = evidence.run(**model, **IDENTICAL, shuffle_log2=z)
@@ -152,6 +154,7 @@ def more_training(evidence):
     deep = [quotient(name, trends[name], trends["linear"]) for name in DEEP]
     span = f"from 2^{np.log2(examples[0]):.0f} to 2^{np.log2(examples[-1]):.0f} examples"
     return together(
+        compare("the linear model's PD", [rise], above(_ORDERS)),
         compare(f"change of PD per doubling of the data {span} at {window(z)}", [trends["linear"]], below()),
         compare("that of the deep models", [trends[name] for name in DEEP], above(_HARDLY)),
         compare("that relative to the linear model's", deep, above()),
