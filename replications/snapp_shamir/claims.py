@@ -46,8 +46,8 @@ CLAIMS = (
     ),
     Claim(
         6,
-        "At aggressive shuffling the linear model's PD is high too, but improves with more training examples; "
-        "the deep models' hardly does.",
+        "At aggressive shuffling the linear model's PD is high too, but improves with more training "
+        "examples; the deep models' hardly does.",
         "section 3, time series",
         ("2",),
         claims_simple.more_training,
