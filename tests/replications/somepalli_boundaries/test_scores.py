@@ -10,7 +10,7 @@ from replications.somepalli_boundaries.scores import (
     accuracy,
     diverged_names,
     matrix,
-    measured,
+    not_diverged,
     score_and_error,
     threshold,
 )
@@ -141,6 +141,6 @@ def test_accuracies_are_those_of_the_measured_network():
 
 def test_diverged_runs_are_named():
     runs = [(Settings(seed=seed), run_with("diverged" if seed else "done")) for seed in range(5)]
-    assert [settings.seed for settings, _ in measured(runs)] == [0]
+    assert [settings.seed for settings, _ in not_diverged(runs)] == [0]
     assert diverged_names(runs[:3]) == "seed=1; seed=2"
     assert diverged_names(runs) == "seed=1; seed=2; seed=3; and 1 more"
