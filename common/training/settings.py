@@ -54,7 +54,7 @@ class ImageSettings:
             if value is not None and value < 1:
                 raise UserError(f"--{name}={value}: must be at least 1")
             if value is not None and value > most:
-                raise UserError(f"--{name}={value}: the data set has {most:,} images")
+                raise UserError(f"--{name}={value}: must be from 1 to {most}")
         if not 0 <= self.seed < 2**63:
             raise UserError(f"--seed={self.seed}: must be from 0 to 2^63 - 1")
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
