@@ -73,7 +73,7 @@ def changed_figure(replication, figure, scale, given):
     Args:
         replication: The paper's Replication.
         figure: One of its figures.
-        scale: One of SCALES.
+        scale: One of `command_line.SCALES`.
         given: Setting -> tuple of values.
 
     Raises:

@@ -209,7 +209,7 @@ def _read_cifar(dataset, data_dir, download):
         root = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
         folder = pathlib.Path(root).expanduser() / dataset / str(tfds.builder_cls(dataset).VERSION)
         try:
-            if download:
+            if download and not folder.exists():
                 _download(tfds.builder(dataset, data_dir=pathlib.Path(root).expanduser()), folder)
             # Says "Permission denied" where TFDS says only that it could not read the file.
             (folder / "dataset_info.json").read_bytes()

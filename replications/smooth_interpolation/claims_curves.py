@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from common.verdicts import NOT_JUDGED, Bounds, Outcome, Sample, above, compare, factor, together
+from common.verdicts import NOT_JUDGED, Bounds, Outcome, Sample, above, compare, factor, published, together
 from replications.smooth_interpolation.runs import interpolation_threshold, train_error, with_common_seeds
 
 # How the paper's words are read: "near" the threshold is within three widths of it; a peak is looked for from
@@ -131,17 +131,13 @@ def on_stand_in(check):
     return checked
 
 
-def threshold_is(published):
+def threshold_is(width):
     """Returns the check that the threshold is a published width, within three; judged at paper scale only."""
 
     def check(evidence):
-        family = Family.of(evidence)
-        found = Sample("smallest width with a training error of 0", tuple(family.thresholds))
-        text = f"{found.label} is {found.estimate()}, published {published}"
-        if evidence.scale != "paper":
-            return together(Outcome(NOT_JUDGED, f"{text}, judged at paper scale only"))
-        bounds = Bounds(published + NEAR.low, published + NEAR.high)
-        return together(compare(f"published {published}:", [found], bounds))
+        found = Sample("one a seed", tuple(Family.of(evidence).thresholds))
+        quantity = "smallest width with a training error of 0"
+        return together(published(evidence.scale, quantity, found, width, NEAR.high))
 
     return check
 
