@@ -14,7 +14,7 @@ from common.program import replication, run_folder
 from figures import drawing, style
 from figures.somepalli_boundaries import FIGURES, GALLERY, TABLES
 from figures.somepalli_pictures import class_shares
-from figures.somepalli_planes import CLASS_COLORS, COLORS, Plane, draw_plane, paint
+from figures.somepalli_planes import CLASS_COLORS, COLORS, Plane, draw_plane, paint, plane
 from figures.somepalli_scores import source_groups
 from replications.somepalli_boundaries.published import NETWORK_NAMES, PICTURES, REPRODUCIBILITY_MATRIX
 from replications.somepalli_boundaries.settings import Settings
@@ -50,8 +50,10 @@ def picture_arrays(settings, rng):
 
 def world(settings):
     """Rows and arrays of a run that depend on its settings in a known way."""
-    rng = np.random.default_rng([settings.seed, settings.width, *settings.network.encode()])
     noise = settings.label_noise
+    rng = np.random.default_rng(
+        [settings.seed, settings.width, round(100 * noise), *settings.network.encode()]
+    )
     values = {
         "train_accuracy": 0.5 if settings.width == 1 else 1.0,
         "test_accuracy": 0.4 + settings.seed / 100,
@@ -298,8 +300,9 @@ def test_the_threshold_is_marked_where_noisy_labels_are_fitted(drawn):
 def test_figure_11_shows_scores_between_seeds(drawn):
     figure, runs = drawn("11")
     maps = {(s.label_noise or 0.0, s.width, s.seed): run.arrays["score_classes"] for s, run in runs}
-    expected = [np.mean(maps[0.2, width, 0] == maps[0.2, width, 1]) for width in (1, 2)]
-    np.testing.assert_allclose(curves(figure.axes[0])["20% label noise"].get_ydata(), expected)
+    for noise, label in ((0.0, "no label noise"), (0.2, "20% label noise")):
+        expected = [np.mean(maps[noise, width, 0] == maps[noise, width, 1]) for width in (1, 2)]
+        np.testing.assert_allclose(curves(figure.axes[0])[label].get_ydata(), expected)
 
 
 def test_figure_11_has_intervals_over_networks(drawn):
@@ -360,6 +363,27 @@ def test_nakkirans_figure_shows_last_errors_and_all_epochs(drawn):
 def test_pictures_have_a_panel_for_each_plane(name, num_planes, drawn):
     figure, _ = drawn(name)
     assert sum(bool(panel.images) for panel in figure.axes) == num_planes
+
+
+def test_figure_7_shows_each_run_in_its_row_and_column(drawn):
+    figure, runs = drawn("7")
+    found = {(s.label_noise or 0.0, s.width): run for s, run in runs if s.seed == 0}
+    rows = itertools.product(("7_same_class", "7_random"), (0.0, 0.2))
+    for (name, noise), panels in zip(rows, np.reshape(figure.axes, (4, 3)), strict=True):
+        for panel, width in zip(panels[1:], (1, 2), strict=True):
+            (image,) = panel.images
+            np.testing.assert_allclose(image.get_array(), paint(plane(found[noise, width], name)))
+            # A point is a cell: half of 20 / 8 and of 16 / 8 beyond the window.
+            assert image.get_extent() == pytest.approx((-6.25, 16.25, -5, 13))
+
+
+def test_figure_8_has_a_column_a_plane_and_a_row_a_noise(drawn):
+    figure, runs = drawn("8")
+    found = {s.label_noise or 0.0: run for s, run in runs if s.seed == 0}
+    for noise, panels in zip((0.0, 0.2), np.reshape(figure.axes, (3, 3))[1:], strict=True):
+        for i, panel in enumerate(panels):
+            np.testing.assert_allclose(panel.images[0].get_array(), paint(plane(found[noise], f"8_{i}")))
+        assert panels[0].get_ylabel().endswith("20% label noise" if noise else "no label noise")
 
 
 def test_sources_hold_the_runs_that_differ_in_one_stream(drawn):

@@ -57,3 +57,10 @@ def test_the_objective_shows_the_teacher_what_the_student_sees_and_trains_the_st
     gradients = tape.gradient(losses, [logits, *teacher.trainable_variables])
     assert gradients[0] is not None
     assert gradients[1:] == [None, None]
+
+
+def test_the_divergence_is_from_the_teacher_to_the_student():
+    objective = distillation(lambda images, training: images, lambda t, s: softened_divergence(t, s, 2.0))
+    t, s = (softmax(logits.astype(np.float64) / 2) for logits in (TEACHER, STUDENT))
+    losses = objective(tf.constant(TEACHER), None, tf.constant(STUDENT))
+    np.testing.assert_allclose(losses, 4 * (t * np.log(t / s)).sum(axis=1), rtol=2e-4)

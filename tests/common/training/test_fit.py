@@ -38,6 +38,7 @@ def test_a_run_trains_all_epochs_and_measures_at_the_end(start):
     assert run.trainer.step == 9 and run.batch_losses.shape == (9,)
     assert [r["step"] for r in run.rows if r["metric"] == "batch_loss"] == [3, 6, 9]
     assert value(run, "batch_loss", 2) == pytest.approx(run.batch_losses[3:6].mean())
+    assert value(run, "batch_accuracy", 2) == pytest.approx(run._hits[3:6].sum() / 22)
     assert {r["epoch"] for r in run.rows if r["metric"] in ("train_loss", "test_accuracy")} == {3}
     assert value(run, "train_loss", 3) == run.trainer.evaluate(run.train)[0]
     assert not [r for r in run.rows if r["metric"] == "fit"]

@@ -72,6 +72,16 @@ def test_the_partial_last_batch_is_trained_and_the_split_into_calls_changes_noth
         np.testing.assert_array_equal(a, b)
 
 
+def test_correct_predictions_of_a_batch_are_counted(make_trainer, images):
+    """At a rate of nearly nothing: the weights stay."""
+    trainer = make_trainer(rate=1e-30)
+    trainer.load(images.images, images.labels, Streams(0))
+    correct = trainer.model(images.images).numpy().argmax(axis=1) == images.labels
+    expected = [np.sum(correct[ORDER[batch]]) for batch in BATCHES]
+    assert sum(expected) > 0
+    np.testing.assert_array_equal(trainer.train(ORDER, 3)[1], expected)
+
+
 def test_loading_again_starts_the_same_run_bit_for_bit(make_trainer, images):
     trainer = make_trainer(training="pad_crop_flip")
     results = []
@@ -98,12 +108,13 @@ def test_evaluation_counts_every_image_once(make_trainer, images, monkeypatch):
     assert accuracy == pytest.approx(np.mean(logits.argmax(axis=1) == images.labels))
 
 
-def test_two_replicas_train_as_one_device_does(make_trainer, images):
+@pytest.mark.parametrize("options", [{}, {"mixup": True, "sam_radius": 0.05}])
+def test_two_replicas_train_as_one_device_does(make_trainer, images, options):
     """Tolerance 1e-5: sums over the batch are split in two."""
     found = []
     for strategy in (tf.distribute.get_strategy(), replica_strategy("mirrored")):
         trainer = make_trainer(
-            strategy, rate=0.002, training="pad_crop_flip", weight_decay=0.01, batch_norm=True
+            strategy, rate=0.002, training="pad_crop_flip", weight_decay=0.01, batch_norm=True, **options
         )
         trainer.load(images.images, images.labels, Streams(0))
         results = [trainer.train(ORDER, 3) for _ in range(2)]
@@ -170,6 +181,29 @@ def test_sharpness_aware_step_equals_one_by_hand(make_trainer, images):
     assert_close(weights(trainer), expected, 1e-5)
     plain = [w - 0.01 * g for w, g in zip(start, first, strict=True)]
     assert max(np.abs(a - b).max() for a, b in zip(expected, plain, strict=True)) > 1e-4
+
+
+def test_sharpness_aware_gradients_go_through_the_statistics_of_the_batch(make_trainer, images):
+    """In both passes; moving statistics see the first one alone."""
+    trainer = make_trainer(rate=0.01, sam_radius=0.05, batch_norm=True)
+    trainer.load(images.images, images.labels, Streams(0))
+    model = keras.models.clone_model(trainer.model)
+    model.set_weights(trainer.model.get_weights())
+    x, y = images.images[ORDER[:8]], images.labels[ORDER[:8]]
+
+    def gradients():
+        with tf.GradientTape() as tape:
+            loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)(y, model(x, training=True))
+        return tape.gradient(loss, model.trainable_variables)
+
+    start, first = [v.numpy() for v in model.trainable_variables], gradients()
+    statistics = [v.numpy() for v in model.non_trainable_variables]
+    for variable, gradient in zip(model.trainable_variables, first, strict=True):
+        variable.assign_add(0.05 / tf.linalg.global_norm(first) * gradient)
+    expected = [w - 0.01 * g.numpy() for w, g in zip(start, gradients(), strict=True)]
+    trainer.train(ORDER, 1)
+    assert_close([v.numpy() for v in trainer.model.trainable_variables], expected, 1e-5)
+    assert_close([v.numpy() for v in trainer.model.non_trainable_variables], statistics, 1e-6)
 
 
 def test_mixup_mixes_images_and_losses_with_one_share_a_batch(make_trainer, images):

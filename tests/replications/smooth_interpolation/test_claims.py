@@ -168,6 +168,43 @@ def test_what_stands_in_for_cifar100_stays_unclear(write):
     assert {part.verdict for part in found.parts} == {"reproduced"}
 
 
+def resnets(peak_at, volume):
+    """The test error has its peak at a width; the volumes are sharper by a factor, and less accurate."""
+
+    def behaviour(width, seed):
+        def value(metric, subset, anchors, share):
+            little = 1 + 0.01 * seed
+            if metric == "test_error":
+                return (0.5 + 0.1 / (1 + abs(np.log2(width / peak_at)))) * little
+            if metric == "accuracy":
+                return 0.9 - 0.1 * np.log(volume) * (anchors > 1) + 0.001 * seed
+            return peak(width) * little * (volume if anchors > 1 else 1)
+
+        return value
+
+    return behaviour
+
+
+@pytest.mark.parametrize("peak_at,volume,verdict", [(5, 2.0, "reproduced"), (12, 0.5, "contradicted")])
+def test_resnets_peak_early_and_are_sharper_over_the_largest_volume(write, peak_at, volume, verdict):
+    records = write_family(write, "6", seeds=3, behaviour=resnets(peak_at, volume))
+    assert verdicts(records, (18, 19)) == dict.fromkeys((18, 19), verdict)
+
+
+@pytest.mark.parametrize(
+    "perturbed,last",
+    [(lambda w: 0.3 + 0.01 * w, "reproduced"), (lambda w: 0.3 + 0.1 * peak(w), "contradicted")],
+)
+def test_double_descent_of_unperturbed_classes_alone(write, perturbed, last):
+    for seed in range(3):
+        for settings in figure("7", "laptop"):
+            errors = {"unperturbed": 0.3 + 0.1 * peak(settings.width), "perturbed": perturbed(settings.width)}
+            accuracies = {f"test_accuracy_{name}": 1 - e - 0.001 * seed for name, e in errors.items()}
+            behaviour = as_published(settings.width, seed)
+            records = write(settings, behaviour, finals(settings.width) | accuracies, seed)
+    assert [part.verdict for part in outcome(records, 22).parts] == ["reproduced", "reproduced", last]
+
+
 def test_seeds_that_differ_most_at_the_threshold(write):
     assert outcome(write_family(write, "pd", seeds=1), 23).verdict == "not run"
     # Three seeds have three pairs, but only two degrees of freedom.

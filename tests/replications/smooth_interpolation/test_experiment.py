@@ -1,4 +1,5 @@
 import dataclasses
+import types
 
 import numpy as np
 import pytest
@@ -251,6 +252,41 @@ def test_validation_and_perturbed_classes_are_measured(tmp_path):
     parts = 0.2 * rows["test_accuracy_perturbed"] + 0.8 * rows["test_accuracy_unperturbed"]
     assert parts == pytest.approx(rows["test_accuracy"], abs=1e-6)
     assert 0 <= rows["validation_accuracy"] <= 1 and rows["validation_loss"] > 0
+
+
+def test_validation_is_of_the_images_set_aside():
+    """Made-up predictions, a row for the number that an image holds."""
+    data = data_of(num_validation=50, label_noise=0.2)
+    table = np.log(np.random.default_rng(0).dirichlet(np.ones(10), 200))
+    meters = types.SimpleNamespace(log_probabilities=lambda chosen: table[chosen.ravel().astype(int)])
+    trainer = types.SimpleNamespace(step=6, steps_per_epoch=3)
+    rows = measure.Measurement(TINY.resolve(), trainer, meters, data)._validation()
+    numbers = data.validation.images.ravel().astype(int)
+    losses, hits = -table[numbers, numbers % 10], table[numbers].argmax(axis=1) == numbers % 10
+    assert [(row["metric"], row["value"], row["epoch"]) for row in rows] == [
+        ("validation_loss", pytest.approx(losses.mean()), 2),
+        ("validation_accuracy", pytest.approx(hits.mean()), 2),
+    ]
+
+
+def test_checkpoints_measure_what_the_end_does_at_the_images():
+    settings = TINY.resolve()
+    meters = measure.Meters(settings, experiment.build_network(settings, 10), CIFAR10_MEAN, CIFAR10_STD)
+    chosen = np.random.default_rng(0).random((4, 32, 32, 3), dtype=np.float32)
+    points, volumes = (meter.measure(chosen, np.arange(4)) for meter in (meters.points, meters.volumes))
+    assert list(points) == list(volumes)
+    for name, values in volumes.items():
+        np.testing.assert_allclose(points[name], values[:, :1], rtol=1e-3)
+
+
+def test_images_of_100_classes_are_normalized_by_the_statistics_of_cifar100():
+    settings = experiment._training_settings(TINY.resolve())
+    strategy = tf.distribute.get_strategy()
+    trainer, meters = experiment._compiled.__wrapped__(strategy, settings, 100, 60)
+    mean, std = np.float32([0.5071, 0.4865, 0.4409]), np.float32([0.2009, 0.1984, 0.2023])
+    np.testing.assert_array_equal([meters._mean, meters._std], [mean, std])
+    scaled = trainer._preparation.evaluated(np.ones((1, 32, 32, 3), np.float32))
+    np.testing.assert_allclose(scaled[0, 0, 0], (1 - mean) / std, rtol=1e-5)
 
 
 def test_a_diverged_run_is_recorded(tmp_path):

@@ -95,6 +95,22 @@ def test_sharpness_of_plateaus_and_spikes():
     assert regression.sharpness(spike, inputs, targets) == pytest.approx({"slope": 0, "noise_kept": 0})
 
 
+def test_sharpness_between_a_plateau_and_a_spike():
+    """A quarter of the noise is left at the left border, a half at the right; slopes have both signs."""
+    inputs, noise = np.array([-0.5, 0.2, 0.7]), np.array([0.3, -0.2, 0.1])
+
+    def wedge(x):
+        nearest = np.abs(x[:, np.newaxis] - inputs).argmin(axis=1)
+        distance = x - inputs[nearest]
+        slopes = np.where(distance < 0, 6.0, -2.0)
+        slopes = np.where(np.abs(distance) > 1.5 * regression.NEIGHBOURHOOD, 100.0, slopes)
+        return regression.target(x) + np.where(distance < 0, 0.25, 0.5) * noise[nearest], slopes
+
+    found = regression.sharpness(wedge, inputs, regression.target(inputs) + noise)
+    # 10 of the 21 places lie left of a point.
+    assert found == pytest.approx({"slope": (10 * 6 + 11 * 2) / 21, "noise_kept": 0.375})
+
+
 def test_a_run_leaves_what_the_figure_shows(tmp_path):
     options = command_line.Options(str(tmp_path), "auto", False)
     settings = dataclasses.replace(POLYNOMIAL, degree=5, epochs=1000)

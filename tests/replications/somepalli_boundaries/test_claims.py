@@ -248,6 +248,17 @@ def test_the_region_of_a_wrong_label_by_hand():
     assert claims_widths.region_share(run, "9_0") == 0
 
 
+def test_the_region_of_a_wrong_label_in_a_window_of_other_lengths():
+    """The third image is at row 15 and column 5."""
+    arrays = picture_arrays(0.25)
+    number = len(arrays["picture_names"])
+    arrays["picture_classes"][:] = 1
+    arrays["picture_classes"][:, 14:17, :6] = 7
+    arrays["picture_windows"] = np.tile([-10.0, 28.0, 2.0, 21.0], (number, 1))
+    arrays["picture_coordinates"] = np.tile([[0, 0], [5, 0], [20, 7]], (number, 1, 1)).astype(np.float32)
+    assert claims_widths.region_share(type("Run", (), {"arrays": arrays}), "9_0") == 18 / 400
+
+
 @pytest.mark.parametrize("wide,verdict", [(0.1, "reproduced"), (0.8, "contradicted")])
 def test_wrong_labels_in_wide_networks(wide, verdict, tmp_path):
     runs = figure("9", "laptop")

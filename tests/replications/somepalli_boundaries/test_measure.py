@@ -1,6 +1,9 @@
+import types
+
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy.special import softmax
 
 from replications.somepalli_boundaries import measure
 from replications.somepalli_boundaries.published import CORRECT_IDS, MISLABELLED, PICTURES
@@ -47,6 +50,54 @@ def test_a_network_of_one_class_has_one_region_and_no_boundary(make_subject):
         assert values[f"{kind}_winner_share"] == 1
     assert np.all(arrays["score_classes"] == 3)
     assert np.isnan(arrays["margins"]).all()
+
+
+def places(images, chosen):
+    """The positions of chosen images among the others."""
+    known = {image.tobytes(): place for place, image in enumerate(images)}
+    flat = chosen.reshape(-1, *images.shape[1:])
+    return np.array([known[image.tobytes()] for image in flat]).reshape(chosen.shape[:-3])
+
+
+def test_fragmentation_is_of_the_images_of_its_kind(make_subject, monkeypatch):
+    """Plane number i of a kind is made to have i + 1 regions."""
+    subject, seen = make_subject(label_noise=0.2), []
+
+    def maps(self, triplets):
+        seen.append(triplets)
+        return np.minimum(np.arange(20), np.arange(len(triplets))[:, None])[:, None]
+
+    monkeypatch.setattr(measure.Subject, "score_maps", maps)
+    values, scores = measure.fragmentation(subject)
+    for kind in ("all", "test", "correct"):
+        assert values[f"fragmentation_{kind}"] == 5.5
+        assert values[f"fragmentation_{kind}_deviation"] == pytest.approx(np.std(range(10)))
+    np.testing.assert_array_equal(scores, [np.arange(1, 11)] * 3)
+    true = subject.data.train.labels
+    everything, correct = places(subject.train, seen[0]), places(subject.train, seen[2])
+    assert (subject.index_labels != true)[everything].any()
+    places(subject.test, seen[1])  # a KeyError if one is not a test image
+    np.testing.assert_array_equal(true[correct], np.repeat(np.arange(10), 3).reshape(10, 3))
+    np.testing.assert_array_equal(subject.index_labels[correct], true[correct])
+
+
+def test_class_skips_are_between_two_images_of_one_given_label(make_subject, monkeypatch):
+    subject, seen = make_subject(label_noise=0.2, num_fragmentation_triplets=20), []
+    monkeypatch.setattr(measure, "class_skips", lambda _, first, second, number: seen.extend((first, second)))
+    measure._class_skips(subject)
+    first, second = (places(subject.train, images) for images in seen)
+    assert np.all(first != second)
+    for chosen in (first, second):
+        np.testing.assert_array_equal(subject.labels[chosen], np.repeat(np.arange(10), 2))
+
+
+def test_classes_on_random_planes_by_hand(make_subject, monkeypatch):
+    maps = np.array([[[3, 3], [3, 3]], [[3, 3], [5, 5]]])
+    monkeypatch.setattr(measure.Subject, "score_maps", lambda self, triplets: maps)
+    values, _ = measure.random_planes(make_subject(num_random_planes=2))
+    for kind in ("uniform", "shuffled"):
+        assert values[f"{kind}_num_classes"] == 1.5
+        assert (values[f"{kind}_winner"], values[f"{kind}_winner_share"]) == (3, 0.75)
 
 
 def test_arrays_are_compact_and_the_same_for_another_run(make_subject):
@@ -124,7 +175,23 @@ def test_uniform_images_are_uniform_and_seeded(make_subject):
     assert first.max() < 1
 
 
-def test_an_image_is_never_its_own_margin_direction(make_subject):
+@pytest.mark.parametrize("direction,name", [("image", "margins"), ("gaussian", "gaussian_margins")])
+def test_margins_start_from_images_of_their_kind(direction, name, make_subject, monkeypatch):
+    subject, seen = make_subject(label_noise=0.2, num_margin_images=40, margin_direction=direction), []
+
+    def fake(classifier, images, bases, *arguments, **options):
+        seen.append(bases)
+        return types.SimpleNamespace(values=np.ones(len(bases)), kept=lambda: np.ones(len(bases)))
+
+    monkeypatch.setattr(measure, name, fake)
+    measure._margins(subject)
+    wrong = subject.labels != subject.data.train.labels
+    everything, right, mislabelled = (wrong[bases] for bases in seen)
+    assert everything.any() and not everything.all()
+    assert not right.any() and mislabelled.all()
+
+
+def test_the_summaries_of_margins_are_of_those_kept(make_subject):
     values, margins = measure._margins(make_subject(label_noise=0.2, num_margin_images=40))
     assert np.isfinite(margins[:, :]).any(axis=1).all()
     for i, kind in enumerate(("aa", "ca", "ma")):
@@ -155,3 +222,17 @@ def test_lemma_of_a_linear_network(make_subject):
     assert values["lemma_measured_slope"] == pytest.approx(arrays["lemma_slopes"].max())
     assert values["lemma_distance_95"] <= arrays["lemma_distances"][-1]
     assert values["lemma_needed_lipschitz"] == pytest.approx(arrays["lemma_needed"].max())
+
+
+def test_the_lemma_is_held_against_the_network_on_pixels_from_0_to_1(make_subject):
+    subject = make_subject(num_random_images=50, num_random_planes=0)
+    values, arrays = measure.concentration(subject)
+    images = subject.streams.generator("random_images").random((50, 32, 32, 3), dtype=np.float32)
+    # Logits 10 * mean(2 x - 1) of each channel: slope 20 / 1024 a pixel; sqrt(n) = sqrt(3072).
+    outputs = softmax(10 * (2 * images.astype(np.float64) - 1).mean(axis=(1, 2)), axis=1)
+    jacobians = outputs[:, :, None] * (np.eye(3) - outputs[:, None])
+    slopes = np.sqrt(3072) * 20 / 32 * np.linalg.norm(jacobians, axis=2)
+    np.testing.assert_allclose(arrays["lemma_slopes"][:3], slopes.max(axis=0), rtol=1e-4)
+    winner = outputs[:, np.bincount(outputs.argmax(axis=1)).argmax()]
+    distances = np.abs(winner - np.median(winner))
+    assert values["lemma_distance_95"] == pytest.approx(np.quantile(distances, 0.95), rel=1e-3)
