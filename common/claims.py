@@ -84,9 +84,14 @@ class Evidence:
         return f"Seed{'s' * (len(seeds) > 1)} {words} alone: further seeds of the figure are not finished."
 
     @property
+    def num_finished(self):
+        """How many of the runs are finished."""
+        return sum(run is not None for _, run in self._runs)
+
+    @property
     def state(self):
         """How many runs are finished, in words."""
-        finished = f"{sum(run is not None for _, run in self._runs)} of the {len(self._runs)} runs"
+        finished = f"{self.num_finished} of the {len(self._runs)} runs"
         return f"{finished} of figure {self._figures} at {self.scale} scale are finished."
 
     def _matching(self, coordinates):
@@ -129,17 +134,16 @@ class Evidence:
         return sorted({getattr(settings, name) for settings, _ in self._matching(coordinates)})
 
 
-def _judge_at(claim, replication, records, scale):
-    evidence = Evidence(replication, claim.figures, records, scale)
+def _judge_at(claim, evidence):
     try:
         outcome = claim.check(evidence)
     except MissingRunsError as error:
-        return Judgement(claim, Outcome("not run", str(error)), scale)
+        return Judgement(claim, Outcome("not run", str(error)), evidence.scale)
     if evidence.left_out:
         outcome = outcome.noting(evidence.left_out)
     runs = tuple(evidence.used.values())
     names = {name for run in runs if (name := data_name(run))}
-    return Judgement(claim, outcome, scale, tuple(sorted(names)), runs)
+    return Judgement(claim, outcome, evidence.scale, tuple(sorted(names)), runs)
 
 
 def data_name(run):
@@ -158,17 +162,21 @@ def judge(claims, replication, records, scale=None):
         scale: Scale of the runs; None takes for each claim the largest at which its runs are finished.
 
     Returns:
-        A Judgement for each claim.
+        A Judgement for each claim; of one that is not run it says how many runs are there at the scale that
+        has most of them.
     """
     scales = tuple(reversed(SCALES)) if scale is None else (scale,)
     judgements = []
     for claim in claims:
-        tried = []
+        most, closest = -1, None
         for s in scales:
-            tried.append(_judge_at(claim, replication, records, s))
-            if tried[-1].outcome.verdict != "not run":
+            evidence = Evidence(replication, claim.figures, records, s)
+            judgement = _judge_at(claim, evidence)
+            if judgement.outcome.verdict != "not run":
                 break
+            if evidence.num_finished > most:
+                most, closest = evidence.num_finished, dataclasses.replace(judgement, scale=scale)
         else:
-            tried.append(dataclasses.replace(tried[0], scale=scale))
-        judgements.append(tried[-1])
+            judgement = closest
+        judgements.append(judgement)
     return judgements

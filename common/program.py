@@ -153,15 +153,18 @@ def finished_seeds(found, fewest=1):
         fewest: How many seeds the figure needs, if it has as many.
 
     Returns:
-        The runs of the first seeds, up to the first of which a run is missing; all of `found` if those are
-        too few.
+        The runs of the first seeds, up to the first of which a run is missing, but of as many seeds as the
+        figure needs. A run whose streams have seeds of their own belongs to the largest of them.
     """
-    seeds = sorted({settings.seed for settings, _ in found})
-    missing = {settings.seed for settings, run in found if run is None}
+
+    def seed(settings):
+        return max(getattr(settings, "seeds", {"seed": settings.seed}).values())
+
+    seeds = sorted({seed(settings) for settings, _ in found})
+    missing = {seed(settings) for settings, run in found if run is None}
     finished = list(itertools.takewhile(lambda seed: seed not in missing, seeds))
-    if len(finished) < min(fewest, len(seeds)):
-        return found
-    return [(settings, run) for settings, run in found if settings.seed in finished]
+    shown = seeds[: max(len(finished), fewest)]
+    return [(settings, run) for settings, run in found if seed(settings) in shown]
 
 
 def _print_plan(replication, runs, out_dir):

@@ -28,7 +28,7 @@ class Summary:
     q75: float
 
 
-def jackknife_interval(value, left_out, confidence=0.95):
+def jackknife_interval(value, left_out, confidence=0.95, inflation=1.0):
     """Student's t interval of a smooth statistic from its values with one unit left out (Tukey 1958).
 
     Args:
@@ -36,15 +36,30 @@ def jackknife_interval(value, left_out, confidence=0.95):
         left_out: For each independent sample the values of the statistic without one of its units; none of
             them has fewer than two units.
         confidence: Level in (0, 1).
+        inflation: Factor of the variance, for units that are not independent.
 
     Returns:
-        (low, high). For the mean of one sample it is the usual t interval.
+        (low, high). For the mean of one sample it is the usual t interval, for the difference of two means
+        Welch's (1947).
     """
     left_out = [np.asarray(values, np.float64) for values in left_out]
-    variance = sum((len(v) - 1) / len(v) * np.sum((v - v.mean()) ** 2) for v in left_out)
-    freedom = min(map(len, left_out)) - 1
-    reach = stats.t.ppf((1 + confidence) / 2, freedom) * np.sqrt(variance)
+    freedoms = np.array([len(v) - 1 for v in left_out])
+    variances = np.array([(len(v) - 1) / len(v) * np.sum((v - v.mean()) ** 2) for v in left_out])
+    variance = variances.sum()
+    freedom = freedoms.min() if variance == 0 else variance**2 / np.sum(variances**2 / freedoms)
+    reach = stats.t.ppf((1 + confidence) / 2, freedom) * np.sqrt(inflation * variance)
     return float(value - reach), float(value + reach)
+
+
+def overlap_inflation(num_values):
+    """Factor of the variance of a mean of values, each of which was read where all the others say.
+
+    Places that overlapping parts of a sample choose make its values alike: the squared standard error is
+    S^2 (1 / n + 1 / (n - 1)) in the place of S^2 / n, for one value is tested and n - 1 choose (Nadeau &
+    Bengio 2003, Inference for the generalization error, equation 7). Of noise alone, the interval of three or
+    five values would lie above 0 in 5.4 and 7.0 % of cases in the place of 2.5.
+    """
+    return 1 + num_values / (num_values - 1)
 
 
 def interval_over_units(values, groups, statistic=np.mean, confidence=0.95):

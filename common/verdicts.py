@@ -1,8 +1,9 @@
 """From samples to verdicts: intervals of means and of their ratios, held against bounds.
 
 Every verdict follows from one rule: an interval that lies inside the claim's bounds reproduces it, one that
-lies outside contradicts it, and one across a bound leaves it unclear. A family of comparisons shares its
-error probability (Bonferroni).
+lies outside contradicts it, and one across a bound leaves it unclear. Where one of several comparisons
+decides alone they share its error probability (Bonferroni); where all have to agree none is needed
+(intersection-union test, Berger 1982).
 """
 
 import dataclasses
@@ -12,7 +13,14 @@ from collections import Counter
 
 import numpy as np
 
-from common.statistics import FEW, bootstrap_interval, interval, interval_over_units, jackknife_interval
+from common.statistics import (
+    FEW,
+    bootstrap_interval,
+    interval,
+    interval_over_units,
+    jackknife_interval,
+    overlap_inflation,
+)
 
 VERDICTS = ("reproduced", "contradicted", "unclear", "not run")
 NOT_JUDGED = "not judged"  # an absolute number below paper scale
@@ -47,10 +55,12 @@ class Bounds:
         return "contradicted" if high < self.low or low > self.high else "unclear"
 
     def margin(self, estimate):
-        """Factor, as a logarithm, by which an interval stays inside; the smallest is the closest call."""
+        """How far an interval stays inside, as a factor where bounds are positive; the least is closest."""
+        low, high = np.float64(estimate.low), np.float64(estimate.high)
+        if self.low <= 0 or self.high <= 0:
+            return min(low - self.low, self.high - high)
         with np.errstate(all="ignore"):
-            over = np.log(estimate.low / self.low) if self.low > 0 else math.inf
-            return min(over, np.log(self.high / np.float64(estimate.high)))
+            return min(np.log(low / self.low), np.log(self.high / high))
 
     def __str__(self):
         if math.isinf(self.high):
@@ -91,6 +101,8 @@ class Estimate:
     median: float = math.nan
 
     def __str__(self):
+        if math.isnan(self.value):
+            return "not measured in every run" if self.n else "not measured"
         limits = f"{number(self.low)}, {number(self.high)}"
         if math.isnan(self.low):
             limits = f"no interval from n = {self.n}"
@@ -111,6 +123,7 @@ class Contrast:
         paired: Whether the values at one index of all samples belong together and are resampled together.
         groups: The units that the values at one index share with others, as `interval_over_units` takes
             them; empty: none.
+        by_others: Whether each value was read where all the others say; see `overlap_inflation`.
     """
 
     label: str
@@ -118,6 +131,7 @@ class Contrast:
     coefficients: tuple
     paired: bool = True
     groups: tuple = ()
+    by_others: bool = False
 
     def estimate(self, confidence=1 - _ERROR, center=np.mean):
         """Returns the Estimate: Student's interval for few values, else a seeded bootstrap as `interval`."""
@@ -137,9 +151,10 @@ class Contrast:
             if self.groups:
                 limits = interval_over_units(samples, self.groups, lambda s: logarithm(*s), confidence)
                 low, high = np.exp(limits)
-            elif 1 < n < FEW and center is np.mean:
+            elif n > 1 and center is np.mean and (n < FEW or self.by_others):
                 left_out = self._left_out(samples, logarithm)
-                low, high = np.exp(jackknife_interval(logarithm(*samples), left_out, confidence))
+                inflation = overlap_inflation(n) if self.by_others else 1.0
+                low, high = np.exp(jackknife_interval(logarithm(*samples), left_out, confidence, inflation))
             elif n > 1:
                 low, high = np.exp(bootstrap_interval(samples, logarithm, confidence, self.paired))
         return Estimate(value, float(low), float(high), n, math.nan if center is np.median else median)
@@ -160,9 +175,9 @@ def ratio(label, top, bottom, paired=True):
     return Contrast(label, (top, bottom), (1.0, -1.0), paired)
 
 
-def factor(label, values):
+def factor(label, values, by_others=False):
     """The Contrast of positive ratios, one a seed: their mean, with an interval on a logarithmic scale."""
-    return Contrast(label, (values,), (1.0,))
+    return Contrast(label, (values,), (1.0,), by_others=by_others)
 
 
 def slope(label, samples, positions):
@@ -181,12 +196,14 @@ def quotient(label, first, second):
 class Sample:
     """One value a seed, network or pair, whose mean is estimated: what `compare` takes beside contrasts.
 
-    `groups` are the units that values share, as `interval_over_units` takes them; empty: none.
+    `groups` are the units that values share, as `interval_over_units` takes them; empty: none. `by_others`
+    says that each value was read where all the others say; see `overlap_inflation`.
     """
 
     label: str
     values: tuple
     groups: tuple = ()
+    by_others: bool = False
 
     def estimate(self, confidence=1 - _ERROR, center=np.mean):
         """Returns the Estimate; undefined if a value is nan, without an interval for fewer than two."""
@@ -194,6 +211,11 @@ class Sample:
             return Estimate(math.nan, math.nan, math.nan, len(self.values))
         if self.groups:
             low, high = interval_over_units(self.values, self.groups, center, confidence)
+        elif self.by_others and len(self.values) > 1:
+            values = np.asarray(self.values)
+            left_out = (values.sum() - values) / (len(values) - 1)
+            inflation = overlap_inflation(len(values))
+            low, high = jackknife_interval(values.mean(), [left_out], confidence, inflation)
         else:
             low, high = interval(self.values, center, confidence)
         return Estimate(float(center(self.values)), low, high, len(self.values))
@@ -216,21 +238,26 @@ def holds(quantity, estimate, bounds):
 def compare(quantity, contrasts, bounds, every=True, center=np.mean):
     """The Outcome of a family of contrasts with the same bounds.
 
-    The error probability of 5 % is shared among them. With `every`, all must lie within the bounds and one
-    outside contradicts the claim; without, one inside is enough and only all outside contradict it.
+    With `every`, all must lie within the bounds, by their 95 % intervals, and one outside contradicts the
+    claim; without, one inside is enough and only all outside contradict it. Where one decides alone, the
+    error probability of 5 % is shared among all.
     """
-    confidence = 1 - _ERROR / len(contrasts)
-    found = []
+    alone, other = ("contradicted", "reproduced") if every else ("reproduced", "contradicted")
+    shared = 1 - _ERROR / len(contrasts)
+    found, level = [], "95 % intervals"
     for contrast in contrasts:
-        estimate = contrast.estimate(confidence, center)
-        found.append((bounds.verdict(estimate.low, estimate.high), contrast.label, estimate))
+        estimate = contrast.estimate(1 - _ERROR, center)
+        verdict = bounds.verdict(estimate.low, estimate.high)
+        if verdict == alone and len(contrasts) > 1:
+            level = f"95 % intervals; {alone} at {100 * shared:.4g} %"
+            wide = contrast.estimate(shared, center)
+            verdict = bounds.verdict(wide.low, wide.high)
+        found.append((verdict, contrast.label, estimate))
     tally = Counter(verdict for verdict, _, _ in found)
-    decisive, other = ("contradicted", "reproduced") if every else ("reproduced", "contradicted")
-    verdict = decisive if tally[decisive] else other if tally[other] == len(found) else "unclear"
+    verdict = alone if tally[alone] else other if tally[other] == len(found) else "unclear"
     if len(found) == 1:
         return Outcome(verdict, f"{quantity}, {found[0][1]}, is {found[0][2]}, expected {bounds}")
     texts = [_list(kind, found, bounds) for kind in VERDICTS if tally[kind]]
-    level = f"{100 * confidence:.4g} % intervals"
     return Outcome(verdict, f"{quantity}, expected {bounds} ({level}): {', '.join(texts)}")
 
 

@@ -94,6 +94,8 @@ class Gallery:
         paper = replication(self.replication)
         found = find_runs(paper, self.settings(name, scale), records)
         found = finished_seeds(found, paper.fewest_seeds.get(name, 1))
+        if not all(run for _, run in found):
+            return found
         known = {settings for settings, _ in found}
         further = dict.fromkeys(
             dataclasses.replace(settings, seed=settings.seed + i)
@@ -149,7 +151,6 @@ def _check_data(name, scale, runs):
 
 
 def _missing(gallery, name, scale, runs, records):
-    runs = runs[: len(gallery.settings(name, scale))]  # further seeds follow
     everything = [settings for settings, _ in runs]
     missing = [settings for settings, run in runs if run is None]
     names = "; ".join(describe(s, everything) or "the only one" for s in missing[:_NAMED])

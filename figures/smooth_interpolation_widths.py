@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 from matplotlib import colormaps, ticker
+from matplotlib.collections import FillBetweenPolyCollection
 from matplotlib.colors import to_hex
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -29,6 +30,8 @@ _MOST_TICKS = 8
 def draw_curve(panel, groups, measure, color, label, marker="o", strong=True, of_pairs=False):
     """Draws a function of a run against the width: runs as dots, their mean, and its 95 % interval.
 
+    Limits of the panel are those of the runs; a wider interval is cut off.
+
     Args:
         panel: Axes.
         groups: {width: {seed: Run}}.
@@ -36,16 +39,19 @@ def draw_curve(panel, groups, measure, color, label, marker="o", strong=True, of
         color: Color.
         label: Name of the line.
         marker: Marker of the means.
-        strong: Whether the line is thick.
+        strong: Whether the line is thick and its interval is drawn: of many lines they would hide each other.
         of_pairs: Whether the measure is of two runs: it is drawn for all pairs of a width's seeds.
     """
     widths = list(groups)
     values = [_values(measure, members, of_pairs) for members in groups.values()]
     size = {"linewidth": 1.9, "markersize": 4} if strong else {"linewidth": 1.1, "markersize": 2.5}
-    if max(map(len, values)) > 1:
+    if strong and max(map(len, values)) > 1:
         pairs = list(itertools.combinations(groups[widths[0]], 2)) if of_pairs else None
-        bounds = np.array([_interval(found, pairs) for found in values])
-        panel.fill_between(widths, *bounds.T, color=color, alpha=0.15, linewidth=0, label="_interval")
+        bounds = np.ma.masked_invalid([_interval(found, pairs) for found in values])
+        band = FillBetweenPolyCollection(
+            "x", np.array(widths), *bounds.T, color=color, alpha=0.15, linewidth=0, label="_interval"
+        )
+        panel.add_collection(band, autolim=False)  # of two seeds it is 13 standard errors high
         for width, found in zip(widths, values, strict=True):
             panel.plot([width] * len(found), found, ".", color=color, markersize=3, alpha=0.35, label="_run")
     means = [np.mean(v) for v in values]

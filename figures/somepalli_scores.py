@@ -126,10 +126,12 @@ def _number(number, form=".3f"):
     return f"{number:{form}}" if np.isfinite(number) else ""
 
 
-def cell_texts(cell):
+def cell_texts(cell, percent=False):
     """Score, 95 % interval and number of pairs of a `Reproducibility`; empty where undefined."""
-    limits = f"{cell.low:.3f} to {cell.high:.3f}" if np.isfinite(cell.low) else ""
-    return [_number(cell.value), limits, str(cell.num_pairs)]
+    value, low, high = (100 * x if percent else x for x in (cell.value, cell.low, cell.high))
+    form = ".2f" if percent else ".3f"
+    limits = f"{low:{form}} to {high:{form}}" if np.isfinite(low) else ""
+    return [_number(value, form), limits, str(cell.num_pairs)]
 
 
 def distillation_cells(runs):
@@ -140,16 +142,15 @@ def distillation_cells(runs):
     """
     vanilla = {(s.network, s.seed): run for s, run in runs if s.teacher is None}
     students = {(s.teacher, s.network): (s, run) for s, run in runs if s.teacher and s.seed == 0}
+    teacher_seed = next((s.teacher_seed for s, _ in students.values()), None)
     names = [name for name in NETWORK_NAMES if any(name == student for _, student in students)]
     scores = np.full((2, len(names), len(names)), np.nan)
     for i, teacher in enumerate(names):
         for j, student in enumerate(names):
-            settings, run = students.get((teacher, student), (None, None))
-            if run is None:  # diverged
-                continue
-            taught_by = vanilla.get((teacher, settings.teacher_seed))
-            for k, other in enumerate((run, vanilla.get((student, settings.seed)))):
-                if taught_by and other:
+            _, run = students.get((teacher, student), (None, None))
+            taught_by = vanilla.get((teacher, teacher_seed))
+            for k, other in enumerate((run, vanilla.get((student, 0)))):
+                if taught_by and other:  # neither diverged
                     scores[k, i, j], _ = score_and_error(taught_by, other)
     return names, *scores
 
@@ -259,14 +260,14 @@ def table_optimizers(runs):
     rows = []
     for (network, optimizer), members in found.items():
         cell = cells[(network, optimizer), (network, optimizer)]
-        score, limits, pairs = cell_texts(cell)
+        score, limits, pairs = cell_texts(cell, percent=True)
         accuracy = 100 * np.mean([last(run, "accuracy_test") for run in members])
         row = [NETWORK_NAMES[network], OPTIMIZER_NAMES[optimizer], score, limits, pairs, f"{accuracy:.2f}"]
         if published:
             place = OPTIMIZER_NETWORKS.index(network), list(OPTIMIZER_NAMES).index(optimizer)
             row += [f"{OPTIMIZER_REPRODUCIBILITY[place]:.2f}", f"{OPTIMIZER_ACCURACY[place]:.2f}"]
         rows.append(row)
-    head = ["network", "optimizer", "reproducibility", "95 % interval", "pairs", "test accuracy (%)"]
+    head = ["network", "optimizer", "reproducibility (%)", "95 % interval", "pairs", "test accuracy (%)"]
     return head + ["published (%)", "published accuracy (%)"] * published, rows
 
 

@@ -37,6 +37,7 @@ def _table(runs, columns):
         [f"{noise:.0%}", str(width), str(len(members)), *(text(members) for _, text in columns)]
         for noise, by_width in by_noise(runs).items()
         for width, members in by_width.items()
+        if members
     ]
     return ["label noise", "width", "seeds", *(name for name, _ in columns)], rows
 

@@ -36,12 +36,10 @@ _FRAGMENTATION = {
 
 
 def by_noise(runs):
-    """{label noise: {width: its runs}}, both ascending."""
+    """{label noise: {width: its runs}}, both ascending, every width for every noise."""
     found = groups(runs, lambda settings: (settings.label_noise, settings.width))
-    noises = {}
-    for noise, width in sorted(found):
-        noises.setdefault(noise, {})[width] = found[noise, width]
-    return noises
+    noises, widths = (sorted(set(values)) for values in zip(*found, strict=True))
+    return {noise: {width: found.get((noise, width), []) for width in widths} for noise in noises}
 
 
 def _label(noise):
@@ -49,17 +47,15 @@ def _label(noise):
 
 
 def _draw_curve(panel, by_width, measure, stroke, label):
-    """Means over seeds with intervals against width; single runs lie faintly behind."""
+    """Means over seeds with intervals against width; single runs lie faintly behind, gaps stay open."""
     xs, ys = [], []
     for width, members in by_width.items():
         values = np.array([measure(run) for run in members])
         values = values[np.isfinite(values)]
-        if values.size:
-            low, high = interval(values)
-            ys.append(style.Measured(values.mean(), low, high, np.median(values), values))
-            xs.append(style.position(width, values))
-    if xs:
-        style.draw_points(panel, xs, ys, stroke, label)
+        mean, median = (center(values) if values.size else np.nan for center in (np.mean, np.median))
+        ys.append(style.Measured(mean, *interval(values), median, values))
+        xs.append(style.position(width, values))
+    style.draw_points(panel, xs, ys, stroke, label)
 
 
 def _width_axis(panel, widths):
@@ -121,11 +117,11 @@ def between_seeds(members):
 
 
 def _draw_scores(panel, by_width, stroke, label):
-    """Mean scores with intervals over networks against width; single pairs lie faintly behind."""
+    """Mean scores with intervals over networks against width; pairs lie faintly behind, gaps stay open."""
     found = {width: between_seeds(members) for width, members in by_width.items() if len(members) > 1}
     line = {"color": stroke.color, "marker": stroke.marker, "markersize": 5.5}
-    means = [cell.value for cell in found.values()]
-    panel.plot(list(found), means, label=label, zorder=3, **line)
+    means = [found[width].value if width in found else np.nan for width in by_width]
+    panel.plot(list(by_width), means, label=label, zorder=3, **line)
     for width, cell in found.items():
         panel.plot(
             [width, width], [cell.low, cell.high], color=stroke.color, linewidth=1.2, label="_interval"
@@ -156,9 +152,8 @@ def figure_11(runs):
     handles.append(Line2D([], [], label="interpolation threshold with noise", **line))
     pair = {"color": GREY, "marker": ".", "markersize": 5, "linewidth": 1.2, "alpha": 0.5}
     handles.append(Line2D([], [], label="a pair of seeds, one standard error over planes", **pair))
-    bar = {"color": GREY, "marker": "|", "markersize": 9, "linestyle": "none"}
-    handles.append(Line2D([], [], label="95 % interval of the mean", **bar))
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, columnspacing=1.2)
+    handles += style.value_handles("run")[1:]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, columnspacing=1.2)
     return figure
 
 

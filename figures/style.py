@@ -6,6 +6,7 @@ hollow marker is their median.
 
 import dataclasses
 import math
+import textwrap
 
 import matplotlib.figure
 import matplotlib.style
@@ -43,6 +44,7 @@ _RC = {
 }
 # At the left, clear of a legend at the right.
 _TITLE = {"x": 0.01, "ha": "left"}
+_LETTERS_PER_INCH = 12.5  # of a title
 _HALO = [patheffects.withStroke(linewidth=2, foreground="white")]
 
 
@@ -59,8 +61,10 @@ def new_figure(width, height, title):
 
 
 def stamp(figure, text):
-    """Adds a line to a figure's title: what keeps the picture from being the published protocol's."""
-    figure.suptitle(f"{figure.get_suptitle()}\n{text}", **_TITLE)
+    """Adds lines to a figure's title: what keeps the picture from being the published protocol's."""
+    width = int(_LETTERS_PER_INCH * figure.get_figwidth())
+    lines = [line for long in text.split("\n") for line in textwrap.wrap(long, width)]
+    figure.suptitle("\n".join([figure.get_suptitle(), *lines]), **_TITLE)
 
 
 class LogAxis:

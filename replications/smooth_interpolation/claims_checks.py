@@ -132,7 +132,7 @@ def noisy_above_clean(family):
         noisy, clean = (
             family.at_peak(family.curve(_volume(metric, subset, anchors))) for subset in ("noisy", "clean")
         )
-        ratios.append(factor(f"{NAMES[metric]}, {anchors} anchors", noisy / clean))
+        ratios.append(factor(f"{NAMES[metric]}, {anchors} anchors", noisy / clean, by_others=True))
     return [compare("peak around noisy over peak around clean labels", ratios, above(1))]
 
 
@@ -203,7 +203,7 @@ def sharpness_falls_around_both(evidence):
     for metric, subset in itertools.product(SHARPNESS, ("clean", "noisy")):
         curve = family.curve(_volume(metric, subset))
         ratio = by_other_seeds(curve, np.argmax, lambda own, peak: own[peak] / own[-1])
-        ratios.append(factor(f"{NAMES[metric]}, {subset} labels", ratio))
+        ratios.append(factor(f"{NAMES[metric]}, {subset} labels", ratio, by_others=True))
     return together(compare("peak over largest width (ratio)", ratios, above(1)))
 
 
@@ -216,7 +216,8 @@ def only_unperturbed_descend(family):
     }
     falls = {}
     for name, curve in curves.items():
-        falls[name] = Sample(f"{name} classes", tuple(family.at_peak(curve) - curve[:, -1]))
+        fall = tuple(family.at_peak(curve) - curve[:, -1])
+        falls[name] = Sample(f"{name} classes", fall, by_others=True)
     return [
         *rise_and_fall(family, {"test error": curves["unperturbed"]}, _POINTS),
         compare("peak minus largest width (points)", [falls["perturbed"]], below(STILL)),

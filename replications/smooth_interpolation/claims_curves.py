@@ -21,6 +21,8 @@ _PEAK_RANGE = 2.0
 def by_other_seeds(values, choose, read):
     """Reads each seed at a place that the other seeds choose: an extreme chosen by its own noise is biased.
 
+    What is made of the numbers has `by_others=True`, since they are not independent.
+
     Args:
         values: Array of shape (seeds, ...).
         choose: Function of the other seeds' mean that returns a place; a single seed chooses for itself.
@@ -44,11 +46,13 @@ class Family:
 
     Args:
         widths: Increasing widths.
-        members: {width: {seed: Run}}, the same seeds at every width.
+        members: {width: {seed: Run}}, the same seeds at every width, as `with_common_seeds` chooses them.
+        diverged: In words, the runs that have diverged; empty if none has.
     """
 
     widths: tuple
     members: dict
+    diverged: str = ""
 
     @staticmethod
     def of(evidence, **coordinates):
@@ -57,7 +61,14 @@ class Family:
         for width in evidence.values("width", **coordinates):
             runs = evidence.seeds(width=width, seed=0, **coordinates)
             found[width] = {run.record["settings"]["seed"]: run for run in runs}
-        return Family(tuple(found), with_common_seeds(found))
+        runs = [run for members in found.values() for run in members.values()]
+        kept = with_common_seeds(found)
+        text = ""
+        if diverged := sorted({run.record["settings"]["seed"] for run in runs if run.diverged}):
+            text = f"{sum(run.diverged for run in runs)} of {len(runs)} runs diverged"
+            if diverged[0] not in kept[min(kept)]:
+                text += f" (seed {' and '.join(map(str, diverged))} left out)"
+        return Family(tuple(found), kept, text)
 
     def curve(self, measure):
         """Returns the values of a function of a run: array of shape (seeds, widths)."""
@@ -75,12 +86,6 @@ class Family:
     def threshold(self):
         """The smallest width at which all seeds have a training error of 0; None if there is none."""
         return interpolation_threshold(self.members)
-
-    def diverged(self):
-        """An Outcome, not judged, that says how many runs have diverged, if any has."""
-        members = [run for runs in self.members.values() for run in runs.values()]
-        number = sum(run.diverged for run in members)
-        return [Outcome(NOT_JUDGED, f"{number} of {len(members)} runs diverged")] if number else []
 
     def peak(self, mean):
         """The index of the width near the threshold at which a curve is highest."""
@@ -107,13 +112,14 @@ def from_threshold(check):
 
     def checked(evidence):
         family = Family.of(evidence)
+        diverged = [Outcome(NOT_JUDGED, family.diverged)] if family.diverged else []
         if family.threshold is None:
             largest = family.widths[-1]
             text = (
                 f"no width up to {largest} has a training error of 0 in all seeds, so there is no threshold"
             )
-            return together(Outcome(NOT_JUDGED, text))
-        return together(*family.diverged(), *check(family))
+            return together(*diverged, Outcome(NOT_JUDGED, text))
+        return together(*diverged, *check(family))
 
     return checked
 
@@ -168,10 +174,11 @@ def rise_and_fall(family, curves, unit="ratio"):
         trough, peak = place
         return math.nan if trough is None else difference(own[peak], own[trough])
 
-    rises = [one(name, by_other_seeds(curve, trough_and_peak, rise)) for name, curve in curves.items()]
-    falls = [
-        one(name, tuple(difference(family.at_peak(curve), curve[:, -1]))) for name, curve in curves.items()
-    ]
+    rises, falls = [], []
+    for name, curve in curves.items():
+        rises.append(one(name, by_other_seeds(curve, trough_and_peak, rise), by_others=True))
+        fall = difference(family.at_peak(curve), curve[:, -1])
+        falls.append(one(name, tuple(fall), by_others=True))
     return [
         compare(f"peak against the least at smaller widths ({unit})", rises, bounds),
         compare(f"peak against the largest width ({unit})", falls, bounds),

@@ -67,10 +67,10 @@ def wide_recover(family):
     wide = [width for width in family.widths if width >= family.threshold]
     outcomes = []
     for name, (metric, relative, least) in _EPOCHWISE.items():
-        samples = [
-            Sample(f"width {width}", rise_and_recovery(_over_epochs(family, width, metric), relative))
-            for width in wide
-        ]
+        samples = []
+        for width in wide:
+            recovery = rise_and_recovery(_over_epochs(family, width, metric), relative)
+            samples.append(Sample(f"width {width}", recovery, by_others=True))
         outcomes.append(compare(f"rise and fall over epochs, {name}", samples, above(least)))
     return outcomes
 
@@ -89,6 +89,7 @@ def narrow_do_not(family):
         samples = []
         for width in narrow:
             values = _over_epochs(family, width, metric)
-            samples.append(Sample(f"width {width}", rise_and_recovery(values, relative, to_the_end=True)))
+            recovery = rise_and_recovery(values, relative, to_the_end=True)
+            samples.append(Sample(f"width {width}", recovery, by_others=True))
         outcomes.append(compare(f"rise over epochs and fall to the end, {name}", samples, below(most)))
     return outcomes

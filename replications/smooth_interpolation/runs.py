@@ -55,8 +55,14 @@ def by_width(runs):
 
 
 def with_common_seeds(groups):
-    """Returns {width: {seed: Run}} with the seeds that all widths have, in increasing order."""
+    """Returns {width: {seed: Run}} with the seeds that all widths have, in increasing order.
+
+    A seed with a diverged run is left out, unless fewer than two would stay: the threshold of the others
+    would not be theirs.
+    """
     seeds = sorted(set.intersection(*map(set, groups.values())))
+    whole = [s for s in seeds if not any(members[s].diverged for members in groups.values())]
+    seeds = whole if len(whole) > 1 else seeds
     return {width: {seed: members[seed] for seed in seeds} for width, members in groups.items()}
 
 
@@ -67,11 +73,13 @@ def interpolation_threshold(groups):
         groups: {width: {seed: Run}}.
 
     Returns:
-        The width, or None if there is none.
+        The width, or None if there is none, or if a smaller one has a diverged run.
 
     Reference: Gamba et al. 2022, section 1: the smallest model size with zero training error.
     """
     for width, members in sorted(groups.items()):
+        if any(run.diverged for run in members.values()):
+            return None
         if all(train_error(run) == 0 for run in members.values()):
             return width
     return None

@@ -39,8 +39,12 @@ class KeptEvidence:
 
     @property
     def has_gap(self):
-        """Whether no seed of some setting is left."""
-        return {_unseeded(s) for s, _ in self._all} != {_unseeded(s) for s, _ in self._kept}
+        """Whether no seed of some setting is left; of students, which have one, it only costs a gain."""
+        everything, kept = (
+            {_unseeded(settings) for settings, _ in runs if not settings.teacher}
+            for runs in (self._all, self._kept)
+        )
+        return everything != kept
 
 
 def _unseeded(settings):
@@ -61,7 +65,7 @@ def without_diverged(check):
         number = len(runs) - len(found.runs())
         text = f"{number} of {len(runs)} runs diverged and are left out: {diverged_names(runs)}"
         if found.has_gap:
-            return Outcome("unclear", f"{text}.")
+            return Outcome("unclear", f"{text}; no seed of a setting is left.")
         return check(found).noting(f"{text}.")
 
     return checked

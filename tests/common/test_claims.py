@@ -107,8 +107,6 @@ def write_seeds(out_dir, seeds_of_widths):
         ({1: (0, 1, 2), 2: (0, 1, 2)}, 1, [0, 1, 2]),
         ({1: (0, 1, 2), 2: (0, 1)}, 1, [0, 1]),
         ({1: (0, 2), 2: (0, 2)}, 1, [0]),
-        ({1: (0, 1, 2), 2: (0,)}, 2, None),
-        ({1: (0, 1, 2), 2: (1, 2)}, 1, None),
         ({1: (0, 1, 2), 2: (0, 1, 2)}, 4, [0, 1, 2]),
     ],
 )
@@ -116,11 +114,24 @@ def test_a_figure_has_the_seeds_that_are_finished(seeds_of_widths, fewest, expec
     write_seeds(tmp_path, seeds_of_widths)
     found = program.find_runs(SEEDED, seeded_figure("1", "paper"), tmp_path)
     kept = program.finished_seeds(found, fewest)
-    if expected is None:
-        assert kept == found
-    else:
-        assert sorted((s.width, s.seed) for s, _ in kept) == [(w, seed) for w in (1, 2) for seed in expected]
-        assert all(run for _, run in kept)
+    assert sorted((s.width, s.seed) for s, _ in kept) == [(w, seed) for w in (1, 2) for seed in expected]
+    assert all(run for _, run in kept)
+
+
+@pytest.mark.parametrize(
+    ("seeds_of_widths", "fewest", "missing"),
+    [
+        ({1: (0, 1, 2), 2: (0,)}, 2, [(2, 1)]),
+        ({1: (0, 1, 2), 2: (1, 2)}, 1, [(2, 0)]),
+        ({}, 1, [(1, 0), (2, 0)]),
+    ],
+)
+def test_a_figure_with_too_few_seeds_misses_those_it_needs(seeds_of_widths, fewest, missing, tmp_path):
+    write_seeds(tmp_path, seeds_of_widths)
+    found = program.find_runs(SEEDED, seeded_figure("1", "paper"), tmp_path)
+    kept = program.finished_seeds(found, fewest)
+    assert [(s.width, s.seed) for s, run in kept if run is None] == missing
+    assert len(kept) == 2 * fewest
 
 
 def test_a_claim_is_judged_on_finished_seeds_and_says_which(tmp_path):

@@ -36,7 +36,7 @@ def test_a_ratio_of_matched_pairs_ignores_what_the_pairs_share():
 def test_values_that_share_units_are_left_out_with_them():
     # Without unit a or b: 5.5, 1.5; without unit x or y: 4.5, 2.5. Halved sums of squares: 4 and 1.
     found = Sample("", (1.0, 2.0, 4.0, 7.0), groups=("aabb", "xyxy")).estimate()
-    reach = stats.t.ppf(0.975, 1) * 5**0.5
+    reach = stats.t.ppf(0.975, 5**2 / (4**2 + 1**2)) * 5**0.5
     assert (found.value, found.low, found.high) == pytest.approx((3.5, 3.5 - reach, 3.5 + reach))
 
 
@@ -71,7 +71,9 @@ def test_a_ratio_of_few_values_has_students_interval_of_the_delta_method(paired)
     top, bottom = generator.normal(20, 0.1, 5), generator.normal(10, 0.1, 5)
     logs = [top / top.mean(), bottom / bottom.mean()]
     error = stats.sem(logs[0] - logs[1]) if paired else math.hypot(*map(stats.sem, logs))
-    reach = stats.t.ppf(0.975, 4) * error
+    variances = np.array([stats.sem(values) ** 2 for values in logs])
+    freedom = 4 if paired else 4 * variances.sum() ** 2 / np.sum(variances**2)
+    reach = stats.t.ppf(0.975, freedom) * error
     found = ratio("", top, bottom, paired=paired).estimate()
     assert math.log(found.high / found.value) == pytest.approx(reach, rel=0.02)
     assert math.log(found.value / found.low) == pytest.approx(reach, rel=0.02)
@@ -147,10 +149,50 @@ def test_a_family_of_comparisons(contrasts, every, any_one):
     assert compare("It", contrasts, above(), every=False).verdict == any_one
 
 
-def test_a_large_family_names_its_closest_call_and_shares_the_error():
+def test_where_one_decides_alone_the_error_is_shared_and_where_all_have_to_agree_it_is_not():
+    # The interval of b lies above 1 at 95 %, not at 97.5 %.
+    b = Sample("b", (1.1, 1.2, 1.3, 1.45))
+    assert b.estimate().low > 1 > b.estimate(0.975).low
+    for bounds, every, verdict in (
+        (above(), True, "reproduced"),
+        (above(), False, "reproduced"),  # a alone
+        (below(), True, "contradicted"),
+        (below(), False, "contradicted"),
+    ):
+        assert compare("It", [certain("a", 2), b], bounds, every).verdict == verdict
+    unsure = Sample("c", (0.5, 1.5))
+    for bounds, every in ((above(), False), (below(), True)):
+        outcome = compare("It", [unsure, b], bounds, every)
+        assert (outcome.verdict, "reproduced at 97.5 %" in outcome.seen) == ("unclear", not every)
+        assert ("contradicted at 97.5 %" in outcome.seen) == every
+
+
+def test_values_read_where_the_others_say_have_a_wider_interval():
+    # S^2 (1 / 3 + 1 / 2) in the place of S^2 / 3.
+    values = (1.0, 2.0, 4.0)
+    sizes = (Sample, lambda e: e.high - e.low), (verdicts.factor, lambda e: math.log(e.high / e.low))
+    for make, size in sizes:
+        plain, wide = (size(make("", values, by_others=others).estimate()) for others in (False, True))
+        assert wide / plain == pytest.approx(math.sqrt(5 / 2))
+    assert Sample("", (1.0,), by_others=True).estimate().value == 1
+
+
+def test_the_closest_of_many_differences_is_named():
+    samples = [Sample(f"s{i}", (m - 0.1, m + 0.1, m)) for i, m in enumerate((1.9, 1.5, 1.0, 1.1, 1.3))]
+    assert "closest s2" in compare("It", samples, above(0)).seen
+    negative = [Sample(s.label, tuple(-v for v in s.values)) for s in samples]
+    assert "closest s2" in compare("It", negative, below(0)).seen
+
+
+def test_a_missing_value_is_no_small_sample():
+    assert str(Sample("", (1.0, math.nan, 2.0)).estimate()) == "not measured in every run"
+    assert str(Sample("", ()).estimate()) == "not measured"
+
+
+def test_a_large_family_names_its_closest_call():
     seen = compare("PD", [certain(f"z = {z}", 1 + z) for z in (4, 1, 3, 2, 5)], above()).seen
     assert seen == (
-        "PD, expected above 1 (99 % intervals): 5 of 5 reproduced (closest z = 1: 2 [2, 2] (median 2))"
+        "PD, expected above 1 (95 % intervals): 5 of 5 reproduced (closest z = 1: 2 [2, 2] (median 2))"
     )
     seen = compare("PD", [certain("a", 2), certain("b", 0.5)], below()).seen
     assert "1 of 2 reproduced (b: 0.5 [0.5, 0.5] (median 0.5)), 1 of 2 contradicted (a: 2 [2, 2]" in seen

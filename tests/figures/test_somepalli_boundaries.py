@@ -415,6 +415,35 @@ def test_the_picture_says_how_small_its_runs_are():
     )
 
 
+def test_the_line_of_figure_11_is_open_where_a_network_diverged(drawn):
+    figure, runs = drawn("11", num_diverged=1)
+    first = runs[0][0]
+    label = "20% label noise" if first.label_noise else "no label noise"
+    line = curves(figure.axes[0])[label]
+    assert list(line.get_xdata()) == [1, 2]
+    assert [bool(np.isnan(y)) for y in line.get_ydata()] == [width == first.width for width in (1, 2)]
+
+
+def test_the_title_stays_inside_the_picture(drawn):
+    figure, _ = drawn("reproducibility", num_diverged=3)
+    style.stamp(figure, "word " * 60)
+    figure.draw_without_rendering()
+    box = figure._suptitle.get_window_extent()
+    assert box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1
+
+
+def test_seeds_of_single_sources_belong_to_the_largest(tmp_path):
+    """Sources with two whole seeds and a third that is not finished."""
+    write(tmp_path, "sources", "laptop")
+    for record in tmp_path.glob("*/*/run.json"):
+        settings = json.loads(record.read_text())["settings"]
+        if 2 in (settings["seed"], settings["order_seed"], settings["augmentation_seed"]):
+            record.unlink()
+    kept = GALLERY.runs("sources", "laptop", str(tmp_path))
+    assert kept and all(run for _, run in kept)
+    assert {max(s.seeds.values()) for s, _ in kept} == {0, 1}
+
+
 def test_unfinished_seeds_are_left_out_of_a_picture(tmp_path):
     def drop_seed_one(name):
         write(tmp_path / name, name)

@@ -207,9 +207,20 @@ def test_double_descent_of_unperturbed_classes_alone(write, perturbed, last):
 
 def test_seeds_that_differ_most_at_the_threshold(write):
     assert outcome(write_family(write, "pd", seeds=1), 23).verdict == "not run"
-    # Three seeds have three pairs, but only two degrees of freedom.
-    assert outcome(write_family(write, "pd", seeds=3), 23).verdict == "unclear"
-    assert outcome(write_family(write, "pd", seeds=5), 23).verdict == "reproduced"
+    assert outcome(write_family(write, "pd", seeds=2), 23).verdict == "unclear"  # one pair
+    assert outcome(write_family(write, "pd", seeds=3), 23).verdict == "reproduced"
+
+
+def test_a_seed_with_a_diverged_run_moves_no_threshold(write, write_diverged):
+    records = write_family(write, "pd", seeds=4)
+    (at_threshold,) = (s for s in figure("pd", "laptop") if (s.width, s.seed) == (THRESHOLD, 0))
+    write_diverged(dataclasses.replace(at_threshold, seed=1))
+    found = outcome(records, 23)
+    assert found.verdict == "reproduced"
+    assert found.seen.startswith("1 of 44 runs diverged (seed 1 left out); at the threshold, width 8")
+    write_diverged(dataclasses.replace(at_threshold, seed=2))
+    write_diverged(dataclasses.replace(at_threshold, seed=3))
+    assert outcome(records, 23).verdict == "unclear"
 
 
 def test_seeds_that_differ_alike_at_every_width(write, monkeypatch):
@@ -303,8 +314,8 @@ def test_noise_is_no_double_descent():
         family.__dict__["threshold"] = 8
         rise, _ = rise_and_fall(family, {"error": 50 + rng.normal(size=(4, len(widths)))}, "points")
         found.append(rise.verdict)
-    # An interval over so few seeds is narrow, but places chosen by a seed itself would reproduce nearly all.
-    assert found.count("reproduced") <= 14
+    # Places chosen by a seed itself would reproduce nearly all.
+    assert found.count("reproduced") <= 5
 
 
 def test_a_curve_that_only_falls_does_not_rise_to_a_peak():

@@ -434,3 +434,15 @@ def test_diverged_optimizers_and_students(tmp_path):
     )
     # The four students VGG have no plain counterpart.
     assert "of 12 positive" in judged(tmp_path, 10).seen
+
+
+def test_a_diverged_student_costs_its_gain_alone(tmp_path):
+    one = ("vgg19", "resnet18")
+    write_with_diverged(
+        tmp_path,
+        "distillation",
+        lambda s: {"accuracy_test": 0.5},
+        lambda s: (s.network, s.teacher) == one,
+        random_maps,
+    )
+    assert "of 15 positive" in judged(tmp_path, 10).seen
