@@ -237,7 +237,8 @@ def figure_optimizers(runs):
         panel.set_xticks(range(len(networks)), [NETWORK_NAMES[network] for network in networks])
         panel.set(title=title, xlim=(-0.5, len(networks) - 0.5))
     handles = [stroke.handle(OPTIMIZER_NAMES[name]) for name, stroke in _OPTIMIZER_STROKES.items()]
-    handles += [style.Line2D([], [], color=GREY, linewidth=1.2, label="95 % interval over networks")]
+    if any(np.isfinite(cells[name, name].low) for name in found):
+        handles.append(style.Line2D([], [], color=GREY, linewidth=1.2, label="95 % interval over networks"))
     if paper:
         handles.append(style.Line2D([], [], color=GREY, marker="_", linestyle="none", label="published"))
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
