@@ -6,7 +6,6 @@ hollow marker is their median.
 
 import dataclasses
 import math
-import textwrap
 
 import matplotlib.figure
 import matplotlib.style
@@ -43,8 +42,7 @@ _RC = {
     "savefig.dpi": 150,
 }
 # At the left, clear of a legend at the right.
-_TITLE = {"x": 0.01, "ha": "left"}
-_LETTERS_PER_INCH = 12.5  # of a title
+_TITLE = {"x": 0.01, "ha": "left", "wrap": True}
 _HALO = [patheffects.withStroke(linewidth=2, foreground="white")]
 
 
@@ -61,10 +59,8 @@ def new_figure(width, height, title):
 
 
 def stamp(figure, text):
-    """Adds lines to a figure's title: what keeps the picture from being the published protocol's."""
-    width = int(_LETTERS_PER_INCH * figure.get_figwidth())
-    lines = [line for long in text.split("\n") for line in textwrap.wrap(long, width)]
-    figure.suptitle("\n".join([figure.get_suptitle(), *lines]), **_TITLE)
+    """Adds a line to a figure's title: what keeps the picture from being the published protocol's."""
+    figure.suptitle(f"{figure.get_suptitle()}\n{text}", **_TITLE)
 
 
 class LogAxis:

@@ -210,7 +210,7 @@ CAPPED = changed(MLP | RANDOM, fits=None, train=80.0)
 def test_a_capped_run_is_no_number(number, tmp_path):
     outcome = world_of(number, tmp_path, "smoke", CAPPED)
     assert outcome.verdict == "unclear", outcome.seen
-    assert "MLP 1x512" in outcome.seen and "runs not fitted): nan [no interval from n = 0]" in outcome.seen
+    assert "MLP 1x512" in outcome.seen and "runs not fitted): not measured" in outcome.seen
 
 
 def test_one_capped_seed_leaves_a_comparison_open(tmp_path):
