@@ -88,7 +88,7 @@ def interval_over_units(values, groups, statistic=np.mean, confidence=0.95):
     return jackknife_interval(statistic(values), left_out, confidence)
 
 
-def interval(values, statistic=np.mean, confidence=0.95):
+def interval(values, statistic=np.mean, confidence=0.95, by_others=False):
     """Confidence interval of a statistic over independent values.
 
     Of the mean of fewer than FEW values it is Student's. Else it is the bootstrap's: bias-corrected and
@@ -99,6 +99,8 @@ def interval(values, statistic=np.mean, confidence=0.95):
         values: Sequence of numbers, one for each independent run or pair.
         statistic: Function of an array and an `axis`.
         confidence: Level in (0, 1).
+        by_others: Whether each value was read where all the others say: a mean's interval is Student's, with
+            the variance of `overlap_inflation`.
 
     Returns:
         (low, high); (nan, nan) for fewer than two values.
@@ -108,9 +110,10 @@ def interval(values, statistic=np.mean, confidence=0.95):
         return float("nan"), float("nan")
     if np.all(values == values[0]):
         return float(values[0]), float(values[0])
-    if len(values) < FEW and statistic is np.mean:
+    if statistic is np.mean and (by_others or len(values) < FEW):
         left_out = (values.sum() - values) / (len(values) - 1)
-        return jackknife_interval(values.mean(), [left_out], confidence)
+        inflation = overlap_inflation(len(values)) if by_others else 1.0
+        return jackknife_interval(values.mean(), [left_out], confidence, inflation)
     return bootstrap_interval((values,), statistic, confidence)
 
 

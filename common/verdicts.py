@@ -211,13 +211,8 @@ class Sample:
             return Estimate(math.nan, math.nan, math.nan, len(self.values))
         if self.groups:
             low, high = interval_over_units(self.values, self.groups, center, confidence)
-        elif self.by_others and len(self.values) > 1:
-            values = np.asarray(self.values)
-            left_out = (values.sum() - values) / (len(values) - 1)
-            inflation = overlap_inflation(len(values))
-            low, high = jackknife_interval(values.mean(), [left_out], confidence, inflation)
         else:
-            low, high = interval(self.values, center, confidence)
+            low, high = interval(self.values, center, confidence, self.by_others)
         return Estimate(float(center(self.values)), low, high, len(self.values))
 
 
