@@ -131,8 +131,8 @@ def on_stand_in(check):
         outcome = check(evidence)
         if evidence.scale == "paper":
             return outcome
-        text = f"Left open: CIFAR-10 stands in for CIFAR-100. {outcome.seen}"
-        return Outcome("unclear", text, outcome.parts)
+        noted = outcome.noting("Left open: CIFAR-10 stands in for CIFAR-100.")
+        return dataclasses.replace(noted, verdict="unclear")
 
     return checked
 
