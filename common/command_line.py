@@ -180,13 +180,18 @@ def exit_status(name):
         sys.exit(130)
 
 
+def asks_for_help(argv):
+    """Whether a command line has --help in one of its spellings."""
+    return any(argument in ("--help", "-help", "-h", "--helpfull") for argument in argv[1:])
+
+
 def parse_flags(flag_values, argv, usage):
     """Parses a command line that consists of flags alone; --help prints them and exits.
 
     Raises:
         UserError or flags.Error: An argument is not a flag, or not a valid one.
     """
-    if any(argument in ("--help", "-help", "-h", "--helpfull") for argument in argv[1:]):
+    if asks_for_help(argv):
         print(f"usage: {usage}")
         # Without absl's headings, the names of the modules that define the flags.
         print(re.sub(r"^[\w.]+:\n", "", flag_values.get_help(), flags=re.MULTILINE).strip("\n"))

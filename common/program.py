@@ -181,17 +181,26 @@ def _print_plan(replication, runs, out_dir):
         total += seconds
         state = "done" if finished else f"about {duration(seconds)}"
         print(f"run: {describe(run, runs) or 'as above'} ({state})")
-    print(f"{len(runs)} runs, about {duration(total)} on two cores, results in {out_dir}")
+    number = f"{len(runs)} run{'s' * (len(runs) > 1)}"
+    print(f"{number}, about {duration(total)} on two cores, results in {out_dir}")
 
 
 def check_out_dir(out_dir):
     """Refuses a results folder that cannot be written, before anything is imported or made."""
+    if not out_dir:
+        raise UserError("--out_dir=: names no folder")
     path = pathlib.Path(out_dir).absolute()
     existing = next(p for p in (path, *path.parents) if p.exists())
     if not existing.is_dir():
         raise UserError(f"--out_dir={out_dir}: {existing} is a file; choose a folder")
     if not os.access(existing, os.W_OK) or str(existing).split(os.sep)[1:2] in (["proc"], ["sys"]):
         raise UserError(f"--out_dir={out_dir}: {existing} is not writable; choose another folder")
+
+
+def _check_data_dir(flag_values):
+    data_dir = flag_values.data_dir
+    if data_dir and not flag_values.download and not pathlib.Path(data_dir).is_dir():
+        raise UserError(f"--data_dir={data_dir}: no such folder; --download makes and fills it")
 
 
 def _run_all(replication, runs, options):
@@ -223,6 +232,8 @@ def main(replication, argv=None):
         parse_flags(flag_values, sys.argv if argv is None else argv, usage)
         runs = expand(replication, flag_values)
         check_out_dir(flag_values.out_dir)
+        if replication.images:
+            _check_data_dir(flag_values)
         if flag_values.dry_run:
             _print_plan(replication, runs, flag_values.out_dir)
         else:

@@ -138,6 +138,8 @@ def choose(gallery, name, records, scale=None):
 def _check_records(records):
     if pathlib.Path(records).is_file():
         raise UserError(f"--records={records}: is a file; name the folder that the runs were written to")
+    if records != RECORDS and not pathlib.Path(records).is_dir():
+        raise UserError(f"--records={records}: no such folder; name the one that the runs were written to")
 
 
 def _check_data(name, scale, runs):
@@ -240,14 +242,16 @@ def _stamp(gallery, scale, runs):
 def _draw_all(gallery, records, scale, out_dir):
     _check_records(records)
     _made_folder(out_dir)
-    drawn = []
+    drawn, reasons = [], []
     for name in gallery.figures:
         try:
             drawn += draw(gallery, name, records, scale, out_dir)
         except UserError as error:
-            print(f"not drawn: {error}")
+            reasons.append(str(error))
     if not drawn:
-        raise UserError(f"no figure could be drawn from the runs in {records}")
+        raise UserError(f"no figure could be drawn from the runs in {records}; of the first, {reasons[0]}")
+    for reason in reasons:
+        print(f"not drawn: {reason}")
     return drawn
 
 

@@ -22,7 +22,8 @@ from common.cores import usable_cores
 from common.errors import UserError
 from common.progress import Progress, duration
 
-_POLL_SECONDS = 0.2
+_POLL_SECONDS, _PATIENCE_SECONDS = 0.2, 30
+_USAGE = "python -m launch.sweep --replication=NAME --figure=NAME [--flag=value ...]"
 _BYTES_PER_WORKER = 2 * 2**30
 
 
@@ -112,7 +113,10 @@ def run_jobs(replication, jobs, out_dir, workers):
         for job in running.values():
             job.process.terminate()
         for job in running.values():
-            job.process.wait()
+            try:
+                job.process.wait(_PATIENCE_SECONDS)
+            except subprocess.TimeoutExpired:  # the signal was lost in foreign code
+                job.process.kill()
     return failed
 
 
@@ -144,11 +148,13 @@ def _name_of_replication(argv):
     known = program.replication_names()
     names = [a.split("=", 1)[1] for a in argv if a.startswith("--replication=")]
     names += [name for flag, name in itertools.pairwise(argv) if flag == "--replication"]
-    if len(names) != 1 or names[0] not in known:
-        raise UserError(
-            f"--replication: must be one of {', '.join(known)}; with --help it shows the flags of that one"
-        )
-    return names[0]
+    if len(names) == 1 and names[0] in known:
+        return names[0]
+    wanted = f"--replication: must be one of {', '.join(known)}; with --help it shows the flags of that one"
+    if not names and command_line.asks_for_help(argv):
+        print(f"usage: {_USAGE}\n{wanted}")
+        sys.exit(0)
+    raise UserError(wanted)
 
 
 def main(argv=None):
@@ -167,12 +173,12 @@ def main(argv=None):
             lower_bound=1,
             flag_values=flag_values,
         )
-        command_line.parse_flags(
-            flag_values, argv, "python -m launch.sweep --replication=NAME [--flag=value ...]"
-        )
+        command_line.parse_flags(flag_values, argv, _USAGE)
         out_dir, workers = flag_values.out_dir, flag_values.workers or default_workers(replication)
         program.check_out_dir(out_dir)
         runs = program.expand(replication, flag_values)
+        if len(runs) == 1 and not flag_values.figure:
+            raise UserError("a sweep has several runs: name a --figure, or several values of a setting")
         todo = [run for run in runs if not _finished(replication, run, out_dir)]
         jobs = make_jobs(replication, todo, command_line.given_options(flag_values))
         if flag_values.dry_run:

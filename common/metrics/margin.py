@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from common.metrics.classifier import Rays, as_classifier, floating_type, num_images_per_block
+from common.metrics.examples import check_values
 
 # The steps between the probed distances: step, how often (somepago/dbViz, double-descent/dd_margin.py).
 _STEPS = ((0.01, 11), (0.1, 9), (0.5, 31), (1.0, 25), (10.0, 25), (20.0, 98))
@@ -75,14 +76,16 @@ def margins(
         `Margins`, in the unit of the images' pixels.
 
     Raises:
-        ValueError: If there are no bases, a base has no other image as target, or logits are not finite.
+        ValueError: If bases or targets are not positions of images, a base has no other image as target, or
+            logits are not finite.
 
     Reference:
 
     - [Somepalli et al. 2022, "Median Margins"](https://arxiv.org/abs/2203.08124)
     - somepago/dbViz, double-descent/dd_margin.py (avg_margin)
     """
-    images, bases = np.asarray(images), np.asarray(bases)
+    images = np.asarray(images)
+    bases, targets = _places("bases", bases, images), _places("targets", targets, images)
     search = _Search(num_crossings, num_crossings + num_extra, num_bisections, batch_size)
     drawn = _draw_targets(bases, targets, search.num_directions, rng)
 
@@ -115,13 +118,13 @@ def gaussian_margins(
         `Margins`, in the unit of the images' pixels.
 
     Raises:
-        ValueError: If there are no bases, or logits are not finite.
+        ValueError: If bases are not positions of images, or logits are not finite.
 
     Reference:
 
     - [Somepalli et al. 2022, "Median Margins"](https://arxiv.org/abs/2203.08124)
     """
-    images, bases = np.asarray(images), np.asarray(bases)
+    images, bases = np.asarray(images), _places("bases", bases, images)
     search = _Search(num_crossings, num_crossings + num_extra, num_bisections, batch_size)
 
     def directions(_, origins):
@@ -129,6 +132,18 @@ def gaussian_margins(
         return _unit(rng.standard_normal(shape, dtype=origins.dtype))
 
     return _margins(as_classifier(model), images, bases, directions, search)
+
+
+def _places(name, places, images):
+    """Checks that values are positions of images: 1-D, integers, at least one."""
+    places = np.asarray(places)
+    if places.ndim != 1 or places.size == 0 or places.dtype.kind not in "iu":
+        raise ValueError(
+            f"`{name}` must be a non-empty 1-D array of integers. Received: {name} of shape {places.shape} "
+            f"and type {places.dtype}"
+        )
+    check_values(name, places, (places >= 0) & (places < len(images)), f"from 0 to {len(images) - 1}")
+    return places
 
 
 def _draw_targets(bases, targets, num_directions, rng):
@@ -154,8 +169,6 @@ def _unit(vectors):
 
 def _margins(classifier, images, bases, directions, search):
     """Searches in blocks of base images; `directions` gives those of a block from its slice and origins."""
-    if bases.ndim != 1 or bases.size == 0:
-        raise ValueError(f"`bases` must be a non-empty 1-D array. Received: bases of shape {bases.shape}")
     size = num_images_per_block(images[0], search.num_directions)
     parts = []
     for start in range(0, len(bases), size):

@@ -39,7 +39,7 @@ def relative_prediction_difference(
     Args:
         probabilities_a: Array of shape (..., examples) in [0, 1], the first model's probabilities
             of the positive label. Leading axes, such as pairs, are kept; they broadcast between
-            arguments.
+            arguments. Of what a model with one output predicts, of shape (examples, 1), take column 0.
         probabilities_b: Array of shape (..., examples) in [0, 1], the second model's.
         true_probabilities: None, or array of shape (..., examples) in (0, 1].
         sample_weight: None, or non-negative array of shape (..., examples), such as the count of

@@ -48,7 +48,7 @@ def check_examples(model, examples, labels):
         The examples as float32 and the labels as int32.
 
     Raises:
-        ValueError: If not.
+        ValueError: If not, or if an example holds a number that is not finite.
     """
     examples, labels = np.asarray(examples), np.asarray(labels)
     if len(examples) == 0 or labels.shape != (len(examples),) or labels.dtype.kind not in "iu":
@@ -57,9 +57,16 @@ def check_examples(model, examples, labels):
             f"labels of shape {labels.shape} and type {labels.dtype} for {len(examples)} examples"
         )
     examples = examples.astype("float32", copy=False)
-    shape = getattr(model(examples[:1], training=False), "shape", ())
+    check_values("examples", examples, np.isfinite(examples), "finite")
+    logits = model(examples[:8], training=False)
+    shape = getattr(logits, "shape", ())
     if len(shape) != 2:
         raise ValueError(f"`model` must give logits of shape (batch, classes). Received: shape={shape}")
+    logits = np.asarray(logits)
+    if np.all((logits > 0) & (logits < 1)) and np.allclose(logits.sum(axis=1), 1, atol=1e-5):
+        raise ValueError(
+            f"`model` must give logits, not their softmax. Received: rows that sum to 1, model={model}"
+        )
     check_values("labels", labels, (labels >= 0) & (labels < shape[1]), f"from 0 to {shape[1] - 1}")
     return examples, labels.astype("int32")
 
@@ -94,7 +101,8 @@ def input_gradients(model, inputs, labels):
 
     Returns:
         Cross-entropies (batch,); 1 where the largest logit is the label's, else 0 (batch,); gradients of
-        each cross-entropy by its own input, float32, of the shape of the inputs.
+        each cross-entropy by its own input, float32, of the shape of the inputs, nan where the cross-entropy
+        is not finite.
 
     Raises:
         ValueError: If the logits do not depend differentiably on the inputs.
@@ -108,6 +116,9 @@ def input_gradients(model, inputs, labels):
         raise ValueError(
             f"`model` must have logits with a gradient by its input. Received: model={model.name}"
         )
+    # Activations with masked gradients would pass 0 on: a diverged network is not flat.
+    defined = tf.reshape(tf.math.is_finite(cross_entropies), (-1, *[1] * (inputs.shape.rank - 1)))
+    gradients = tf.where(defined, gradients, np.nan)
     correct = tf.cast(tf.argmax(logits, axis=-1, output_type=labels.dtype) == labels, tf.float32)
     return cross_entropies, correct, gradients
 

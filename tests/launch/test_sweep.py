@@ -68,13 +68,25 @@ def test_a_plan_writes_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments", [(), ("--replication=other",), ("--replication=snapp_shamir", "--workers=0")]
+    "arguments",
+    [
+        (),
+        ("--replication=other",),
+        ("--replication=snapp_shamir", "--workers=0"),
+        ("--replication=snapp_shamir",),
+    ],
 )
 def test_bad_input_is_one_line(arguments):
     done = run_sweep(*arguments)
     assert done.returncode == 2
     assert done.stderr.startswith("sweep: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_help_without_a_name_is_no_mistake():
+    done = run_sweep("--help")
+    assert done.returncode == 0
+    assert "must be one of smooth_interpolation, snapp_shamir" in done.stdout
 
 
 @pytest.mark.slow

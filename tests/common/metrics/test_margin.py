@@ -193,7 +193,14 @@ def test_invalid_arguments():
     rng = np.random.default_rng(0)
     with pytest.raises(ValueError, match=r"other than the base. Received: targets=\[3\] for the base 3$"):
         margins(linear(kernel), images, [2, 3], [3], rng)
-    with pytest.raises(ValueError, match=r"Received: bases of shape \(0,\)$"):
-        gaussian_margins(linear(kernel), images, [], rng)
+    with pytest.raises(ValueError, match=r"Received: bases of shape \(0,\)"):
+        gaussian_margins(linear(kernel), images, np.array([], int), rng)
+    for bases in ([-1], [len(images)]):
+        with pytest.raises(ValueError, match=f"from 0 to {len(images) - 1}. Received: bases="):
+            gaussian_margins(linear(kernel), images, bases, rng)
+    with pytest.raises(ValueError, match="Received: targets=50 at index"):
+        margins(linear(kernel), images, [0], [1, 50], rng)
+    with pytest.raises(ValueError, match="1-D array of integers. Received: bases of shape"):
+        margins(linear(kernel), images, 0, [1], rng)
     with pytest.raises(ValueError, match="logits must be finite"):
         gaussian_margins(lambda x: linear(kernel)(x) * np.nan, images, [0], rng)

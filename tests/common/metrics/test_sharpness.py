@@ -5,6 +5,7 @@ import tensorflow as tf
 from scipy.special import softmax
 
 from common.data.colour_jitter import apply_jitter, jitter_coefficients
+from common.layers import SmeLU
 from common.metrics.sharpness import (
     jacobian_norm,
     padded_batches,
@@ -171,7 +172,7 @@ def test_invalid_models_and_labels():
     with pytest.raises(ValueError, match="a gradient by its input. Received: model=constant$"):
         jacobian_norm(constant, images, labels)
     with pytest.raises(
-        ValueError, match=r"logits of shape \(batch, classes\). Received: shape=\(1, 6, 5, 3\)$"
+        ValueError, match=r"logits of shape \(batch, classes\). Received: shape=\(2, 6, 5, 3\)$"
     ):
         jacobian_norm(keras.Sequential([keras.Input(SHAPE), keras.layers.ReLU()]), images, labels)
     model = linear_model()
@@ -183,6 +184,21 @@ def test_invalid_models_and_labels():
             jacobian_norm(model, images, wrong)
     with pytest.raises(ValueError, match="at least one example"):
         jacobian_norm(model, images[:0], labels[:0])
+    with pytest.raises(ValueError, match="logits, not their softmax"):
+        jacobian_norm(keras.Sequential([model, keras.layers.Softmax()]), images, labels)
+    broken = images.copy()
+    broken[1, 2, 3, 0] = np.nan
+    with pytest.raises(ValueError, match=r"must be finite. Received: examples=nan at index \(1, 2"):
+        jacobian_norm(model, broken, labels)
+
+
+def test_a_diverged_network_is_not_flat():
+    """The gradient of a clipped activation is 0 at nan."""
+    images, labels = examples(2)
+    layers = [keras.layers.Flatten(), keras.layers.Dense(4, activation=SmeLU(0.5)), keras.layers.Dense(4)]
+    model = keras.Sequential([keras.Input(SHAPE), *layers])
+    layers[1].bias.assign([0.0, np.nan, 0.0, 0.0])
+    assert np.isnan(jacobian_norm(model, images, labels)).all()
 
 
 @pytest.mark.parametrize(

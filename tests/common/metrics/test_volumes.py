@@ -203,8 +203,8 @@ def test_the_number_of_points_is_the_least_possible():
     images, labels = examples(6)
     counter.count.assign(0)
     meter.measure(images, labels)
-    # Each sample: base and 2 paths of 3 anchors, each with 4 copies; one point more for the shape check.
-    assert int(counter.count) == 6 * (1 + 2 * 3) * (1 + 4) + 1
+    # Each sample: base and 2 paths of 3 anchors, each with 4 copies; the logits of all 6 are checked.
+    assert int(counter.count) == 6 * (1 + 2 * 3) * (1 + 4) + 6
 
 
 def test_base_points_without_copies():
