@@ -133,3 +133,38 @@ def test_damaged_rows_and_arrays_are_named(tmp_path):
         damage(tmp_path / "arrays.npz")
         with pytest.raises(UserError, match=r"cannot read .*arrays.npz .*; remove its folder"):
             _ = run.arrays
+
+
+def test_other_data_cannot_go_on(tmp_path):
+    with folder(tmp_path) as run:
+        run.start({"tile": 1}, "CIFAR-10")
+    for data in ("CIFAR-10 (JPEG re-encoding)", None):
+        with (
+            folder(tmp_path) as run,
+            pytest.raises(UserError, match="was begun on CIFAR-10 and cannot go on"),
+        ):
+            run.start({"tile": 1}, data)
+    with folder(tmp_path) as run:
+        run.start({"tile": 1}, "CIFAR-10")
+        run.finish("done", [], {})
+    assert folder(tmp_path).record["data"] == "CIFAR-10"
+
+
+def test_times_of_all_blocks_and_processes_add_up(tmp_path, monkeypatch):
+    clock = iter([10.0, 12.0, 20.0, 23.0, 30.0, 35.0])
+    monkeypatch.setattr(records.time, "monotonic", lambda: next(clock))
+    for blocks in (2, 1):
+        with folder(tmp_path) as run:
+            run.start({"tile": 1})
+            for _ in range(blocks):
+                with run.timed("train_seconds"):
+                    pass
+            run.save()
+    assert folder(tmp_path).record["times"]["train_seconds"] == 10
+
+
+def test_a_worker_that_is_not_the_chief_writes_no_record_and_holds_a_lock_of_its_own(tmp_path):
+    with folder(tmp_path), RunFolder(tmp_path, "paper", 1, SETTINGS, worker=1) as second:
+        second.start({"tile": 1})
+        assert second.record["status"] == "incomplete"
+        assert folder(tmp_path).record is None

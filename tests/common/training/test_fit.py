@@ -131,3 +131,19 @@ def test_further_measurements_are_made_before_the_first_and_after_every_epoch(st
     run = start(Plan(2), measure=measure)
     run.run()
     assert [r["value"] for r in run.rows if r["metric"] == "width"] == [0, 1, 2]
+
+
+def test_every_epoch_has_an_order_of_its_own(start, monkeypatch):
+    run, orders = start(Plan(3)), []
+    train = run.trainer.train
+
+    def recording(order, num_steps):
+        orders.append((run.trainer.step // 3, tuple(order)))
+        return train(order, num_steps)
+
+    monkeypatch.setattr(run.trainer, "train", recording)
+    run.run()
+    of_epochs = dict(orders)
+    assert set(orders) == set(of_epochs.items())  # the calls of an epoch share its order
+    assert len(set(of_epochs.values())) == 3
+    assert all(sorted(order) == list(range(22)) for order in of_epochs.values())

@@ -3,9 +3,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from common.data.augmentation import augmentation
 from common.distribution import replica_strategy
 from common.errors import UserError
-from common.streams import Streams
+from common.streams import Streams, fold_in
 from common.training import schedules
 
 ORDER = np.random.default_rng(1).permutation(22)
@@ -254,3 +255,22 @@ def test_the_program_for_a_gpu_compiles_with_xla_to_the_same_numbers(
     np.testing.assert_array_equal(compiled[1], hits)
     assert compiled[2] == pytest.approx(evaluation, rel=1e-5)
     assert_close(compiled[3], expected, 1e-5)
+
+
+def test_the_network_sees_scaled_images_that_each_step_augments_anew(make_trainer, images):
+    seen = []
+
+    def objective(inputs, labels, logits):
+        tf.py_function(lambda x: seen.append(x.numpy()), [inputs], [])
+        return tf.reduce_sum(logits, axis=1)
+
+    trainer = make_trainer(training="pad_crop_flip", scale=lambda x: 2 * x - 1, objective=objective)
+    trainer.load(images.images, images.labels, Streams(0), Streams(5))
+    for _ in range(2):
+        trainer.train(ORDER, 3)
+    augment, key = augmentation("pad_crop_flip"), tf.constant(Streams(5).key("augmentation"))
+    assert len(seen) == 6
+    for step, found in enumerate(seen):
+        batch = images.images[ORDER[BATCHES[step % 3]]]
+        expected = 2 * augment(tf.constant(batch), augment.draw(fold_in(key, step), len(batch))) - 1
+        np.testing.assert_allclose(found, expected, atol=1e-6)

@@ -10,7 +10,15 @@ from common.claims import Evidence, judge
 from common.program import run_folder
 from common.verdicts import Outcome
 from replications.snapp_shamir.claims import CLAIMS
-from replications.snapp_shamir.claims_pairs import PD, order, pair_values, with_or_without_dead
+from replications.snapp_shamir.claims_deep import _tuned
+from replications.snapp_shamir.claims_pairs import (
+    PD,
+    dead_pairs,
+    order,
+    pair_ratio,
+    pair_values,
+    with_or_without_dead,
+)
 from replications.snapp_shamir.settings import REPLICATION, figure
 
 NUMBERS = {claim.number: claim for claim in CLAIMS}
@@ -302,3 +310,65 @@ def test_diverged_pairs_drop_out(tmp_path):
         write(tmp_path, settings, diverging)
     assert verdict(8, tmp_path, "smoke").verdict == "unclear"
     assert verdict(7, tmp_path, "smoke").verdict == "reproduced"
+
+
+IDENTITY = {"model": "single", "activation": "identity", "init": "identical"}
+
+
+def write_rows_of(out_dir, settings, values, dead=()):
+    """A finished run of figure 2 with these values at the end; `dead` are (pair, examples)."""
+    settings = settings.resolve()
+    last = 2**settings.examples_log2
+    rows = [
+        {"metric": PD, "value": value, "statistic": "pair", "pair": pair, "examples": last}
+        for pair, value in enumerate(values)
+    ]
+    rows += [
+        {"metric": "dead", "value": 1, "statistic": "run", "member": 0, "pair": pair, "examples": examples}
+        for pair, examples in dead
+    ]
+    with run_folder(REPLICATION, settings, out_dir) as folder:
+        folder.start({})
+        folder.finish("done", rows, None)
+
+
+def runs_of_identity(out_dir):
+    settings = {
+        s.shuffle_log2: s
+        for s in figure("2", "smoke")
+        if all(getattr(s, name) == value for name, value in IDENTITY.items())
+    }
+    return settings[0], settings[8], Evidence(REPLICATION, ("2",), out_dir, "smoke")
+
+
+def test_contrasts_compare_the_same_pairs(tmp_path):
+    """Each pair's ratio is 2; pair 1 diverged in one of the two runs, pair 0 is dead in the other."""
+    bottom, top, _ = runs_of_identity(tmp_path)
+    write_rows_of(tmp_path, bottom, [1.0, np.nan, 4.0, 9.0])
+    write_rows_of(tmp_path, top, [5.0, 6.0, 8.0, 18.0], dead=[(0, 2**top.examples_log2)])
+    places = [IDENTITY | {"shuffle_log2": z} for z in (8, 0)]
+    contrast = pair_ratio(runs_of_identity(tmp_path)[2], PD, "label", *places, living=True)
+    assert [sample.tolist() for sample in contrast.samples] == [[8, 18], [4, 9]]
+
+
+def test_models_are_dead_at_the_end_of_a_run(tmp_path):
+    settings, _, _ = runs_of_identity(tmp_path)
+    end = 2**settings.examples_log2
+    write_rows_of(tmp_path, settings, [1.0] * 4, dead=[(0, end // 2), (3, end // 2), (3, end), (3, end)])
+    run = runs_of_identity(tmp_path)[2].run(**IDENTITY, shuffle_log2=0)
+    assert dead_pairs(run).tolist() == [3, 3]
+
+
+def test_the_tuned_width_has_the_lowest_pd_among_those_of_nearly_the_best_loss(tmp_path):
+    losses, differences = {0.1: 1.0, 0.5: 1.019, 2.0: 1.03}, {0.1: 3e-3, 0.5: 2e-3, 2.0: 1e-3}
+
+    def change(settings, doublings_left, pd, loss):
+        if settings.activation != "smelu" or settings.shuffle_log2:
+            return pd, loss
+        return differences[settings.beta], losses[settings.beta]
+
+    for settings in figure("10", "laptop"):
+        if settings.activation in ("smelu", "swish"):
+            write(tmp_path, settings, change)
+    label, place = _tuned(Evidence(REPLICATION, ("10",), tmp_path, "laptop"), "SmeLU")
+    assert (label, place["beta"]) == ("SmeLU(0.5)", 0.5)

@@ -206,3 +206,66 @@ def test_keras_models_hold_these_weights(model):
 def test_tile_size(model, devices, lanes, tile):
     settings = Settings(model=model).resolve()
     assert tile_size(settings, ["/CPU:0"] * devices, lanes) == tile
+
+
+def test_optimizers_follow_the_papers_formulas():
+    """A constant gradient of 1/2: momentum 0.9 and rate / (1 + 0.001 t), or a sum of squares from 0.1."""
+    found, expected = {}, {}
+    for name in ("sgd", "adagrad"):
+        variable = keras.Variable(np.zeros(1), dtype="float64")
+        optimizer = make_optimizer(Settings(optimizer=name, precision="float64").resolve(), 0.3)
+        optimizer.build([variable])
+        weight, velocity, squares = 0.0, 0.0, 0.1
+        for t in range(300):
+            optimizer.apply([tf.constant([0.5], tf.float64)], [variable])
+            velocity = 0.9 * velocity - 0.3 / (1 + 0.001 * t) * 0.5
+            squares += 0.25
+            weight += velocity if name == "sgd" else -0.3 * 0.5 / np.sqrt(squares)
+        found[name], expected[name] = variable.numpy()[0], weight
+    assert found == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("shuffle_log2", [0, 3])
+def test_a_window_is_shuffled_as_a_whole_and_each_anew(shuffle_log2):
+    settings = Settings(examples_log2=15, shuffle_log2=shuffle_log2).resolve()
+    streams, window = Streams(3), 32 << shuffle_log2
+    shard = _Shard(settings, example_stream("linear", streams), "/CPU:0", 2, 0.1)
+    shard.load(pair_lanes(settings, streams, [0]), shuffle_log2)
+    positions = shard._positions(tf.constant(np.uint32(0)), 64).numpy()  # steps, models, batch
+    places = positions.transpose(1, 0, 2).reshape(2, -1, window)
+    starts = window * np.arange(places.shape[1])[:, None]
+    np.testing.assert_array_equal(np.sort(places, axis=2)[0], starts + np.arange(window))
+    offsets = places - starts
+    # Of a fair shuffle half of the places in a half come from the other one.
+    crossing = np.mean(offsets[..., : window // 2] >= window // 2)
+    assert crossing == pytest.approx(0.5, abs=0.1)
+    assert len({tuple(order) for order in offsets.reshape(-1, window)}) == offsets[..., 0].size
+
+
+def test_pairs_differ_in_examples_order_and_initial_weights():
+    settings = Settings(model="tower", init="distinct").resolve()
+    lanes = pair_lanes(settings, Streams(0), range(3))
+    assert [(lane.pair, lane.member) for lane in lanes] == [(p, m) for p in range(3) for m in range(2)]
+    assert [len({tuple(lane.data_key) for lane in lanes[i : i + 2]}) for i in (0, 2, 4)] == [1, 1, 1]
+    assert len({tuple(lane.data_key) for lane in lanes}) == 3
+    assert len({tuple(lane.order_key) for lane in lanes}) == 6
+    for kernel in (0, 2, 4):
+        assert len({lane.weights[kernel].tobytes() for lane in lanes}) == 6
+    same = pair_lanes(dataclasses.replace(settings, init="identical"), Streams(0), range(3))
+    assert len({lane.weights[0].tobytes() for lane in same}) == 3
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_initial_weights_are_those_of_keras(model):
+    """Glorot-uniform kernels, embeddings uniform in +-0.05, zero biases; kernels share no values."""
+    weights = initial_weights(Settings(model=model).resolve(), Streams(0), 0, 0)
+    drawn = [w for w in weights if w.ndim > 1]
+    for array in drawn:
+        bound = 0.05 if array.ndim == 3 else np.sqrt(6 / sum(array.shape))
+        assert np.abs(array).max() <= bound
+        if array.size >= 32:
+            assert np.abs(array).max() > 0.9 * bound
+            assert array.std() == pytest.approx(bound / np.sqrt(3), rel=0.3)
+    assert not any(w.any() for w in weights if w.ndim == 1)
+    ratios = [(w / np.abs(w).max()).ravel()[:2].tolist() for w in drawn if w.size > 1]
+    assert len(set(map(tuple, ratios))) == len(ratios)

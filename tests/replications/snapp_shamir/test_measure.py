@@ -1,10 +1,12 @@
+import types
+
 import numpy as np
 import pytest
 from scipy.special import expit, logit
 
 from common.streams import Streams
 from replications.snapp_shamir.data import ExampleStream, unpack
-from replications.snapp_shamir.measure import Evaluation, summary_rows
+from replications.snapp_shamir.measure import Evaluation, line, summary_rows
 from replications.snapp_shamir.settings import Settings
 
 THETA = np.linspace(-2, 2, 32)
@@ -68,3 +70,27 @@ def test_a_diverged_model_leaves_no_numbers(evaluation):
     assert mean["value"] == values(good, "relative_prediction_difference", "pair")[0]
     counts = {r["metric"]: (r["value"], r["n"]) for r in summary if r["statistic"] == "count"}
     assert counts == {"dead_models": (0.0, 4), "diverged_models": (1.0, 4)}
+
+
+@pytest.mark.parametrize(("warm_start", "rate"), [(False, "128"), (True, "192")])
+def test_the_printed_table_shows_the_end_of_a_run(warm_start, rate):
+    end = {
+        "relative_prediction_difference": (0.5, 0.25, 0.75, 0.375),
+        "excess_label_loss": (2e-3, 1e-3, 3e-3, 4e-3),
+    }
+    rows = [
+        {"metric": metric, "statistic": statistic, "value": value, "examples": 64}
+        for metric, values in end.items()
+        for statistic, value in zip(("mean", "low", "high", "median"), values, strict=True)
+    ]
+    counts = {"dead_models": 3, "diverged_models": 1}
+    rows += [{"metric": m, "statistic": "count", "value": v, "examples": 64} for m, v in counts.items()]
+    rows += [row | {"value": 9.0, "examples": 32} for row in rows]
+    folder = types.SimpleNamespace(rows=lambda: rows, record={"times": {"train_seconds": 2.0}})
+    settings = Settings(examples_log2=6, pairs=2, seed=4, warm_start=warm_start).resolve()
+    shown = line(settings, folder)
+    assert (shown["PD"], shown["PD 95 %"], shown["PD median"]) == ("0.5", "[0.25, 0.75]", "0.375")
+    assert (shown["loss"], shown["loss 95 %"], shown["loss median"]) == ("0.002", "[0.001, 0.003]", "0.004")
+    assert (shown["dead"], shown["diverged"], shown["pairs"], shown["seed"]) == (3, 1, 2, 4)
+    # 2^6 examples of four models in two seconds; of each pair's donor too.
+    assert (shown["seconds"], shown["examples x models / s"]) == ("2.0", rate)

@@ -9,8 +9,10 @@ import time
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from common import command_line, program
+from common.data.augmentation import augmentation, per_image_standardization
 from common.data.images import Images, ImageSet
 from common.streams import Streams
 from replications.zhang_randomization import experiment
@@ -215,3 +217,63 @@ def test_two_workers_leave_one_record(tmp_path):
     assert [row | {"value": 0} for row in two] == [row | {"value": 0} for row in one]
     losses = [[row["value"] for row in rows if row["metric"] == "batch_loss"] for rows in (two, one)]
     np.testing.assert_allclose(*losses, rtol=1e-4)
+
+
+def test_gaussian_test_images_have_the_statistics_of_the_training_images():
+    data = image_set()
+    data.test.images[...] *= 0.1
+    crop = data.train.images[:, 2:30, 2:30]
+    _, (images, _) = randomized(data, condition="gaussian_pixels")
+    np.testing.assert_allclose(images.mean((0, 1, 2)), crop.mean((0, 1, 2)), atol=0.01)
+    np.testing.assert_allclose(images.std((0, 1, 2)), crop.std((0, 1, 2)), atol=0.01)
+
+
+def trainer_of(**values):
+    """The trainer of a run on 100 images in batches of 32: four steps an epoch."""
+    settings = Settings(batch_size=32, **values).resolve()
+    cropped = experiment._is_cropped(settings)
+    strategy = tf.distribute.get_strategy()
+    return experiment._trainer.__wrapped__(strategy, settings, 10, 100, cropped)
+
+
+def test_the_trainer_is_that_of_the_settings():
+    trainer = trainer_of(network="mlp_1x512", optimizer="adam", weight_decay=0.25, learning_rate_decay=0.5)
+    rates = [float(trainer.optimizer._learning_rate(step)) for step in (0, 3, 4, 8)]
+    np.testing.assert_allclose(rates, [0.01, 0.01, 0.005, 0.0025], rtol=1e-6)
+    assert (trainer.optimizer.name, trainer.batch_size, trainer._weight_decay) == ("adam", 32, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("values", "training", "evaluation"),
+    [
+        ({}, "central_crop", "central_crop"),
+        ({"augmentation": "random_crop"}, "random_crop", "central_crop"),
+        ({"condition": "random_pixels"}, "none", "none"),  # made at 28 x 28
+    ],
+)
+def test_images_are_prepared_as_the_settings_say(values, training, evaluation):
+    preparation = trainer_of(network="mlp_1x512", **values)._preparation
+    assert preparation.training == augmentation(training)
+    assert preparation.evaluation == augmentation(evaluation)
+    assert preparation.scale is per_image_standardization
+
+
+def test_networks_are_built_as_the_settings_say():
+    def layers(kind, **values):
+        model = experiment.build_network(Settings(**values).resolve(), 10)
+        return [layer for layer in model.layers if type(layer).__name__ == kind]
+
+    norms = [layers("BatchNormalization", batch_norm=mode) for mode in ("all", "downsample", "none")]
+    assert [len(found) for found in norms] == [19, 2, 0]
+    momentum = layers("BatchNormalization", batch_norm_momentum=0.5)[0].momentum
+    assert (norms[0][0].momentum, momentum) == (0.99, 0.5)
+    for network in ("inception", "alexnet"):
+        assert not layers("ReplicaDropout", network=network)
+        assert {layer.rate for layer in layers("ReplicaDropout", network=network, dropout=0.25)} == {0.25}
+    for network in ("inception", "alexnet", "mlp_3x512"):
+        kernels = [
+            layers("Dense", network=network, initialization=name)[-1].kernel_initializer
+            for name in ("glorot", "pytorch")
+        ]
+        assert [type(kernel).__name__ for kernel in kernels] == ["GlorotUniform", "VarianceScaling"]
+    assert [layer.units for layer in layers("Dense", network="mlp_3x512")] == [512, 512, 512, 10]
