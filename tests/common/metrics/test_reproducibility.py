@@ -71,8 +71,9 @@ def test_the_interval_between_groups_adds_the_variances_of_both():
     a, b = networks(3, 0.3, seed=0), networks(4, 0.1, seed=1)
     scores = np.array([[reproducibility_score(x, y) for y in b] for x in a])
     # A mean over rows and columns: what one network changes is its row's or its column's mean.
-    variance = scores.mean(axis=1).var(ddof=1) / 3 + scores.mean(axis=0).var(ddof=1) / 4
-    reach = stats.t.ppf(0.9, 2) * np.sqrt(variance)
+    variances = scores.mean(axis=1).var(ddof=1) / 3, scores.mean(axis=0).var(ddof=1) / 4
+    freedom = sum(variances) ** 2 / (variances[0] ** 2 / 2 + variances[1] ** 2 / 3)
+    reach = stats.t.ppf(0.9, freedom) * np.sqrt(sum(variances))
     cell = group_reproducibility(a, b, confidence=0.8)
     assert (cell.low, cell.high) == pytest.approx((scores.mean() - reach, scores.mean() + reach), rel=1e-12)
 

@@ -148,7 +148,8 @@ def start(out_dir, *arguments, **environment):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (("--data_dir=nowhere",), "no CIFAR-10 in nowhere"),
+        (("--data_dir=nowhere",), "--data_dir=nowhere: no such folder"),
+        (("--data_dir=docs",), "no CIFAR-10 in docs"),
         (("--dataset=synthetic", "--num_train=50001"), "--num_train=50001: must be from 1 to 50000"),
     ],
 )
