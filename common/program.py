@@ -157,14 +157,14 @@ def finished_seeds(found, fewest=1):
         figure needs. A run whose streams have seeds of their own belongs to the largest of them.
     """
 
-    def seed(settings):
+    def largest(settings):
         return max(getattr(settings, "seeds", {"seed": settings.seed}).values())
 
-    seeds = sorted({seed(settings) for settings, _ in found})
-    missing = {seed(settings) for settings, run in found if run is None}
+    seeds = sorted({largest(settings) for settings, _ in found})
+    missing = {largest(settings) for settings, run in found if run is None}
     finished = list(itertools.takewhile(lambda seed: seed not in missing, seeds))
     shown = seeds[: max(len(finished), fewest)]
-    return [(settings, run) for settings, run in found if seed(settings) in shown]
+    return [(settings, run) for settings, run in found if largest(settings) in shown]
 
 
 def _print_plan(replication, runs, out_dir):
