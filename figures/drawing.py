@@ -58,6 +58,16 @@ class Gallery:
         """Returns the Gallery whose figures have other values of some settings, name -> value."""
         return dataclasses.replace(self, changes=changes)
 
+    def without_idle_changes(self, name, scale):
+        """Returns the Gallery without those changes that leave a figure's runs as the preset has them."""
+        changes = self.changes
+        for setting in self.changes:
+            rest = {other: value for other, value in changes.items() if other != setting}
+            with contextlib.suppress(UserError):  # another change may need this one
+                if self._resolved(name, scale, rest) == self._resolved(name, scale, changes):
+                    changes = rest
+        return self.changed(changes)
+
     @property
     def arguments(self):
         """The flags that make its changes: ["--beta=0.5"]."""
@@ -122,7 +132,7 @@ def choose(gallery, name, records, scale=None):
         UserError: Runs are missing; says which, and the command that makes them. Or they are not all on the
             same data.
     """
-    _check_records(records)
+    check_records(records)
     scales = [scale] if scale else list(reversed(SCALES))
     found = {s: gallery.runs(name, s, records) for s in scales}
     for chosen, runs in found.items():
@@ -135,7 +145,12 @@ def choose(gallery, name, records, scale=None):
     raise UserError(_missing(gallery, name, chosen, found[chosen], records))
 
 
-def _check_records(records):
+def check_records(records):
+    """Refuses a folder of runs that is not there; the default one may be made yet.
+
+    Raises:
+        UserError: It is a file or missing.
+    """
     if pathlib.Path(records).is_file():
         raise UserError(f"--records={records}: is a file; name the folder that the runs were written to")
     if records != RECORDS and not pathlib.Path(records).is_dir():
@@ -187,6 +202,7 @@ def draw(gallery, name, records=RECORDS, scale=None, out_dir=OUT_DIR):
         UserError: Runs are missing, or the folder cannot be made.
     """
     scale, runs = choose(gallery, name, records, scale)
+    gallery = gallery.without_idle_changes(name, scale)
     folder, paths = _made_folder(out_dir), []
     with style.applied():
         figure = _figure(gallery, name, runs)
@@ -240,7 +256,7 @@ def _stamp(gallery, scale, runs):
 
 
 def _draw_all(gallery, records, scale, out_dir):
-    _check_records(records)
+    check_records(records)
     _made_folder(out_dir)
     drawn, reasons = [], []
     for name in gallery.figures:

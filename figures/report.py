@@ -159,8 +159,7 @@ def _check(flag_values):
     for scale in flag_values.scale:
         if scale not in SCALES:
             raise UserError(f"--scale={scale}: must be one of {', '.join(SCALES)}")
-    if not pathlib.Path(flag_values.records).is_dir():
-        raise UserError(f"--records={flag_values.records}: no such folder; name the one with the runs")
+    drawing.check_records(flag_values.records)
     out = pathlib.Path(flag_values.out)
     if out.is_dir() or not out.parent.is_dir():
         raise UserError(f"--out={out}: must be a file in a folder that exists")

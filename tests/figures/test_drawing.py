@@ -174,6 +174,14 @@ def test_changes_that_need_each_other_go_together(gallery, changes):
         assert {name: getattr(settings, name) for name in changes} == changes
 
 
+def test_a_change_to_what_a_figure_has_already_is_none(gallery, write_figure, tmp_path):
+    write_figure(tmp_path, "smoke", learning_rate=0.5)
+    (preset, *_) = gallery.settings("4", "smoke")
+    changes = {"pairs": preset.pairs, "learning_rate": 0.5}
+    paths = drawing.draw(gallery.changed(changes), "4", str(tmp_path), "smoke", tmp_path)
+    assert [path.stem for path in paths] == ["snapp_shamir_figure_4_learning_rate_0.5"] * 2
+
+
 def test_of_several_changes_the_one_that_a_figure_does_not_bear_is_named(gallery):
     with pytest.raises(UserError, match="^--shuffle_log2=3: figure 4 compares runs"):
         gallery.changed({"learning_rate": 0.5, "shuffle_log2": 3}).settings("4", "smoke")
