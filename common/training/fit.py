@@ -98,9 +98,8 @@ class Fit:
         return "diverged" if self._value("diverged") else "done"
 
     def _restore(self):
-        if not self._checkpoints.latest_checkpoint:
+        if not self._checkpoints.restore_or_initialize():
             return
-        self._checkpoints.restore_or_initialize()
         step = self.trainer.step
         with np.load(self.folder.work / "history.npz") as history:
             self.batch_losses[:step] = history["losses"][:step]

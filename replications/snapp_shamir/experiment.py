@@ -201,8 +201,7 @@ def _train(job, ensemble, num_lanes, name, stops, measure=None):
     Calls `measure(step)` at each stop.
     """
     checkpoints = Checkpoints(ensemble.checkpoint(), job.folder.work / f"{name}-checkpoints")
-    if checkpoints.latest_checkpoint:
-        checkpoints.restore_or_initialize()
+    checkpoints.restore_or_initialize()
     examples = num_lanes * job.settings.batch_size
     job.progress.skip(ensemble.step * examples)
     saved = time.monotonic()
