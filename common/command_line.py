@@ -71,6 +71,8 @@ def define_setting_flags(replication, flag_values):
         help = metadata["help"]
         if metadata["choices"]:
             help += f" One of {', '.join(metadata['choices'])}."
+        if metadata["limits"]:
+            help += f" Must be {metadata['limits']}."
         if field.default is not None and kind is not bool:
             help += f" Default: {field.default}."
         if kind is bool:

@@ -21,19 +21,6 @@ from common.progress import duration
 from common.records import RunFolder, find_run
 
 
-def setting(default, help, choices=None, used=None):
-    """A dataclass field that is also a command-line flag.
-
-    Args:
-        default: Its default.
-        help: One full sentence.
-        choices: The values it may have, if they are few.
-        used: Function of the settings of a run, saying whether it has a use for this one. A flag leaves the
-            runs of a figure that have none as they are.
-    """
-    return dataclasses.field(default=default, metadata={"help": help, "choices": choices, "used": used})
-
-
 @dataclasses.dataclass(frozen=True)
 class Replication:
     """What the shared program needs to know of a paper.

@@ -15,16 +15,12 @@ import typing
 import numpy as np
 import tensorflow as tf
 
+from common.data.datasets import DATASETS, NUM_CLASSES, NUM_TEST, NUM_TRAIN, TITLES
 from common.errors import UserError
 from common.startup import quiet_stderr
 from common.streams import Streams
-from common.training.settings import DATASETS, NUM_TRAIN
 
 IMAGE_SIZE = 32
-NUM_TEST = 10_000
-
-_TITLES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "synthetic": "synthetic images"}
-_NUM_CLASSES = {"cifar10": 10, "cifar100": 100, "synthetic": 10}
 _JPEG = b"\xff\xd8\xff"
 
 # The synthetic images: one fixed set. Amplitudes are in units of the [0, 1] range of a pixel.
@@ -113,14 +109,14 @@ def load(dataset, data_dir=None, num_train=None, num_test=None, seed=0, keep=(),
     if dataset not in DATASETS:
         raise UserError(f"--dataset={dataset}: must be one of {', '.join(DATASETS)}")
     if dataset == "synthetic":
-        title = _TITLES[dataset]
+        title = TITLES[dataset]
         train, test = (_synthetic_split(index, n) for index, n in enumerate((NUM_TRAIN, NUM_TEST)))
     else:
         title, train, test = _read_cifar(dataset, data_dir, download)
     streams = Streams(seed)
     train_part = _part("num_train", num_train, train, streams.generator("data", 0), keep)
     test_part = _part("num_test", num_test, test, streams.generator("data", 1))
-    return ImageSet(title, _NUM_CLASSES[dataset], train.take(train_part), test.take(test_part))
+    return ImageSet(title, NUM_CLASSES[dataset], train.take(train_part), test.take(test_part))
 
 
 def balanced_order(labels, rng, first):
@@ -182,7 +178,7 @@ def title_of_copy(dataset, description, num_train, num_test, first_image):
         String such as "CIFAR-10", "CIFAR-10 (JPEG re-encoding)" or "CIFAR-100 (1,117 of 50,000 images)".
     """
     asked = re.search(r'report results on it as "([^"]+)"', description)
-    title = asked[1] if asked else _TITLES[dataset]
+    title = asked[1] if asked else TITLES[dataset]
     if not asked and first_image.startswith(_JPEG):
         title += " (JPEG re-encoding)"
     if num_train < NUM_TRAIN:
@@ -240,14 +236,14 @@ def _check_features(dataset, folder, features):
     """Refuses a data set of another image size or number of classes under the name of a CIFAR."""
     shape = (IMAGE_SIZE, IMAGE_SIZE, 3)
     found, num_classes = tuple(features["image"].shape), features["label"].num_classes
-    if (found, num_classes) != (shape, _NUM_CLASSES[dataset]):
+    if (found, num_classes) != (shape, NUM_CLASSES[dataset]):
 
         def words(shape, num_classes):
             return f"images of {' x '.join(map(str, shape))} in {num_classes} classes"
 
         raise UserError(
-            f"{folder} holds {words(found, num_classes)}; {_TITLES[dataset]} has "
-            f"{words(shape, _NUM_CLASSES[dataset])}"
+            f"{folder} holds {words(found, num_classes)}; {TITLES[dataset]} has "
+            f"{words(shape, NUM_CLASSES[dataset])}"
         )
 
 
@@ -256,13 +252,13 @@ def _reading_error(dataset, data_dir, folder, failure):
     where = f", data_dir={str(data_dir)!r}" if data_dir else ""
     command = f"""python -c "import tensorflow_datasets as tfds; tfds.load({dataset!r}{where})\""""
     if isinstance(failure, FileNotFoundError | NotADirectoryError):
-        return UserError(f"no {_TITLES[dataset]} in {folder}; --download fetches it, as does {command}")
+        return UserError(f"no {TITLES[dataset]} in {folder}; --download fetches it, as does {command}")
     reason = getattr(failure, "strerror", None) or str(failure)
     # TensorFlow wraps it: "{{function_node ...}} reason [Op:...] name: ".
     reason = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", reason)
     reason = " ".join(reason.split()).rstrip(".")
     return UserError(
-        f"cannot read {_TITLES[dataset]} in {folder} ({reason}); if it is damaged, remove that folder and "
+        f"cannot read {TITLES[dataset]} in {folder} ({reason}); if it is damaged, remove that folder and "
         f"fetch it again: {command}"
     )
 
@@ -293,7 +289,7 @@ def _decode(encoded, positions):
 def _synthetic_split(index, num_images):
     """Returns a split of the synthetic images: image i is of class i mod 10, with pixels of its own."""
     ids = np.arange(num_images, dtype=np.int32)
-    return _Split(ids % _NUM_CLASSES["synthetic"], ids, lambda positions: _synthetic_pixels(index, positions))
+    return _Split(ids % NUM_CLASSES["synthetic"], ids, lambda positions: _synthetic_pixels(index, positions))
 
 
 def _synthetic_pixels(split, ids):
@@ -312,11 +308,11 @@ def _synthetic_pixels(split, ids):
     waves, basis = _waves()
     streams = Streams(_SYNTHETIC_SEED)
     rng = streams.generator("synthetic_templates")
-    templates = _smooth_field(rng, waves, (_NUM_CLASSES["synthetic"], _MODES_PER_CLASS))
+    templates = _smooth_field(rng, waves, (NUM_CLASSES["synthetic"], _MODES_PER_CLASS))
     images = np.empty((len(ids), IMAGE_SIZE**2, 3), np.float32)
     for image, number in zip(images, ids, strict=True):
         rng = streams.generator("synthetic_images", split, int(number))
-        template = templates[number % _NUM_CLASSES["synthetic"], rng.integers(_MODES_PER_CLASS)]
+        template = templates[number % NUM_CLASSES["synthetic"], rng.integers(_MODES_PER_CLASS)]
         contrast = rng.uniform(0.5, 1.5)
         shift = rng.uniform(-_LARGEST_SHIFT, _LARGEST_SHIFT, 2)
         phase = np.exp(-2j * np.pi * (waves @ shift) / IMAGE_SIZE)

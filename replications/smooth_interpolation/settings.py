@@ -6,16 +6,17 @@ Importing this module loads no TensorFlow, so that wrong flags are refused at on
 import dataclasses
 import math
 
+from common.data.datasets import DATASETS, NUM_CLASSES, NUM_TEST, NUM_TRAIN
 from common.errors import UserError
-from common.program import Replication, setting
-from common.training.settings import DATASETS, NUM_TRAIN, ImageSettings
+from common.program import Replication
+from common.setting import POSITIVE, SEED, Limits, check_limits, filled, setting
+from common.training.settings import ImageSettings
 from replications.smooth_interpolation import presets
 
 PROTOCOL_VERSION = 2
 
 IMAGE_NETWORKS = ("convnet", "resnet18w")
 SCALAR_NETWORKS = ("polynomial", "mlp")
-NUM_CLASSES = {"cifar10": 10, "cifar100": 100, "synthetic": 10}
 # The smaller side of the images: a channel has so many singular values.
 RANK = 32
 
@@ -42,7 +43,6 @@ _SCALAR = {
 }
 _SCALAR_FIELDS = ("dataset", "network", "width", "degree", "num_train", "epochs", "learning_rate", "seed")
 _SCALAR_FIELDS += ("target_noise",)
-_SEEDS = ("data_seed", "split_seed", "label_seed", "measurement_seed")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,8 +68,9 @@ class Settings(ImageSettings):
         None,
         "Base width: channels of the first stage, or units of each of three hidden layers; by default the "
         "published interpolation threshold, 15 (ConvNet) or 18 (ResNet18).",
+        limits=Limits(1),
     )
-    degree: int | None = setting(None, "Degree of the polynomial; by default 1,000.")
+    degree: int | None = setting(None, "Degree of the polynomial; by default 1,000.", limits=Limits(0))
     initialization: str | None = setting(
         None,
         "Initial weights: PyTorch's default, the only one of the ConvNet; for ResNet18 also Fixup (its "
@@ -83,10 +84,12 @@ class Settings(ImageSettings):
         choices=("sgd", "adam"),
     )
     warmup_epochs: int | None = setting(
-        None, "Epochs in which the learning rate rises linearly; by default 5 with sgd, 0 with adam."
+        None,
+        "Epochs in which the learning rate rises linearly; by default 5 with sgd, 0 with adam.",
+        limits=Limits(0),
     )
     warmup_rate: float | None = setting(
-        None, "Learning rate of the first epoch of the warm-up; by default 0.001."
+        None, "Learning rate of the first epoch of the warm-up; by default 0.001.", limits=POSITIVE
     )
     augmentation: str | None = setting(
         None,
@@ -104,7 +107,7 @@ class Settings(ImageSettings):
         None, "Classes with wrong labels under asymmetric noise; by default a fifth of all classes."
     )
     corrupted_fraction: float | None = setting(
-        None, "Part of the labels of these classes that is wrong, from 0 to 1; by default 0.8."
+        None, "Fraction of the labels of these classes that is wrong; by default 0.8.", limits=Limits(0, 1)
     )
     corrupted_classes: str | None = setting(
         None,
@@ -116,22 +119,30 @@ class Settings(ImageSettings):
         None,
         "Training images that are set aside with their true labels; by default 1,000 of the whole data set "
         "with symmetric noise, else none.",
+        limits=Limits(0),
     )
     num_samples: int | None = setting(
-        None, "Training images around which accuracy, loss and sharpness are measured; by default all."
+        None,
+        "Training images around which accuracy, loss and sharpness are measured; by default all.",
+        limits=Limits(1),
     )
-    num_paths: int = setting(4, "Paths of erasure from each of these images, P in the paper.")
+    num_paths: int = setting(
+        4, "Paths of erasure from each of these images, P in the paper.", limits=Limits(1)
+    )
     strengths: str = setting(
         "5-10-15-20-22-25",
         "Numbers of singular values that are erased at the anchors of a path, rising and joined by hyphens.",
     )
     num_copies: int = setting(
-        4, "Copies with changed colours at each point for the tangent Hessian norm, M in the paper."
+        4,
+        "Copies with changed colours at each point for the tangent Hessian norm, M in the paper.",
+        limits=Limits(1),
     )
     num_checkpoints: int | None = setting(
         None,
         "Also measures test set and sharpness at the training images after so many epochs, evenly spread on "
         "a logarithmic scale, beside those of --evaluate_every; by default at the end alone.",
+        limits=Limits(1),
     )
     stand_in_for: str | None = setting(
         None,
@@ -139,12 +150,16 @@ class Settings(ImageSettings):
         choices=("cifar100",),
     )
     target_noise: float | None = setting(
-        None, "Standard deviation of the noise on scalar targets; by default 0.3."
+        None, "Standard deviation of the noise on scalar targets; by default 0.3.", limits=Limits(0.0)
     )
-    data_seed: int = setting(0, "Seed of the part of the data set alone, the same for all --seed.")
-    split_seed: int = setting(42, "Seed of the split in training and validation images alone.")
-    label_seed: int = setting(0, "Seed of the label noise alone.")
-    measurement_seed: int = setting(0, "Seed of the measured images and of their changed colours alone.")
+    data_seed: int = setting(
+        0, "Seed of the part of the data set alone, the same for all --seed.", limits=SEED
+    )
+    split_seed: int = setting(42, "Seed of the split in training and validation images alone.", limits=SEED)
+    label_seed: int = setting(0, "Seed of the label noise alone.", limits=SEED)
+    measurement_seed: int = setting(
+        0, "Seed of the measured images and of their changed colours alone.", limits=SEED
+    )
 
     @property
     def erased(self):
@@ -175,29 +190,20 @@ class Settings(ImageSettings):
             return self._resolve_scalar()
         return self._resolve_images()
 
-    def _filled(self, defaults):
-        """These settings with defaults in the place of None."""
-        missing = {name: value for name, value in defaults.items() if getattr(self, name) is None}
-        return dataclasses.replace(self, **missing)
-
     def _resolve_scalar(self):
         network = self.network or "polynomial"
         if network not in SCALAR_NETWORKS:
             raise UserError(f"--network={network}: with --dataset=scalar it is one of polynomial, mlp")
         defaults = {"network": network, "num_train": 20, "target_noise": 0.3} | _SCALAR[network]
-        resolved = self._filled(defaults)
+        resolved = filled(self, defaults)
         foreign = ("width", "learning_rate") if network == "polynomial" else ("degree",)
         for field in dataclasses.fields(self):
             outside = field.name not in _SCALAR_FIELDS or field.name in foreign
             if outside and getattr(self, field.name) != field.default:
                 raise UserError(f"--{field.name}: not with --dataset=scalar --network={network}")
-        for name, low in (("width", 1), ("degree", 0), ("num_train", 2), ("epochs", 1)):
-            resolved._check_at_least(name, low)
-        for name, low in (("target_noise", 0.0), ("learning_rate", 1e-12)):
-            value = getattr(resolved, name)
-            if value is not None and not (math.isfinite(value) and value >= low):
-                raise UserError(f"--{name}={value}: must be a finite number, {low:g} or above")
-        resolved._check_seeds(("seed",))
+        check_limits(resolved)
+        if resolved.num_train < 2:
+            raise UserError(f"--num_train={self.num_train}: must be at least 2 with --dataset=scalar")
         return resolved
 
     def _resolve_images(self):
@@ -207,11 +213,12 @@ class Settings(ImageSettings):
         for name in ("degree", "target_noise"):
             if getattr(self, name) is not None:
                 raise UserError(f"--{name}: only with --dataset=scalar")
-        resolved = self._filled(_NETWORKS[network] | _SHARED | {"network": network})
-        resolved = resolved._filled(_OPTIMIZERS[resolved.optimizer])._with_warmup()._with_noise()
+        resolved = filled(self, _NETWORKS[network] | _SHARED | {"network": network})
+        resolved = filled(resolved, _OPTIMIZERS[resolved.optimizer])._with_warmup()._with_noise()
         whole = resolved.num_train is None and resolved.noise == "symmetric"
-        resolved = resolved._filled({"num_validation": 1000 if whole else 0})
-        resolved.check_limits()
+        resolved = filled(resolved, {"num_validation": 1000 if whole else 0})
+        check_limits(resolved)
+        resolved.check_batch()
         resolved._check_images()
         if resolved.stand_in_for == resolved.dataset:
             resolved = dataclasses.replace(resolved, stand_in_for=None)
@@ -219,7 +226,7 @@ class Settings(ImageSettings):
 
     def _with_warmup(self):
         if self.warmup_epochs:
-            return self._filled({"warmup_rate": _WARMUP_RATE})
+            return filled(self, {"warmup_rate": _WARMUP_RATE})
         if self.warmup_rate is not None:
             raise UserError(f"--warmup_rate={self.warmup_rate}: needs --warmup_epochs")
         return self
@@ -231,16 +238,14 @@ class Settings(ImageSettings):
             for name in asymmetric:
                 if getattr(self, name) is not None:
                     raise UserError(f"--{name}: only with --noise=asymmetric")
-            return self._filled({"label_noise": 0.2})
+            return filled(self, {"label_noise": 0.2})
         num_classes = NUM_CLASSES[self.dataset]
         defaults = {"num_corrupted_classes": num_classes // 5, "corrupted_fraction": 0.8}
-        resolved = self._filled(defaults | {"corrupted_classes": "random"})
+        resolved = filled(self, defaults | {"corrupted_classes": "random"})
         if not 0 <= resolved.num_corrupted_classes <= num_classes:
             raise UserError(
                 f"--num_corrupted_classes={resolved.num_corrupted_classes}: must be from 0 to {num_classes}"
             )
-        if not 0 <= resolved.corrupted_fraction <= 1:
-            raise UserError(f"--corrupted_fraction={resolved.corrupted_fraction}: must be from 0 to 1")
         noise = resolved.num_corrupted_classes * resolved.corrupted_fraction / num_classes
         if self.label_noise is not None and not math.isclose(self.label_noise, noise):
             raise UserError(
@@ -252,10 +257,8 @@ class Settings(ImageSettings):
     def _check_images(self):
         if self.network == "convnet" and self.initialization != "pytorch":
             raise UserError(f"--initialization={self.initialization}: the ConvNet has PyTorch's alone")
-        limits = (("width", 1), ("warmup_epochs", 0), ("num_validation", 0), ("num_samples", 1))
-        for name, low in (*limits, ("num_paths", 1), ("num_copies", 1), ("num_checkpoints", 1)):
-            self._check_at_least(name, low)
-        self._check_warmup()
+        if self.warmup_epochs == 1:
+            raise UserError("--warmup_epochs=1: must be 0, or at least 2")
         needed = max((*self.erased, 1)) + self.num_paths - 1
         if needed > RANK:
             raise UserError(
@@ -270,24 +273,6 @@ class Settings(ImageSettings):
             )
         if (self.num_samples or 1) > left:
             raise UserError(f"--num_samples={self.num_samples}: must be from 1 to {left}")
-        self._check_seeds(_SEEDS)
-
-    def _check_warmup(self):
-        rate = self.warmup_rate
-        if rate is not None and not (math.isfinite(rate) and rate > 0):
-            raise UserError(f"--warmup_rate={rate}: must be a finite number above 0")
-        if self.warmup_epochs == 1:
-            raise UserError("--warmup_epochs=1: must be 0, or at least 2")
-
-    def _check_at_least(self, name, low):
-        value = getattr(self, name)
-        if value is not None and value < low:
-            raise UserError(f"--{name}={value}: must be at least {low}")
-
-    def _check_seeds(self, names):
-        for name in names:
-            if not 0 <= getattr(self, name) < 2**63:
-                raise UserError(f"--{name}={getattr(self, name)}: must be from 0 to 2^63 - 1")
 
 
 def checkpoint_epochs(settings):
@@ -313,7 +298,7 @@ def estimate(settings):
     if settings.dataset == "scalar":
         return 2 if settings.network == "polynomial" else 3 + settings.width**2 * settings.epochs / 2e8
     num_train = (settings.num_train or NUM_TRAIN) - settings.num_validation
-    num_test, num_samples = settings.num_test or 10_000, settings.num_samples or num_train
+    num_test, num_samples = settings.num_test or NUM_TEST, settings.num_samples or num_train
     checkpoints, points = len(checkpoint_epochs(settings)), 1 + settings.num_copies
     anchors = 1 + settings.num_paths * len(settings.erased)
     images = num_train * (settings.epochs + 1 / 3) + num_test * (checkpoints + 2) / 3

@@ -5,10 +5,10 @@ that wrong flags are refused at once.
 """
 
 import dataclasses
-import math
 
 from common.errors import UserError
-from common.program import Replication, setting
+from common.program import Replication
+from common.setting import POSITIVE, SEED, Limits, check_limits, filled, setting
 
 PROTOCOL_VERSION = 1
 
@@ -48,6 +48,7 @@ class Settings:
         None,
         "Width of SmeLU's quadratic part, or slope of Swish; by default 1, and only with smelu or swish.",
         used=_has_beta,
+        limits=POSITIVE,
     )
     optimizer: str = setting(
         "adagrad",
@@ -56,7 +57,9 @@ class Settings:
         choices=("adagrad", "sgd"),
     )
     learning_rate: float = setting(
-        0.1, "Learning rate; the paper uses 0.1 and 1.0 with adagrad, 0.1 and 0.01 with sgd."
+        0.1,
+        "Learning rate; the paper uses 0.1 and 1.0 with adagrad, 0.1 and 0.01 with sgd.",
+        limits=POSITIVE,
     )
     init: str = setting(
         "identical",
@@ -66,11 +69,17 @@ class Settings:
     shuffle_log2: int = setting(
         0, "Logarithm (base 2) of the shuffling window z, in mini-batches; the paper sweeps 0 to 20."
     )
-    examples_log2: int = setting(26, "Logarithm (base 2) of the number of training examples, seen once each.")
-    pairs: int = setting(16, "Number of model pairs; every pair has its own data sequence.")
+    examples_log2: int = setting(
+        26,
+        "Logarithm (base 2) of the number of training examples, seen once each.",
+        limits=Limits(0, MAX_EXAMPLES_LOG2),
+    )
+    pairs: int = setting(
+        16, "Number of model pairs; every pair has its own data sequence.", limits=Limits(1, 2**16)
+    )
     batch_size: int = setting(32, "Examples in a mini-batch, a power of two.")
     evaluation_log2: int = setting(
-        16, "Logarithm (base 2) of the number of evaluation examples of each pair."
+        16, "Logarithm (base 2) of the number of evaluation examples of each pair.", limits=Limits(0, 24)
     )
     evaluate_every_log2: int | None = setting(
         None,
@@ -90,13 +99,14 @@ class Settings:
         None,
         "Learning rate after a warm start; by default a tenth of the learning rate.",
         used=lambda settings: settings.warm_start,
+        limits=POSITIVE,
     )
     precision: str = setting(
         "float32",
         "Arithmetic of training; evaluation is always in float64.",
         choices=("float32", "float64"),
     )
-    seed: int = setting(0, "Root seed of every random stream.")
+    seed: int = setting(0, "Root seed of every random stream.", limits=SEED)
 
     @property
     def num_steps(self):
@@ -109,34 +119,22 @@ class Settings:
         Raises:
             UserError: A value is outside its limits or does not go with another one.
         """
-        resolved = dataclasses.replace(
-            self,
-            data=self.data or ("quadratic" if self.model == "quadratic" else "linear"),
-            activation=self.activation or ("identity" if self.model == "linear" else "relu"),
-        )
-        if _has_beta(resolved) and self.beta is None:
-            resolved = dataclasses.replace(resolved, beta=1.0)
-        if resolved.warm_start and self.warm_start_learning_rate is None:
-            resolved = dataclasses.replace(resolved, warm_start_learning_rate=self.learning_rate / 10)
-        resolved._check_numbers()
+        defaults = {
+            "data": "quadratic" if self.model == "quadratic" else "linear",
+            "activation": "identity" if self.model == "linear" else "relu",
+        }
+        resolved = filled(self, defaults)
+        if _has_beta(resolved):
+            resolved = filled(resolved, {"beta": 1.0})
+        if resolved.warm_start:
+            resolved = filled(resolved, {"warm_start_learning_rate": self.learning_rate / 10})
+        check_limits(resolved)
+        resolved._check_sizes()
         resolved._check_combinations()
         return resolved
 
-    def _check_numbers(self):
-        for name in ("learning_rate", "warm_start_learning_rate", "beta"):
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise UserError(f"--{name}={value}: must be a finite number above 0")
+    def _check_sizes(self):
         batch_log2 = self.batch_size.bit_length() - 1
-        for name, low, high in (
-            ("examples_log2", 0, MAX_EXAMPLES_LOG2),
-            ("evaluation_log2", 0, 24),
-            ("pairs", 1, 2**16),
-            ("seed", 0, 2**63 - 1),
-        ):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise UserError(f"--{name}={value}: must be from {low} to {high}")
         if self.batch_size < 1 or 2**batch_log2 != self.batch_size:
             raise UserError(
                 f"--batch_size={self.batch_size}: does not divide the 2^{self.examples_log2} training "

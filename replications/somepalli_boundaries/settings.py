@@ -4,11 +4,12 @@ Importing this module loads no TensorFlow, so that wrong flags are refused at on
 """
 
 import dataclasses
-import math
 
+from common.data.datasets import NUM_TRAIN
 from common.errors import UserError
-from common.program import Replication, setting
-from common.training.settings import NUM_TRAIN, ImageSettings
+from common.program import Replication
+from common.setting import POSITIVE, SEED, Limits, check_limits, filled, setting
+from common.training.settings import ImageSettings
 from replications.somepalli_boundaries import presets
 from replications.somepalli_boundaries.published import (
     ADAM_RATES,
@@ -55,7 +56,6 @@ _DEFAULTS = {
     },
 }
 _SEEDS = ("init_seed", "order_seed", "augmentation_seed")
-_COUNTS = ("num_triplets", "num_fragmentation_triplets", "num_margin_images", "num_random_planes")
 
 
 def _has_teacher(settings):
@@ -86,6 +86,7 @@ class Settings(ImageSettings):
         None,
         "Width in the network's own unit (width factor of a Wide ResNet, channels of the stem, growth of "
         "DenseNet, channels of a token, units of the first layer); by default the published one.",
+        limits=Limits(1),
     )
     depth: int | None = setting(
         None, "Layers of a Wide ResNet, 4 plus a multiple of 6; by default the published 28."
@@ -106,6 +107,7 @@ class Settings(ImageSettings):
         "Radius of sharpness-aware minimization (Foret et al. 2021); 0 is plain training.",
         # The tables of the optimizers compare it with plain training.
         used=lambda settings: settings.sam_radius > 0 or settings.protocol != "optimizers",
+        limits=Limits(0.0),
     )
     mixup: bool = setting(False, "Trains on mixtures of two images, their shares drawn uniformly.")
     augmentation: str = setting(
@@ -127,16 +129,18 @@ class Settings(ImageSettings):
         choices=("last", "best_test"),
     )
     init_seed: int | None = setting(
-        None, "Seed of the initial weights and of dropout alone; by default --seed."
+        None, "Seed of the initial weights and of dropout alone; by default --seed.", limits=SEED
     )
     order_seed: int | None = setting(
-        None, "Seed of the order of the training images alone; by default --seed."
+        None, "Seed of the order of the training images alone; by default --seed.", limits=SEED
     )
     augmentation_seed: int | None = setting(
-        None, "Seed of crops, flips and mixtures alone; by default --seed."
+        None, "Seed of crops, flips and mixtures alone; by default --seed.", limits=SEED
     )
     data_seed: int = setting(
-        1, "Seed of the part of the data set, of nakkiran's label noise and of what is measured on."
+        1,
+        "Seed of the part of the data set, of nakkiran's label noise and of what is measured on.",
+        limits=SEED,
     )
     distillation: str | None = setting(
         None,
@@ -151,13 +155,13 @@ class Settings(ImageSettings):
         choices=tuple(NETWORK_NAMES),
     )
     teacher_width: int | None = setting(
-        None, "Width of the teacher; by default the published one.", used=_has_teacher
+        None, "Width of the teacher; by default the published one.", used=_has_teacher, limits=Limits(1)
     )
     teacher_seed: int | None = setting(
-        None, "Root seed of the teacher's run; by default --seed plus 1.", used=_has_teacher
+        None, "Root seed of the teacher's run; by default --seed plus 1.", used=_has_teacher, limits=SEED
     )
     temperature: float | None = setting(
-        None, "Temperature of distillation by kl; by default 30.", used=_has_teacher
+        None, "Temperature of distillation by kl; by default 30.", used=_has_teacher, limits=POSITIVE
     )
     pictures: str | None = setting(
         None,
@@ -172,16 +176,22 @@ class Settings(ImageSettings):
         "image out where the angle at the first is obtuse.",
         choices=("code", "paper"),
     )
-    resolution: int = setting(50, "Points along each axis of the planes of all scores.")
-    picture_resolution: int = setting(500, "Points along each axis of the planes of pictures.")
+    resolution: int = setting(50, "Points along each axis of the planes of all scores.", limits=Limits(2))
+    picture_resolution: int = setting(
+        500, "Points along each axis of the planes of pictures.", limits=Limits(2)
+    )
     num_triplets: int | None = setting(
-        None, "Planes through test images, for reproducibility; by default 500, 1,000 in double_descent."
+        None,
+        "Planes through test images, for reproducibility; by default 500, 1,000 in double_descent.",
+        limits=Limits(1),
     )
     num_fragmentation_triplets: int | None = setting(
-        None, "Planes of each kind for fragmentation, and pairs for class skips; 0 measures neither."
+        None,
+        "Planes of each kind for fragmentation, and pairs for class skips; 0 measures neither.",
+        limits=Limits(0),
     )
     num_margin_images: int | None = setting(
-        None, "Training images, of each kind, whose margin is measured; 0 measures none."
+        None, "Training images, of each kind, whose margin is measured; 0 measures none.", limits=Limits(0)
     )
     margin_direction: str = setting(
         "image",
@@ -189,13 +199,17 @@ class Settings(ImageSettings):
         choices=("image", "gaussian"),
     )
     margin_bisections: int = setting(
-        0, "Number of times the step of the published ladder that holds a boundary is halved."
+        0,
+        "Number of times the step of the published ladder that holds a boundary is halved.",
+        limits=Limits(0),
     )
     num_random_planes: int | None = setting(
-        None, "Planes through uniform noise, and as many through images with shuffled pixels."
+        None,
+        "Planes through uniform noise, and as many through images with shuffled pixels.",
+        limits=Limits(0),
     )
     num_random_images: int | None = setting(
-        None, "Uniform random images on which Lemma 2.1 is measured; 0 measures none."
+        None, "Uniform random images on which Lemma 2.1 is measured; 0 measures none.", limits=Limits(0)
     )
 
     @property
@@ -216,25 +230,22 @@ class Settings(ImageSettings):
         Raises:
             UserError: A value is outside its limits or does not go with another one.
         """
-        settings = self._filled(_DEFAULTS[self.protocol] | {"label_noise": 0.0})
-        settings = settings._filled(
+        settings = filled(self, _DEFAULTS[self.protocol] | {"label_noise": 0.0})
+        settings = filled(
+            settings,
             {
                 "width": WIDTHS[settings.network],
                 "learning_rate": settings._published_rate(),
                 "weight_decay": 5e-4 if settings.optimizer == "sgd" else 0.0,
                 "schedule": settings._published_schedule(),
                 "pictures": settings._default_pictures(),
-            }
+            },
         )
         settings = settings._with_teacher()._with_depth()
-        settings.check_limits()
-        settings._check_ranges()
+        check_limits(settings)
+        settings.check_batch()
         settings._check_combinations()
         return settings._canonical()
-
-    def _filled(self, values):
-        missing = {name: value for name, value in values.items() if getattr(self, name) is None}
-        return dataclasses.replace(self, **missing)
 
     def _published_rate(self):
         if self.protocol == "double_descent":
@@ -260,22 +271,17 @@ class Settings(ImageSettings):
                 if getattr(self, name) is not None:
                     raise UserError(f"--{name}={getattr(self, name)}: needs --teacher")
             return self
-        settings = self._filled(
-            {
-                "distillation": "kl",
-                "teacher_width": WIDTHS[self.teacher],
-                "teacher_seed": self.seed + 1,
-            }
-        )
+        defaults = {"teacher_width": WIDTHS[self.teacher], "teacher_seed": self.seed + 1}
+        settings = filled(self, defaults | {"distillation": "kl"})
         if settings.distillation == "kl":
-            return settings._filled({"temperature": 30.0})
+            return filled(settings, {"temperature": 30.0})
         if self.temperature is not None:
             raise UserError(f"--temperature={self.temperature}: needs --distillation=kl")
         return settings
 
     def _with_depth(self):
         if "wide_resnet" in f"{self.network} {self.teacher}":
-            return self._filled({"depth": WIDE_RESNET_DEPTH})
+            return filled(self, {"depth": WIDE_RESNET_DEPTH})
         return dataclasses.replace(self, depth=None)
 
     def _canonical(self):
@@ -299,32 +305,9 @@ class Settings(ImageSettings):
             self, network=self.teacher, width=self.teacher_width, seed=self.teacher_seed, **plain, **automatic
         ).resolve()
 
-    def _check_ranges(self):
-        for name in (*_SEEDS, "data_seed", "teacher_seed"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value < 2**63:
-                raise UserError(f"--{name}={value}: must be from 0 to 2^63 - 1")
-        for name, least in (
-            ("width", 1),
-            ("teacher_width", 1),
-            ("resolution", 2),
-            ("picture_resolution", 2),
-            ("num_triplets", 1),
-            *((name, 0) for name in _COUNTS[1:]),
-            ("num_random_images", 0),
-            ("margin_bisections", 0),
-        ):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise UserError(f"--{name}={value}: must be at least {least}")
-        if not (math.isfinite(self.sam_radius) and self.sam_radius >= 0):
-            raise UserError(f"--sam_radius={self.sam_radius}: must be a finite number, 0 or above")
-        if self.temperature is not None and not (math.isfinite(self.temperature) and self.temperature > 0):
-            raise UserError(f"--temperature={self.temperature}: must be a finite number above 0")
+    def _check_combinations(self):
         if self.depth is not None and (self.depth < 10 or (self.depth - 4) % 6):
             raise UserError(f"--depth={self.depth}: must be 4 plus a positive multiple of 6")
-
-    def _check_combinations(self):
         for flag, network, width in (
             ("width", self.network, self.width),
             ("teacher_width", self.teacher, self.teacher_width),

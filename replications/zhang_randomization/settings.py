@@ -5,11 +5,12 @@ Importing this module loads no TensorFlow, so that wrong flags are refused at on
 
 import dataclasses
 import functools
-import math
 
+from common.data.datasets import NUM_TRAIN
 from common.errors import UserError
-from common.program import Replication, setting
-from common.training.settings import NUM_TRAIN, ImageSettings
+from common.program import Replication
+from common.setting import POSITIVE, Limits, check_limits, filled, setting
+from common.training.settings import ImageSettings
 
 PROTOCOL_VERSION = 1
 
@@ -103,17 +104,22 @@ class Settings(ImageSettings):
     )
     batch_norm_momentum: float = setting(
         0.99,
-        "Share of the old moving statistics that batch normalization keeps in every step; not published.",
+        "Fraction of the old moving statistics that batch normalization keeps in every step; not published.",
+        limits=Limits(0, 0.9999),
     )
     dropout: float = setting(
-        0.0, "Part of the outputs of every inner layer that is masked; EE-411 uses 0.05."
+        0.0,
+        "Fraction of the outputs of every inner layer that is masked; EE-411 uses 0.05.",
+        limits=Limits(0, 0.99),
     )
     decay_weights: bool | None = setting(
         None,
         "Weight decay, with the coefficient --weight_decay, by default the protocol's; by default only where "
         "that is given.",
     )
-    learning_rate_decay: float = setting(0.95, "Factor on the learning rate after every epoch.")
+    learning_rate_decay: float = setting(
+        0.95, "Factor on the learning rate after every epoch.", limits=Limits(1e-6, 1)
+    )
     stop: str = setting(
         "fitted",
         "End of training: once the whole training set is fitted (--target_accuracy, --target_loss), or after "
@@ -121,10 +127,14 @@ class Settings(ImageSettings):
         choices=("fitted", "epochs"),
     )
     target_accuracy: float | None = setting(
-        None, "Training accuracy that counts as fitted; by default the protocol's, 1 or 0.98."
+        None,
+        "Training accuracy that counts as fitted; by default the protocol's, 1 or 0.98.",
+        limits=Limits(0.01, 1),
     )
     target_loss: float | None = setting(
-        None, "Training loss that counts as fitted instead of an accuracy; EE-411 tried 0.1 to 0.6."
+        None,
+        "Training loss that counts as fitted instead of an accuracy; EE-411 tried 0.1 to 0.6.",
+        limits=POSITIVE,
     )
 
     def resolve(self):
@@ -137,12 +147,12 @@ class Settings(ImageSettings):
         if self.target_loss is not None or self.stop == "epochs":
             protocol.pop("target_accuracy")
         protocol["learning_rate"] = 0.1 if self.network == "inception" else 0.01
-        missing = {name: value for name, value in protocol.items() if getattr(self, name) is None}
-        missing["weight_decay"] = self._weight_decay()
         condition, noise = self._corruption()
-        resolved = dataclasses.replace(self, condition=condition, label_noise=noise, **missing)
-        resolved.check_limits()
-        resolved._check_ranges()
+        resolved = dataclasses.replace(
+            filled(self, protocol), condition=condition, label_noise=noise, weight_decay=self._weight_decay()
+        )
+        check_limits(resolved)
+        resolved.check_batch()
         resolved._check_combinations()
         # One run must not have two folders.
         resolved = dataclasses.replace(resolved, decay_weights=resolved.weight_decay > 0)
@@ -175,19 +185,6 @@ class Settings(ImageSettings):
         if condition == "random_labels" and noise != 1:
             raise UserError(f"--label_noise={noise}: random labels are --label_noise=1")
         return {0: labels[0], 1: labels[2]}.get(noise, labels[1]), float(noise)
-
-    def _check_ranges(self):
-        for name, low, high in (
-            ("dropout", 0, 0.99),
-            ("batch_norm_momentum", 0, 0.9999),
-            ("learning_rate_decay", 1e-6, 1),
-            ("target_accuracy", 0.01, 1),
-        ):
-            value = getattr(self, name)
-            if value is not None and not low <= value <= high:
-                raise UserError(f"--{name}={value}: must be from {low:g} to {high:g}")
-        if self.target_loss is not None and not 0 < self.target_loss < math.inf:
-            raise UserError(f"--target_loss={self.target_loss}: must be a finite number above 0")
 
     def _check_combinations(self):
         targets = [n for n in ("target_accuracy", "target_loss") if getattr(self, n) is not None]

@@ -105,7 +105,7 @@ def test_published_lengths(name):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"num_train": 0}, "--num_train=0: must be at least 1"),
+        ({"num_train": 0}, "--num_train=0: must be from 1 to 50000"),
         ({"label_noise": 1.5}, "--label_noise=1.5: must be from 0 to 1"),
         ({"label_noise": -0.1}, "--label_noise=-0.1: must be from 0 to 1"),
         ({"condition": "corrupted_labels"}, "needs --label_noise"),

@@ -1,0 +1,73 @@
+"""Settings of a run: dataclass fields that are also command-line flags, their limits and defaults.
+
+Loads no TensorFlow.
+"""
+
+import dataclasses
+import math
+
+from common.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """What a number may be.
+
+    Args:
+        low: The least it may be; a float where any finite number will do.
+        high: The most it may be.
+        above: Whether `low` itself is left out.
+    """
+
+    low: float
+    high: float = math.inf
+    above: bool = False
+
+    def __contains__(self, value):
+        least = self.low < value if self.above else self.low <= value
+        return least and value <= self.high and math.isfinite(value)
+
+    def __str__(self):
+        low, high = (f"{limit:g}" if isinstance(limit, float) else limit for limit in (self.low, self.high))
+        if self.above:
+            return f"a finite number above {low}"
+        if self.high < math.inf:
+            return f"from {low} to {high}"
+        return f"a finite number, {low} or above" if isinstance(self.low, float) else f"at least {low}"
+
+
+POSITIVE = Limits(0.0, above=True)
+SEED = Limits(0, 2**63 - 1)
+
+
+def setting(default, help, choices=None, used=None, limits=None):
+    """A dataclass field that is also a command-line flag.
+
+    Args:
+        default: Its default.
+        help: One full sentence.
+        choices: The values it may have, if they are few.
+        used: Function of the settings of a run, saying whether it has a use for this one. A flag leaves the
+            runs of a figure that have none as they are.
+        limits: `Limits` of a number, whatever the other settings are.
+    """
+    metadata = {"help": help, "choices": choices, "used": used, "limits": limits}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def check_limits(settings):
+    """Refuses numbers outside the limits of their fields; None is inside.
+
+    Raises:
+        UserError: One line that names the flag and the limits.
+    """
+    for field in dataclasses.fields(settings):
+        value, limits = getattr(settings, field.name), field.metadata["limits"]
+        if limits and value is not None and value not in limits:
+            raise UserError(f"--{field.name}={value}: must be {limits}")
+
+
+def filled(settings, defaults):
+    """Returns settings with defaults, name -> value, in the place of None."""
+    missing = {name: value for name, value in defaults.items() if getattr(settings, name) is None}
+    return dataclasses.replace(settings, **missing)
