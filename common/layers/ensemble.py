@@ -41,13 +41,19 @@ class _PerModel(keras.initializers.Initializer):
         self.initializer = initializer
 
     def __call__(self, shape, dtype=None):
-        draws = []
-        for model in range(shape[0]):
-            config = self.initializer.get_config()
-            if config.get("seed") is not None:
-                config["seed"] += model
-            draws.append(type(self.initializer).from_config(config)(tuple(shape[1:]), dtype=dtype))
+        draws = [self._of_model(m)(tuple(shape[1:]), dtype=dtype) for m in range(shape[0])]
         return ops.stack(draws)
+
+    def _of_model(self, model):
+        if not isinstance(self.initializer, keras.initializers.Initializer):
+            return self.initializer
+        config = self.initializer.get_config()
+        seed = config.get("seed")
+        if isinstance(seed, dict):  # a SeedGenerator's, which goes on from draw to draw by itself
+            return self.initializer
+        if seed is not None:
+            config["seed"] = seed + model
+        return type(self.initializer).from_config(config)
 
 
 @keras.saving.register_keras_serializable(package="replications")
@@ -62,6 +68,15 @@ class EnsembleDense(keras.layers.Layer):
     >>> layer = EnsembleDense(num_models=32, units=16, activation="relu")
     >>> layer(keras.ops.ones((32, 128, 8))).shape  # (models, batch, units)
     (32, 128, 16)
+
+    `fit` takes the first axis for that of examples: it would shuffle and cut the models. A dataset whose
+    elements are whole batches of all models keeps them apart, and a loss that is summed over the models, and
+    only averaged over examples, gives each the gradients that it has alone:
+
+    >>> model = keras.Sequential([keras.Input((None, 8)), EnsembleDense(32, 1)])
+    >>> loss = lambda y, predictions: 32 * keras.ops.mean((y - predictions) ** 2, axis=(1, 2))
+    >>> model.compile("sgd", loss)
+    >>> model.fit(batches)  # a tf.data.Dataset of x (32, batch, 8), y (32, batch, 1)
 
     Args:
         num_models: Positive integer, the size of the leading axis of inputs, weights and outputs.
@@ -104,6 +119,7 @@ class EnsembleDense(keras.layers.Layer):
 
     def call(self, inputs):
         """Maps (models, batch, in) to (models, batch, units)."""
+        _check_models_axis(self, inputs.shape)
         return self.activation(matmul_per_model(inputs, self.kernel) + self.bias[:, None, :])
 
     def compute_output_shape(self, input_shape):
@@ -162,6 +178,8 @@ class EmbeddingSum(keras.layers.Layer):
 
     def call(self, inputs):
         """Maps (..., features) to (..., num_sets * dim)."""
+        if self.num_models is not None:
+            _check_models_axis(self, inputs.shape)
         sets = ops.split(inputs, self.num_sets, axis=-1)
         if self.num_models is None:
             sums = [ops.matmul(x, self.embeddings[i]) for i, x in enumerate(sets)]

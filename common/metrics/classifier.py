@@ -1,8 +1,9 @@
 """A network as a classifier: the class it predicts and its confidence, compiled once for all measures."""
 
-import keras
 import numpy as np
 import tensorflow as tf
+
+from common.metrics.logits import check_logits, compiled, logits_of
 
 _BLOCK_BYTES = 2**25
 
@@ -27,21 +28,11 @@ class Classifier:
 
     def __init__(self, model):
         self._model = model
-        has_gpu = bool(tf.config.list_logical_devices("GPU"))
-        self._classify = tf.function(self._trace, jit_compile=has_gpu or None, reduce_retracing=True)
+        self._classify = compiled(self._trace, reduce_retracing=True)
         self._on_rays = tf.function(self._trace_on_rays, reduce_retracing=True)
 
     def _trace(self, inputs):
-        if isinstance(self._model, keras.Layer):
-            logits = self._model(inputs, training=False)
-        else:
-            logits = self._model(inputs)
-        logits = tf.convert_to_tensor(logits)
-        if logits.shape.rank != 2:
-            raise ValueError(
-                "The model must give logits of shape (batch, classes). "
-                f"Received: logits of shape {logits.shape}"
-            )
+        logits = logits_of(self._model, inputs)
         dtype = np.min_scalar_type(logits.shape[-1] - 1)
         classes = tf.cast(tf.argmax(logits, axis=-1, output_type=tf.int32), dtype)
         # The winner's softmax. A sum, which an infinite or undefined logit makes nan whatever its place.
@@ -66,6 +57,10 @@ class Classifier:
             softmax probabilities of these classes in float32, nan where logits are not finite.
         """
         return self._classify(inputs)
+
+    def check_confidences(self, inputs):
+        """Raises a ValueError if the model gives probabilities, whose softmax is no confidence."""
+        check_logits(self._model, inputs)
 
     def on_rays(self, origins, directions, rays, distances):
         """Classifies the points origins[r // k] + d * directions[r], made inside the compiled program.

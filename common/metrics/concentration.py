@@ -1,9 +1,10 @@
 """Concentration of a network's outputs on uniform random images: the bound of Lemma 2.1 and its constants."""
 
-import keras
 import numpy as np
 import tensorflow as tf
 from scipy.special import lambertw
+
+from common.metrics.logits import check_logits, compiled, logits_of
 
 
 def _positive(**values):
@@ -110,7 +111,7 @@ def outputs_and_slopes(model, image_shape, num_images, rng, batch_size=256):
         [0, 1]^n to [0, 1], and their slopes, in the unit of L.
 
     Raises:
-        ValueError: If `num_images` is below 1.
+        ValueError: If `num_images` is below 1, or the model gives no logits.
 
     Reference:
 
@@ -120,12 +121,11 @@ def outputs_and_slopes(model, image_shape, num_images, rng, batch_size=256):
         raise ValueError(f"`num_images` must be at least 1. Received: num_images={num_images}")
     scale = float(np.sqrt(np.prod(image_shape)))
 
-    @tf.function(jit_compile=bool(tf.config.list_logical_devices("GPU")) or None)
+    @compiled
     def measure(images):
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(images)
-            logits = model(images, training=False) if isinstance(model, keras.Layer) else model(images)
-            probabilities = tf.nn.softmax(logits)
+            probabilities = tf.nn.softmax(logits_of(model, images))
             # In inference an image's outputs depend on that image alone: one gradient of the sum holds all.
             sums = tf.unstack(tf.reduce_sum(probabilities, axis=0))
         gradients = [tf.reshape(tape.gradient(total, images), (len(images), -1)) for total in sums]
@@ -134,6 +134,8 @@ def outputs_and_slopes(model, image_shape, num_images, rng, batch_size=256):
     batches = []
     for _ in range(0, num_images, batch_size):
         images = rng.random((min(batch_size, num_images), *image_shape), dtype=np.float32)
+        if not batches:
+            check_logits(model, images[:8])
         batches.append([result.numpy() for result in measure(tf.constant(images))])
     probabilities, slopes = (np.concatenate(part)[:num_images] for part in zip(*batches, strict=True))
     return probabilities, slopes

@@ -127,6 +127,13 @@ def plane_through(images, resolution, overhang, window="code"):
     return Plane(base, u, v, np.array([[0.0, 0.0], [length, 0.0], [p, q]]), axis_u, axis_v)
 
 
+def _one_label_each(labels):
+    labels = np.asarray(labels)
+    if labels.ndim != 1:
+        raise ValueError(f"`labels` must have shape (images,). Received: labels of shape {labels.shape}")
+    return labels
+
+
 def draw_triplets(labels, num_triplets, rng, distinct_classes=True):
     """Draws triplets of images uniformly, with replacement between triplets.
 
@@ -144,13 +151,14 @@ def draw_triplets(labels, num_triplets, rng, distinct_classes=True):
         Integer array of shape (num_triplets, 3), positions in `labels`.
 
     Raises:
-        ValueError: If there are fewer than three images, or classes where these must differ.
+        ValueError: If `labels` has not one axis, or there are fewer than three images, or classes where these
+            must differ.
 
     Reference:
 
     - somepago/dbViz, utils.py (get_random_images) and double-descent/dd_fragmentation.py
     """
-    labels = np.asarray(labels)
+    labels = _one_label_each(labels)
     kinds = labels if distinct_classes else np.arange(len(labels))
     if len(np.unique(kinds)) < 3:
         noun = "classes" if distinct_classes else "images"
@@ -181,14 +189,16 @@ def draw_same_class_triplets(labels, num_triplets_per_class, rng, eligible=None)
         Integer array of shape (classes * num_triplets_per_class, 3), positions in `labels`, by class.
 
     Raises:
-        ValueError: If a class has fewer than three eligible images.
+        ValueError: If arguments are not of shape (images,), or a class has fewer than three eligible images.
 
     Reference:
 
     - somepago/dbViz, double-descent/dd_fragmentation.py
     """
-    labels = np.asarray(labels)
+    labels = _one_label_each(labels)
     eligible = np.ones(len(labels), bool) if eligible is None else np.asarray(eligible, bool)
+    if eligible.shape != labels.shape:
+        raise ValueError(f"`eligible` must have the shape of `labels`. Received: shape {eligible.shape}")
     triplets = []
     for label in np.unique(labels):
         members = np.flatnonzero((labels == label) & eligible)
@@ -226,7 +236,8 @@ def predict_planes(models, planes, batch_size=512, confidences=False):
         axis along `u`; with `confidences`, also a float32 array of that shape.
 
     Raises:
-        ValueError: If there is nothing to predict, the planes differ in resolution, or logits are not finite.
+        ValueError: If there is nothing to predict, the planes differ in resolution, or logits are not finite;
+            with `confidences`, also if a model gives probabilities.
 
     Reference:
 
@@ -241,6 +252,9 @@ def predict_planes(models, planes, batch_size=512, confidences=False):
             "`models` and `planes` must not be empty, all planes of one resolution, `batch_size` at least 1. "
             f"Received: {len(classifiers)} models, planes of resolution {resolutions}, {batch_size=}"
         )
+    if confidences:
+        for classifier in classifiers:
+            classifier.check_confidences(planes[0].points(0, 8))
     classes, winners = [], []
     for plane in planes:
         labels, values = _predict_plane(classifiers, plane, batch_size)

@@ -89,7 +89,7 @@ class RelativePredictionDifference(keras.metrics.Mean):
     ```
 
     With `reference="mean"`, an example for which both predictions are 0 has difference 0. A true
-    probability of 0 gives an infinite or undefined result.
+    probability of 0 gives an infinite or undefined result, unless the example's weight is 0.
 
     Example:
     >>> metric = RelativePredictionDifference()
@@ -134,6 +134,9 @@ class RelativePredictionDifference(keras.metrics.Mean):
             values = ops.divide_no_nan(difference, ops.mean(y_pred, axis=1))
         else:
             values = difference / one_value_per_example("y_true", y_true, self.dtype)
+        if sample_weight is not None:
+            sample_weight = ops.reshape(ops.cast(sample_weight, self.dtype), (-1,))
+            values = ops.where(sample_weight == 0, 0.0, values)
         super().update_state(values, sample_weight=sample_weight)
 
     def get_config(self):

@@ -17,14 +17,13 @@ from common.data.svd_paths import (
     erasure_windows,
     segment_lengths,
 )
+from common.metrics.logits import compiled, padded_batches
 from common.metrics.sharpness import (
     BATCH_SIZE,
     NUM_COPIES,
     check_examples,
     check_images,
     check_num_copies,
-    compiled,
-    padded_batches,
     point_scores,
     samples_in,
     tangent_hessian_prefactor,

@@ -18,13 +18,20 @@ def softened_divergence(teacher_logits, student_logits, temperature):
         temperature: T, greater than 0.
 
     Returns:
-        Tensor of shape (batch,), in nats times T^2.
+        Tensor of shape (batch,) and of the type of the student's logits, in nats times T^2.
+
+    Raises:
+        ValueError: If T is not greater than 0, or shapes differ.
 
     Reference:
 
     - [Hinton et al. 2015](https://arxiv.org/abs/1503.02531)
     - somepago/dbViz, evaluation.py (train_og_distillation), whose mean runs over the classes as well
     """
+    temperature = float(temperature)
+    if not temperature > 0:
+        raise ValueError(f"`temperature` must be greater than 0. Received: temperature={temperature}")
+    teacher_logits, student_logits = _of_one_type(teacher_logits, student_logits)
     teacher = tf.nn.log_softmax(teacher_logits / temperature)
     student = tf.nn.log_softmax(student_logits / temperature)
     return temperature**2 * tf.reduce_sum(tf.exp(teacher) * (teacher - student), axis=-1)
@@ -38,13 +45,28 @@ def logit_difference(teacher_logits, student_logits):
         student_logits: Tensor of the same shape.
 
     Returns:
-        Tensor of shape (batch,).
+        Tensor of shape (batch,) and of the type of the student's logits.
+
+    Raises:
+        ValueError: If shapes differ.
 
     Reference:
 
     - somepago/dbViz, evaluation.py (train_soft_distillation with `criterion` MSE)
     """
-    return tf.reduce_mean(tf.math.squared_difference(teacher_logits, student_logits), axis=-1)
+    difference = tf.math.squared_difference(*_of_one_type(teacher_logits, student_logits))
+    return tf.reduce_mean(difference, axis=-1)
+
+
+def _of_one_type(teacher_logits, student_logits):
+    student_logits = tf.convert_to_tensor(student_logits)
+    teacher_logits = tf.cast(teacher_logits, student_logits.dtype)
+    if not teacher_logits.shape.is_compatible_with(student_logits.shape):
+        raise ValueError(
+            "`teacher_logits` and `student_logits` must have one shape. Received: "
+            f"{teacher_logits.shape} and {student_logits.shape}"
+        )
+    return teacher_logits, student_logits
 
 
 def distillation(teacher, loss):

@@ -6,7 +6,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from common.metrics.sharpness import compiled, padded_batches
+from common.metrics.logits import compiled, padded_batches
 from common.metrics.volumes import VolumeMeter
 from replications.smooth_interpolation.settings import checkpoint_epochs
 

@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from common.layers.activations import SmeLU
 from common.layers.ensemble import EmbeddingSum, EnsembleDense, matmul_per_model
@@ -33,6 +34,20 @@ def test_initializer_draws_each_model_as_an_ordinary_layer():
     for m in range(2):
         expected = keras.initializers.GlorotUniform(seed=5 + m)((7, 3))
         np.testing.assert_array_equal(layer.kernel[m], expected)
+
+
+@pytest.mark.parametrize(
+    "initializer",
+    [
+        lambda: keras.initializers.GlorotUniform(),
+        lambda: keras.initializers.GlorotUniform(seed=keras.random.SeedGenerator(1)),
+        lambda: lambda shape, dtype=None: keras.random.uniform(shape, dtype=dtype),
+    ],
+)
+def test_models_differ_whatever_draws_their_weights(initializer):
+    layer = EnsembleDense(3, 2, kernel_initializer=initializer())
+    layer.build((3, None, 5))
+    assert len(np.unique(layer.kernel.numpy())) == 3 * 5 * 2
 
 
 def test_embedding_sum_by_hand():
@@ -88,6 +103,28 @@ def test_training_an_ensemble_is_training_each_model():
         for _ in range(5):
             alone.train_on_batch(x[m], y[m])
         np.testing.assert_allclose(layer.kernel[m], alone.get_weights()[0], rtol=1e-6)
+
+
+def test_fit_on_batches_of_all_models_trains_each_alone():
+    x, y = RNG.normal(size=(6, 3, 8, 4)), RNG.normal(size=(6, 3, 8, 1))  # batches, models, examples, features
+    model = keras.Sequential([keras.Input((None, 4)), EnsembleDense(3, 1, dtype="float64")])
+    start = model.get_weights()
+    model.compile("sgd", lambda t, p: 3 * keras.ops.mean((t - p) ** 2, axis=(1, 2)))
+    model.fit(tf.data.Dataset.from_tensor_slices((x, y)), epochs=2, shuffle=False, verbose=0)
+    for m in range(3):
+        alone = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, dtype="float64")])
+        alone.set_weights([weight[m] for weight in start])
+        alone.compile("sgd", "mse")
+        alone.fit(x[:, m].reshape(-1, 4), y[:, m].reshape(-1, 1), 8, epochs=2, shuffle=False, verbose=0)
+        for ours, theirs in zip(model.get_weights(), alone.get_weights(), strict=True):
+            np.testing.assert_allclose(ours[m], theirs, rtol=1e-6)
+
+
+def test_the_wrong_number_of_models_is_refused_after_building():
+    for layer in (EnsembleDense(3, 2), EmbeddingSum(2, 2, num_models=3)):
+        layer.build((3, None, 4))
+        with pytest.raises(ValueError, match=r"num_models=3. Received: input_shape=\(1, 5, 4\)"):
+            layer(np.ones((1, 5, 4)))
 
 
 @pytest.mark.parametrize(

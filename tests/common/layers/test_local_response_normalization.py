@@ -45,6 +45,23 @@ def test_equals_numpy(depth_radius, dtype):
     np.testing.assert_allclose(layer(x), reference(x, **arguments), rtol=tolerance)
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize(("policy", "tolerance"), [("mixed_float16", 1e-3), ("mixed_bfloat16", 1e-2)])
+def test_half_precision_rounds_and_does_not_overflow(policy, tolerance, compiled):
+    x = 300 * np.random.default_rng(0).normal(size=(2, 3, 4, 9)).astype("float32")  # squares above 65504
+    layer = LocalResponseNormalization(dtype=policy)
+    found = tf.function(layer, jit_compile=compiled)(tf.cast(x, layer.compute_dtype))
+    assert found.dtype == layer.compute_dtype
+    expected = reference(x.astype("float64"), 5, 1.0, 1.0, 0.5)
+    np.testing.assert_allclose(tf.cast(found, "float64"), expected, rtol=0, atol=tolerance)
+
+
+def test_whole_numbers_are_taken_as_floats():
+    x = np.arange(12).reshape(1, 2, 2, 3)
+    layer = LocalResponseNormalization()
+    np.testing.assert_array_equal(layer(x.astype("uint8")), layer(x.astype("float32")))
+
+
 def test_gradient_is_that_of_finite_differences():
     x = np.random.default_rng(0).normal(size=(1, 1, 2, 5))
     arguments = {"depth_radius": 1, "bias": 1.0, "alpha": 0.5, "beta": 0.75}

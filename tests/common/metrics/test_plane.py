@@ -255,7 +255,7 @@ def test_undefined_predictions_are_refused():
     for value in (np.nan, np.inf):
         with pytest.raises(ValueError, match="logits must be finite.*Received: 9 inputs of 9"):
             predict_planes([lambda x, value=value: tf.fill([len(x), 4], value)], planes)
-    with pytest.raises(ValueError, match=r"shape \(batch, classes\). Received: logits of shape"):
+    with pytest.raises(ValueError, match=r"shape \(batch, classes\).*Received: logits of shape"):
         predict_planes([lambda x: x], planes)
 
 
@@ -264,3 +264,13 @@ def test_invalid_predictions():
     for arguments in (([], planes[:1]), ([tf.identity], []), ([tf.identity], planes)):
         with pytest.raises(ValueError, match="must not be empty, all planes of one resolution"):
             predict_planes(*arguments)
+
+
+def test_labels_of_another_shape_are_refused():
+    column = (np.arange(12) % 3)[:, None]
+    with pytest.raises(ValueError, match=r"shape \(images,\). Received: labels of shape \(12, 1\)"):
+        draw_triplets(column, 2, np.random.default_rng(0))
+    with pytest.raises(ValueError, match=r"shape \(images,\). Received: labels of shape \(12, 1\)"):
+        draw_same_class_triplets(column, 2, np.random.default_rng(0))
+    with pytest.raises(ValueError, match=r"`eligible` must have the shape of `labels`"):
+        draw_same_class_triplets(column[:, 0], 2, np.random.default_rng(0), np.ones((12, 1), bool))

@@ -138,6 +138,14 @@ def test_metric_over_batches_is_the_function(reference, column, dtype, tolerance
     assert float(metric.result()) == pytest.approx(expected, rel=tolerance)
 
 
+def test_a_weight_of_zero_leaves_out_what_is_undefined():
+    metric = RelativePredictionDifference()
+    for weights in ([0.0, 2.0], [[0.0], [2.0]]):
+        metric.update_state(y_true=[0.0, 0.5], y_pred=[[0.1, 0.2], [0.5, 0.75]], sample_weight=weights)
+    metric.update_state(y_true=[0.5], y_pred=[[0.5, 0.25]], sample_weight=4.0)
+    assert float(metric.result()) == 0.5
+
+
 def test_metric_relative_to_the_mean_ignores_the_truth():
     metric = RelativePredictionDifference(reference="mean")
     metric.update_state(None, [[0.5, 0.0], [0.0, 0.0]])

@@ -22,6 +22,23 @@ def test_divergence_by_hand(temperature):
     np.testing.assert_allclose(found, expected, rtol=2e-4)
 
 
+@pytest.mark.parametrize("loss", [lambda t, s: softened_divergence(t, s, np.float64(4)), logit_difference])
+def test_the_loss_has_the_type_of_the_student(loss):
+    expected = loss(tf.constant(TEACHER), tf.constant(STUDENT))
+    for teacher in (TEACHER.astype(np.float64), tf.constant(TEACHER, tf.float64)):
+        found = loss(teacher, tf.constant(STUDENT))
+        assert found.dtype == tf.float32
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+    with pytest.raises(ValueError, match="must have one shape"):
+        loss(TEACHER, STUDENT[:, :1])
+
+
+@pytest.mark.parametrize("temperature", [0, -1.0, float("nan")])
+def test_temperatures_that_are_none(temperature):
+    with pytest.raises(ValueError, match="`temperature` must be greater than 0"):
+        softened_divergence(TEACHER, STUDENT, temperature)
+
+
 def test_two_classes_with_odds_of_three():
     """t = (3/4, 1/4), s = (1/2, 1/2): ln 2 minus the entropy of t."""
     teacher = tf.constant([[np.log(3.0), 0.0]], tf.float32)

@@ -11,7 +11,7 @@ from replications.somepalli_boundaries.published import CORRECT_IDS, MISLABELLED
 
 def constant(images, training=False):
     """Class 3 everywhere."""
-    return tf.one_hot(tf.fill([tf.shape(images)[0]], 3), 10) + 0.0 * tf.reduce_sum(images)
+    return 9.0 * tf.one_hot(tf.fill([tf.shape(images)[0]], 3), 10) + 0.0 * tf.reduce_sum(images)
 
 
 def test_accuracies_by_hand(make_subject):

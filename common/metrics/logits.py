@@ -1,0 +1,77 @@
+"""A network's logits, as all measures take them, and how their programs are compiled and fed."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+def logits_of(model, inputs):
+    """Returns what a network gives in inference mode, a tensor of shape (batch, classes).
+
+    Args:
+        model: Keras model or layer, or function made of TensorFlow operations.
+        inputs: A batch of its inputs.
+
+    Raises:
+        ValueError: If it gives several outputs, or not at least two logits for each input.
+    """
+    logits = model(inputs, training=False) if isinstance(model, keras.Layer) else model(inputs)
+    if isinstance(logits, list | tuple | dict):
+        raise ValueError(
+            f"The model must give one tensor of logits; make a model of one of its outputs. Received: "
+            f"{type(logits).__name__} of {len(logits)} outputs"
+        )
+    logits = tf.convert_to_tensor(logits)
+    if logits.shape.rank != 2 or logits.shape[-1] < 2:
+        raise ValueError(
+            "The model must give logits of shape (batch, classes), at least two classes; if it has one logit "
+            f"z, make them 0 and z. Received: logits of shape {logits.shape}"
+        )
+    return logits
+
+
+def check_logits(model, inputs):
+    """Checks that a network gives logits for a few inputs, not their softmax.
+
+    Returns:
+        Number of classes.
+
+    Raises:
+        ValueError: If not.
+    """
+    logits = logits_of(model, inputs)
+    tolerance = 1e-5 if logits.dtype in (tf.float32, tf.float64) else 1e-2
+    values = tf.cast(logits, tf.float64).numpy()
+    are_shares = np.all((values >= 0) & (values <= 1))
+    if are_shares and np.allclose(values.sum(axis=1), 1, rtol=0, atol=tolerance):
+        raise ValueError(
+            f"The model must give logits, not their softmax. Received: rows that sum to 1, model={model}"
+        )
+    return values.shape[1]
+
+
+def compiled(function, reduce_retracing=False):
+    """Compiles a function that runs a network; by XLA only where there is a GPU.
+
+    XLA's convolutions on a CPU are tens of times slower than oneDNN's.
+    """
+    has_gpu = bool(tf.config.list_logical_devices("GPU"))
+    return tf.function(function, jit_compile=has_gpu or None, reduce_retracing=reduce_retracing)
+
+
+def padded_batches(batch_size, *arrays):
+    """Cuts arrays into batches of one shape: the last repeats its last row, and says how many are real.
+
+    Args:
+        batch_size: Rows of a batch; fewer if there are fewer rows in all.
+        *arrays: Arrays with the same number of rows, at least one.
+
+    Yields:
+        Slice of the rows that the batch holds, and the batch of each array.
+    """
+    num_rows = len(arrays[0])
+    batch_size = min(batch_size, num_rows)
+    for start in range(0, num_rows, batch_size):
+        stop = min(start + batch_size, num_rows)
+        rows = np.minimum(np.arange(start, start + batch_size), num_rows - 1)
+        yield slice(start, stop), *(array[rows] for array in arrays)

@@ -1,0 +1,88 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common.metrics.concentration import outputs_and_slopes
+from common.metrics.logits import check_logits, logits_of, padded_batches
+from common.metrics.plane import plane_through, predict_planes
+from common.metrics.sharpness import jacobian_norm
+
+SHAPE = (4, 4, 3)
+IMAGES = np.random.default_rng(0).random((8, *SHAPE), np.float32)
+LABELS = np.arange(8) % 3
+
+
+def dense_model(*outputs):
+    inputs = keras.Input(SHAPE)
+    return keras.Model(inputs, [make(keras.layers.Flatten()(inputs)) for make in outputs])
+
+
+def test_the_network_is_in_inference_mode():
+    noisy = keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dropout(0.5)])
+    np.testing.assert_array_equal(logits_of(noisy, IMAGES), IMAGES.reshape(8, -1))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: dense_model(keras.layers.Dense(1)), r"at least two classes.*of shape \(8, 1\)$"),
+        (lambda: dense_model(keras.layers.Dense(1, activation="sigmoid")), "one logit z, make them 0 and z"),
+        (lambda: tf.identity, r"of shape \(batch, classes\).*of shape \(8, 4, 4, 3\)$"),
+        (lambda: dense_model(keras.layers.Dense(3), keras.layers.Dense(3)), "list of 2 outputs$"),
+        (lambda: lambda x: {"a": x, "b": x}, "one of its outputs.*dict of 2 outputs$"),
+    ],
+)
+def test_what_is_no_classifier_is_refused_by_every_measure(make, message):
+    model = make()
+
+    def of_eight(x):  # the measures take their own numbers of inputs
+        return model(tf.concat([x] * 8, 0)[:8])
+
+    planes = [plane_through(IMAGES[:3], 4, 0.1)]
+    for measure in (
+        lambda: logits_of(model, IMAGES),
+        lambda: predict_planes([of_eight], planes),
+        lambda: jacobian_norm(of_eight, IMAGES, LABELS),
+        lambda: outputs_and_slopes(of_eight, SHAPE, 8, np.random.default_rng(0)),
+    ):
+        with pytest.raises(ValueError, match=message):
+            measure()
+
+
+@pytest.mark.parametrize("scale", [1.0, 100.0])
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
+def test_probabilities_are_refused_also_where_they_are_0_and_1(scale, policy):
+    softmax = keras.layers.Dense(3, activation="softmax", dtype=policy)
+    model = keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten(dtype=policy), softmax])
+    softmax.kernel.assign(scale * softmax.kernel)
+    planes = [plane_through(IMAGES[:3], 4, 0.1)]
+    for measure in (
+        lambda: check_logits(model, IMAGES),
+        lambda: predict_planes([model], planes, confidences=True),
+        lambda: jacobian_norm(model, IMAGES, LABELS),
+        lambda: outputs_and_slopes(model, SHAPE, 8, np.random.default_rng(0)),
+    ):
+        with pytest.raises(ValueError, match="logits, not their softmax"):
+            measure()
+    # The class alone is right for probabilities too.
+    assert predict_planes([model], planes).shape == (1, 1, 4, 4)
+
+
+def test_logits_are_taken_also_where_they_lie_between_0_and_1():
+    assert check_logits(lambda x: tf.fill([len(x), 4], 0.5), IMAGES) == 4
+
+
+def test_a_function_is_measured_like_the_model_that_it_calls():
+    model = dense_model(keras.layers.Dense(3))
+    found = jacobian_norm(lambda x: logits_of(model, x), IMAGES, LABELS)
+    np.testing.assert_array_equal(found, jacobian_norm(model, IMAGES, LABELS))
+
+
+def test_batches_have_one_shape_and_repeat_the_last_row():
+    batches = list(padded_batches(3, np.arange(7), np.arange(7) * 10))
+    rows = [batch[0] for batch in batches]
+    assert rows == [slice(0, 3), slice(3, 6), slice(6, 7)]
+    assert [batch[1].tolist() for batch in batches] == [[0, 1, 2], [3, 4, 5], [6, 6, 6]]
+    assert batches[2][2].tolist() == [60, 60, 60]
+    assert len(list(padded_batches(320, np.arange(7)))) == 1
