@@ -311,7 +311,7 @@ def _check_fit(model, data, dataset):
 def _draw(scored, paths, out, data):
     # The one place where a program draws: what it shows is in no record.
     from figures import style
-    from figures.somepalli_pictures import figure_models
+    from figures.somepalli_boundaries.pictures import figure_models
 
     names = [pathlib.Path(path).name for path in paths]
     titles = [

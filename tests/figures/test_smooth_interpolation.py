@@ -8,8 +8,8 @@ from common import records
 from common.program import run_folder
 from figures import drawing, style
 from figures.smooth_interpolation import FIGURES, GALLERY
-from figures.smooth_interpolation_maps import grid
-from figures.smooth_interpolation_widths import dress
+from figures.smooth_interpolation.maps import grid
+from figures.smooth_interpolation.widths import dress
 from replications.smooth_interpolation import runs as read
 from replications.smooth_interpolation.settings import REPLICATION, checkpoint_epochs, figure
 

@@ -13,9 +13,9 @@ from common.metrics.reproducibility import group_reproducibility
 from common.program import replication, run_folder
 from figures import drawing, style
 from figures.somepalli_boundaries import FIGURES, GALLERY, TABLES
-from figures.somepalli_pictures import class_shares
-from figures.somepalli_planes import CLASS_COLORS, COLORS, Plane, draw_plane, paint, plane
-from figures.somepalli_scores import source_groups
+from figures.somepalli_boundaries.pictures import class_shares
+from figures.somepalli_boundaries.planes import CLASS_COLORS, COLORS, Plane, draw_plane, paint, plane
+from figures.somepalli_boundaries.scores import source_groups
 from replications.somepalli_boundaries.published import NETWORK_NAMES, PICTURES, REPRODUCIBILITY_MATRIX
 from replications.somepalli_boundaries.settings import Settings
 

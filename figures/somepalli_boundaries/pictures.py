@@ -4,7 +4,7 @@ import numpy as np
 
 from common.records import last
 from figures import style
-from figures.somepalli_planes import (
+from figures.somepalli_boundaries.planes import (
     CLASS_COLORS,
     PAPER,
     Plane,

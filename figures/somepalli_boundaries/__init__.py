@@ -7,7 +7,7 @@ import functools
 
 from common.errors import UserError
 from figures import drawing, style
-from figures.somepalli_pictures import (
+from figures.somepalli_boundaries.pictures import (
     figure_7,
     figure_8,
     figure_9,
@@ -15,7 +15,7 @@ from figures.somepalli_pictures import (
     figure_off_manifold,
     figure_planes,
 )
-from figures.somepalli_scores import (
+from figures.somepalli_boundaries.scores import (
     figure_distillation,
     figure_optimizers,
     figure_reproducibility,
@@ -24,8 +24,8 @@ from figures.somepalli_scores import (
     table_optimizers,
     table_reproducibility,
 )
-from figures.somepalli_tables import table_10, table_11, table_12
-from figures.somepalli_widths import figure_10, figure_11, figure_12, figure_nakkiran_1
+from figures.somepalli_boundaries.tables import table_10, table_11, table_12
+from figures.somepalli_boundaries.widths import figure_10, figure_11, figure_12, figure_nakkiran_1
 from replications.somepalli_boundaries.scores import diverged_names, not_diverged
 
 _FIGURES = {
@@ -99,7 +99,3 @@ def _size(settings):
 
 
 GALLERY = drawing.Gallery("somepalli_boundaries", FIGURES, _size, tables=TABLES)
-
-
-if __name__ == "__main__":
-    drawing.main(GALLERY)

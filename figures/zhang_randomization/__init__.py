@@ -11,8 +11,8 @@ from common.records import last
 from common.statistics import summarize
 from figures import drawing, style
 from figures.style import BLUE, GREY, ORANGE
-from figures.zhang_randomization_curves import PAPER, by_setting, figure_1a, figure_2a, figure_2b
-from figures.zhang_randomization_noise import figure_1b, figure_1c
+from figures.zhang_randomization.curves import PAPER, by_setting, figure_1a, figure_2a, figure_2b
+from figures.zhang_randomization.noise import figure_1b, figure_1c
 from replications.zhang_randomization.claims_runs import is_capped
 from replications.zhang_randomization.published import CHANCE, NETWORK_NAMES, TABLE_1
 
@@ -164,7 +164,3 @@ def _size(settings):
 
 
 GALLERY = drawing.Gallery("zhang_randomization", FIGURES, _size, _NUM_SEEDS, {"table1": table_1})
-
-
-if __name__ == "__main__":
-    drawing.main(GALLERY)

@@ -8,7 +8,7 @@ import dataclasses
 import numpy as np
 
 from figures import drawing, style
-from figures.snapp_shamir_curves import (
+from figures.snapp_shamir.curves import (
     PAPER,
     PD_LABEL,
     curve_name,
@@ -18,7 +18,7 @@ from figures.snapp_shamir_curves import (
     figure_10,
     summary,
 )
-from figures.snapp_shamir_weights import figure_3, figure_4, figure_7, figure_9
+from figures.snapp_shamir.weights import figure_3, figure_4, figure_7, figure_9
 from figures.style import BLACK, GREEN, VERMILLION, Stroke
 from replications.snapp_shamir.claims_pairs import PD
 
@@ -89,7 +89,3 @@ def _size(settings):
 
 
 GALLERY = drawing.Gallery("snapp_shamir", FIGURES, _size)
-
-
-if __name__ == "__main__":
-    drawing.main(GALLERY)

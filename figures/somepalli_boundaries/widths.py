@@ -11,7 +11,7 @@ from common.metrics.reproducibility import group_reproducibility
 from common.records import last
 from common.statistics import interval
 from figures import style
-from figures.somepalli_planes import PAPER
+from figures.somepalli_boundaries.planes import PAPER
 from figures.style import BLUE, GREY, ORANGE, VERMILLION, Stroke
 from replications.somepalli_boundaries.published import FRAGMENTATION_KINDS
 from replications.somepalli_boundaries.scores import (

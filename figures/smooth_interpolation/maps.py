@@ -5,7 +5,7 @@ from matplotlib import ticker
 from matplotlib.colors import LogNorm, Normalize
 
 from figures import style
-from figures.smooth_interpolation_widths import PAPER, WIDTH_LABEL
+from figures.smooth_interpolation.widths import PAPER, WIDTH_LABEL
 from figures.style import BLACK, GREY
 from replications.smooth_interpolation import runs as read
 

@@ -14,7 +14,7 @@ from common.records import last
 from common.statistics import summarize
 from figures import style
 from figures.style import BLUE, GREEN, GREY, VERMILLION, Measured, Stroke
-from figures.zhang_randomization_curves import PAPER, by_setting
+from figures.zhang_randomization.curves import PAPER, by_setting
 from replications.zhang_randomization.claims_runs import epochs_to_fit, is_capped
 from replications.zhang_randomization.published import NETWORK_NAMES
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from common.statistics import interval, summarize
 from figures import style
-from figures.snapp_shamir_curves import PAPER, count, curve_name
+from figures.snapp_shamir.curves import PAPER, count, curve_name
 from figures.style import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILLION
 from replications.snapp_shamir.claims_pairs import PD, measured
 from replications.snapp_shamir.weights import (

@@ -6,7 +6,7 @@ from matplotlib.lines import Line2D
 
 from common.statistics import summarize
 from figures import style
-from figures.smooth_interpolation_widths import PAPER
+from figures.smooth_interpolation.widths import PAPER
 from figures.style import BLUE, GREY, VERMILLION
 from replications.smooth_interpolation import runs as read
 

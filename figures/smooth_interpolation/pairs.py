@@ -1,7 +1,7 @@
 """Beyond Gamba et al. 2022: what four papers ask of a network, against one axis of widths."""
 
 from figures import style
-from figures.smooth_interpolation_widths import draw_curve, dress, handles
+from figures.smooth_interpolation.widths import draw_curve, dress, handles
 from figures.style import BLACK, BLUE, GREEN, PURPLE, VERMILLION
 from replications.smooth_interpolation import runs as read
 

@@ -8,7 +8,7 @@ import pytest
 
 from common.statistics import interval
 from common.verdicts import number
-from figures.somepalli_tables import table_10, table_11, table_12
+from figures.somepalli_boundaries.tables import table_10, table_11, table_12
 
 ACCURACIES = {
     "accuracy (%), all training images": ("accuracy_all", 0.9),

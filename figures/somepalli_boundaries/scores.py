@@ -7,8 +7,8 @@ import numpy as np
 
 from common.records import last
 from figures import style
-from figures.somepalli_pictures import by_network
-from figures.somepalli_planes import PAPER
+from figures.somepalli_boundaries.pictures import by_network
+from figures.somepalli_boundaries.planes import PAPER
 from figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILLION, Stroke
 from replications.somepalli_boundaries.presets import SOURCES
 from replications.somepalli_boundaries.published import (

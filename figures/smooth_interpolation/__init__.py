@@ -6,10 +6,10 @@
 import dataclasses
 
 from figures import drawing
-from figures.smooth_interpolation_maps import figure_5, figure_heatmaps
-from figures.smooth_interpolation_pairs import figure_pd
-from figures.smooth_interpolation_regression import figure_1a, figure_1b
-from figures.smooth_interpolation_widths import (
+from figures.smooth_interpolation.maps import figure_5, figure_heatmaps
+from figures.smooth_interpolation.pairs import figure_pd
+from figures.smooth_interpolation.regression import figure_1a, figure_1b
+from figures.smooth_interpolation.widths import (
     figure_1c,
     figure_1d,
     figure_2,
@@ -64,7 +64,3 @@ def _stand_in(settings):
 
 
 GALLERY = drawing.Gallery("smooth_interpolation", FIGURES, _size, _NUM_SEEDS)
-
-
-if __name__ == "__main__":
-    drawing.main(GALLERY)
