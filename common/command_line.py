@@ -175,7 +175,7 @@ def exit_status(name):
         print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
-        print(f"{name}: {error}; mend it and the same command goes on", file=sys.stderr)
+        print(f"{name}: {error}; once that is mended, the same command goes on", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print(f"\n{name}: interrupted; the same command goes on", file=sys.stderr)

@@ -20,7 +20,7 @@ from figures.snapp_shamir.curves import (
 )
 from figures.snapp_shamir.weights import figure_3, figure_4, figure_7, figure_9
 from figures.style import BLACK, GREEN, VERMILLION, Stroke
-from replications.snapp_shamir.claims_pairs import PD
+from replications.snapp_shamir.claims_runs import PD
 
 _SOURCES = {
     ("identical", "fixed", False): "nothing",

@@ -8,7 +8,7 @@ from common.statistics import interval, summarize
 from figures import style
 from figures.snapp_shamir.curves import PAPER, count, curve_name
 from figures.style import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILLION
-from replications.snapp_shamir.claims_pairs import PD, measured
+from replications.snapp_shamir.claims_runs import PD, measured
 from replications.snapp_shamir.weights import (
     FLIPPED,
     embedding_correlations,

@@ -1,9 +1,9 @@
 """The claims of Gamba et al. 2022 (arXiv 2209.10080), and where paper and code disagree."""
 
 from common.claims import Claim
-from replications.smooth_interpolation import claims_checks as checks
 from replications.smooth_interpolation import claims_epochs
-from replications.smooth_interpolation.claims_curves import on_stand_in, threshold_is
+from replications.smooth_interpolation import claims_widths as checks
+from replications.smooth_interpolation.claims_runs import on_stand_in, threshold_is
 
 TITLE = "Gamba et al. 2022, Deep Double Descent via Smooth Interpolation (arXiv 2209.10080)"
 

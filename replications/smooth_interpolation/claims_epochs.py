@@ -4,8 +4,8 @@ import numpy as np
 
 from common.verdicts import NOT_JUDGED, Outcome, Sample, above, below, compare
 from replications.smooth_interpolation import runs
-from replications.smooth_interpolation.claims_checks import STILL, ZERO_LOSS
-from replications.smooth_interpolation.claims_curves import by_other_seeds, from_threshold
+from replications.smooth_interpolation.claims_runs import by_other_seeds, from_threshold
+from replications.smooth_interpolation.claims_widths import STILL, ZERO_LOSS
 
 # Over epochs a sharpness has a peak if a tenth of it rises and falls, and recovers if half of it falls.
 _BUMP, _RECOVERS = 0.1, 0.5

@@ -3,7 +3,7 @@
 import numpy as np
 
 from common.verdicts import Outcome, about, above, below, compare, ratio, slope, together
-from replications.snapp_shamir.claims_pairs import (
+from replications.snapp_shamir.claims_runs import (
     LINEAR,
     LOSS,
     PD,

@@ -20,7 +20,7 @@ from common.verdicts import (
     slope,
     together,
 )
-from replications.snapp_shamir.claims_pairs import (
+from replications.snapp_shamir.claims_runs import (
     DEEP,
     DISTINCT,
     IDENTICAL,

@@ -6,7 +6,7 @@ import pytest
 from figures import drawing
 from figures.snapp_shamir import FIGURES, GALLERY
 from figures.snapp_shamir.curves import count, curve_name, summary
-from replications.snapp_shamir.claims_pairs import LOSS, PD
+from replications.snapp_shamir.claims_runs import LOSS, PD
 from replications.snapp_shamir.settings import Settings
 
 

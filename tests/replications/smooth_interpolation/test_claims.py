@@ -6,8 +6,8 @@ import pytest
 from common import statistics
 from common.claims import judge
 from replications.smooth_interpolation.claims import CLAIMS, DISAGREEMENTS
-from replications.smooth_interpolation.claims_curves import Family, rise_and_fall
 from replications.smooth_interpolation.claims_epochs import rise_and_recovery
+from replications.smooth_interpolation.claims_runs import Family, rise_and_fall
 from replications.smooth_interpolation.settings import REPLICATION, figure
 
 THRESHOLD = 8

@@ -11,7 +11,7 @@ from common.program import run_folder
 from common.verdicts import Outcome
 from replications.snapp_shamir.claims import CLAIMS
 from replications.snapp_shamir.claims_deep import _tuned
-from replications.snapp_shamir.claims_pairs import (
+from replications.snapp_shamir.claims_runs import (
     PD,
     dead_pairs,
     order,

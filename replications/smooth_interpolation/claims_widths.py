@@ -6,7 +6,7 @@ import numpy as np
 
 from common.verdicts import Contrast, Outcome, Sample, above, below, compare, factor, together
 from replications.smooth_interpolation import runs
-from replications.smooth_interpolation.claims_curves import (
+from replications.smooth_interpolation.claims_runs import (
     Family,
     by_other_seeds,
     from_threshold,
