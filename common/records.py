@@ -274,6 +274,11 @@ class Run:
         """Whether the training diverged; then what is measured at the end of a run may be missing."""
         return self.record["status"] == "diverged"
 
+    @property
+    def seed(self):
+        """Its root seed."""
+        return self.record["settings"]["seed"]
+
     @functools.cached_property
     def rows(self):
         """The tidy rows: a pandas DataFrame."""

@@ -51,13 +51,14 @@ def jackknife_interval(value, left_out, confidence=0.95, inflation=1.0):
     return float(value - reach), float(value + reach)
 
 
-def overlap_inflation(num_values):
-    """Factor of the variance of a mean of values, each of which was read where all the others say.
+def nadeau_bengio_inflation(num_values):
+    """Factor of the variance of a mean of cross-fitted values.
 
-    Places that overlapping parts of a sample choose make its values alike: the squared standard error is
-    S^2 (1 / n + 1 / (n - 1)) in the place of S^2 / n, for one value is tested and n - 1 choose (Nadeau &
-    Bengio 2003, Inference for the generalization error, equation 7). Of noise alone, the interval of three or
-    five values would lie above 0 in 5.4 and 7.0 % of cases in the place of 2.5.
+    Each seed is read at a place (that of a peak, say) which the other seeds select. These selections share
+    seeds, which makes the values alike: the squared standard error is S^2 (1 / n + 1 / (n - 1)) in the place
+    of S^2 / n, for one seed is read and n - 1 select (Nadeau & Bengio 2003, Inference for the generalization
+    error, equation 7). Of noise alone, the interval of three or five values would lie above 0 in 5.4 and
+    7.0 % of cases in the place of 2.5.
     """
     return 1 + num_values / (num_values - 1)
 
@@ -88,7 +89,7 @@ def interval_over_units(values, groups, statistic=np.mean, confidence=0.95):
     return jackknife_interval(statistic(values), left_out, confidence)
 
 
-def interval(values, statistic=np.mean, confidence=0.95, by_others=False):
+def interval(values, statistic=np.mean, confidence=0.95, cross_fitted=False):
     """Confidence interval of a statistic over independent values.
 
     Of the mean of fewer than FEW values it is Student's. Else it is the bootstrap's: bias-corrected and
@@ -99,8 +100,8 @@ def interval(values, statistic=np.mean, confidence=0.95, by_others=False):
         values: Sequence of numbers, one for each independent run or pair.
         statistic: Function of an array and an `axis`.
         confidence: Level in (0, 1).
-        by_others: Whether each value was read where all the others say: a mean's interval is Student's, with
-            the variance of `overlap_inflation`.
+        cross_fitted: Whether each value was read at a place that the others select: a mean's interval is
+            Student's, with the variance of `nadeau_bengio_inflation`.
 
     Returns:
         (low, high); (nan, nan) for fewer than two values.
@@ -110,9 +111,9 @@ def interval(values, statistic=np.mean, confidence=0.95, by_others=False):
         return float("nan"), float("nan")
     if np.all(values == values[0]):
         return float(values[0]), float(values[0])
-    if statistic is np.mean and (by_others or len(values) < FEW):
+    if statistic is np.mean and (cross_fitted or len(values) < FEW):
         left_out = (values.sum() - values) / (len(values) - 1)
-        inflation = overlap_inflation(len(values)) if by_others else 1.0
+        inflation = nadeau_bengio_inflation(len(values)) if cross_fitted else 1.0
         return jackknife_interval(values.mean(), [left_out], confidence, inflation)
     return bootstrap_interval((values,), statistic, confidence)
 

@@ -19,7 +19,7 @@ from common.statistics import (
     interval,
     interval_over_units,
     jackknife_interval,
-    overlap_inflation,
+    nadeau_bengio_inflation,
 )
 
 VERDICTS = ("reproduced", "contradicted", "unclear", "not run")
@@ -123,7 +123,8 @@ class Contrast:
         paired: Whether the values at one index of all samples belong together and are resampled together.
         groups: The units that the values at one index share with others, as `interval_over_units` takes
             them; empty: none.
-        by_others: Whether each value was read where all the others say; see `overlap_inflation`.
+        cross_fitted: Whether each value was read at a place that the others select; see
+            `nadeau_bengio_inflation`.
     """
 
     label: str
@@ -131,7 +132,7 @@ class Contrast:
     coefficients: tuple
     paired: bool = True
     groups: tuple = ()
-    by_others: bool = False
+    cross_fitted: bool = False
 
     def estimate(self, confidence=1 - _ERROR, center=np.mean):
         """Returns the Estimate: Student's interval for few values, else a seeded bootstrap as `interval`."""
@@ -151,9 +152,9 @@ class Contrast:
             if self.groups:
                 limits = interval_over_units(samples, self.groups, lambda s: logarithm(*s), confidence)
                 low, high = np.exp(limits)
-            elif n > 1 and center is np.mean and (n < FEW or self.by_others):
+            elif n > 1 and center is np.mean and (n < FEW or self.cross_fitted):
                 left_out = self._left_out(samples, logarithm)
-                inflation = overlap_inflation(n) if self.by_others else 1.0
+                inflation = nadeau_bengio_inflation(n) if self.cross_fitted else 1.0
                 low, high = np.exp(jackknife_interval(logarithm(*samples), left_out, confidence, inflation))
             elif n > 1:
                 low, high = np.exp(bootstrap_interval(samples, logarithm, confidence, self.paired))
@@ -175,9 +176,9 @@ def ratio(label, top, bottom, paired=True):
     return Contrast(label, (top, bottom), (1.0, -1.0), paired)
 
 
-def factor(label, values, by_others=False):
+def factor(label, values, cross_fitted=False):
     """The Contrast of positive ratios, one a seed: their mean, with an interval on a logarithmic scale."""
-    return Contrast(label, (values,), (1.0,), by_others=by_others)
+    return Contrast(label, (values,), (1.0,), cross_fitted=cross_fitted)
 
 
 def slope(label, samples, positions):
@@ -196,14 +197,14 @@ def quotient(label, first, second):
 class Sample:
     """One value a seed, network or pair, whose mean is estimated: what `compare` takes beside contrasts.
 
-    `groups` are the units that values share, as `interval_over_units` takes them; empty: none. `by_others`
-    says that each value was read where all the others say; see `overlap_inflation`.
+    `groups` are the units that values share, as `interval_over_units` takes them; empty: none. `cross_fitted`
+    says that each value was read at a place that the others select; see `nadeau_bengio_inflation`.
     """
 
     label: str
     values: tuple
     groups: tuple = ()
-    by_others: bool = False
+    cross_fitted: bool = False
 
     def estimate(self, confidence=1 - _ERROR, center=np.mean):
         """Returns the Estimate; undefined if a value is nan, without an interval for fewer than two."""
@@ -212,7 +213,7 @@ class Sample:
         if self.groups:
             low, high = interval_over_units(self.values, self.groups, center, confidence)
         else:
-            low, high = interval(self.values, center, confidence, self.by_others)
+            low, high = interval(self.values, center, confidence, self.cross_fitted)
         return Estimate(float(center(self.values)), low, high, len(self.values))
 
 

@@ -29,10 +29,6 @@ def by_network(runs):
     return {network: found[network] for network in NETWORK_NAMES if network in found}
 
 
-def _seed(run):
-    return run.record["settings"]["seed"]
-
-
 def _panel_height(shown, width=1.25):
     """Inches that the window of a plane takes at a width."""
     return width * (shown.window[3] - shown.window[2]) / (shown.window[1] - shown.window[0])
@@ -72,7 +68,7 @@ def _draw_or_leave(panel, run, name, like):
 def figure_planes(runs):
     """Figures 1 and 3: one plane through three training images, a column a network, a row a seed."""
     networks = by_network(runs)
-    seeds = sorted({_seed(run) for members in networks.values() for run in members})
+    seeds = sorted({run.seed for members in networks.values() for run in members})
     num_rows = len(seeds)
     key = plane(next(iter(networks.values()))[0], "planes")
     figure = style.new_figure(
@@ -83,7 +79,7 @@ def figure_planes(runs):
     )
     keys, panels = _grid(figure, num_rows, len(networks))
     for column, (network, members) in enumerate(networks.items()):
-        by_seed = {_seed(run): run for run in members}
+        by_seed = {run.seed: run for run in members}
         for row, seed in enumerate(seeds):
             panel, run = panels[row, column], by_seed.get(seed)
             _draw_or_leave(panel, run, "planes", key)
@@ -138,7 +134,7 @@ def figure_off_manifold(runs):
     for row, (kind, words) in enumerate(_KINDS.items()):
         key = plane(next(iter(networks.values()))[0], kind)
         for column, (network, members) in enumerate(networks.items()):
-            first = next((run for run in members if _seed(run) == 0), None)
+            first = next((run for run in members if run.seed == 0), None)
             _draw_or_leave(panels[row, column], first, kind, key)
             if row == 0:
                 panels[row, column].set_title(NETWORK_NAMES[network], fontsize=8, pad=3)

@@ -49,10 +49,6 @@ class Point:
         return Measured(found.mean, found.low, found.high, math.nan, np.array(self.fitted))
 
 
-def _seed(run):
-    return run.record["settings"]["seed"]
-
-
 def by_network(runs):
     """Groups (settings, Run): {network: {label noise: list of Run}}."""
     networks = {}
@@ -76,13 +72,13 @@ def points(noises, value):
 
 def relative_times(noises):
     """The Points of one network's epochs relative to those that the same seed needs for clean labels."""
-    clean = {_seed(run): epochs_to_fit(run) for run in noises[0.0]}
+    clean = {run.seed: epochs_to_fit(run) for run in noises[0.0]}
 
     def relative(run):
         if run.record["settings"]["label_noise"] == 0:
             return 1.0
         # Of a capped run the epochs that it trained, which is where it is drawn.
-        return run.rows.epoch.max() / clean.get(_seed(run), math.nan)
+        return run.rows.epoch.max() / clean.get(run.seed, math.nan)
 
     return points(noises, relative)
 

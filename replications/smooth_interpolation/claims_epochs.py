@@ -4,7 +4,7 @@ import numpy as np
 
 from common.verdicts import NOT_JUDGED, Outcome, Sample, above, below, compare
 from replications.smooth_interpolation import runs
-from replications.smooth_interpolation.claims_runs import by_other_seeds, from_threshold
+from replications.smooth_interpolation.claims_runs import cross_fit, from_threshold
 from replications.smooth_interpolation.claims_widths import STILL, ZERO_LOSS
 
 # Over epochs a sharpness has a peak if a tenth of it rises and falls, and recovers if half of it falls.
@@ -51,7 +51,7 @@ def rise_and_recovery(values, relative=False, to_the_end=False):
         size = min(own[top] - own[start], own[top] - own[end])
         return size / own[top] if relative else size
 
-    return by_other_seeds(values, places, read)
+    return cross_fit(values, places, read)
 
 
 _EPOCHWISE = {
@@ -70,7 +70,7 @@ def wide_recover(family):
         samples = []
         for width in wide:
             recovery = rise_and_recovery(_over_epochs(family, width, metric), relative)
-            samples.append(Sample(f"width {width}", recovery, by_others=True))
+            samples.append(Sample(f"width {width}", recovery, cross_fitted=True))
         outcomes.append(compare(f"rise and fall over epochs, {name}", samples, above(least)))
     return outcomes
 
@@ -90,6 +90,6 @@ def narrow_do_not(family):
         for width in narrow:
             values = _over_epochs(family, width, metric)
             recovery = rise_and_recovery(values, relative, to_the_end=True)
-            samples.append(Sample(f"width {width}", recovery, by_others=True))
+            samples.append(Sample(f"width {width}", recovery, cross_fitted=True))
         outcomes.append(compare(f"rise over epochs and fall to the end, {name}", samples, below(most)))
     return outcomes

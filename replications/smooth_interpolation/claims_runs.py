@@ -18,10 +18,10 @@ NEAR = Bounds(-3.01, 3.01)
 _PEAK_RANGE = 2.0
 
 
-def by_other_seeds(values, choose, read):
-    """Reads each seed at a place that the other seeds choose: an extreme chosen by its own noise is biased.
+def cross_fit(values, choose, read):
+    """Reads each seed at a place that the other seeds select: an extreme selected by its own noise is biased.
 
-    What is made of the numbers has `by_others=True`, since they are not independent.
+    What is made of the numbers has `cross_fitted=True`, since they are not independent.
 
     Args:
         values: Array of shape (seeds, ...).
@@ -60,11 +60,11 @@ class Family:
         found = {}
         for width in evidence.values("width", **coordinates):
             runs = evidence.seeds(width=width, seed=0, **coordinates)
-            found[width] = {run.record["settings"]["seed"]: run for run in runs}
+            found[width] = {run.seed: run for run in runs}
         runs = [run for members in found.values() for run in members.values()]
         kept = with_common_seeds(found)
         text = ""
-        if diverged := sorted({run.record["settings"]["seed"] for run in runs if run.diverged}):
+        if diverged := sorted({run.seed for run in runs if run.diverged}):
             text = f"{sum(run.diverged for run in runs)} of {len(runs)} runs diverged"
             if diverged[0] not in kept[min(kept)]:
                 text += f" (seed {' and '.join(map(str, diverged))} left out)"
@@ -93,7 +93,7 @@ class Family:
 
     def at_peak(self, curve):
         """Array of each seed's value at the peak of the other seeds near the threshold."""
-        return np.array(by_other_seeds(curve, self.peak, lambda own, peak: own[peak]))
+        return np.array(cross_fit(curve, self.peak, lambda own, peak: own[peak]))
 
     @functools.cached_property
     def _near(self):
@@ -176,9 +176,9 @@ def rise_and_fall(family, curves, unit="ratio"):
 
     rises, falls = [], []
     for name, curve in curves.items():
-        rises.append(one(name, by_other_seeds(curve, trough_and_peak, rise), by_others=True))
+        rises.append(one(name, cross_fit(curve, trough_and_peak, rise), cross_fitted=True))
         fall = difference(family.at_peak(curve), curve[:, -1])
-        falls.append(one(name, tuple(fall), by_others=True))
+        falls.append(one(name, tuple(fall), cross_fitted=True))
     return [
         compare(f"peak against the least at smaller widths ({unit})", rises, bounds),
         compare(f"peak against the largest width ({unit})", falls, bounds),

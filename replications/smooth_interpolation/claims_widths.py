@@ -8,7 +8,7 @@ from common.verdicts import Contrast, Outcome, Sample, above, below, compare, fa
 from replications.smooth_interpolation import runs
 from replications.smooth_interpolation.claims_runs import (
     Family,
-    by_other_seeds,
+    cross_fit,
     from_threshold,
     places,
     rise_and_fall,
@@ -132,7 +132,7 @@ def noisy_above_clean(family):
         noisy, clean = (
             family.at_peak(family.curve(_volume(metric, subset, anchors))) for subset in ("noisy", "clean")
         )
-        ratios.append(factor(f"{NAMES[metric]}, {anchors} anchors", noisy / clean, by_others=True))
+        ratios.append(factor(f"{NAMES[metric]}, {anchors} anchors", noisy / clean, cross_fitted=True))
     return [compare("peak around noisy over peak around clean labels", ratios, above(1))]
 
 
@@ -202,8 +202,8 @@ def sharpness_falls_around_both(evidence):
     ratios = []
     for metric, subset in itertools.product(SHARPNESS, ("clean", "noisy")):
         curve = family.curve(_volume(metric, subset))
-        ratio = by_other_seeds(curve, np.argmax, lambda own, peak: own[peak] / own[-1])
-        ratios.append(factor(f"{NAMES[metric]}, {subset} labels", ratio, by_others=True))
+        ratio = cross_fit(curve, np.argmax, lambda own, peak: own[peak] / own[-1])
+        ratios.append(factor(f"{NAMES[metric]}, {subset} labels", ratio, cross_fitted=True))
     return together(compare("peak over largest width (ratio)", ratios, above(1)))
 
 
@@ -217,7 +217,7 @@ def only_unperturbed_descend(family):
     falls = {}
     for name, curve in curves.items():
         fall = tuple(family.at_peak(curve) - curve[:, -1])
-        falls[name] = Sample(f"{name} classes", fall, by_others=True)
+        falls[name] = Sample(f"{name} classes", fall, cross_fitted=True)
     return [
         *rise_and_fall(family, {"test error": curves["unperturbed"]}, _POINTS),
         compare("peak minus largest width (points)", [falls["perturbed"]], below(STILL)),
@@ -226,7 +226,7 @@ def only_unperturbed_descend(family):
 
 def _scalar(evidence, metric, **coordinates):
     """{seed: value} of a metric of the scalar fits with these settings."""
-    return {run.record["settings"]["seed"]: runs.last(run, metric) for run in evidence.seeds(**coordinates)}
+    return {run.seed: runs.last(run, metric) for run in evidence.seeds(**coordinates)}
 
 
 def _ratio(evidence, label, metric, top, bottom):

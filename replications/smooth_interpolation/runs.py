@@ -57,8 +57,7 @@ def by_width(runs):
 def with_common_seeds(groups):
     """Returns {width: {seed: Run}} with the seeds that all widths have, in increasing order.
 
-    A seed with a diverged run is left out, unless fewer than two would stay: the threshold of the others
-    would not be theirs.
+    A seed with a diverged run is left out if two others stay, since a diverged run has no threshold.
     """
     seeds = sorted(set.intersection(*map(set, groups.values())))
     whole = [s for s in seeds if not any(members[s].diverged for members in groups.values())]

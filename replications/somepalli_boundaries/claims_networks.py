@@ -150,10 +150,6 @@ def sgd_and_adam(evidence):
     )
 
 
-def _seed(run):
-    return run.record["settings"]["seed"]
-
-
 def most_reproducible_is_not_most_accurate(evidence):
     """Claim 8."""
     networks, found, _ = _optimizers(evidence)
@@ -161,7 +157,7 @@ def most_reproducible_is_not_most_accurate(evidence):
     for network, better in (("mlp_mixer", "adam"), ("vit", "sgd")):
         if network in networks:
             first, second = (
-                {_seed(run): 100 * last(run, "accuracy_test") for run in found[network, optimizer]}
+                {run.seed: 100 * last(run, "accuracy_test") for run in found[network, optimizer]}
                 for optimizer in (better, "sam")
             )
             label = f"{NETWORK_NAMES[network]}: {OPTIMIZER_NAMES[better]} minus {OPTIMIZER_NAMES['sam']}"

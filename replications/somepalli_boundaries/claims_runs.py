@@ -140,7 +140,7 @@ def width_sweep(evidence):
 
 
 def no_threshold(sweep):
-    """The Outcome where no width interpolates or only the narrowest would be left to compare, else None."""
+    """The Outcome where there is no threshold, or it is the narrowest or the widest width; else None."""
     if not all(sweep.runs.values()):
         return Outcome("unclear", "no seed has a network at every width that did not diverge")
     if sweep.threshold is None:

@@ -62,7 +62,7 @@ def final_training_accuracy(run):
 
 def by_seed(evidence, measure, place):
     """Returns {seed: measure(run)} of the runs with the settings `place`."""
-    return {run.record["settings"]["seed"]: measure(run) for run in evidence.seeds(**place)}
+    return {run.seed: measure(run) for run in evidence.seeds(**place)}
 
 
 def paired(evidence, label, measure, *places):

@@ -6,7 +6,7 @@ from common.statistics import (
     interval,
     interval_over_units,
     jackknife_interval,
-    overlap_inflation,
+    nadeau_bengio_inflation,
     summarize,
 )
 
@@ -56,7 +56,7 @@ def test_values_read_where_the_others_say_are_alike(n):
         values = np.array(
             [own[np.delete(noise, i, axis=0).mean(axis=0).argmax()] for i, own in enumerate(noise)]
         )
-        above += values.mean() > reach * stats.sem(values) * np.sqrt(overlap_inflation(n))
+        above += values.mean() > reach * stats.sem(values) * np.sqrt(nadeau_bengio_inflation(n))
     assert above < 1.5 * 0.025 * 2000
 
 

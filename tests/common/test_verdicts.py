@@ -172,9 +172,9 @@ def test_values_read_where_the_others_say_have_a_wider_interval():
     values = (1.0, 2.0, 4.0)
     sizes = (Sample, lambda e: e.high - e.low), (verdicts.factor, lambda e: math.log(e.high / e.low))
     for make, size in sizes:
-        plain, wide = (size(make("", values, by_others=others).estimate()) for others in (False, True))
+        plain, wide = (size(make("", values, cross_fitted=others).estimate()) for others in (False, True))
         assert wide / plain == pytest.approx(math.sqrt(5 / 2))
-    assert Sample("", (1.0,), by_others=True).estimate().value == 1
+    assert Sample("", (1.0,), cross_fitted=True).estimate().value == 1
 
 
 def test_the_closest_of_many_differences_is_named():
