@@ -172,6 +172,11 @@ def _print_plan(replication, runs, out_dir):
     print(f"{number}, about {duration(total)} on two cores, results in {out_dir}")
 
 
+def is_writable(folder):
+    """Whether files can be made in a folder; root may write to /proc and /sys by their permissions alone."""
+    return os.access(folder, os.W_OK) and folder.absolute().parts[1:2] not in (("proc",), ("sys",))
+
+
 def check_out_dir(out_dir):
     """Refuses a results folder that cannot be written, before anything is imported or made."""
     if not out_dir:
@@ -180,7 +185,7 @@ def check_out_dir(out_dir):
     existing = next(p for p in (path, *path.parents) if p.exists())
     if not existing.is_dir():
         raise UserError(f"--out_dir={out_dir}: {existing} is a file; choose a folder")
-    if not os.access(existing, os.W_OK) or str(existing).split(os.sep)[1:2] in (["proc"], ["sys"]):
+    if not is_writable(existing):
         raise UserError(f"--out_dir={out_dir}: {existing} is not writable; choose another folder")
 
 

@@ -5,7 +5,6 @@ Reads records alone; trains nothing and loads no TensorFlow. Exit status 2 for b
 
 import dataclasses
 import importlib
-import os
 import pathlib
 import sys
 import tempfile
@@ -17,7 +16,7 @@ from absl import flags
 from common.claims import judge
 from common.command_line import SCALES, exit_status, parse_flags
 from common.errors import UserError
-from common.program import replication, replication_names
+from common.program import is_writable, replication, replication_names
 from common.records import replacing
 from common.verdicts import VERDICTS
 from figures import drawing
@@ -163,7 +162,7 @@ def _check(flag_values):
     out = pathlib.Path(flag_values.out)
     if out.is_dir() or not out.parent.is_dir():
         raise UserError(f"--out={out}: must be a file in a folder that exists")
-    if not os.access(out.parent, os.W_OK) or str(out.absolute()).split(os.sep)[1] in ("proc", "sys"):
+    if not is_writable(out.parent):
         raise UserError(f"--out={out}: its folder is not writable; choose another one")
 
 
