@@ -78,13 +78,12 @@ def paint(shown):
     return confidence * COLORS[shown.classes.T % len(COLORS)] + (1 - confidence)
 
 
-def draw_plane(panel, shown, marks=True):
+def draw_plane(panel, shown):
     """Draws a plane into a panel, without axes.
 
     Args:
         panel: matplotlib Axes.
         shown: `Plane`.
-        marks: Whether to mark the images.
     """
     rows, columns = shown.classes.shape
     c1, c2 = np.linspace(*shown.window[:2], rows), np.linspace(*shown.window[2:], columns)
@@ -96,8 +95,7 @@ def draw_plane(panel, shown, marks=True):
         mask = classes == label
         if not mask.all():
             panel.contour(c1, c2, mask.astype(float), [0.5], **_BOUNDARY)
-    if marks:
-        _mark_images(panel, shown)
+    _mark_images(panel, shown)
     panel.set(xticks=[], yticks=[], xlim=shown.window[:2], ylim=shown.window[2:], aspect="equal")
     panel.grid(False)
     panel.spines[:].set(visible=True, color=BLACK, linewidth=0.6)

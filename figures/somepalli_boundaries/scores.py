@@ -25,7 +25,6 @@ from replications.somepalli_boundaries.published import (
 from replications.somepalli_boundaries.scores import groups, matrix, score_and_error
 from replications.somepalli_boundaries.settings import REPLICATION
 
-_COLORMAP = "cividis"  # made for all kinds of colour vision
 _OPTIMIZER_STROKES = {
     "adam": Stroke(ORANGE, "s"),
     "sgd": Stroke(BLUE, "o"),
@@ -50,21 +49,21 @@ def is_paper_scale(runs):
     return all(_without_seeds(settings) in _published_settings() for settings, _ in runs)
 
 
-def _cells(panel, values, limits, rows, columns, texts=None):
-    """A matrix of coloured cells with its numbers; nan stays empty."""
-    colors = panel.imshow(values, cmap=_COLORMAP, vmin=limits[0], vmax=limits[1])
-    middle = np.mean(limits)
+def _draw_matrix(panel, values, limits, names, form=".2f", colormap="cividis"):
+    """A matrix of coloured cells with its numbers; nan stays empty. Cividis is made for all colour vision."""
+    image = panel.imshow(values, cmap=colormap, vmin=limits[0], vmax=limits[1])
     for (i, j), number in np.ndenumerate(values):
         if np.isfinite(number):
-            text = f"{number:.2f}".lstrip("0") if texts is None else texts[i][j]
-            color = "white" if number < middle else BLACK
+            red, green, blue, _ = image.cmap(image.norm(number))
+            color = "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.47 else BLACK
+            text = f"{number:{form}}".removeprefix("0")
             panel.text(j, i, text, ha="center", va="center", fontsize=7.5, color=color)
-    panel.set_xticks(range(len(columns)), columns, rotation=40, ha="right", rotation_mode="anchor")
-    panel.set_yticks(range(len(rows)), rows)
+    panel.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
+    panel.set_yticks(range(len(names)), names)
     panel.grid(False)
     panel.spines[:].set_visible(False)
     panel.tick_params(length=0)
-    return colors
+    return image
 
 
 def _limits(*arrays):
@@ -98,10 +97,10 @@ def figure_reproducibility(runs):
     panels = figure.subplots(1, len(shown), squeeze=False)[0]
     limits = _limits(*shown.values())
     for panel, (title, values) in zip(panels, shown.items(), strict=True):
-        colors = _cells(panel, values, limits, names, names)
+        image = _draw_matrix(panel, values, limits, names)
         if len(shown) > 1:
             panel.set_title(title)
-    figure.colorbar(colors, ax=list(panels), shrink=0.7, label="reproducibility score", pad=0.02)
+    figure.colorbar(image, ax=list(panels), shrink=0.7, label="reproducibility score", pad=0.02)
     return figure
 
 
@@ -165,22 +164,14 @@ def figure_distillation(runs):
     panels = figure.subplots(1, 3)
     limits = _limits(distilled, vanilla)
     for panel, values, title in zip(panels, (distilled, vanilla), ("distilled", "vanilla"), strict=False):
-        colors = _cells(panel, values, limits, words, words)
+        image = _draw_matrix(panel, values, limits, words)
         panel.set(title=f"{title} student", xlabel="student")
     panels[0].set_ylabel("teacher")
-    figure.colorbar(colors, ax=list(panels[:2]), shrink=0.7, label="reproducibility score", pad=0.02)
+    figure.colorbar(image, ax=list(panels[:2]), shrink=0.7, label="reproducibility score", pad=0.02)
     gain = distilled - vanilla
     largest = np.max(np.abs(gain[np.isfinite(gain)]), initial=0) or 0.01
-    texts = [[_number(number, "+.3f") for number in row] for row in gain]
-    panels[2].imshow(gain, cmap="RdBu", vmin=-1.6 * largest, vmax=1.6 * largest)
-    for (i, j), _ in np.ndenumerate(gain):
-        panels[2].text(j, i, texts[i][j], ha="center", va="center", fontsize=7.5)
-    panels[2].set_xticks(range(len(words)), words, rotation=40, ha="right", rotation_mode="anchor")
-    panels[2].set_yticks(range(len(words)), words)
+    _draw_matrix(panels[2], gain, (-1.6 * largest, 1.6 * largest), words, "+.3f", "RdBu")
     panels[2].set(title="distilled minus vanilla", xlabel="student")
-    panels[2].grid(False)
-    panels[2].spines[:].set_visible(False)
-    panels[2].tick_params(length=0)
     return figure
 
 

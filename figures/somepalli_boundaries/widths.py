@@ -23,10 +23,11 @@ from replications.somepalli_boundaries.scores import (
 )
 
 _NOISE_STROKES = (Stroke(BLUE, "o"), Stroke(VERMILLION, "s"))
+_THRESHOLD_LINE = {"color": GREY, "linewidth": 0.9, "linestyle": (0, (4, 2))}
 _MARGINS = {
-    "aa": ("all training images", "o", "-"),
-    "ca": ("right labels", "^", "--"),
-    "ma": ("wrong labels", "v", ":"),
+    "aa": ("all training images", Stroke(VERMILLION, "o", "-")),
+    "ca": ("right labels", Stroke(BLUE, "^", "--")),
+    "ma": ("wrong labels", Stroke(ORANGE, "v", ":")),
 }
 _FRAGMENTATION = {
     "all": "training images of any class",
@@ -58,27 +59,22 @@ def _draw_curve(panel, by_width, measure, stroke, label):
     style.draw_points(panel, xs, ys, stroke, label)
 
 
-def _width_axis(panel, widths):
+def _width_axis(panel, runs):
+    """An axis of widths, with a line at the narrowest that fits all noisy labels."""
+    widths = sorted({settings.width for settings, _ in runs})
     panel.set(xscale="log", xlabel="width k")
     shown = [w for w in widths if w in (1, 2, 3, 4, 6, 8, 10, 12, 16, 20, 30, 40, 64)]
     panel.xaxis.set_major_locator(ticker.FixedLocator(shown))
     panel.xaxis.set_major_formatter(ticker.FixedFormatter([str(w) for w in shown]))
     panel.xaxis.set_minor_locator(ticker.NullLocator())
-
-
-def _mark_threshold(panel, runs):
-    """A line at the narrowest width that fits all noisy labels."""
     noisy = [(settings, run) for settings, run in runs if settings.label_noise]
-    width = threshold(noisy) if noisy else None
-    if width is not None:
-        panel.axvline(width, color=GREY, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
+    if noisy and (width := threshold(noisy)) is not None:
+        panel.axvline(width, zorder=1, **_THRESHOLD_LINE)
 
 
-def _handles(noises, unit="run"):
+def _noise_handles(noises):
     handles = [stroke.handle(_label(noise)) for noise, stroke in zip(noises, _NOISE_STROKES, strict=False)]
-    line = {"color": GREY, "linestyle": (0, (4, 2)), "linewidth": 0.9}
-    handles.append(Line2D([], [], label="interpolation threshold with noise", **line))
-    return handles + style.value_handles(unit)
+    return [*handles, Line2D([], [], label="interpolation threshold with noise", **_THRESHOLD_LINE)]
 
 
 def figure_10(runs):
@@ -94,9 +90,9 @@ def figure_10(runs):
     _draw_errors(panels[3], noises, "train")
     panels[3].set_title("training error, labels as given")
     for panel in panels:
-        _width_axis(panel, sorted({width for found in noises.values() for width in found}))
-        _mark_threshold(panel, runs)
-    figure.legend(handles=_handles(noises), loc="outside lower center", ncols=7, columnspacing=1.0)
+        _width_axis(panel, runs)
+    handles = _noise_handles(noises) + style.value_handles("run")
+    figure.legend(handles=handles, loc="outside lower center", ncols=7, columnspacing=1.0)
     return figure
 
 
@@ -145,14 +141,10 @@ def figure_11(runs):
     _draw_errors(panels[1], noises, "test")
     panels[1].set_ylabel("test error")
     for panel in panels:
-        _width_axis(panel, sorted({width for found in noises.values() for width in found}))
-        _mark_threshold(panel, runs)
-    handles = [stroke.handle(_label(noise)) for noise, stroke in zip(noises, _NOISE_STROKES, strict=False)]
-    line = {"color": GREY, "linestyle": (0, (4, 2)), "linewidth": 0.9}
-    handles.append(Line2D([], [], label="interpolation threshold with noise", **line))
+        _width_axis(panel, runs)
     pair = {"color": GREY, "marker": ".", "markersize": 5, "linewidth": 1.2, "alpha": 0.5}
-    handles.append(Line2D([], [], label="a pair of seeds, one standard error over planes", **pair))
-    handles += style.value_handles("run")[1:]
+    pair = Line2D([], [], label="a pair of seeds, one standard error over planes", **pair)
+    handles = [*_noise_handles(noises), pair, *style.value_handles("run")[1:]]
     figure.legend(handles=handles, loc="outside lower center", ncols=4, columnspacing=1.2)
     return figure
 
@@ -169,27 +161,18 @@ def figure_12(runs):
         _draw_curve(panels[0], by_width, lambda run, m=metric: last(run, m), stroke, _label(noise))
     panels[0].set(title="all training images", ylabel="median margin (normalized pixels)")
     noisy = max(noises)
-    for kind, (words, marker, linestyle) in _MARGINS.items():
-        stroke = Stroke({"aa": VERMILLION, "ca": BLUE, "ma": ORANGE}[kind], marker, linestyle)
+    for kind, (words, stroke) in _MARGINS.items():
         metric = f"margin_{kind}_median"
         _draw_curve(panels[1], noises[noisy], lambda run, m=metric: last(run, m), stroke, words)
     panels[1].set(title=_label(noisy))
-    panels[1].legend(handles=_margin_handles(), loc="best")
+    panels[1].legend(handles=[stroke.handle(words) for words, stroke in _MARGINS.values()], loc="best")
     axis = style.LogAxis([last(run, f"margin_{kind}_median") for _, run in runs for kind in _MARGINS])
     for panel in panels:
         axis.apply(panel)
-        _width_axis(panel, sorted({width for found in noises.values() for width in found}))
-        _mark_threshold(panel, runs)
-    figure.legend(handles=_handles(noises), loc="outside lower center", ncols=4, columnspacing=1.0)
+        _width_axis(panel, runs)
+    handles = _noise_handles(noises) + style.value_handles("run")
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, columnspacing=1.0)
     return figure
-
-
-def _margin_handles():
-    colors = {"aa": VERMILLION, "ca": BLUE, "ma": ORANGE}
-    return [
-        Stroke(colors[kind], marker, linestyle).handle(words)
-        for kind, (words, marker, linestyle) in _MARGINS.items()
-    ]
 
 
 def measured_test_errors(run):
@@ -210,12 +193,10 @@ def figure_nakkiran_1(runs):
     for name, stroke in strokes.items():
         _draw_curve(errors, by_width, lambda run, n=name: 1 - accuracy(run, n), stroke, f"{name} error")
     errors.set(ylabel="error", title="after training")
-    _width_axis(errors, list(by_width))
-    _mark_threshold(errors, runs)
+    _width_axis(errors, runs)
     _draw_surface(figure, surface, by_width)
     handles = [stroke.handle(f"{name} error") for name, stroke in strokes.items()]
-    line = {"color": GREY, "linestyle": (0, (4, 2)), "linewidth": 0.9}
-    handles.append(Line2D([], [], label="interpolation threshold", **line))
+    handles.append(Line2D([], [], label="interpolation threshold", **_THRESHOLD_LINE))
     handles += style.value_handles("run")
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), columnspacing=0.9)
     return figure
