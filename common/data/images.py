@@ -47,6 +47,10 @@ class Images:
     labels: np.ndarray
     ids: np.ndarray
 
+    def take(self, positions):
+        """Returns the images at some positions."""
+        return Images(self.images[positions], self.labels[positions], self.ids[positions])
+
 
 @dataclasses.dataclass(frozen=True)
 class ImageSet:

@@ -151,24 +151,18 @@ class Fit:
         elif seconds > 2 * _BLOCK_SECONDS:
             self._block_steps = max(1, self._block_steps // 2)
 
-    def _row(self, metric, value):
-        step = self.trainer.step
-        epoch = step / self.trainer.steps_per_epoch
-        epoch = int(epoch) if epoch == int(epoch) else epoch
-        return {"metric": metric, "value": value, "statistic": "run", "epoch": epoch, "step": step}
-
     def _end_epoch(self, epoch):
         trainer, plan = self.trainer, self.plan
         last = slice(trainer.step - trainer.steps_per_epoch, trainer.step)
         rows = [
-            self._row("batch_loss", np.mean(self.batch_losses[last])),
-            self._row("batch_accuracy", np.sum(self._hits[last]) / trainer.num_images),
+            trainer.row("batch_loss", np.mean(self.batch_losses[last])),
+            trainer.row("batch_accuracy", np.sum(self._hits[last]) / trainer.num_images),
         ]
         if plan.has_target:
             rows += self._evaluated("train")
             loss, accuracy = rows[-2]["value"], rows[-1]["value"]
             if plan.reached(loss, accuracy):
-                rows.append(self._row("fit", 1))
+                rows.append(trainer.row("fit", 1))
         if plan.evaluate_every and epoch % plan.evaluate_every == 0:
             rows += self._evaluated("test")
         if self.measure:
@@ -178,7 +172,7 @@ class Fit:
 
     def _evaluated(self, name):
         loss, accuracy = self.trainer.evaluate(getattr(self, name))
-        return [self._row(f"{name}_loss", loss), self._row(f"{name}_accuracy", accuracy)]
+        return [self.trainer.row(f"{name}_loss", loss), self.trainer.row(f"{name}_accuracy", accuracy)]
 
     def _finish(self):
         """Measures what the last epoch did not, and says how the run ended."""
@@ -188,10 +182,10 @@ class Fit:
                 if f"{name}_loss" not in measured:
                     self.rows += self._evaluated(name)
         if self.plan.has_target and self._value("fit") is None:
-            self.rows.append(self._row("fit", 0))
+            self.rows.append(self.trainer.row("fit", 0))
         # The last step's own update is seen by no batch.
         if self._diverged() or not np.isfinite(self._value("train_loss")):
-            self.rows.append(self._row("diverged", 1))
+            self.rows.append(self.trainer.row("diverged", 1))
 
     def _save(self):
         last = self._stopped()

@@ -159,6 +159,12 @@ class Trainer:
         """Steps taken since `load`."""
         return int(self.optimizer.iterations.numpy())
 
+    def row(self, metric, value, **coordinates):
+        """Returns a record's row of what is measured after the steps taken."""
+        epoch = self.step / self.steps_per_epoch
+        place = {"epoch": int(epoch) if epoch == int(epoch) else epoch, "step": self.step}
+        return {"metric": metric, "value": value, "statistic": "run"} | place | coordinates
+
     def train(self, order, num_steps):
         """Takes steps from the current one on, at most to the end of the epoch.
 

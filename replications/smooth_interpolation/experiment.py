@@ -1,5 +1,6 @@
 """One run, top to bottom: images, wrong labels, network, training, measurements."""
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -23,7 +24,7 @@ from common.training.optimizers import build_optimizer
 from common.training.run import Prepared, train_run
 from common.training.trainer import Preparation, Trainer
 from replications.smooth_interpolation import regression
-from replications.smooth_interpolation.measure import Measurement, Meters, Part, RunData
+from replications.smooth_interpolation.measure import Measurement, Meters, RunData
 
 
 def run(replication, settings, options, label=""):
@@ -78,18 +79,17 @@ def run_data(settings, image_set):
     if settings.num_samples is not None and settings.num_samples > num_train:
         raise UserError(f"--num_samples={settings.num_samples}: must be from 1 to {num_train}")
     order = Streams(settings.split_seed).generator("split").permutation(whole)
-    everything = Part(image_set.train.images, image_set.train.labels)
-    validation = everything.take(np.sort(order[: settings.num_validation]))
-    train = (
-        everything.take(np.sort(order[settings.num_validation :])) if settings.num_validation else everything
-    )
+    validation = image_set.train.take(np.sort(order[: settings.num_validation]))
+    train = image_set.train
+    if settings.num_validation:
+        train = train.take(np.sort(order[settings.num_validation :]))
     labels = _wrong_labels(settings, train.labels, image_set.num_classes)
     sample = Streams(settings.measurement_seed).generator("measurement").permutation(num_train)
     return RunData(
-        Part(train.images, labels),
+        dataclasses.replace(train, labels=labels),
         train.labels,
         validation,
-        Part(image_set.test.images, image_set.test.labels),
+        image_set.test,
         np.sort(sample[: settings.num_samples]),
     )
 

@@ -6,6 +6,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
+from common.data.images import Images
 from common.metrics.logits import compiled, padded_batches
 from common.metrics.volumes import VolumeMeter
 from replications.smooth_interpolation.settings import checkpoint_epochs
@@ -13,23 +14,6 @@ from replications.smooth_interpolation.settings import checkpoint_epochs
 _EVALUATION_BATCH = 500
 # Predictions that a record keeps: 1,000 test images of ten classes.
 _NUM_PREDICTIONS = 10_000
-
-
-@dataclasses.dataclass(frozen=True)
-class Part:
-    """Some images with their labels.
-
-    Args:
-        images: float32 [n, 32, 32, 3] in [0, 1].
-        labels: int32 [n].
-    """
-
-    images: np.ndarray
-    labels: np.ndarray
-
-    def take(self, positions):
-        """Returns the images at some positions."""
-        return Part(self.images[positions], self.labels[positions])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,10 +28,10 @@ class RunData:
         sample: Increasing positions of the training images around which sharpness is measured.
     """
 
-    train: Part
+    train: Images
     true_labels: np.ndarray
-    validation: Part
-    test: Part
+    validation: Images
+    test: Images
     sample: np.ndarray
 
     @property
@@ -120,12 +104,6 @@ class Measurement:
         self._epochs = frozenset(checkpoint_epochs(settings))
         self._test = None
 
-    def _row(self, metric, value, **coordinates):
-        step = self._trainer.step
-        epoch = step / self._trainer.steps_per_epoch
-        place = {"epoch": int(epoch) if epoch == int(epoch) else epoch, "step": step}
-        return {"metric": metric, "value": float(value), "statistic": "run"} | place | coordinates
-
     def at_checkpoint(self, epoch):
         """Returns rows of the test set and of the training images themselves; none between checkpoints."""
         if epoch not in self._epochs:
@@ -133,7 +111,7 @@ class Measurement:
         if self._test is None:
             self._test = self._trainer.evaluation_data(self._data.test.images, self._data.test.labels)
         loss, accuracy = self._trainer.evaluate(self._test)
-        rows = [self._row("test_loss", loss), self._row("test_accuracy", accuracy)]
+        rows = [self._trainer.row("test_loss", loss), self._trainer.row("test_accuracy", accuracy)]
         return rows + self._sharpness(self._meters.points)
 
     def _sharpness(self, meter):
@@ -146,7 +124,7 @@ class Measurement:
             for metric, values in measured.items():
                 means = values[mask].mean(axis=0)
                 for anchors in range(len(means), 0, -1):
-                    rows.append(self._row(metric, means[anchors - 1], subset=name, anchors=anchors))
+                    rows.append(self._trainer.row(metric, means[anchors - 1], subset=name, anchors=anchors))
         return rows
 
     def at_end(self, fit):
@@ -184,14 +162,17 @@ class Measurement:
         predictions = self._meters.log_probabilities(part.images)
         loss = -predictions[np.arange(len(part.labels)), part.labels].mean()
         accuracy = np.mean(predictions.argmax(axis=1) == part.labels)
-        return [self._row("validation_loss", loss), self._row("validation_accuracy", accuracy)]
+        return [
+            self._trainer.row("validation_loss", loss),
+            self._trainer.row("validation_accuracy", accuracy),
+        ]
 
     def _accuracy_by_class(self, correct):
         """Test accuracy of the classes with wrong training labels, and of the others (figure 7b)."""
         perturbed = np.isin(self._data.test.labels, self._data.corrupted_classes)
         groups = {"perturbed": perturbed, "unperturbed": ~perturbed}
         return [
-            self._row(f"test_accuracy_{name}", correct[mask].mean())
+            self._trainer.row(f"test_accuracy_{name}", correct[mask].mean())
             for name, mask in groups.items()
             if mask.any()
         ]

@@ -163,11 +163,7 @@ class _BestTest:
         if best is None or (epoch > best["epoch"] and accuracy > best["accuracy"]):
             variables = {f"variable_{i}": v.numpy() for i, v in enumerate(self._trainer.model.variables)}
             write_arrays(self._path, variables | {"epoch": epoch, "accuracy": accuracy})
-        place = {"statistic": "run", "epoch": epoch, "step": self._trainer.step}
-        return [
-            {"metric": "test_loss", "value": loss} | place,
-            {"metric": "test_accuracy", "value": accuracy} | place,
-        ]
+        return [self._trainer.row("test_loss", loss), self._trainer.row("test_accuracy", accuracy)]
 
     def _kept(self):
         if not self._path.exists():
@@ -192,11 +188,10 @@ def _complete(subject, best, fit):
     """Measures the trained network, keeps its weights, and returns the arrays of the record."""
     if any(row["metric"] == "diverged" for row in fit.rows):
         return {}
-    place = {"statistic": "run", "epoch": fit.rows[-1]["epoch"], "step": fit.rows[-1]["step"]}
     with fit.folder.timed("measure_seconds"):
         values = {"checkpoint_epoch": best.restore()} if best else {}
         found, arrays = measure(subject)
-    fit.rows += [{"metric": metric, "value": value} | place for metric, value in (values | found).items()]
+    fit.rows += [fit.trainer.row(metric, value) for metric, value in (values | found).items()]
     variables = {f"variable_{i}": v.numpy() for i, v in enumerate(subject.model.variables)}
     if fit.chief:
         with replacing(fit.folder.path / WEIGHTS) as temporary, open(temporary, "wb") as file:

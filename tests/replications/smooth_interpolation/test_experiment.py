@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import types
 
 import numpy as np
@@ -14,6 +15,7 @@ from common.metrics.volumes import measure_volumes
 from common.streams import Streams
 from common.training import fit
 from common.training.run import Prepared
+from common.training.trainer import Trainer
 from replications.smooth_interpolation import experiment, measure
 from replications.smooth_interpolation.settings import REPLICATION, Settings
 
@@ -260,6 +262,7 @@ def test_validation_is_of_the_images_set_aside():
     table = np.log(np.random.default_rng(0).dirichlet(np.ones(10), 200))
     meters = types.SimpleNamespace(log_probabilities=lambda chosen: table[chosen.ravel().astype(int)])
     trainer = types.SimpleNamespace(step=6, steps_per_epoch=3)
+    trainer.row = functools.partial(Trainer.row, trainer)
     rows = measure.Measurement(TINY.resolve(), trainer, meters, data)._validation()
     numbers = data.validation.images.ravel().astype(int)
     losses, hits = -table[numbers, numbers % 10], table[numbers].argmax(axis=1) == numbers % 10
