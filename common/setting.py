@@ -25,7 +25,7 @@ class Limits:
 
     def __contains__(self, value):
         least = self.low < value if self.above else self.low <= value
-        return least and value <= self.high and math.isfinite(value)
+        return least and value <= self.high and (isinstance(value, int) or math.isfinite(value))
 
     def __str__(self):
         low, high = (f"{limit:g}" if isinstance(limit, float) else limit for limit in (self.low, self.high))

@@ -28,7 +28,7 @@ class Classifier:
 
     def __init__(self, model):
         self._model = model
-        self._classify = compiled(self._trace, reduce_retracing=True)
+        self._classify = compiled(self._trace, autograph=True, reduce_retracing=True)
         self._on_rays = tf.function(self._trace_on_rays, reduce_retracing=True)
 
     def _trace(self, inputs):

@@ -1,5 +1,7 @@
 """Concentration of a network's outputs on uniform random images: the bound of Lemma 2.1 and its constants."""
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 from scipy.special import lambertw
@@ -121,7 +123,7 @@ def outputs_and_slopes(model, image_shape, num_images, rng, batch_size=256):
         raise ValueError(f"`num_images` must be at least 1. Received: num_images={num_images}")
     scale = float(np.sqrt(np.prod(image_shape)))
 
-    @compiled
+    @functools.partial(compiled, autograph=True)
     def measure(images):
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(images)

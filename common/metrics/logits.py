@@ -30,6 +30,14 @@ def logits_of(model, inputs):
     return logits
 
 
+def are_probabilities(outputs):
+    """Whether a tensor of shape (batch, classes) holds probabilities: numbers in [0, 1] that sum to 1."""
+    tolerance = 1e-5 if outputs.dtype in (tf.float32, tf.float64) else 1e-2
+    values = tf.cast(outputs, tf.float64).numpy()
+    within = np.all((values >= 0) & (values <= 1))
+    return bool(within and np.allclose(values.sum(axis=1), 1, rtol=0, atol=tolerance))
+
+
 def check_logits(model, inputs):
     """Checks that a network gives logits for a few inputs, not their softmax.
 
@@ -39,24 +47,26 @@ def check_logits(model, inputs):
     Raises:
         ValueError: If not.
     """
-    logits = logits_of(model, inputs)
-    tolerance = 1e-5 if logits.dtype in (tf.float32, tf.float64) else 1e-2
-    values = tf.cast(logits, tf.float64).numpy()
-    are_shares = np.all((values >= 0) & (values <= 1))
-    if are_shares and np.allclose(values.sum(axis=1), 1, rtol=0, atol=tolerance):
+    logits = logits_of(model, tf.convert_to_tensor(inputs))
+    if are_probabilities(logits):
         raise ValueError(
             f"The model must give logits, not their softmax. Received: rows that sum to 1, model={model}"
         )
-    return values.shape[1]
+    return logits.shape[-1]
 
 
-def compiled(function, reduce_retracing=False):
+def compiled(function, **options):
     """Compiles a function that runs a network; by XLA only where there is a GPU.
 
     XLA's convolutions on a CPU are tens of times slower than oneDNN's.
+
+    Args:
+        function: Function of tensors.
+        **options: Further options of `tf.function`; by default without autograph, which traces more slowly
+            and wraps errors in its own lines.
     """
     has_gpu = bool(tf.config.list_logical_devices("GPU"))
-    return tf.function(function, jit_compile=has_gpu or None, reduce_retracing=reduce_retracing)
+    return tf.function(function, jit_compile=has_gpu or None, **({"autograph": False} | options))
 
 
 def padded_batches(batch_size, *arrays):

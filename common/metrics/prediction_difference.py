@@ -122,7 +122,10 @@ class RelativePredictionDifference(keras.metrics.Mean):
         self._direction = "down"
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        """Adds a batch: `y_pred` has shape (batch, 2), `y_true` (batch,) or (batch, 1)."""
+        """Adds a batch: `y_pred` has shape (batch, 2), `y_true` (batch,) or (batch, 1).
+
+        `sample_weight` has one of the shapes of `y_true`, or is the weight of every example.
+        """
         y_pred = ops.cast(y_pred, self.dtype)
         if len(y_pred.shape) != 2 or y_pred.shape[1] != 2:
             raise ValueError(

@@ -15,7 +15,7 @@ def softened_divergence(teacher_logits, student_logits, temperature):
     Args:
         teacher_logits: Tensor of shape (batch, classes).
         student_logits: Tensor of the same shape.
-        temperature: T, greater than 0.
+        temperature: T, greater than 0: a number, or a tensor or variable, whose value is not checked.
 
     Returns:
         Tensor of shape (batch,) and of the type of the student's logits, in nats times T^2.
@@ -28,10 +28,11 @@ def softened_divergence(teacher_logits, student_logits, temperature):
     - [Hinton et al. 2015](https://arxiv.org/abs/1503.02531)
     - somepago/dbViz, evaluation.py (train_og_distillation), whose mean runs over the classes as well
     """
-    temperature = float(temperature)
-    if not temperature > 0:
+    is_number = not (tf.is_tensor(temperature) or isinstance(temperature, tf.Variable))
+    if is_number and not temperature > 0:
         raise ValueError(f"`temperature` must be greater than 0. Received: temperature={temperature}")
     teacher_logits, student_logits = _of_one_type(teacher_logits, student_logits)
+    temperature = tf.cast(temperature, student_logits.dtype)
     teacher = tf.nn.log_softmax(teacher_logits / temperature)
     student = tf.nn.log_softmax(student_logits / temperature)
     return temperature**2 * tf.reduce_sum(tf.exp(teacher) * (teacher - student), axis=-1)

@@ -186,6 +186,7 @@ class Settings(ImageSettings):
         Raises:
             UserError: A value is outside its limits or does not go with another one.
         """
+        check_limits(self)  # before anything follows from a number
         if self.dataset == "scalar":
             return self._resolve_scalar()
         return self._resolve_images()
@@ -201,7 +202,6 @@ class Settings(ImageSettings):
             outside = field.name not in _SCALAR_FIELDS or field.name in foreign
             if outside and getattr(self, field.name) != field.default:
                 raise UserError(f"--{field.name}: not with --dataset=scalar --network={network}")
-        check_limits(resolved)
         if resolved.num_train < 2:
             raise UserError(f"--num_train={self.num_train}: must be at least 2 with --dataset=scalar")
         return resolved
@@ -217,7 +217,6 @@ class Settings(ImageSettings):
         resolved = filled(resolved, _OPTIMIZERS[resolved.optimizer])._with_warmup()._with_noise()
         whole = resolved.num_train is None and resolved.noise == "symmetric"
         resolved = filled(resolved, {"num_validation": 1000 if whole else 0})
-        check_limits(resolved)
         resolved.check_batch()
         resolved._check_images()
         if resolved.stand_in_for == resolved.dataset:

@@ -133,7 +133,7 @@ def load_models(paths):
             isinstance(shape, tuple) and all(n is None or isinstance(n, int) for n in shape)
             for shape in shapes
         )
-        if not single or len(shapes[0]) != 4 or len(shapes[1]) != 2:
+        if not single or len(shapes[0]) != 4 or len(shapes[1]) != 2 or shapes[1][1] < 2:
             raise UserError(f"--models: {path} maps {shapes[0]} to {shapes[1]}, not images to classes")
     for what, attribute in (
         ("take different inputs", "input_shape"),
@@ -157,35 +157,32 @@ def scaling_of(model):
     return None
 
 
-def logits_of(model, scaling, mean, std):
+def logits_of(model, scaling, mean, std, examples):
     """Returns the function from standardized images to logits, made of TensorFlow operations.
 
-    The logarithm stands for the logits of a model that ends in a softmax.
+    The logarithm stands for the logits of a model that gives probabilities.
 
     Args:
         model: Keras model of logits or of probabilities.
         scaling: One of SCALINGS, the pixels that it takes.
         mean: Mean of each channel that standardizes pixels in [0, 1].
         std: Standard deviation of each channel.
+        examples: A few standardized images, on which is seen what the model gives.
     """
-    import keras
     import tensorflow as tf
 
-    last = model.layers[-1]
-    is_softmax = (
-        isinstance(last, keras.layers.Softmax)
-        or getattr(last, "activation", None) is keras.activations.softmax
-    )
+    from common.metrics import logits
 
-    def logits(images):
+    def outputs(images):
         if scaling != "standardized":
             images = images * tf.constant(std, tf.float32) + tf.constant(mean, tf.float32)
         if scaling == "0-255":
             images = 255 * images
-        outputs = model(images, training=False)
-        return tf.math.log(tf.maximum(outputs, 1e-30)) if is_softmax else outputs
+        return model(images, training=False)
 
-    return logits
+    if not logits.are_probabilities(logits.logits_of(outputs, examples)):
+        return outputs
+    return lambda images: tf.math.log(tf.maximum(outputs(images), 1e-30))
 
 
 def compare(models, data, scalings, options):
@@ -208,8 +205,11 @@ def compare(models, data, scalings, options):
     from replications.somepalli_boundaries.measure import PICTURE_OVERHANG, SCORE_OVERHANG
 
     statistics = CIFAR10_MEAN, CIFAR10_STD
-    classifiers = [Classifier(logits_of(m, s, *statistics)) for m, s in zip(models, scalings, strict=True)]
     test = normalize(data.test.images, *statistics).numpy()
+    classifiers = [
+        Classifier(logits_of(model, scaling, *statistics, test[:8]))
+        for model, scaling in zip(models, scalings, strict=True)
+    ]
     batches = range(0, len(test), _BATCH)
     accuracies = []
     for classifier in classifiers:

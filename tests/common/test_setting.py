@@ -11,7 +11,7 @@ INF, NAN = float("inf"), float("nan")
 @pytest.mark.parametrize(
     ("limits", "inside", "outside", "words"),
     [
-        (Limits(1), (1, 10**30), (0, -1), "at least 1"),
+        (Limits(1), (1, 10**400), (0, -1), "at least 1"),
         (Limits(0, 24), (0, 24), (-1, 25), "from 0 to 24"),
         (Limits(0.01, 1), (0.01, 0.5, 1), (0.0, 1.01, NAN), "from 0.01 to 1"),
         (Limits(0.0), (0.0, 1e300), (-1e-9, INF, NAN), "a finite number, 0 or above"),

@@ -73,6 +73,19 @@ def test_logits_are_taken_also_where_they_lie_between_0_and_1():
     assert check_logits(lambda x: tf.fill([len(x), 4], 0.5), IMAGES) == 4
 
 
+def test_functions_are_given_tensors():
+    mean = np.array([0.1, 0.2, 0.3])  # float64, which TensorFlow makes that of the images
+
+    def model(x):
+        assert x.shape.rank == 4
+        return tf.reshape((x - mean) / 0.5, (-1, 48))[:, :3]
+
+    planes = [plane_through(IMAGES[:3], 4, 0.1)]
+    predict_planes([model], planes, confidences=True)
+    outputs_and_slopes(model, SHAPE, 8, np.random.default_rng(0))
+    np.testing.assert_array_less(0, jacobian_norm(model, IMAGES, LABELS))
+
+
 def test_a_function_is_measured_like_the_model_that_it_calls():
     model = dense_model(keras.layers.Dense(3))
     found = jacobian_norm(lambda x: logits_of(model, x), IMAGES, LABELS)

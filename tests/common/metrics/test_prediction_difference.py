@@ -142,8 +142,14 @@ def test_a_weight_of_zero_leaves_out_what_is_undefined():
     metric = RelativePredictionDifference()
     for weights in ([0.0, 2.0], [[0.0], [2.0]]):
         metric.update_state(y_true=[0.0, 0.5], y_pred=[[0.1, 0.2], [0.5, 0.75]], sample_weight=weights)
-    metric.update_state(y_true=[0.5], y_pred=[[0.5, 0.25]], sample_weight=4.0)
     assert float(metric.result()) == 0.5
+
+
+def test_one_weight_is_that_of_every_example():
+    metric = RelativePredictionDifference()
+    metric.update_state(y_true=[0.5] * 3, y_pred=[[0.5, 0.25]] * 3, sample_weight=2.0)
+    metric.update_state(y_true=[0.5], y_pred=[[0.5, 0.5]], sample_weight=2.0)
+    assert float(metric.result()) == 0.375
 
 
 def test_metric_relative_to_the_mean_ignores_the_truth():

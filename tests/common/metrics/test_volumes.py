@@ -9,6 +9,7 @@ from scipy.special import log_softmax, softmax
 
 from common.data.colour_jitter import apply_jitter, jitter_coefficients
 from common.errors import UserError
+from common.metrics.logits import compiled
 from common.metrics.sharpness import jacobian_norm, tangent_hessian_norm
 from common.metrics.volumes import VolumeMeter, integrate_paths, measure_volumes
 
@@ -231,7 +232,8 @@ def test_xla_computes_the_same(monkeypatch):
     images, labels = examples(3)
     expected = measure_volumes(model, images, labels, **OPTIONS)
     # Where there is a GPU the meter is compiled by XLA, which a CPU can run too.
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["GPU"])
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: ["GPU"])
+    assert compiled(abs)._jit_compile
     volumes = measure_volumes(model, images, labels, **OPTIONS)
     for name, values in volumes.items():
         np.testing.assert_allclose(values, expected[name], rtol=1e-3 if "hessian" in name else 1e-5)

@@ -33,6 +33,14 @@ def test_the_loss_has_the_type_of_the_student(loss):
         loss(TEACHER, STUDENT[:, :1])
 
 
+def test_a_temperature_may_be_annealed():
+    temperature = tf.Variable(2.0)
+    loss = tf.function(lambda: softened_divergence(TEACHER, STUDENT, temperature))
+    for value in (2.0, 5.0):
+        temperature.assign(value)
+        np.testing.assert_allclose(loss(), softened_divergence(TEACHER, STUDENT, value), rtol=1e-6)
+
+
 @pytest.mark.parametrize("temperature", [0, -1.0, float("nan")])
 def test_temperatures_that_are_none(temperature):
     with pytest.raises(ValueError, match="`temperature` must be greater than 0"):

@@ -147,8 +147,8 @@ def test_the_published_optimizers_are_reproduced_by_themselves(optimizer_records
 def test_other_optimizers_contradict(optimizer_records, monkeypatch):
     turned = OPTIMIZER_REPRODUCIBILITY[:, ::-1]
     fake_scores(monkeypatch, claims_networks, lambda a, b: table(turned, *a) / 100)
-    found = verdicts(optimizer_records, (6, 7, 9), "paper")
-    assert found == {6: "contradicted", 7: "contradicted", 9: "contradicted"}
+    found = verdicts(optimizer_records, (6, 7, 8, 9), "paper")
+    assert found == dict.fromkeys((6, 7, 8, 9), "contradicted")
 
 
 @pytest.mark.parametrize(
@@ -433,7 +433,10 @@ def test_diverged_optimizers_and_students(tmp_path):
         random_maps,
     )
     # ViT: two seeds are left to compare.
-    assert judged(tmp_path, 8).verdict == "reproduced"
+    assert (
+        "test accuracy (points), expected above 0 (95 % intervals): 2 of 2 reproduced"
+        in judged(tmp_path, 8).seen
+    )
     assert judged(tmp_path, 6).verdict == "unclear"
     write_with_diverged(
         tmp_path,

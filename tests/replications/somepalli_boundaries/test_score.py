@@ -76,13 +76,15 @@ def test_the_same_function_of_other_pixels_has_the_same_boundaries(scaling, laye
 
 
 def test_probabilities_are_taken_for_what_they_are():
-    model = network(0, last="softmax")
     x = tf.constant(np.random.default_rng(0).random((3, 32, 32, 3), dtype=np.float32))
-    logits = score.logits_of(model, "standardized", CIFAR10_MEAN, CIFAR10_STD)(x)
-    np.testing.assert_allclose(tf.nn.softmax(logits), model(x), rtol=1e-5)
+    inside = network(0, last="softmax")
+    operation = keras.Model(inside.inputs, keras.ops.softmax(network(0)(inside.inputs[0])))
+    for model in (inside, keras.Sequential([keras.layers.Rescaling(1.0), inside]), operation):
+        logits = score.logits_of(model, "standardized", CIFAR10_MEAN, CIFAR10_STD, x)(x)
+        np.testing.assert_allclose(tf.nn.softmax(logits), model(x), rtol=1e-5)
     plain = network(0)
     pixels = normalize(x, CIFAR10_MEAN, CIFAR10_STD)
-    logits = score.logits_of(plain, "0-255", CIFAR10_MEAN, CIFAR10_STD)(pixels)
+    logits = score.logits_of(plain, "0-255", CIFAR10_MEAN, CIFAR10_STD, pixels)(pixels)
     np.testing.assert_allclose(logits, plain(255 * x), rtol=1e-3)
 
 
