@@ -198,13 +198,16 @@ class Sample:
     """One value a seed, network or pair, whose mean is estimated: what `compare` takes beside contrasts.
 
     `groups` are the units that values share, as `interval_over_units` takes them; empty: none. `cross_fitted`
-    says that each value was read at a place that the others select; see `nadeau_bengio_inflation`.
+    says that each value was read at a place that the others select; see `nadeau_bengio_inflation`. With
+    `on_grid` values are places on a grid, such as widths: two that agree may do so by chance, and have no
+    interval.
     """
 
     label: str
     values: tuple
     groups: tuple = ()
     cross_fitted: bool = False
+    on_grid: bool = False
 
     def estimate(self, confidence=1 - _ERROR, center=np.mean):
         """Returns the Estimate; undefined if a value is nan, without an interval for fewer than two."""
@@ -212,6 +215,8 @@ class Sample:
             return Estimate(math.nan, math.nan, math.nan, len(self.values))
         if self.groups:
             low, high = interval_over_units(self.values, self.groups, center, confidence)
+        elif self.on_grid and len(self.values) == 2 and self.values[0] == self.values[1]:
+            low = high = math.nan
         else:
             low, high = interval(self.values, center, confidence, self.cross_fitted)
         return Estimate(float(center(self.values)), low, high, len(self.values))

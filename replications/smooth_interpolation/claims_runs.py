@@ -104,7 +104,8 @@ class Family:
         """Sample of how many widths a curve's peak lies above the threshold, or above other widths."""
         found = np.array(self.widths)[np.argmax(np.where(self._near, curve, -np.inf), axis=1)]
         distance = found - (self.threshold if origin is None else origin)
-        return Sample(label, tuple(np.where(np.isnan(curve).any(axis=1), math.nan, distance)))
+        distance = np.where(np.isnan(curve).any(axis=1), math.nan, distance)
+        return Sample(label, tuple(distance), on_grid=True)
 
 
 def from_threshold(check):

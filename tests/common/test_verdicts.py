@@ -24,6 +24,15 @@ def heavy_tailed(n=16):
     return np.exp(2 * np.random.default_rng(1).normal(size=n))
 
 
+def test_two_values_that_agree_on_a_grid_have_no_interval():
+    for n, expected in ((2, math.nan), (3, 4.0)):
+        agreed = Sample("", (4.0,) * n, on_grid=True).estimate()
+        assert (agreed.value, agreed.n) == (4, n)
+        np.testing.assert_equal((agreed.low, agreed.high), (expected, expected))
+    spread = (4.0, 5.0)
+    assert Sample("", spread, on_grid=True).estimate() == Sample("", spread).estimate()
+
+
 def test_a_ratio_of_matched_pairs_ignores_what_the_pairs_share():
     pairs = heavy_tailed()
     matched = ratio("", 3 * pairs, pairs).estimate()

@@ -391,7 +391,8 @@ def test_a_seed_that_diverged_is_left_out_of_the_sweep(tmp_path, monkeypatch):
     fake_scores(monkeypatch, claims_widths, dip())
     for number in WIDTH_CLAIMS:
         outcome = judged(tmp_path, number)
-        assert outcome.verdict == "reproduced"
+        # That two seeds have their extreme at one width may be chance.
+        assert outcome.verdict == ("unclear" if number in (13, 17) else "reproduced")
         assert "1 of 42 runs diverged and are left out: " in outcome.seen
         assert "label_noise=0.2 seed=1 width=3" in outcome.seen
 
