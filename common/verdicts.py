@@ -125,6 +125,8 @@ class Contrast:
             them; empty: none.
         cross_fitted: Whether each value was read at a place that the others select; see
             `nadeau_bengio_inflation`.
+        self_selected: What each gives at the place that it selects itself, or empty: extremes that places of
+            the others underestimate and their own overestimate. The interval reaches up to theirs.
     """
 
     label: str
@@ -133,6 +135,7 @@ class Contrast:
     paired: bool = True
     groups: tuple = ()
     cross_fitted: bool = False
+    self_selected: tuple = ()
 
     def estimate(self, confidence=1 - _ERROR, center=np.mean):
         """Returns the Estimate: Student's interval for few values, else a seeded bootstrap as `interval`."""
@@ -158,6 +161,8 @@ class Contrast:
                 low, high = np.exp(jackknife_interval(logarithm(*samples), left_out, confidence, inflation))
             elif n > 1:
                 low, high = np.exp(bootstrap_interval(samples, logarithm, confidence, self.paired))
+        if self.self_selected:
+            high = np.maximum(high, factor("", self.self_selected).estimate(confidence, center).high)
         return Estimate(value, float(low), float(high), n, math.nan if center is np.median else median)
 
     def _left_out(self, samples, statistic):
@@ -176,9 +181,9 @@ def ratio(label, top, bottom, paired=True):
     return Contrast(label, (top, bottom), (1.0, -1.0), paired)
 
 
-def factor(label, values, cross_fitted=False):
+def factor(label, values, cross_fitted=False, self_selected=()):
     """The Contrast of positive ratios, one a seed: their mean, with an interval on a logarithmic scale."""
-    return Contrast(label, (values,), (1.0,), cross_fitted=cross_fitted)
+    return Contrast(label, (values,), (1.0,), cross_fitted=cross_fitted, self_selected=self_selected)
 
 
 def slope(label, samples, positions):
@@ -198,16 +203,17 @@ class Sample:
     """One value a seed, network or pair, whose mean is estimated: what `compare` takes beside contrasts.
 
     `groups` are the units that values share, as `interval_over_units` takes them; empty: none. `cross_fitted`
-    says that each value was read at a place that the others select; see `nadeau_bengio_inflation`. With
-    `on_grid` values are places on a grid, such as widths: two that agree may do so by chance, and have no
-    interval.
+    says that each value was read at a place that the others select; see `nadeau_bengio_inflation`, and
+    `Contrast` for `self_selected`. Two values that are `discrete` (places on a grid of widths, 0 for what
+    never rises) and agree may do so by chance, and have no interval.
     """
 
     label: str
     values: tuple
     groups: tuple = ()
     cross_fitted: bool = False
-    on_grid: bool = False
+    discrete: bool = False
+    self_selected: tuple = ()
 
     def estimate(self, confidence=1 - _ERROR, center=np.mean):
         """Returns the Estimate; undefined if a value is nan, without an interval for fewer than two."""
@@ -215,10 +221,12 @@ class Sample:
             return Estimate(math.nan, math.nan, math.nan, len(self.values))
         if self.groups:
             low, high = interval_over_units(self.values, self.groups, center, confidence)
-        elif self.on_grid and len(self.values) == 2 and self.values[0] == self.values[1]:
+        elif self.discrete and len(self.values) == 2 and self.values[0] == self.values[1]:
             low = high = math.nan
         else:
             low, high = interval(self.values, center, confidence, self.cross_fitted)
+        if self.self_selected:
+            high = float(np.maximum(high, interval(self.self_selected, center, confidence)[1]))
         return Estimate(float(center(self.values)), low, high, len(self.values))
 
 

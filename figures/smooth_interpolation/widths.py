@@ -148,7 +148,7 @@ def draw_test_error(panel, groups, color=BLACK, title="test error (%)"):
 
 def _error_figure(title, runs):
     groups = read.by_width(runs)
-    figure = style.new_figure(5.6, 4.2, title)
+    figure = style.new_figure(6.2, 4.2, title)
     panel = figure.subplots()
     draw_test_error(panel, groups)
     figure.legend(handles=handles(groups), loc="outside lower center", ncols=2)

@@ -1,10 +1,12 @@
 """Checks of the claims of Gamba et al. 2022 on the course of training."""
 
+import dataclasses
+
 import numpy as np
 
 from common.verdicts import NOT_JUDGED, Outcome, Sample, above, below, compare
 from replications.smooth_interpolation import runs
-from replications.smooth_interpolation.claims_runs import cross_fit, from_threshold
+from replications.smooth_interpolation.claims_runs import from_threshold, selected
 from replications.smooth_interpolation.claims_widths import STILL, ZERO_LOSS
 
 # Over epochs a sharpness has a peak if a tenth of it rises and falls, and recovers if half of it falls.
@@ -26,16 +28,17 @@ def _over_epochs(family, width, metric):
     return np.array(values) if whole else np.full((len(values), 1), np.nan)
 
 
-def rise_and_recovery(values, relative=False, to_the_end=False):
+def rise_and_recovery(label, values, relative=False, to_the_end=False):
     """How much a curve rises over epochs and falls again after it: the smaller one, at its largest.
 
     Args:
+        label: Of the Sample.
         values: Array of shape (seeds, times); the other seeds choose where a seed is read.
         relative: Divides by the value at the top.
         to_the_end: Takes the fall to the last time, instead of the one to the lowest value after the top.
 
     Returns:
-        A number for each seed; at most 0 for what only falls or only rises.
+        Sample with a number for each seed; at most 0 for what only falls or only rises.
     """
 
     def places(mean):
@@ -51,7 +54,7 @@ def rise_and_recovery(values, relative=False, to_the_end=False):
         size = min(own[top] - own[start], own[top] - own[end])
         return size / own[top] if relative else size
 
-    return cross_fit(values, places, read)
+    return dataclasses.replace(selected(Sample, label, values, places, read), discrete=True)
 
 
 _EPOCHWISE = {
@@ -67,10 +70,10 @@ def wide_recover(family):
     wide = [width for width in family.widths if width >= family.threshold]
     outcomes = []
     for name, (metric, relative, least) in _EPOCHWISE.items():
-        samples = []
-        for width in wide:
-            recovery = rise_and_recovery(_over_epochs(family, width, metric), relative)
-            samples.append(Sample(f"width {width}", recovery, cross_fitted=True))
+        samples = [
+            rise_and_recovery(f"width {width}", _over_epochs(family, width, metric), relative)
+            for width in wide
+        ]
         outcomes.append(compare(f"rise and fall over epochs, {name}", samples, above(least)))
     return outcomes
 
@@ -86,10 +89,11 @@ def narrow_do_not(family):
         ("test error (points)", "test_error", False, STILL),
         ("Jacobian norm (share of its peak)", "jacobian_norm", True, _RECOVERS),
     ):
-        samples = []
-        for width in narrow:
-            values = _over_epochs(family, width, metric)
-            recovery = rise_and_recovery(values, relative, to_the_end=True)
-            samples.append(Sample(f"width {width}", recovery, cross_fitted=True))
+        samples = [
+            rise_and_recovery(
+                f"width {width}", _over_epochs(family, width, metric), relative, to_the_end=True
+            )
+            for width in narrow
+        ]
         outcomes.append(compare(f"rise over epochs and fall to the end, {name}", samples, below(most)))
     return outcomes

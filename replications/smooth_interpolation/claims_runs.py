@@ -40,6 +40,20 @@ def cross_fit(values, choose, read):
     return tuple(numbers)
 
 
+def selected(one, label, values, choose, read):
+    """What seeds give at an extreme: underestimated at the places of the others, overestimated at their own.
+
+    Args:
+        one: `Sample` or `factor`.
+        label: Its label.
+        values: As `cross_fit`, which reads at the places of the others.
+        choose: See there.
+        read: See there.
+    """
+    own = tuple(float(read(curve, choose(curve))) for curve in values)
+    return one(label, cross_fit(values, choose, read), cross_fitted=True, self_selected=own)
+
+
 @dataclasses.dataclass(frozen=True)
 class Family:
     """One network at every width, for the seeds that all widths have.
@@ -105,7 +119,7 @@ class Family:
         found = np.array(self.widths)[np.argmax(np.where(self._near, curve, -np.inf), axis=1)]
         distance = found - (self.threshold if origin is None else origin)
         distance = np.where(np.isnan(curve).any(axis=1), math.nan, distance)
-        return Sample(label, tuple(distance), on_grid=True)
+        return Sample(label, tuple(distance), discrete=True)
 
 
 def from_threshold(check):
@@ -176,10 +190,13 @@ def rise_and_fall(family, curves, unit="ratio"):
         return math.nan if trough is None else difference(own[peak], own[trough])
 
     rises, falls = [], []
+
+    def fall(own, peak):
+        return difference(own[peak], own[-1])
+
     for name, curve in curves.items():
-        rises.append(one(name, cross_fit(curve, trough_and_peak, rise), cross_fitted=True))
-        fall = difference(family.at_peak(curve), curve[:, -1])
-        falls.append(one(name, tuple(fall), cross_fitted=True))
+        rises.append(selected(one, name, curve, trough_and_peak, rise))
+        falls.append(selected(one, name, curve, family.peak, fall))
     return [
         compare(f"peak against the least at smaller widths ({unit})", rises, bounds),
         compare(f"peak against the largest width ({unit})", falls, bounds),

@@ -8,10 +8,10 @@ from common.verdicts import Contrast, Outcome, Sample, above, below, compare, fa
 from replications.smooth_interpolation import runs
 from replications.smooth_interpolation.claims_runs import (
     Family,
-    cross_fit,
     from_threshold,
     places,
     rise_and_fall,
+    selected,
 )
 
 NAMES = {
@@ -202,8 +202,8 @@ def sharpness_falls_around_both(evidence):
     ratios = []
     for metric, subset in itertools.product(SHARPNESS, ("clean", "noisy")):
         curve = family.curve(_volume(metric, subset))
-        ratio = cross_fit(curve, np.argmax, lambda own, peak: own[peak] / own[-1])
-        ratios.append(factor(f"{NAMES[metric]}, {subset} labels", ratio, cross_fitted=True))
+        label = f"{NAMES[metric]}, {subset} labels"
+        ratios.append(selected(factor, label, curve, np.argmax, lambda own, peak: own[peak] / own[-1]))
     return together(compare("peak over largest width (ratio)", ratios, above(1)))
 
 
@@ -214,13 +214,12 @@ def only_unperturbed_descend(family):
         name: family.curve(lambda run, name=name: 100 * (1 - runs.last(run, f"test_accuracy_{name}")))
         for name in ("unperturbed", "perturbed")
     }
-    falls = {}
-    for name, curve in curves.items():
-        fall = tuple(family.at_peak(curve) - curve[:, -1])
-        falls[name] = Sample(f"{name} classes", fall, cross_fitted=True)
+    fall = selected(
+        Sample, "perturbed classes", curves["perturbed"], family.peak, lambda own, peak: own[peak] - own[-1]
+    )
     return [
         *rise_and_fall(family, {"test error": curves["unperturbed"]}, _POINTS),
-        compare("peak minus largest width (points)", [falls["perturbed"]], below(STILL)),
+        compare("peak minus largest width (points)", [fall], below(STILL)),
     ]
 
 

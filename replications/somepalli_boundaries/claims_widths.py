@@ -38,7 +38,7 @@ def _peaks(sweep, metric, highest):
     places = (curves.argmax if highest else curves.argmin)(axis=0)
     factors = np.array(sweep.widths)[places] / sweep.threshold
     factors[np.isnan(curves).any(axis=0)] = math.nan
-    return Sample(f"threshold k = {sweep.threshold}", tuple(map(float, factors)), on_grid=True)
+    return Sample(f"threshold k = {sweep.threshold}", tuple(map(float, factors)), discrete=True)
 
 
 def _near(sweep, metric, quantity, highest=True):

@@ -24,13 +24,22 @@ def heavy_tailed(n=16):
     return np.exp(2 * np.random.default_rng(1).normal(size=n))
 
 
-def test_two_values_that_agree_on_a_grid_have_no_interval():
+@pytest.mark.parametrize("make", [Sample, verdicts.factor])
+def test_the_interval_reaches_up_to_that_of_self_selected_extremes(make):
+    crossed, own = (1.0, 1.1, 1.2), (4.0, 5.0, 6.0)
+    plain, upper = (make("", values).estimate() for values in (crossed, own))
+    both = make("", crossed, self_selected=own).estimate()
+    assert (both.value, both.low, both.high) == (plain.value, plain.low, upper.high)
+    assert make("", own, self_selected=crossed).estimate() == upper
+
+
+def test_two_discrete_values_that_agree_have_no_interval():
     for n, expected in ((2, math.nan), (3, 4.0)):
-        agreed = Sample("", (4.0,) * n, on_grid=True).estimate()
+        agreed = Sample("", (4.0,) * n, discrete=True).estimate()
         assert (agreed.value, agreed.n) == (4, n)
         np.testing.assert_equal((agreed.low, agreed.high), (expected, expected))
     spread = (4.0, 5.0)
-    assert Sample("", spread, on_grid=True).estimate() == Sample("", spread).estimate()
+    assert Sample("", spread, discrete=True).estimate() == Sample("", spread).estimate()
 
 
 def test_a_ratio_of_matched_pairs_ignores_what_the_pairs_share():
