@@ -61,6 +61,8 @@ def _draw_curve(panel, by_width, measure, stroke, label):
 
 def _width_axis(panel, runs):
     """An axis of widths, with a line at the narrowest that fits all noisy labels."""
+    if panel.get_yscale() == "linear":
+        style.limit_to_values(panel)
     widths = sorted({settings.width for settings, _ in runs})
     panel.set(xscale="log", xlabel="width k")
     shown = [w for w in widths if w in (1, 2, 3, 4, 6, 8, 10, 12, 16, 20, 30, 40, 64)]
