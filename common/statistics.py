@@ -89,37 +89,77 @@ def interval_over_units(values, groups, statistic=np.mean, confidence=0.95):
     return jackknife_interval(statistic(values), left_out, confidence)
 
 
-def interval(values, statistic=np.mean, confidence=0.95, cross_fitted=False):
-    """Confidence interval of a statistic over independent values.
-
-    Of the mean of fewer than FEW values it is Student's. Else it is the bootstrap's: bias-corrected and
-    accelerated (Efron 1987), and the percentile interval where that is undefined. The resampling is seeded:
-    the same values give the same interval.
+def interval(values, statistic=np.mean, confidence=0.95, groups=(), cross_fitted=False):
+    """Confidence interval of a statistic over independent values; which one, `interval_of_samples` says.
 
     Args:
         values: Sequence of numbers, one for each independent run or pair.
         statistic: Function of an array and an `axis`.
         confidence: Level in (0, 1).
-        cross_fitted: Whether each value was read at a place that the others select: a mean's interval is
-            Student's, with the variance of `nadeau_bengio_inflation`.
+        groups: See `interval_of_samples`.
+        cross_fitted: See there.
 
     Returns:
         (low, high); (nan, nan) for fewer than two values.
     """
     values = np.asarray(values, np.float64)
-    if len(values) < 2:
-        return float("nan"), float("nan")
-    if np.all(values == values[0]):
+    if len(values) > 1 and not groups and np.all(values == values[0]):
         return float(values[0]), float(values[0])
-    if statistic is np.mean and (cross_fitted or len(values) < FEW):
-        left_out = (values.sum() - values) / (len(values) - 1)
-        inflation = nadeau_bengio_inflation(len(values)) if cross_fitted else 1.0
-        return jackknife_interval(values.mean(), [left_out], confidence, inflation)
-    return bootstrap_interval((values,), statistic, confidence)
+    options = {"groups": groups, "cross_fitted": cross_fitted}
+    return interval_of_samples((values,), statistic, statistic is np.mean, confidence, **options)
+
+
+def interval_of_samples(
+    samples, statistic, of_means, confidence=0.95, paired=True, groups=(), cross_fitted=False
+):
+    """Confidence interval of a statistic of one or several samples.
+
+    Of values that share units it is the jackknife's over the units. Of the means of fewer than FEW values it
+    is Student's, by the jackknife. Else it is the bootstrap's. The resampling is seeded: the same values give
+    the same interval.
+
+    Args:
+        samples: Sequence of arrays, one value for each independent run or pair.
+        statistic: Function of the samples and an `axis`.
+        of_means: Whether the statistic is a smooth function of the samples' means.
+        confidence: Level in (0, 1).
+        paired: Whether the values at one index of all samples belong together.
+        groups: The units that the values at one index share with others, as `interval_over_units` takes
+            them; empty: none.
+        cross_fitted: Whether each value was read at a place that the others select: an interval of means is
+            Student's, with the variance of `nadeau_bengio_inflation`.
+
+    Returns:
+        (low, high); (nan, nan) for fewer than two values.
+    """
+    n = min(len(sample) for sample in samples)
+    if groups:
+        return interval_over_units(samples, groups, lambda values: statistic(*values, axis=-1), confidence)
+    if n < 2:
+        return float("nan"), float("nan")
+    if of_means and (cross_fitted or n < FEW):
+        inflation = nadeau_bengio_inflation(n) if cross_fitted else 1.0
+        left_out = _left_out(samples, statistic, paired)
+        return jackknife_interval(statistic(*samples, axis=-1), left_out, confidence, inflation)
+    return bootstrap_interval(samples, statistic, confidence, paired)
+
+
+def _left_out(samples, statistic, paired):
+    """The statistic without one unit: the values at one index, or one value of one sample."""
+
+    def without(chosen, i):
+        kept = (np.delete(s, i) if k in chosen else s for k, s in enumerate(samples))
+        return statistic(*kept, axis=-1)
+
+    everywhere = range(len(samples))
+    groups = [everywhere] if paired else [(k,) for k in everywhere]
+    return [[without(chosen, i) for i in range(len(samples[chosen[0]]))] for chosen in groups]
 
 
 def bootstrap_interval(samples, statistic, confidence=0.95, paired=False):
-    """Seeded bootstrap interval of a statistic of independent samples, BCa or else the percentile's.
+    """Seeded bootstrap interval of a statistic of independent samples.
+
+    It is bias-corrected and accelerated (BCa, Efron 1987), the percentile interval where that is undefined.
 
     Args:
         samples: Tuple of arrays.

@@ -13,14 +13,7 @@ from collections import Counter
 
 import numpy as np
 
-from common.statistics import (
-    FEW,
-    bootstrap_interval,
-    interval,
-    interval_over_units,
-    jackknife_interval,
-    nadeau_bengio_inflation,
-)
+from common.statistics import interval, interval_of_samples
 
 VERDICTS = ("reproduced", "contradicted", "unclear", "not run")
 NOT_JUDGED = "not judged"  # an absolute number below paper scale
@@ -148,32 +141,18 @@ class Contrast:
         n = min(len(sample) for sample in samples)
         if n == 0:
             return Estimate(math.nan, math.nan, math.nan, 0)
-        low = high = math.nan
+        of_means = center is np.mean
         with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             value, median = (float(np.exp(logarithm(*samples, center=c))) for c in (center, np.median))
-            if self.groups:
-                limits = interval_over_units(samples, self.groups, lambda s: logarithm(*s), confidence)
-                low, high = np.exp(limits)
-            elif n > 1 and center is np.mean and (n < FEW or self.cross_fitted):
-                left_out = self._left_out(samples, logarithm)
-                inflation = nadeau_bengio_inflation(n) if self.cross_fitted else 1.0
-                low, high = np.exp(jackknife_interval(logarithm(*samples), left_out, confidence, inflation))
-            elif n > 1:
-                low, high = np.exp(bootstrap_interval(samples, logarithm, confidence, self.paired))
+            low, high = np.exp(
+                interval_of_samples(
+                    samples, logarithm, of_means, confidence, self.paired, self.groups, self.cross_fitted
+                )
+            )
         if self.self_selected:
             high = np.maximum(high, factor("", self.self_selected).estimate(confidence, center).high)
-        return Estimate(value, float(low), float(high), n, math.nan if center is np.median else median)
-
-    def _left_out(self, samples, statistic):
-        """The statistic without one unit: a pair of values, or a value of one sample."""
-
-        def without(chosen, i):
-            return statistic(*(np.delete(s, i) if k in chosen else s for k, s in enumerate(samples)))
-
-        everywhere = range(len(samples))
-        groups = [everywhere] if self.paired else [(k,) for k in everywhere]
-        return [[without(chosen, i) for i in range(len(samples[chosen[0]]))] for chosen in groups]
+        return Estimate(value, float(low), float(high), n, median if of_means else math.nan)
 
 
 def ratio(label, top, bottom, paired=True):
@@ -219,12 +198,10 @@ class Sample:
         """Returns the Estimate; undefined if a value is nan, without an interval for fewer than two."""
         if not self.values or np.isnan(self.values).any():
             return Estimate(math.nan, math.nan, math.nan, len(self.values))
-        if self.groups:
-            low, high = interval_over_units(self.values, self.groups, center, confidence)
-        elif self.discrete and len(self.values) == 2 and self.values[0] == self.values[1]:
+        if self.discrete and len(self.values) == 2 and self.values[0] == self.values[1]:
             low = high = math.nan
         else:
-            low, high = interval(self.values, center, confidence, self.cross_fitted)
+            low, high = interval(self.values, center, confidence, self.groups, self.cross_fitted)
         if self.self_selected:
             high = float(np.maximum(high, interval(self.self_selected, center, confidence)[1]))
         return Estimate(float(center(self.values)), low, high, len(self.values))

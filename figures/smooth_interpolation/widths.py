@@ -9,7 +9,7 @@ from matplotlib.colors import to_hex
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from common.statistics import interval, interval_over_units
+from common.statistics import interval
 from figures import style
 from figures.style import BLACK, BLUE, GREY
 from replications.smooth_interpolation import runs as read
@@ -65,7 +65,7 @@ def _values(measure, members, of_pairs):
 def _interval(values, pairs):
     if not np.isfinite(values).all():
         return np.nan, np.nan
-    return interval(values) if pairs is None else interval_over_units(values, [pairs])
+    return interval(values, groups=() if pairs is None else (pairs,))
 
 
 def dress(panel, groups, label=WIDTH_LABEL):
