@@ -56,6 +56,23 @@ class _ListParser(flags.ArgumentParser):
         return value
 
 
+class _SwitchParser(flags.BooleanParser):
+    """Parses `1`, `false` or `1,0` into a tuple of booleans."""
+
+    def parse(self, argument):
+        """Returns a tuple of booleans."""
+        if isinstance(argument, tuple):
+            return argument
+        texts = argument.split(",") if isinstance(argument, str) else [argument]
+        return tuple(map(self._parse_one, texts))
+
+    def _parse_one(self, text):
+        try:
+            return super().parse(text)
+        except ValueError as error:
+            raise ValueError(f"{text!r} is neither true nor false") from error
+
+
 def _kind(settings, field):
     """The type of a settings field, without its None."""
     kind = typing.get_type_hints(settings)[field.name]
@@ -76,7 +93,8 @@ def define_setting_flags(replication, flag_values):
         if field.default is not None and kind is not bool:
             help += f" Default: {field.default}."
         if kind is bool:
-            flags.DEFINE_bool(field.name, None, help, flag_values=flag_values)
+            flag = flags.Flag(_SwitchParser(), None, field.name, None, help, boolean=True)
+            flags.DEFINE_flag(flag, flag_values)
         else:
             parser = _ListParser(kind, metadata["choices"])
             flags.DEFINE(parser, field.name, None, help, flag_values=flag_values)
@@ -148,11 +166,7 @@ def flag_text(name, value):
 def given_settings(replication, flag_values):
     """Returns the settings that flags give: name -> tuple of values."""
     values = {field.name: flag_values[field.name].value for field in dataclasses.fields(replication.settings)}
-    return {
-        name: value if isinstance(value, tuple) else (value,)
-        for name, value in values.items()
-        if value is not None
-    }
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def given_options(flag_values):

@@ -157,7 +157,7 @@ def scaling_of(model):
     return None
 
 
-def logits_of(model, scaling, mean, std, examples):
+def on_standardized(model, scaling, mean, std, examples):
     """Returns the function from standardized images to logits, made of TensorFlow operations.
 
     The logarithm stands for the logits of a model that gives probabilities.
@@ -171,7 +171,7 @@ def logits_of(model, scaling, mean, std, examples):
     """
     import tensorflow as tf
 
-    from common.metrics import logits
+    from common.metrics.logits import are_probabilities, logits_of
 
     def outputs(images):
         if scaling != "standardized":
@@ -180,7 +180,7 @@ def logits_of(model, scaling, mean, std, examples):
             images = 255 * images
         return model(images, training=False)
 
-    if not logits.are_probabilities(logits.logits_of(outputs, examples)):
+    if not are_probabilities(logits_of(outputs, examples)):
         return outputs
     return lambda images: tf.math.log(tf.maximum(outputs(images), 1e-30))
 
@@ -207,7 +207,7 @@ def compare(models, data, scalings, options):
     statistics = CIFAR10_MEAN, CIFAR10_STD
     test = normalize(data.test.images, *statistics).numpy()
     classifiers = [
-        Classifier(logits_of(model, scaling, *statistics, test[:8]))
+        Classifier(on_standardized(model, scaling, *statistics, test[:8]))
         for model, scaling in zip(models, scalings, strict=True)
     ]
     batches = range(0, len(test), _BATCH)

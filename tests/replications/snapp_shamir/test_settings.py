@@ -79,6 +79,19 @@ def test_a_list_is_one_run_for_each_value():
     }
 
 
+@pytest.mark.parametrize(
+    ("flag", "warm"),
+    [
+        ("--warm_start", {True}),
+        ("--nowarm_start", {False}),
+        ("--warm_start=false", {False}),
+        ("--warm_start=1,0", {True, False}),
+    ],
+)
+def test_a_switch_takes_a_list_as_well(flag, warm):
+    assert {run.warm_start for run in parse(flag)} == warm
+
+
 def test_an_explicit_flag_overrides_the_preset():
     runs = parse("--figure=4", "--scale=smoke", "--pairs=2")
     assert [r.shuffle_log2 for r in runs] == [0, 8]
@@ -105,6 +118,7 @@ def test_a_flag_leaves_the_runs_of_a_figure_alone_that_have_no_use_for_it():
         "--shuffle_log2=-1",
         "--shuffle_log2=abc",
         "--pairs=0",
+        "--warm_start=1,maybe",
         "--beta=1",
         "--model=cnn",
         "--num_seeds=0",

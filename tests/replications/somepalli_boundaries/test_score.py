@@ -80,11 +80,11 @@ def test_probabilities_are_taken_for_what_they_are():
     inside = network(0, last="softmax")
     operation = keras.Model(inside.inputs, keras.ops.softmax(network(0)(inside.inputs[0])))
     for model in (inside, keras.Sequential([keras.layers.Rescaling(1.0), inside]), operation):
-        logits = score.logits_of(model, "standardized", CIFAR10_MEAN, CIFAR10_STD, x)(x)
+        logits = score.on_standardized(model, "standardized", CIFAR10_MEAN, CIFAR10_STD, x)(x)
         np.testing.assert_allclose(tf.nn.softmax(logits), model(x), rtol=1e-5)
     plain = network(0)
     pixels = normalize(x, CIFAR10_MEAN, CIFAR10_STD)
-    logits = score.logits_of(plain, "0-255", CIFAR10_MEAN, CIFAR10_STD, pixels)(pixels)
+    logits = score.on_standardized(plain, "0-255", CIFAR10_MEAN, CIFAR10_STD, pixels)(pixels)
     np.testing.assert_allclose(logits, plain(255 * x), rtol=1e-3)
 
 
