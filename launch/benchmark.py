@@ -65,8 +65,8 @@ SUITES = {
         dict.fromkeys(_NETWORKS, 0.97)
         | dict.fromkeys(_PLANES, 0.85)
         # At most 1.5 times the passes, at most 3 times the decomposition.
-        | dict.fromkeys(_VOLUMES, 0.67)
-        | {"svd_paths": 0.33},
+        | dict.fromkeys(_VOLUMES, 1 / 1.5)
+        | {"svd_paths": 1 / 3},
     ),
 }
 

@@ -61,8 +61,8 @@ MODELS = (*NETWORKS, *_PLANES, *_SHARPNESS, "svd_paths")
 def contenders(model):
     """Returns the contenders for a model of the suite; ours is the first."""
     if model in _PLANES:
-        network = resnet18k(_PLANES[model])
-        return [Planes(network, 1), Planes(network, 3), Forward(network)]
+        networks = [resnet18k(_PLANES[model]) for _ in range(3)]
+        return [Planes(networks[:1]), Planes(networks), Forward(networks[0])]
     if model in _SHARPNESS:
         network = convnet(_SHARPNESS[model])
         return [Volumes(network), Backward(network)]
@@ -168,13 +168,12 @@ class Planes:
 
     batch_size, unit, max_steps = 2500, 1, 10**6
 
-    def __init__(self, network, num_models):
-        self.name = "planes" if num_models == 1 else f"planes_{num_models}"
-        self.about = (
-            f"class maps of planes by {num_models} model{'s' * (num_models > 1)}; points/s are examples/s"
-        )
-        self.num_models = num_models
-        self._models = [Classifier(network) for _ in range(num_models)]
+    def __init__(self, networks):
+        self.num_models = len(networks)
+        models = "1 model" if len(networks) == 1 else f"{len(networks)} models"
+        self.name = "planes" if len(networks) == 1 else f"planes_{len(networks)}"
+        self.about = f"class maps of planes by {models}; points/s are examples/s"
+        self._models = [Classifier(network) for network in networks]
         images, _ = _data()
         self._plane = plane_through(images[:3], resolution=50, overhang=0.1)
 

@@ -73,10 +73,10 @@ class VolumeMeter:
     """Measures many models of one architecture: compiled at the first measurement, then reused.
 
     After `model.set_weights` or more training the same meter measures the new weights. A compiled call takes
-    one anchor of a batch of samples after the other, so memory depends on `batch_size` alone, not on the
-    numbers of samples, paths or strengths. The base point of a sample is visited once for all its paths, and
-    its gradient serves both the Jacobian and the tangent Hessian norm: `samples * (1 + num_paths *
-    strengths) * (1 + num_copies)` input gradients in all.
+    one anchor of a batch of samples after the other, so that beside the samples and the results memory
+    depends on `batch_size` alone, not on the numbers of samples, paths or strengths. The base point of a
+    sample is visited once for all its paths, and its gradient serves both the Jacobian and the tangent
+    Hessian norm: `samples * (1 + num_paths * strengths) * (1 + num_copies)` input gradients in all.
 
     The finite differences want full float32 products: on a GPU that rounds them to TensorFloat-32, call
     `tf.config.experimental.enable_tensor_float_32_execution(False)` first.

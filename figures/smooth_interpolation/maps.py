@@ -55,14 +55,15 @@ def _draw_map(figure, panel, groups, metric):
     label, logarithmic = _MAPS[metric]
     epochs, values = grid(groups, metric)
     finite = values[np.isfinite(values)]
-    norm = Normalize(finite.min(), finite.max())
+    lowest, norm = finite.min(), Normalize(finite.min(), finite.max())
     if logarithmic:
         # Differences below this are invisible in the other panels as well, and would take all the colors.
-        norm = LogNorm(max(finite.min(), _SMALLEST * finite.max()), finite.max(), clip=True)
+        lowest = max(finite.min(), _SMALLEST * finite.max())
+        norm = LogNorm(lowest, finite.max())
     widths = list(groups)
     columns = np.arange(len(widths) + 1) - 0.5
     mesh = panel.pcolormesh(columns, _edges(epochs), values, norm=norm, cmap="viridis", rasterized=True)
-    bar = figure.colorbar(mesh, ax=panel, pad=0.02)
+    bar = figure.colorbar(mesh, ax=panel, pad=0.02, extend="min" if finite.min() < lowest else "neither")
     bar.outline.set_linewidth(0.5)
     step = -(-len(widths) // 12)
     panel.set_xticks(range(0, len(widths), step), [str(w) for w in widths[::step]])

@@ -154,7 +154,7 @@ def class_handles():
 def mark_handles(mislabelled=False):
     """Legend entries of the marks."""
     mark = {"color": "white", "markeredgecolor": BLACK, "linestyle": "none"}
-    handles = [Line2D([], [], marker="o", markersize=4, label="training image", **mark)]
+    handles = [Line2D([], [], marker="o", markersize=4, label="one of the three images", **mark)]
     if mislabelled:
         handles.append(Line2D([], [], marker="X", markersize=6.5, label="wrong label in training", **mark))
     return handles

@@ -30,7 +30,13 @@ _OPTIMIZER_STROKES = {
     "sgd": Stroke(BLUE, "o"),
     "sam": Stroke(VERMILLION, "D"),
 }
-_SOURCE_COLORS = {"initialization": BLUE, "order": ORANGE, "augmentation": GREEN, "all": BLACK}
+_SOURCE_COLORS = {
+    "initialization": BLUE,
+    "order": ORANGE,
+    "augmentation": GREEN,
+    "initialization and order": VERMILLION,
+    "all": BLACK,
+}
 
 
 def _without_seeds(settings):
@@ -278,7 +284,7 @@ def source_groups(runs):
 
 
 def figure_sources(runs):
-    """Beyond the paper: the score when initialization, order or augmentation alone differ, and all."""
+    """Beyond the paper: the score when initialization, order or augmentation differ, alone and together."""
     found = source_groups(runs)
     networks = [network for network in NETWORK_NAMES if any(network == name for name, _ in found)]
     figure = style.new_figure(7.6, 0.9 + 1.1 * len(networks) + 0.8, f"{PAPER}: reproducibility by source")
@@ -290,7 +296,7 @@ def figure_sources(runs):
             if not members:  # all diverged
                 continue
             (cell,) = matrix({source: members}).values()
-            y = i + 0.19 * (j - 1.5)
+            y = i + 0.16 * (j - 2)
             pairs = [score_and_error(a, b)[0] for k, a in enumerate(members) for b in members[k + 1 :]]
             panel.plot(pairs, np.full(len(pairs), y), "o", color=color, alpha=0.3, markersize=4)
             panel.plot([cell.low, cell.high], [y, y], color=color, linewidth=1.4)
@@ -304,5 +310,5 @@ def figure_sources(runs):
         for source, color in _SOURCE_COLORS.items()
     ]
     handles += [style.Line2D([], [], color=GREY, linewidth=1.4, label="95 % interval over networks")]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), columnspacing=1.0)
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles) // 2, columnspacing=1.0)
     return figure

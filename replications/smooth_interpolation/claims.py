@@ -109,7 +109,7 @@ CLAIMS = (
     ),
     Claim(
         15,
-        "Below the threshold neither test error nor Jacobian norm recovers by the end of training.",
+        "Below the threshold neither test error nor loss nor Jacobian norm recovers by the end of training.",
         "Section 4.3, figure 5",
         ("5",),
         claims_epochs.narrow_do_not,

@@ -87,6 +87,7 @@ def narrow_do_not(family):
     outcomes = []
     for name, metric, relative, most in (
         ("test error (points)", "test_error", False, STILL),
+        ("cross-entropy (nats)", "cross_entropy", False, ZERO_LOSS),
         ("Jacobian norm (share of its peak)", "jacobian_norm", True, _RECOVERS),
     ):
         samples = [

@@ -26,8 +26,9 @@ _POINTS = "points"
 # How the paper's words are read: a rise or fall of the accuracy is one of more than a point; "zero" loss is
 # below 0.05 nats, "close to zero" accuracy below 15 %, which 10 % is by chance.
 STILL, ZERO_LOSS, _NO_ACCURACY = 1.0, 0.05, 15.0
-# A network interpolates scalar data if less than a twentieth of their noise is left.
-_INTERPOLATED = 0.05
+# A network interpolates scalar data if less than a twentieth of their noise is left, a polynomial fits them
+# exactly.
+_INTERPOLATED, _EXACT = 0.05, 1e-6
 
 
 def _volume(metric, subset="all", anchors=1):
@@ -234,22 +235,43 @@ def _ratio(evidence, label, metric, top, bottom):
     return factor(label, [high[seed] / low[seed] for seed in seeds])
 
 
-_LARGE, _CRITICAL, _TRUE = ({"degree": degree} for degree in (1000, 20, 3))
+def _share_of_noise(evidence, metric, **place):
+    """A metric of the scalar fits with these settings over the variance of the points' noise, by seed."""
+    fits = evidence.seeds(**place)
+    return tuple(runs.last(run, metric) / run.record["settings"]["target_noise"] ** 2 for run in fits)
+
+
+def _less_noise_kept(evidence, label, smooth, spiky):
+    """Sample of the noise that one fit keeps at a distance of 0.01 and another one does not."""
+    more, less = (_scalar(evidence, "noise_kept", **place) for place in (smooth, spiky))
+    return Sample(label, tuple(more[seed] - less[seed] for seed in sorted(set(more) & set(less))))
+
+
+def _interpolates(evidence, degree):
+    return max(_share_of_noise(evidence, "train_loss", degree=degree)) < _EXACT
 
 
 def polynomial_is_spiky(evidence):
-    """The large polynomial against the one at the threshold and the cubic."""
-    largest = {"degree": evidence.values("degree")[-1]}
-    residual = Sample(
-        f"degree {largest['degree']:,}", tuple(_scalar(evidence, "train_loss", **largest).values())
-    )
-    error = _ratio(evidence, "degree 20 over the largest", "test_loss", _CRITICAL, largest)
-    slope = _ratio(evidence, "largest degree over degree 3", "slope", largest, _TRUE)
-    return together(
-        compare("mean squared error on the noisy points", [residual], below(1e-6)),
-        compare("squared distance from the noise-free function", [error], above(1)),
-        compare("slope near the points", [slope], above(1)),
-    )
+    """The largest polynomial against the signal, degree 20, and the smallest that interpolates as well."""
+    degrees = evidence.values("degree")
+    largest, critical = {"degree": degrees[-1]}, {"degree": 20}
+    label = f"degree {degrees[-1]:,}"
+    residual = Sample(label, _share_of_noise(evidence, "train_loss", **largest))
+    distance = Sample(label, _share_of_noise(evidence, "test_loss", **largest))
+    error = _ratio(evidence, "degree 20 over the largest", "test_loss", critical, largest)
+    outcomes = [
+        compare(
+            "mean squared error on the noisy points over the variance of noise", [residual], below(_EXACT)
+        ),
+        compare("squared distance from the signal over the variance of noise", [distance], below(1)),
+        compare("squared distance from the signal", [error], above(1)),
+    ]
+    smallest = next((degree for degree in degrees if _interpolates(evidence, degree)), degrees[-1])
+    if smallest < degrees[-1]:
+        names = f"degree {smallest:,} minus {label}"
+        gap = _less_noise_kept(evidence, names, {"degree": smallest}, largest)
+        outcomes.append(compare("share of the noise kept at a distance of 0.01", [gap], above(0)))
+    return together(*outcomes)
 
 
 def network_is_smooth(evidence):
@@ -259,15 +281,12 @@ def network_is_smooth(evidence):
     polynomial = {"network": "polynomial", "degree": degrees[-1]}
     network = {"network": "mlp", "width": widths[-1]}
     slope = _ratio(evidence, "polynomial over network", "slope", polynomial, network)
-    kept = [_scalar(evidence, "noise_kept", **place) for place in (network, polynomial)]
-    seeds = sorted(set(kept[0]) & set(kept[1]))
-    share = Sample("network minus polynomial", tuple(kept[0][seed] - kept[1][seed] for seed in seeds))
-    fits = evidence.seeds(**network)
-    residuals = [runs.last(run, "train_loss") / run.record["settings"]["target_noise"] ** 2 for run in fits]
+    share = _less_noise_kept(evidence, "network minus polynomial", network, polynomial)
+    residual = Sample(f"width {widths[-1]}", _share_of_noise(evidence, "train_loss", **network))
     return together(
         compare(
-            "mean squared error on the noisy points over the variance of their noise",
-            [Sample(f"width {widths[-1]}", tuple(residuals))],
+            "mean squared error on the noisy points over the variance of noise",
+            [residual],
             below(_INTERPOLATED),
         ),
         compare("slope near the points", [slope], above(1)),

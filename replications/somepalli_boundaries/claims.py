@@ -159,7 +159,8 @@ _CLAIMS = (
     ),
     Claim(
         20,
-        "In wide networks the region around an image with a wrong label is small.",
+        "In wide networks the region around an image with a wrong label is small, and regions of a class are "
+        "contiguous again.",
         "figure 9",
         ("9",),
         claims_widths.wrong_labels_are_absorbed,

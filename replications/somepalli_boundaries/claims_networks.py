@@ -64,8 +64,10 @@ def _steps(pairs, networks):
 def wider_is_more_reproducible(evidence):
     """Claim 2."""
     networks, pairs = _matrix(evidence)
-    family = [network for network in (WIDE_RESNETS[0], WIDE_RESNETS[-1], "resnet18") if network in networks]
-    return together(compare(f"difference of {_SCORE}", _steps(pairs, family), above(0)))
+    widest, *others = WIDE_RESNETS  # the published scores of the others are equal
+    chains = [[network for network in (widest, other, "resnet18") if network in networks] for other in others]
+    steps = [step for chain in chains for step in _steps(pairs, chain)]
+    return together(compare(f"difference of {_SCORE}", steps, above(0)))
 
 
 def order_of_architectures(evidence):

@@ -8,6 +8,7 @@ import math
 import numpy as np
 from scipy import ndimage
 
+from common.records import last
 from common.verdicts import NOT_JUDGED, Outcome, Sample, about, above, compare, quotient, ratio, together
 from replications.somepalli_boundaries.claims_runs import (
     Scores,
@@ -215,14 +216,22 @@ def wrong_labels_are_absorbed(evidence):
     """Claim 20."""
     runs = evidence.runs()
     noise = max(settings.label_noise for settings, _ in runs)
-    shares = {settings.width: {} for settings, _ in runs}
+    found = {settings.width: {} for settings, _ in runs}
     for settings, run in runs:
         if settings.label_noise == noise:
-            shares[settings.width][settings.seed] = _mean_share(run)
-    narrow, wide = sorted(shares)
-    seeds = sorted(shares[narrow].keys() & shares[wide].keys())
-    gap = Sample(f"k = {narrow} minus k = {wide}", tuple(shares[narrow][s] - shares[wide][s] for s in seeds))
-    return together(compare("share of a wrong label's region in the plane", [gap], above(0)))
+            found[settings.width][settings.seed] = run
+    narrow, wide = sorted(found)
+    seeds = sorted(found[narrow].keys() & found[wide].keys())
+
+    def difference(measure):
+        values = tuple(measure(found[narrow][seed]) - measure(found[wide][seed]) for seed in seeds)
+        return [Sample(f"k = {narrow} minus k = {wide}", values)]
+
+    regions = difference(lambda run: last(run, "fragmentation_correct"))
+    return together(
+        compare("share of a wrong label's region in the plane", difference(_mean_share), above(0)),
+        compare("regions on a plane through right labels of one class", regions, above(0)),
+    )
 
 
 def _test_error(sweep, noise, width):

@@ -18,7 +18,7 @@ from common.training.fit import Plan
 from common.training.optimizers import build_optimizer
 from common.training.run import Prepared, train_run
 from common.training.trainer import Preparation, Trainer, cross_entropy
-from replications.somepalli_boundaries.labels import given_labels
+from replications.somepalli_boundaries.labels import given_labels, roles_for_record
 from replications.somepalli_boundaries.measure import Subject, check_measurable, measure
 from replications.somepalli_boundaries.networks import build_network
 from replications.somepalli_boundaries.published import KEPT_IDS, NETWORK_NAMES
@@ -191,6 +191,8 @@ def _complete(subject, best, fit):
     with fit.folder.timed("measure_seconds"):
         values = {"checkpoint_epoch": best.restore()} if best else {}
         found, arrays = measure(subject)
+    labels, data = subject.index_labels, subject.data
+    arrays |= roles_for_record(subject.settings, data.train, labels, data.num_classes)
     fit.rows += [fit.trainer.row(metric, value) for metric, value in (values | found).items()]
     variables = {f"variable_{i}": v.numpy() for i, v in enumerate(subject.model.variables)}
     if fit.chief:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from common.data.corruption import nakkiran_labels, somepalli_labels
+from common.data.datasets import NUM_TRAIN
 from replications.somepalli_boundaries.published import CORRECT_IDS, MISLABELLED
 
 # The released code for fragmentation looks up correct labels at this rate, also for noise-free networks.
@@ -30,16 +31,41 @@ def given_labels(settings, images, num_classes, streams):
         noisy = nakkiran_labels(images.labels, rate, num_classes, streams.generator("label_noise"))
         return noisy, noisy
     noisy = somepalli_labels(images.labels, rate or _INDEX_RATE, num_classes)
-    noisy = force_roles(images.labels, noisy, images.ids)
+    if len(images.ids) < NUM_TRAIN:  # of all images the draw is the released one, whatever the rate
+        noisy = force_roles(images.labels, noisy, images.ids)
     return (noisy if rate else images.labels), noisy
+
+
+def roles_for_record(settings, images, index_labels, num_classes):
+    """Arrays of the record that say which images of figures 7 to 9 are mislabelled, and for whose sake.
+
+    Args:
+        settings: Resolved Settings.
+        images: `data.images.Images`, the training images.
+        index_labels: Second result of `given_labels`.
+        num_classes: Number of classes.
+
+    Returns:
+        `role_images`, the numbers of these images, and `role_labels`, their labels; `exchanged_images`, the
+        numbers of all images whose label is another one than was drawn. Nothing with Nakkiran's rule.
+    """
+    if settings.label_noise_rule == "nakkiran":
+        return {}
+    drawn = somepalli_labels(images.labels, settings.label_noise or _INDEX_RATE, num_classes)
+    with_role = np.isin(images.ids, (*CORRECT_IDS, *MISLABELLED))
+    return {
+        "role_images": images.ids[with_role],
+        "role_labels": index_labels[with_role],
+        "exchanged_images": images.ids[index_labels != drawn],
+    }
 
 
 def force_roles(labels, noisy, ids):
     """Gives the images of figures 7 to 9 the roles that they have in the whole of CIFAR-10 with 20 % noise.
 
-    On the whole data set nothing changes. On a part, an image with the wrong role changes places with the
-    first image of its class that has the right one and no role of its own, so that the number of wrong
-    labels in a class stays as it is, as long as there is one. A mislabelled image has its official label.
+    An image with the wrong role changes places with the first image of its class that has the right one and
+    no role of its own, so that the number of wrong labels in a class stays as it is, as long as there is one.
+    A mislabelled image has its official label.
 
     Args:
         labels: Integer array (n,), the true labels.

@@ -168,6 +168,7 @@ SOURCES = {
     "initialization": ("seed",),
     "order": ("order_seed",),
     "augmentation": ("augmentation_seed",),
+    "initialization and order": ("seed", "order_seed"),
     "all": ("seed", "order_seed", "augmentation_seed"),
 }
 _SOURCE_NETWORKS = {
@@ -178,7 +179,7 @@ _SOURCE_NETWORKS = {
 
 
 def _sources(scale):
-    """For each source the runs in which it alone differs from the run with all seeds 0."""
+    """For each source the runs that differ in it alone from the run with all seeds 0."""
     same = {"seed": 0, "order_seed": 0, "augmentation_seed": 0}
     return [
         _architecture(scale, network, **(same | dict.fromkeys(names, seed)))

@@ -272,7 +272,6 @@ def _score(flag_values, triplet):
             f"--input_scaling: {paths[scalings.index(None)]} holds no layer that scales its inputs; say "
             f"{', '.join(SCALINGS[:2])} or {SCALINGS[2]}"
         )
-    _note_own_scalings(paths, models, flag_values.input_scaling)
     seed = flag_values.data_seed
     data = images.load(flag_values.dataset, flag_values.data_dir, _NUM_TRAIN, None, seed, triplet)
     _check_fit(models[0], data, flag_values.dataset)
@@ -288,6 +287,7 @@ def _score(flag_values, triplet):
     except ValueError as error:
         raise UserError(f"--models: {error}") from error
     _print(scored, paths, data.num_classes, data.title)
+    _note_own_scalings(paths, models, flag_values.input_scaling)
     _draw(scored, paths, flag_values.out, data)
 
 

@@ -386,7 +386,7 @@ def test_figure_8_has_a_column_a_plane_and_a_row_a_noise(drawn):
         assert panels[0].get_ylabel().endswith("20% label noise" if noise else "no label noise")
 
 
-def test_sources_hold_the_runs_that_differ_in_one_stream(drawn):
+def test_sources_hold_the_runs_that_differ_in_their_streams(drawn):
     _, runs = drawn("sources")
     groups = source_groups(runs)
     seeds = {
@@ -400,6 +400,7 @@ def test_sources_hold_the_runs_that_differ_in_one_stream(drawn):
         "initialization": [(0, None, None), (1, 0, 0)],
         "order": [(0, None, None), (0, 1, None)],
         "augmentation": [(0, None, None), (0, None, 1)],
+        "initialization and order": [(0, None, None), (1, None, 0)],
         "all": [(0, None, None), (1, None, None)],
     }
 

@@ -54,6 +54,22 @@ def test_it_goes_on_after_a_failed_run(tmp_path):
     assert jobs[0].log.read_text().strip() == "out of luck"
 
 
+def test_the_longest_comes_first(tmp_path, monkeypatch):
+    paper = program.replication("smooth_interpolation")
+    runs = [settings.resolve() for settings in paper.figure("2", "laptop")]
+    jobs = sweep.make_jobs(paper, runs, command_line.Options(str(tmp_path)))
+    started = []
+
+    def start(job, _):
+        started.append(job.runs[0].width)
+        job.process = subprocess.Popen(["true"])
+
+    monkeypatch.setattr(sweep, "_start", start)
+    monkeypatch.setattr(sweep, "_POLL_SECONDS", 0.01)
+    sweep.run_jobs(paper, jobs, tmp_path, workers=2)
+    assert started == sorted((run.width for run in runs), reverse=True)
+
+
 def run_sweep(*arguments):
     command = [sys.executable, "-m", "launch.sweep", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)

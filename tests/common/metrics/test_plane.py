@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -5,6 +8,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.metrics import plane as plane_module
 from common.metrics.classifier import Classifier
 from common.metrics.plane import (
     draw_same_class_triplets,
@@ -128,6 +132,45 @@ def test_integer_images_give_float32_planes():
 def test_images_without_a_plane(images, message):
     with pytest.raises(ValueError, match=message):
         plane_through(np.array(images, "float32"), 3, 0.1)
+
+
+def test_points_are_made_once_for_all_models_a_batch_at_a_time(monkeypatch):
+    made, inputs = [], plane_module._inputs
+
+    def counting(base, u, v, grid):
+        made.append(len(grid))
+        return inputs(base, u, v, grid)
+
+    monkeypatch.setattr(plane_module, "_inputs", counting)
+    planes = [plane_through(random_images(seed).astype("float32"), 7, 0.1) for seed in range(2)]
+    predict_planes([linear_model(seed=seed)[0] for seed in range(3)], planes, batch_size=20)
+    # 49 points of each plane in three batches of one size.
+    assert made == [17] * 6
+
+
+_PEAK = """
+import resource
+import keras
+import numpy as np
+from common.metrics.plane import plane_through, predict_planes
+
+rng = np.random.default_rng(0)
+layers = keras.layers
+models = [
+    keras.Sequential([keras.Input((32, 32, 3)), layers.Conv2D(16, 5, 4), layers.Flatten(), layers.Dense(10)])
+    for _ in range(3)
+]
+planes = [plane_through(rng.random((3, 32, 32, 3), np.float32), 50, 0.1) for _ in range(500)]
+assert predict_planes(models, planes).shape == (3, 500, 50, 50)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+def test_five_hundred_planes_and_three_models_need_less_than_two_gibibytes():
+    """Their points alone are 15 GB."""
+    done = subprocess.run([sys.executable, "-c", _PEAK], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 2 * 2**20  # in KiB
 
 
 @pytest.mark.parametrize("arguments", [(1, 0.1), (3, -0.1), (3, np.nan), (3, 0.1, "both")])

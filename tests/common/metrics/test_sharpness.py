@@ -104,6 +104,22 @@ def test_tangent_hessian_of_a_linear_softmax_model():
     np.testing.assert_allclose(tangent_hessian_norm(model, images, labels, MEAN, STD), code, rtol=1e-3)
 
 
+def test_tangent_hessian_is_that_of_the_closed_form():
+    """H = W (diag p - p p^T) W^T; the changes of colour are small, so H u is the difference of gradients."""
+    model = linear_model()
+    images, labels = examples(7)
+    kernel, bias = (np.asarray(weight, "float64") for weight in model.get_weights()[-2:])
+    inputs = ((images - MEAN) / STD).reshape(7, -1)
+    p = softmax(inputs @ kernel + bias, axis=-1)
+    copies = ((jittered(images, 4) - MEAN) / STD).reshape(7, 4, -1)
+    expected = np.zeros(7)
+    for i in range(7):
+        hessian = kernel @ (np.diag(p[i]) - np.outer(p[i], p[i])) @ kernel.T
+        expected[i] = sum(np.sum((hessian @ (copy - inputs[i])) ** 2) for copy in copies[i])
+    result = tangent_hessian_sums(model, images, labels, MEAN, STD)
+    np.testing.assert_allclose(np.sqrt(result), np.sqrt(expected), rtol=0.03)
+
+
 @pytest.mark.parametrize("num_copies", [1, 4])
 def test_tangent_hessian_of_a_quadratic_loss(num_copies):
     factors = np.random.default_rng(1).normal(size=SHAPE)

@@ -9,6 +9,7 @@ from scipy.special import log_softmax, softmax
 
 from common.data.colour_jitter import apply_jitter, jitter_coefficients
 from common.errors import UserError
+from common.metrics import volumes as volumes_module
 from common.metrics.logits import compiled
 from common.metrics.sharpness import jacobian_norm, tangent_hessian_norm
 from common.metrics.volumes import VolumeMeter, integrate_paths, measure_volumes
@@ -206,6 +207,22 @@ def test_the_number_of_points_is_the_least_possible():
     meter.measure(images, labels)
     # Each sample: base and 2 paths of 3 anchors, each with 4 copies; the logits of all 6 are checked.
     assert int(counter.count) == 6 * (1 + 2 * 3) * (1 + 4) + 6
+
+
+@pytest.mark.parametrize(("number", "paths", "strengths"), [(6, 1, (1,)), (9, 1, (1,)), (6, 3, (1, 2, 3))])
+def test_a_step_holds_the_points_of_a_batch_whatever_the_numbers(number, paths, strengths, monkeypatch):
+    held, scores = set(), volumes_module.point_scores
+
+    def recording(model, anchors, *arguments):
+        held.add(tuple(anchors.shape))
+        return scores(model, anchors, *arguments)
+
+    monkeypatch.setattr(volumes_module, "point_scores", recording)
+    images, labels = examples(number)
+    options = OPTIONS | {"num_paths": paths, "strengths": strengths}
+    VolumeMeter(linear_model(), **options, batch_size=15).measure(images, labels)
+    # 3 samples, each with 4 copies, are 15 points.
+    assert held == {(3, *images.shape[1:])}
 
 
 def test_base_points_without_copies():

@@ -242,9 +242,9 @@ def test_a_threshold_at_an_end_leaves_open_where_seeds_differ_most(write):
     assert "is at an end of the widths" in outcome(records, 23).seen
 
 
-def scalar(write_scalar, name, values):
+def scalar(write_scalar, name, values, scale="smoke"):
     for seed in range(3):
-        for settings in figure(name, "smoke"):
+        for settings in figure(name, scale):
             size = settings.degree or settings.width
             records = write_scalar(
                 settings, {k: v[size] * (1 + 0.01 * seed) for k, v in values.items()}, seed
@@ -255,7 +255,7 @@ def scalar(write_scalar, name, values):
 def test_polynomials_and_networks(write_scalar):
     polynomials = {
         "train_loss": {3: 0.1, 20: 0.01, 200: 1e-12},
-        "test_loss": {3: 0.01, 20: 5.0, 200: 0.1},
+        "test_loss": {3: 0.01, 20: 5.0, 200: 0.05},
         "slope": {3: 2.0, 20: 30.0, 200: 20.0},
         "noise_kept": {3: 0.2, 20: 0.8, 200: 0.5},
     }
@@ -267,6 +267,24 @@ def test_polynomials_and_networks(write_scalar):
     records = scalar(write_scalar, "1a", polynomials)
     scalar(write_scalar, "1b", networks)
     assert verdicts(records, (1, 2), "smoke") == {1: "reproduced", 2: "reproduced"}
+
+
+@pytest.mark.parametrize(
+    ("kept", "distance", "verdict"),
+    [(0.4, 0.05, "reproduced"), (0.9, 0.05, "contradicted"), (0.4, 0.2, "contradicted")],
+)
+def test_a_spike_is_narrower_than_that_of_the_smallest_degree_that_interpolates(
+    kept, distance, verdict, write_scalar
+):
+    degrees = [settings.degree for settings in figure("1a", "paper")]
+    polynomials = {
+        "train_loss": {d: 1e-12 if d >= 60 else 0.01 for d in degrees},
+        "test_loss": {d: distance if d == 1000 else 1.0 for d in degrees},
+        "noise_kept": {d: kept if d == 1000 else 0.8 if d == 60 else 0.5 for d in degrees},
+    }
+    records = scalar(write_scalar, "1a", polynomials, "paper")
+    assert outcome(records, 1).verdict == verdict
+    assert "degree 60 minus degree 1,000" in outcome(records, 1).seen
 
 
 def test_rough_networks_contradict(write_scalar):

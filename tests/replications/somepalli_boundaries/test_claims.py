@@ -269,15 +269,20 @@ def test_the_region_of_a_wrong_label_in_a_window_of_other_lengths():
     assert claims_widths.region_share(type("Run", (), {"arrays": arrays}), "9_0") == 18 / 400
 
 
-@pytest.mark.parametrize("wide,verdict", [(0.1, "reproduced"), (0.8, "contradicted")])
-def test_wrong_labels_in_wide_networks(wide, verdict, tmp_path):
+@pytest.mark.parametrize(
+    "wide,regions,verdict",
+    [(0.1, 10, "reproduced"), (0.8, 10, "contradicted"), (0.1, 50, "contradicted"), (0.1, 30, "unclear")],
+)
+def test_wrong_labels_in_wide_networks(wide, regions, verdict, tmp_path):
     runs = figure("9", "laptop")
     widest = max(settings.width for settings in runs)
     for seed, expected in ((0, "unclear"), (1, verdict)):
         for settings in runs:
             if settings.seed == seed:
-                share = 0.05 * seed + (wide if settings.width == widest else 0.4)
-                write(tmp_path, settings, {"x": 1}, picture_arrays(share))
+                is_wide = settings.width == widest
+                share = 0.05 * seed + (wide if is_wide else 0.4)
+                found = (regions + seed if is_wide else 30) + seed
+                write(tmp_path, settings, {"fragmentation_correct": found}, picture_arrays(share))
         assert verdicts(tmp_path, (20,), "laptop") == {20: expected}
 
 
@@ -285,7 +290,8 @@ def test_a_diverged_network_takes_its_seed_out_of_the_comparison(tmp_path):
     for settings in figure("9", "laptop"):
         status = "diverged" if (settings.seed, settings.width) == (1, 12) else "done"
         share = 0.1 * settings.seed + (0.1 if settings.width == 12 else 0.4)
-        write(tmp_path, settings, {"x": 1}, picture_arrays(share), status)
+        regions = {"fragmentation_correct": 10 + settings.seed if settings.width == 12 else 30}
+        write(tmp_path, settings, regions, picture_arrays(share), status)
     found = judged(tmp_path, 20)
     assert found.verdict == "reproduced"
     assert "k = 4 minus k = 12, is 0.3 [0.3, 0.3]" in found.seen

@@ -11,6 +11,7 @@ from common.data import images as image_data
 from common.errors import UserError
 from common.metrics.reproducibility import reproducibility_score
 from common.training.fit import Fit
+from common.training.trainer import Trainer
 from replications.somepalli_boundaries import experiment
 from replications.somepalli_boundaries.settings import REPLICATION, Settings
 
@@ -111,6 +112,24 @@ def test_each_source_is_varied_alone(name, tmp_path):
     assert not same(weights(moving), weights(moved))
 
 
+def test_each_seed_has_its_own_streams(tmp_path, monkeypatch):
+    seen = []
+    load, train = Trainer.load, Fit.run
+
+    def loading(self, images, labels, streams, augmentation):
+        seen[:] = [("init_seed", streams.seed), ("augmentation_seed", augmentation.seed)]
+        load(self, images, labels, streams, augmentation)
+
+    def training(self):
+        seen.append(("order_seed", self.streams.seed))
+        return train(self)
+
+    monkeypatch.setattr(Trainer, "load", loading)
+    monkeypatch.setattr(Fit, "run", training)
+    run(tmp_path, seed=3, init_seed=4, order_seed=5, augmentation_seed=6)
+    assert dict(seen) == {"init_seed": 4, "order_seed": 5, "augmentation_seed": 6}
+
+
 def kill_after_epochs(monkeypatch, number):
     train, count = Fit._train_epoch, iter(range(number))
 
@@ -146,6 +165,7 @@ def test_best_test_keeps_the_first_best_epoch(tmp_path):
     rows = [row for row in folder.rows() if row["metric"] == "test_accuracy"]
     assert len(rows) == 4
     accuracies = [row["value"] for row in rows]
+    assert np.argmax(accuracies) < 3
     found = values(folder)
     assert found["checkpoint_epoch"] == 1 + int(np.argmax(accuracies))
     assert found["accuracy_test"] == pytest.approx(max(accuracies))

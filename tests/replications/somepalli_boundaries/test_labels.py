@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from common.data.corruption import somepalli_labels
 from common.streams import Streams
-from replications.somepalli_boundaries.labels import force_roles, given_labels
+from replications.somepalli_boundaries.labels import force_roles, given_labels, roles_for_record
 from replications.somepalli_boundaries.published import CORRECT_IDS, MISLABELLED
 from replications.somepalli_boundaries.settings import Settings
 
@@ -36,6 +36,20 @@ def test_roles_are_forced_and_the_number_of_wrong_labels_in_a_class_stays(seed, 
         np.bincount(images.labels[wrong], minlength=10),
         np.bincount(images.labels[noisy != images.labels], minlength=10),
     )
+
+
+def test_the_record_says_whose_labels_were_exchanged():
+    images = part(1000, 0)
+    settings = Settings(protocol="double_descent", label_noise=0.2).resolve()
+    index = given_labels(settings, images, 10, Streams(1))[1]
+    found = roles_for_record(settings, images, index, 10)
+    np.testing.assert_array_equal(found["role_images"], sorted(ROLES))
+    for number, label in zip(found["role_images"], found["role_labels"], strict=True):
+        assert label == MISLABELLED.get(number, label)
+        assert (label != images.labels[images.ids == number][0]) == (number in MISLABELLED)
+    drawn = somepalli_labels(images.labels, 0.2, 10)
+    assert found["exchanged_images"].tolist() == images.ids[drawn != index].tolist()
+    assert 0 < len(found["exchanged_images"]) <= 2 * len(ROLES)
 
 
 def test_right_roles_are_left_alone():
@@ -67,6 +81,16 @@ def test_noise_has_nothing_to_do_with_the_seeds_of_a_run():
     np.testing.assert_array_equal(first, second)
     other = labels_of(images, label_noise=0.2, data_seed=5)[0]
     np.testing.assert_array_equal(first, other)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.2])
+def test_of_all_images_the_labels_are_the_released_draw(rate):
+    labels = (np.arange(50_000) % 10).astype(np.int32)
+    images = types.SimpleNamespace(ids=np.arange(50_000), labels=labels)
+    drawn = somepalli_labels(labels, rate, 10)
+    np.testing.assert_array_equal(labels_of(images, label_noise=rate)[0], drawn)
+    # These are not CIFAR-10's own labels, so that the roles of figure 9 would have to be forced.
+    assert (force_roles(labels, drawn, images.ids) != drawn).any()
 
 
 def test_a_network_without_noise_is_indexed_by_twenty_percent_noise():
