@@ -91,8 +91,8 @@ class Reproducibility:
 def group_reproducibility(group_a, group_b=None, confidence=0.95):
     """Mean score over the pairs of two groups of networks, with an interval over networks.
 
-    Within one group (`group_b=None`) a network is never compared with itself: 3 networks give 3 distinct
-    pairs, two groups of 3 give 9. The interval leaves out networks of each group, never triplets or
+    A network is never compared with itself: within one group (`group_b=None`) 3 networks give 3 distinct
+    pairs, two groups of 3 give 9, less those of an array that is in both. The interval leaves out networks of each group, never triplets or
     points: it says how the value would vary with other trainings. It is the jackknife's, undefined (nan)
     where a group has fewer than 2 networks and, within one group, fewer than 3, which give a single pair.
 
@@ -118,7 +118,8 @@ def group_reproducibility(group_a, group_b=None, confidence=0.95):
         raise ValueError(f"Groups must not be empty. Received: {len(group_a)} and {len(group_b)} networks")
     num_models = (len(group_a), len(group_b))
     everyone = itertools.product(*map(range, num_models))
-    pairs = np.array([(i, j) for i, j in everyone if not within or i < j]).reshape(-1, 2)
+    counts = (lambda i, j: i < j) if within else (lambda i, j: group_a[i] is not group_b[j])
+    pairs = np.array([pair for pair in everyone if counts(*pair)]).reshape(-1, 2)
     if len(pairs) == 0:
         return Reproducibility(math.nan, math.nan, math.nan, num_models, 0)
     scores = [reproducibility_score(group_a[i], group_b[j]) for i, j in pairs]
