@@ -92,9 +92,10 @@ def group_reproducibility(group_a, group_b=None, confidence=0.95):
     """Mean score over the pairs of two groups of networks, with an interval over networks.
 
     A network is never compared with itself: within one group (`group_b=None`) 3 networks give 3 distinct
-    pairs, two groups of 3 give 9, less those of an array that is in both. The interval leaves out networks of each group, never triplets or
-    points: it says how the value would vary with other trainings. It is the jackknife's, undefined (nan)
-    where a group has fewer than 2 networks and, within one group, fewer than 3, which give a single pair.
+    pairs, two groups of 3 give 9, less those of an array that is in both. The interval leaves out networks of
+    each group, never triplets or points: it says how the value would vary with other trainings. It is the
+    jackknife's, undefined (nan) where a group has fewer than 2 networks and, within one group, fewer than 3,
+    which give a single pair.
 
     Args:
         group_a: Sequence of arrays of shape (triplets, ...), each network's labels on the same planes.
