@@ -10,7 +10,7 @@ from common.program import replication, replication_names
 
 # One a paper in the fast suite.
 FAST = {
-    "smooth_interpolation": "1a",
+    "smooth_interpolation": "2",
     "snapp_shamir": "4",
     "somepalli_boundaries": "8",
     "zhang_randomization": "1a",
