@@ -63,8 +63,8 @@ class _SwitchParser(flags.BooleanParser):
         """Returns a tuple of booleans."""
         if isinstance(argument, tuple):
             return argument
-        texts = argument.split(",") if isinstance(argument, str) else [argument]
-        return tuple(map(self._parse_one, texts))
+        texts = argument.split(",") if isinstance(argument, str) else [str(argument)]
+        return tuple(self._parse_one(text.strip()) for text in texts)
 
     def _parse_one(self, text):
         try:

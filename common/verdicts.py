@@ -198,7 +198,7 @@ class Sample:
         """Returns the Estimate; undefined if a value is nan, without an interval for fewer than two."""
         if not self.values or np.isnan(self.values).any():
             return Estimate(math.nan, math.nan, math.nan, len(self.values))
-        if self.discrete and len(self.values) == 2 and self.values[0] == self.values[1]:
+        if self.discrete and not self.groups and len(self.values) == 2 and self.values[0] == self.values[1]:
             low = high = math.nan
         else:
             low, high = interval(self.values, center, confidence, self.groups, self.cross_fitted)

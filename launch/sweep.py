@@ -36,9 +36,16 @@ class Job:
     log: pathlib.Path
     process: subprocess.Popen | None = None
 
+    @property
+    def has_students(self):
+        """Whether its networks learn from others of the figure, which have to be trained before."""
+        return any(getattr(run, "teacher", None) for run in self.runs)
+
 
 def make_jobs(replication, runs, options):
-    """Groups runs into processes, in the order in which the figure names them.
+    """Groups runs into processes, students last, else the longest first.
+
+    At the end no long process is left to a single worker.
 
     Args:
         replication: `program.Replication`.
@@ -67,7 +74,7 @@ def make_jobs(replication, runs, options):
                 argv.append(command_line.flag_text(field.name, value))
         log = pathlib.Path(options.out_dir) / replication.name / "logs" / f"{i:03d}.log"
         jobs.append(Job(argv, members, log))
-    return jobs
+    return sorted(jobs, key=lambda job: (job.has_students, -sum(map(replication.estimate, job.runs))))
 
 
 def _finished(replication, run, out_dir):
@@ -81,10 +88,17 @@ def _start(job, cores):
         job.process = subprocess.Popen(job.argv, stdout=log, stderr=log, preexec_fn=pin)
 
 
+def _may_start(waiting, running):
+    """Whether the next job has nothing to wait for: students need all others of the figure to be trained."""
+    if not waiting or not waiting[0].has_students:
+        return bool(waiting)
+    return all(job.has_students for job in running.values())
+
+
 def run_jobs(replication, jobs, out_dir, workers):
     """Runs the jobs, `workers` at once, with one progress line; goes on after a failed one.
 
-    The longest come first: at the end no long one is left to a single worker.
+    Students start last, when all others are trained: two processes cannot train the same teacher.
 
     Returns:
         The jobs that failed.
@@ -94,12 +108,11 @@ def run_jobs(replication, jobs, out_dir, workers):
     seconds = {run: replication.estimate(run) for job in jobs for run in job.runs}
     open_runs = [run for job in jobs for run in job.runs]
     progress = Progress(f"{len(open_runs)} runs", sum(seconds.values()))
-    waiting = sorted(jobs, key=lambda job: sum(seconds[run] for run in job.runs), reverse=True)
-    running, failed = {}, []
+    waiting, running, failed = list(jobs), {}, []
     try:
         while waiting or running:
             for place in range(workers):
-                if place not in running and waiting:
+                if place not in running and _may_start(waiting, running):
                     running[place] = waiting.pop(0)
                     _start(running[place], shares[place])
             time.sleep(_POLL_SECONDS)

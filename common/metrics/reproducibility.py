@@ -92,8 +92,8 @@ def group_reproducibility(group_a, group_b=None, confidence=0.95):
     """Mean score over the pairs of two groups of networks, with an interval over networks.
 
     A network is never compared with itself: within one group (`group_b=None`) 3 networks give 3 distinct
-    pairs, two groups of 3 give 9, less those of an array that is in both. The interval leaves out networks of
-    each group, never triplets or points: it says how the value would vary with other trainings. It is the
+    pairs, two groups of 3 give 9, and no network may be in both. The interval leaves out networks of each
+    group, never triplets or points: it says how the value would vary with other trainings. It is the
     jackknife's, undefined (nan) where a group has fewer than 2 networks and, within one group, fewer than 3,
     which give a single pair.
 
@@ -106,7 +106,7 @@ def group_reproducibility(group_a, group_b=None, confidence=0.95):
         `Reproducibility`; its value is nan where there is no pair.
 
     Raises:
-        ValueError: If a group is empty or shapes differ.
+        ValueError: If a group is empty, shapes differ, or an array is in both groups.
 
     Reference:
 
@@ -117,10 +117,12 @@ def group_reproducibility(group_a, group_b=None, confidence=0.95):
     group_b = group_a if within else group_b
     if len(group_a) == 0 or len(group_b) == 0:
         raise ValueError(f"Groups must not be empty. Received: {len(group_a)} and {len(group_b)} networks")
+    group_a, group_b = (list(map(np.asarray, group)) for group in (group_a, group_b))
+    if not within and any(np.shares_memory(a, b) for a, b in itertools.product(group_a, group_b)):
+        raise ValueError("A network is in both groups; it would be compared with itself.")
     num_models = (len(group_a), len(group_b))
     everyone = itertools.product(*map(range, num_models))
-    counts = (lambda i, j: i < j) if within else (lambda i, j: group_a[i] is not group_b[j])
-    pairs = np.array([pair for pair in everyone if counts(*pair)]).reshape(-1, 2)
+    pairs = np.array([(i, j) for i, j in everyone if not within or i < j]).reshape(-1, 2)
     if len(pairs) == 0:
         return Reproducibility(math.nan, math.nan, math.nan, num_models, 0)
     scores = [reproducibility_score(group_a[i], group_b[j]) for i, j in pairs]

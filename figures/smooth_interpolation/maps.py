@@ -59,7 +59,7 @@ def _draw_map(figure, panel, groups, metric):
     if logarithmic:
         # Differences below this are invisible in the other panels as well, and would take all the colors.
         lowest = max(finite.min(), _SMALLEST * finite.max())
-        norm = LogNorm(lowest, finite.max())
+        norm = LogNorm(lowest, finite.max(), clip=True)
     widths = list(groups)
     columns = np.arange(len(widths) + 1) - 0.5
     mesh = panel.pcolormesh(columns, _edges(epochs), values, norm=norm, cmap="viridis", rasterized=True)

@@ -7,10 +7,11 @@ import numpy as np
 from common.verdicts import NOT_JUDGED, Outcome, Sample, above, below, compare
 from replications.smooth_interpolation import runs
 from replications.smooth_interpolation.claims_runs import from_threshold, selected
-from replications.smooth_interpolation.claims_widths import STILL, ZERO_LOSS
+from replications.smooth_interpolation.claims_widths import STILL
 
-# Over epochs a sharpness has a peak if a tenth of it rises and falls, and recovers if half of it falls.
-_BUMP, _RECOVERS = 0.1, 0.5
+# Over epochs a loss rises or falls by more than 0.05 nats; a sharpness has a peak if a tenth of it rises and
+# falls, and recovers if half of it falls.
+_STILL_LOSS, _BUMP, _RECOVERS = 0.05, 0.1, 0.5
 
 
 def _over_epochs(family, width, metric):
@@ -59,7 +60,7 @@ def rise_and_recovery(label, values, relative=False, to_the_end=False):
 
 _EPOCHWISE = {
     "test error (points)": ("test_error", False, STILL),
-    "cross-entropy (nats)": ("cross_entropy", False, ZERO_LOSS),
+    "cross-entropy (nats)": ("cross_entropy", False, _STILL_LOSS),
     "Jacobian norm (share of its maximum)": ("jacobian_norm", True, _BUMP),
 }
 
@@ -87,7 +88,7 @@ def narrow_do_not(family):
     outcomes = []
     for name, metric, relative, most in (
         ("test error (points)", "test_error", False, STILL),
-        ("cross-entropy (nats)", "cross_entropy", False, ZERO_LOSS),
+        ("cross-entropy (nats)", "cross_entropy", False, _STILL_LOSS),
         ("Jacobian norm (share of its peak)", "jacobian_norm", True, _RECOVERS),
     ):
         samples = [

@@ -179,7 +179,7 @@ _SOURCE_NETWORKS = {
 
 
 def _sources(scale):
-    """For each source the runs that differ in it alone from the run with all seeds 0."""
+    """For each source the runs that differ in its streams from the run with all seeds 0."""
     same = {"seed": 0, "order_seed": 0, "augmentation_seed": 0}
     return [
         _architecture(scale, network, **(same | dict.fromkeys(names, seed)))

@@ -54,20 +54,40 @@ def test_it_goes_on_after_a_failed_run(tmp_path):
     assert jobs[0].log.read_text().strip() == "out of luck"
 
 
-def test_the_longest_comes_first(tmp_path, monkeypatch):
-    paper = program.replication("smooth_interpolation")
-    runs = [settings.resolve() for settings in paper.figure("2", "laptop")]
-    jobs = sweep.make_jobs(paper, runs, command_line.Options(str(tmp_path)))
-    started = []
+@pytest.fixture
+def started(tmp_path, monkeypatch):
+    """Function of a figure that returns the first runs of its jobs as they start, and who was running."""
 
-    def start(job, _):
-        started.append(job.runs[0].width)
-        job.process = subprocess.Popen(["true"])
+    def of(name, figure):
+        paper = program.replication(name)
+        runs = list(dict.fromkeys(settings.resolve() for settings in paper.figure(figure, "laptop")))
+        jobs = sweep.make_jobs(paper, runs, command_line.Options(str(tmp_path)))
+        found = []
 
-    monkeypatch.setattr(sweep, "_start", start)
-    monkeypatch.setattr(sweep, "_POLL_SECONDS", 0.01)
-    sweep.run_jobs(paper, jobs, tmp_path, workers=2)
-    assert started == sorted((run.width for run in runs), reverse=True)
+        def start(job, _):
+            running = [other for other in jobs if other.process and other.process.poll() is None]
+            found.append((job.runs[0], [other.runs[0] for other in running]))
+            job.process = subprocess.Popen(["sleep", "0.05"])
+
+        monkeypatch.setattr(sweep, "_start", start)
+        monkeypatch.setattr(sweep, "_POLL_SECONDS", 0.02)
+        assert sweep.run_jobs(paper, jobs, tmp_path, workers=3) == []
+        return found
+
+    return of
+
+
+def test_the_longest_comes_first(started):
+    widths = [run.width for run, _ in started("smooth_interpolation", "2")]
+    assert widths == sorted(widths, reverse=True)
+
+
+def test_students_wait_for_all_who_may_be_their_teachers(started):
+    order = started("somepalli_boundaries", "distillation")
+    students = [bool(run.teacher) for run, _ in order]
+    assert students == sorted(students) and 0 < sum(students) < len(students)
+    for run, running in order:
+        assert not run.teacher or all(other.teacher for other in running)
 
 
 def run_sweep(*arguments):

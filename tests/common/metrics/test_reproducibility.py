@@ -67,15 +67,12 @@ def test_two_groups_use_every_pair():
     assert cell.low < cell.value < cell.high
 
 
-def test_a_network_in_both_groups_is_not_compared_with_itself():
-    shared, *others = networks(4, 0.2, seed=0)
-    found = group_reproducibility([shared, others[0]], [others[1], shared])
-    scores = [
-        reproducibility_score(a, b)
-        for a, b in ((shared, others[1]), (others[0], others[1]), (others[0], shared))
-    ]
-    assert found.num_pairs == 3
-    assert found.value == pytest.approx(np.mean(scores))
+def test_a_network_in_both_groups_is_refused():
+    maps = networks(4, 0.2, seed=0)
+    for first, second in ((maps[:3], maps[2:]), (list(maps[:3]), list(maps[2:]))):
+        with pytest.raises(ValueError, match="in both groups"):
+            group_reproducibility(first, second)
+    assert group_reproducibility(maps[:2], maps[2:]).num_pairs == 4
 
 
 def test_the_interval_between_groups_adds_the_variances_of_both():

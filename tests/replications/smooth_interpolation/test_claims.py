@@ -266,7 +266,8 @@ def test_polynomials_and_networks(write_scalar):
     }
     records = scalar(write_scalar, "1a", polynomials)
     scalar(write_scalar, "1b", networks)
-    assert verdicts(records, (1, 2), "smoke") == {1: "reproduced", 2: "reproduced"}
+    # Of these degrees the largest alone interpolates: there is no wider spike.
+    assert verdicts(records, (1, 2), "smoke") == {1: "unclear", 2: "reproduced"}
 
 
 @pytest.mark.parametrize(
