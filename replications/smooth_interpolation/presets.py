@@ -6,7 +6,7 @@ WIDTHS = {
     "laptop": (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16),
     "smoke": (1, 2, 4),
 }
-RESNET_WIDTHS = WIDTHS | {"laptop": (1, 2, 3, 4, 6, 8, 12, 16), "smoke": (1, 2)}
+RESNET_WIDTHS = WIDTHS | {"laptop": (1, 2, 3, 4, 6, 8, 12, 16, 24), "smoke": (1, 2)}
 DEGREES = {
     "paper": (1, 2, 3, 5, 8, 12, 16, 20, 25, 30, 40, 60, 100, 200, 500, 1000),
     "smoke": (3, 20, 200),
