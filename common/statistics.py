@@ -105,8 +105,10 @@ def interval(values, statistic=np.mean, confidence=0.95, groups=(), cross_fitted
     values = np.asarray(values, np.float64)
     if len(values) > 1 and not groups and np.all(values == values[0]):
         return float(values[0]), float(values[0])
-    options = {"groups": groups, "cross_fitted": cross_fitted}
-    return interval_of_samples((values,), statistic, statistic is np.mean, confidence, **options)
+    of_means = statistic is np.mean
+    return interval_of_samples(
+        (values,), statistic, of_means, confidence, groups=groups, cross_fitted=cross_fitted
+    )
 
 
 def interval_of_samples(

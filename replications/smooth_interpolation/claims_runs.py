@@ -189,11 +189,10 @@ def rise_and_fall(family, curves, unit="ratio"):
         trough, peak = place
         return math.nan if trough is None else difference(own[peak], own[trough])
 
-    rises, falls = [], []
-
     def fall(own, peak):
         return difference(own[peak], own[-1])
 
+    rises, falls = [], []
     for name, curve in curves.items():
         rises.append(selected(one, name, curve, trough_and_peak, rise))
         falls.append(selected(one, name, curve, family.peak, fall))

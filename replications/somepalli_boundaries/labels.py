@@ -30,10 +30,15 @@ def given_labels(settings, images, num_classes, streams):
     if settings.label_noise_rule == "nakkiran":
         noisy = nakkiran_labels(images.labels, rate, num_classes, streams.generator("label_noise"))
         return noisy, noisy
-    noisy = somepalli_labels(images.labels, rate or _INDEX_RATE, num_classes)
+    noisy = _drawn(settings, images, num_classes)
     if len(images.ids) < NUM_TRAIN:  # of all images the draw is the released one, whatever the rate
         noisy = force_roles(images.labels, noisy, images.ids)
     return (noisy if rate else images.labels), noisy
+
+
+def _drawn(settings, images, num_classes):
+    """The labels as the released code draws them, before roles are forced."""
+    return somepalli_labels(images.labels, settings.label_noise or _INDEX_RATE, num_classes)
 
 
 def roles_for_record(settings, images, index_labels, num_classes):
@@ -51,7 +56,7 @@ def roles_for_record(settings, images, index_labels, num_classes):
     """
     if settings.label_noise_rule == "nakkiran":
         return {}
-    drawn = somepalli_labels(images.labels, settings.label_noise or _INDEX_RATE, num_classes)
+    drawn = _drawn(settings, images, num_classes)
     with_role = np.isin(images.ids, (*CORRECT_IDS, *MISLABELLED))
     return {
         "role_images": images.ids[with_role],
