@@ -19,6 +19,7 @@ from common.command_line import define_flags, exit_status, given_options, given_
 from common.errors import UserError
 from common.progress import duration
 from common.records import RunFolder, find_run
+from common.setting import identity
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,14 +122,16 @@ def describe(settings, among):
 def run_folder(replication, settings, out_dir, worker=0):
     """Returns the `records.RunFolder` of a run."""
     values = dataclasses.asdict(settings)
-    return RunFolder(out_dir, replication.name, replication.protocol_version, values, worker)
+    version = replication.protocol_version
+    return RunFolder(out_dir, replication.name, version, values, worker, identity(settings))
 
 
 def find_runs(replication, settings, records):
     """Returns (settings, finished `records.Run` or None) for each of the settings."""
+    name, version = replication.name, replication.protocol_version
     return [
-        (s, find_run(records, replication.name, replication.protocol_version, dataclasses.asdict(s)))
-        for s in (setting.resolve() for setting in settings)
+        (s, find_run(records, name, version, dataclasses.asdict(s), identity(s)))
+        for s in (chosen.resolve() for chosen in settings)
     ]
 
 

@@ -1,8 +1,9 @@
 """Run folders: what was run, by what, and what was measured.
 
-`<out_dir>/<replication>/<hash of the settings>/` holds `run.json` (settings and provenance), `rows.jsonl`
-(tidy rows: one measured value each) and `arrays.npz`; `work/` holds the state of an unfinished run. Every
-file is written to a temporary name and renamed, so a reader or a killed process never sees half of one.
+`<out_dir>/<replication>/<hash of the settings>/` holds `run.json` (settings, provenance and the SHA-256 of
+the other files), `rows.jsonl` (tidy rows: one measured value each) and `arrays.npz`; `work/` holds the state
+of an unfinished run. Every file is written to a temporary name and renamed, so a reader or a killed process
+never sees half of one, and is held against its SHA-256 when it is read.
 """
 
 import contextlib
@@ -21,72 +22,47 @@ import shutil
 import subprocess
 import sys
 import time
-import zipfile
 
-import numpy as np
 import pandas as pd
 
 from common.errors import BusyError, UserError
+from common.files import DamagedError, digest, read_arrays, read_rows, write_arrays, write_json, write_rows
 
 SCHEMA = 1
 FINISHED = ("done", "diverged")
+_FIELDS = (("schema", int), ("settings", dict), ("status", str), ("times", dict))
+_RESULTS = ("rows.jsonl", "arrays.npz", "weights.npz")
 _PACKAGES = ("tensorflow", "keras", "numpy", "scipy")
 
 
-def settings_hash(replication, protocol_version, settings):
-    """Returns the name of a run folder: a hash of everything that determines its numbers."""
-    identity = {
+def settings_hash(replication, protocol_version, identity):
+    """Returns the name of a run folder: a hash of everything that determines its numbers.
+
+    Args:
+        replication: Name of the replication.
+        protocol_version: Its protocol version.
+        identity: What `setting.identity` returns: settings by name.
+    """
+    values = {
         "replication": replication,
         "protocol_version": protocol_version,
-        "settings": settings,
+        "settings": identity,
     }
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+    return _hash(values)[:12]
 
 
-@contextlib.contextmanager
-def replacing(path):
-    """Gives a temporary path whose file takes the place of `path` when the block succeeds."""
-    path = pathlib.Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def _hash(value):
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def write_json(path, value):
-    """Writes a JSON file whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
+@functools.cache
+def _check(path, expected):
+    """Refuses a file that is not what its record says; once in a process."""
+    if digest(path) != expected:
+        raise DamagedError(f"{path} is damaged (its SHA-256 is not that of run.json); {_RERUN}")
 
 
-def write_rows(path, rows):
-    """Writes tidy rows, one JSON object a line; values that are not finite become null."""
-    lines = []
-    for row in rows:
-        value = row["value"]
-        row = row | {"value": float(value) if np.isfinite(value) else None}
-        lines.append(json.dumps(row, allow_nan=False) + "\n")
-    with replacing(path) as temporary:
-        temporary.write_text("".join(lines))
-
-
-def read_rows(path):
-    """Reads tidy rows; null values become nan."""
-    try:
-        rows = [json.loads(line) for line in pathlib.Path(path).read_text().splitlines()]
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path} is damaged ({error}); remove its folder and run it again") from None
-    return [row | {"value": np.nan if row["value"] is None else row["value"]} for row in rows]
-
-
-def write_arrays(path, arrays):
-    """Writes a compressed .npz whole or not at all."""
-    with replacing(path) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, **arrays)
+_RERUN = "remove its folder and run it again"
 
 
 def provenance():
@@ -130,13 +106,14 @@ class RunFolder:
         protocol_version: Its protocol version; raised whenever its numbers change.
         settings: Resolved settings as a dictionary of plain values.
         worker: Index of this worker; each has a lock of its own, and worker 0, the chief, writes the record.
+        identity: Those of the settings that name the folder, see `setting.identity`; by default all.
 
     Raises:
         UserError: The folder cannot be made or read, another process holds it, or another schema made it.
     """
 
-    def __init__(self, out_dir, replication, protocol_version, settings, worker=0):
-        name = settings_hash(replication, protocol_version, settings)
+    def __init__(self, out_dir, replication, protocol_version, settings, worker=0, identity=None):
+        name = settings_hash(replication, protocol_version, settings if identity is None else identity)
         self.path = pathlib.Path(out_dir) / replication / name
         self.work = self.path / "work"
         self._identity = {
@@ -150,31 +127,48 @@ class RunFolder:
         self.record = self._read()
 
     def _read(self):
+        path = self.path / "run.json"
         try:
-            text = (self.path / "run.json").read_text()
+            record = json.loads(path.read_text())
         except FileNotFoundError:
             return None
         except OSError as error:
             raise UserError(f"--out_dir: cannot read {self.path}: {error.strerror}") from None
-        try:
-            record = json.loads(text)
-        except json.JSONDecodeError:
-            raise UserError(f"{self.path}/run.json is not a record; move the folder away") from None
-        if record.get("schema") != SCHEMA:
+        except ValueError:  # undecodable bytes as well
+            record = None
+        if not (isinstance(record, dict) and all(isinstance(record.get(n), kind) for n, kind in _FIELDS)):
+            raise DamagedError(f"{path} is not a record; move the folder away")
+        if record["schema"] != SCHEMA:
             raise UserError(
-                f"{self.path} was made by record schema {record.get('schema')}, this program writes schema "
+                f"{self.path} was made by record schema {record['schema']}, this program writes schema "
                 f"{SCHEMA}; move the folder away or choose another --out_dir"
             )
+        self._check_record(path, record)
         return record
+
+    def _check_record(self, path, record):
+        """Refuses a record that is not of this run, or not what was written."""
+        # A record made before a setting existed lacks it.
+        expected = {name: self._identity["settings"].get(name) for name in record["settings"]}
+        of_this_run = record["settings"] == expected and all(
+            record.get(name) == self._identity[name] for name in ("replication", "protocol_version")
+        )
+        sums = record.get("sha256", {})
+        if not of_this_run or sums.get("run.json", _own_hash(record)) != _own_hash(record):
+            raise DamagedError(f"{path} is damaged; {_RERUN}")
 
     @property
     def finished(self):
         """Whether the run's results are there."""
-        return self.record is not None and self.record["status"] in FINISHED
+        return self._counts() and self.record["status"] in FINISHED
+
+    def _counts(self):
+        """Whether there is a record, and none that is marked: its `suspect` says why numbers may be wrong."""
+        return self.record is not None and not self.record.get("suspect")
 
     def rows(self):
         """The rows of a finished run."""
-        return read_rows(self.path / "rows.jsonl")
+        return read_rows(checked_file(self.path, self.record, "rows.jsonl"))
 
     def __enter__(self):
         try:
@@ -189,6 +183,12 @@ class RunFolder:
         except BlockingIOError:
             self._lock.close()
             raise BusyError(f"another process is working on {self.path}; wait for it or stop it") from None
+        except OSError as error:  # such as a file system without locks
+            self._lock.close()
+            raise UserError(
+                f"--out_dir: cannot lock {self._lock_path}: {error.strerror}; choose a folder on another "
+                "file system"
+            ) from None
         # Another process may have finished the run before the lock was ours.
         self.record = self._read()
         return self
@@ -207,7 +207,7 @@ class RunFolder:
             UserError: The run was begun on another layout or other data.
         """
         self.work.mkdir(exist_ok=True)
-        if self.record is None:
+        if not self._counts():
             times = {"started": now(), "finished": None}
             self.record = self._identity | {"status": "incomplete", "layout": layout, "times": times}
             self.record |= provenance()
@@ -242,6 +242,10 @@ class RunFolder:
             write_arrays(self.path / "arrays.npz", arrays)
         self.record["status"] = status
         self.record["times"]["finished"] = now()
+        self.record["sha256"] = {
+            name: digest(self.path / name) for name in _RESULTS if (self.path / name).exists()
+        }
+        self.record["sha256"]["run.json"] = _own_hash(self.record)
         self.save()
         shutil.rmtree(self.work, ignore_errors=True)
 
@@ -255,6 +259,31 @@ class RunFolder:
         """Writes the record."""
         if self._chief:
             write_json(self.path / "run.json", self.record)
+
+
+def _own_hash(record):
+    """The SHA-256 of a record without those of its files."""
+    return _hash({name: value for name, value in record.items() if name != "sha256"})
+
+
+def checked_file(folder, record, name):
+    """Returns the path of one of a finished run's files, once it is seen to be what was written.
+
+    Args:
+        folder: The run's folder.
+        record: The content of its `run.json`; one made before records had checksums is not checked.
+        name: Name of the file.
+
+    Raises:
+        DamagedError: It is not there, or another.
+    """
+    path = folder / name
+    if expected := record.get("sha256", {}).get(name):
+        try:
+            _check(path, expected)
+        except OSError as error:
+            raise DamagedError(f"cannot read {path} ({error.strerror}); {_RERUN}") from None
+    return path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -282,17 +311,12 @@ class Run:
     @functools.cached_property
     def rows(self):
         """The tidy rows: a pandas DataFrame."""
-        return pd.DataFrame(read_rows(self.path / "rows.jsonl"))
+        return pd.DataFrame(read_rows(checked_file(self.path, self.record, "rows.jsonl")))
 
     @functools.cached_property
     def arrays(self):
         """The saved arrays by name."""
-        path = self.path / "arrays.npz"
-        try:
-            with np.load(path) as arrays:
-                return dict(arrays)
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise UserError(f"cannot read {path} ({error}); remove its folder and run it again") from None
+        return read_arrays(checked_file(self.path, self.record, "arrays.npz"))
 
 
 def rows_of(run, metric, **coordinates):
@@ -309,7 +333,7 @@ def last(run, metric, **coordinates):
     return float(values.iloc[-1]) if len(values) else math.nan
 
 
-def find_run(records, replication, protocol_version, settings):
+def find_run(records, replication, protocol_version, settings, identity=None):
     """Returns the finished `Run` of exactly these settings below the folder `records`, or None."""
-    folder = RunFolder(records, replication, protocol_version, settings)
+    folder = RunFolder(records, replication, protocol_version, settings, identity=identity)
     return Run(folder.path, folder.record) if folder.finished else None

@@ -40,7 +40,11 @@ POSITIVE = Limits(0.0, above=True)
 SEED = Limits(0, 2**63 - 1)
 
 
-def setting(default, help, choices=None, used=None, limits=None):
+class _Always:
+    """The `absent` of a setting that every record has; equal to nothing."""
+
+
+def setting(default, help, choices=None, used=None, limits=None, absent=_Always):
     """A dataclass field that is also a command-line flag.
 
     Args:
@@ -50,8 +54,11 @@ def setting(default, help, choices=None, used=None, limits=None):
         used: Function of the settings of a run, saying whether it has a use for this one. A flag leaves the
             runs of a figure that have none as they are.
         limits: `Limits` of a number, whatever the other settings are.
+        absent: What a run did before the setting existed. While it has this value the setting is no part of a
+            run's identity, so that records made without it are found. Give it to every setting that is added
+            once there are records, and never change it; the default may change.
     """
-    metadata = {"help": help, "choices": choices, "used": used, "limits": limits}
+    metadata = {"help": help, "choices": choices, "used": used, "limits": limits, "absent": absent}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -65,6 +72,15 @@ def check_limits(settings):
         value, limits = getattr(settings, field.name), field.metadata["limits"]
         if limits and value is not None and value not in limits:
             raise UserError(f"--{field.name}={value}: must be {limits}")
+
+
+def identity(settings):
+    """Returns the settings that tell a run from others: name -> value, without those that are absent."""
+    return {
+        field.name: getattr(settings, field.name)
+        for field in dataclasses.fields(settings)
+        if getattr(settings, field.name) != field.metadata.get("absent", _Always)
+    }
 
 
 def filled(settings, defaults):

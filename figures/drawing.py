@@ -24,8 +24,8 @@ from common.command_line import (
     parse_flags,
 )
 from common.errors import UserError
+from common.files import replacing
 from common.program import changed_figure, describe, find_runs, finished_seeds, replication
-from common.records import replacing
 from figures import style
 
 RECORDS, OUT_DIR = "results/runs", "figures/out"

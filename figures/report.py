@@ -16,8 +16,8 @@ from absl import flags
 from common.claims import judge
 from common.command_line import SCALES, exit_status, parse_flags
 from common.errors import UserError
+from common.files import replacing
 from common.program import is_writable, replication, replication_names
-from common.records import replacing
 from common.verdicts import VERDICTS
 from figures import drawing
 from figures.report_page import page

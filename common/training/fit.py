@@ -12,7 +12,6 @@ import numpy as np
 import tensorflow as tf
 
 from common.checkpoints import Checkpoints
-from common.records import read_rows, write_arrays, write_rows
 
 _CHECKPOINT_SECONDS = 20
 _BLOCK_SECONDS = 2.0
@@ -88,6 +87,7 @@ class Fit:
         self._checkpoints = Checkpoints(trainer.checkpoint(), self.folder.work / "checkpoints")
         self._saved = time.monotonic()
         self._block_steps = 1
+        self._outcome = None  # "fit" or "diverged", once the run has ended before its cap
         self._restore()
         if trainer.step == 0 and self.measure and not self.rows:
             self.rows += self.measure(0)
@@ -95,17 +95,15 @@ class Fit:
             self._train_epoch(trainer.step // trainer.steps_per_epoch)
         self.batch_losses = self.batch_losses[: trainer.step]
         self._finish()
-        return "diverged" if self._value("diverged") else "done"
+        return "diverged" if self._outcome == "diverged" else "done"
 
     def _restore(self):
-        if not self._checkpoints.restore_or_initialize():
+        restored = self._checkpoints.restore()
+        if restored is None:
             return
-        step = self.trainer.step
-        with np.load(self.folder.work / "history.npz") as history:
-            self.batch_losses[:step] = history["losses"][:step]
-            self._hits[:step] = history["hits"][:step]
-        # The history is written first, so it may be ahead of the checkpoint.
-        self.rows = [row for row in read_rows(self.folder.work / "rows.jsonl") if row["step"] <= step]
+        step, self.rows = self.trainer.step, restored.rows
+        self._outcome = next((name for name in ("diverged", "fit") if self._value(name) == 1), None)
+        self.batch_losses[:step], self._hits[:step] = restored.arrays["losses"], restored.arrays["hits"]
         if self.progress:
             self.progress.skip(self._images_seen(step))
 
@@ -117,13 +115,12 @@ class Fit:
     def _value(self, metric):
         return next((row["value"] for row in reversed(self.rows) if row["metric"] == metric), None)
 
-    def _diverged(self):
-        step = self.trainer.step
-        return step > 0 and not np.isfinite(self.batch_losses[step - 1])
+    def _end(self, outcome):
+        self._outcome = outcome
+        self.rows.append(self.trainer.row(outcome, 1))
 
     def _stopped(self):
-        step, steps = self.trainer.step, self.trainer.steps_per_epoch
-        return step >= self.plan.epochs * steps or self._value("fit") == 1 or self._diverged()
+        return self._outcome is not None or self.trainer.step >= len(self.batch_losses)
 
     def _train_epoch(self, epoch):
         trainer = self.trainer
@@ -136,7 +133,8 @@ class Fit:
             self.batch_losses[first : trainer.step], self._hits[first : trainer.step] = losses, hits
             if self.progress:
                 self.progress.add(self._images_seen(trainer.step) - self._images_seen(first))
-            if self._diverged():
+            if not np.isfinite(losses[-1]):
+                self._end("diverged")
                 return
             self._adapt(time.monotonic() - started)
             if trainer.step == end:
@@ -152,23 +150,26 @@ class Fit:
             self._block_steps = max(1, self._block_steps // 2)
 
     def _end_epoch(self, epoch):
-        trainer, plan = self.trainer, self.plan
+        trainer, plan, before = self.trainer, self.plan, len(self.rows)
         last = slice(trainer.step - trainer.steps_per_epoch, trainer.step)
-        rows = [
+        self.rows += [
             trainer.row("batch_loss", np.mean(self.batch_losses[last])),
             trainer.row("batch_accuracy", np.sum(self._hits[last]) / trainer.num_images),
         ]
+        # Fused layers turn undefined sums into zeros, behind which the loss stays finite.
+        if not trainer.has_finite_weights():
+            self._end("diverged")
+            return
         if plan.has_target:
-            rows += self._evaluated("train")
-            loss, accuracy = rows[-2]["value"], rows[-1]["value"]
-            if plan.reached(loss, accuracy):
-                rows.append(trainer.row("fit", 1))
+            evaluated = self._evaluated("train")
+            self.rows += evaluated
+            if plan.reached(*(row["value"] for row in evaluated)):
+                self._end("fit")
         if plan.evaluate_every and epoch % plan.evaluate_every == 0:
-            rows += self._evaluated("test")
+            self.rows += self._evaluated("test")
         if self.measure:
-            rows += self.measure(epoch)
-        self.rows += rows
-        self._write_scalars(rows)
+            self.rows += self.measure(epoch)
+        self._write_scalars(self.rows[before:])
 
     def _evaluated(self, name):
         loss, accuracy = self.trainer.evaluate(getattr(self, name))
@@ -181,11 +182,11 @@ class Fit:
             for name in ("train", "test"):
                 if f"{name}_loss" not in measured:
                     self.rows += self._evaluated(name)
-        if self.plan.has_target and self._value("fit") is None:
+        if self.plan.has_target and self._outcome != "fit":
             self.rows.append(self.trainer.row("fit", 0))
         # The last step's own update is seen by no batch.
-        if self._diverged() or not np.isfinite(self._value("train_loss")):
-            self.rows.append(self.trainer.row("diverged", 1))
+        if self._outcome != "diverged" and not np.isfinite(self._value("train_loss")):
+            self._end("diverged")
 
     def _save(self):
         last = self._stopped()
@@ -193,9 +194,7 @@ class Fit:
             return
         step = self.trainer.step
         history = {"losses": self.batch_losses[:step], "hits": self._hits[:step]}
-        write_arrays(self.folder.work / "history.npz", history)
-        write_rows(self.folder.work / "rows.jsonl", self.rows)
-        self._checkpoints.keep(step)
+        self._checkpoints.keep(step, self.rows, history)
         self.folder.save()
         self._saved = time.monotonic()
 

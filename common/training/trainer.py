@@ -118,6 +118,7 @@ class Trainer:
         jit = bool(gpus) and self.replicas == 1
         self._block = tf.function(self._train_block, jit_compile=jit, reduce_retracing=False)
         self._evaluation = tf.function(self._evaluate_all, jit_compile=jit)
+        self._finite = tf.function(self._all_finite)
 
     def _check_divides(self, size, what):
         if size % self.replicas:
@@ -158,6 +159,14 @@ class Trainer:
     def step(self):
         """Steps taken since `load`."""
         return int(self.optimizer.iterations.numpy())
+
+    def has_finite_weights(self):
+        """Whether every weight and moving statistic of the network is a finite number."""
+        return bool(self._finite().numpy())
+
+    def _all_finite(self):
+        floating = (v.value for v in self.model.variables if v.value.dtype.is_floating)
+        return tf.reduce_all([tf.reduce_all(tf.math.is_finite(value)) for value in floating])
 
     def row(self, metric, value, **coordinates):
         """Returns a record's row of what is measured after the steps taken."""

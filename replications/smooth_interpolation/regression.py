@@ -183,6 +183,7 @@ def run(replication, settings, options):
         place = {"statistic": "run", "epoch": settings.epochs, "step": settings.epochs}
         rows = [{"metric": metric, "value": float(value)} | place for metric, value in values.items()]
         arrays = {"inputs": inputs, "targets": targets, "grid": grid, "curve": curve}
-        diverged = not np.isfinite(values["train_loss"])
+        # A rectifier may hide an undefined weight from the training points alone.
+        diverged = not np.isfinite([*values.values(), *curve]).all()
         arrays = {name: array.astype(np.float32) for name, array in arrays.items()}
         folder.finish("diverged" if diverged else "done", rows, arrays)

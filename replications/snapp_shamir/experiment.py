@@ -1,12 +1,14 @@
 """One run, top to bottom: streams, data, (donors,) pairs, measurements, records.
 
-Pairs are trained in groups that fit the devices. A finished group leaves one file a pair in the run's
-`work/` folder, an unfinished one its checkpoints and the rows measured so far; the chief merges the pairs
-of all workers when all are there.
+Pairs are trained in groups that fit the devices. A finished group leaves one sealed folder per pair in the
+run's `work/` folder, an unfinished one its checkpoints with the rows measured so far; the chief merges the
+pairs of all workers when all are there.
 """
 
 import dataclasses
 import functools
+import shutil
+import sys
 import time
 
 import numpy as np
@@ -14,9 +16,9 @@ import tensorflow as tf
 
 from common.checkpoints import Checkpoints
 from common.distribution import current_worker, ensemble_devices
+from common.files import check_sealed, is_sound, read_arrays, read_rows, sealing, write_arrays, write_rows
 from common.program import run_folder
 from common.progress import Progress
-from common.records import read_rows, write_arrays, write_rows
 from common.streams import Streams
 from replications.snapp_shamir.data import example_stream
 from replications.snapp_shamir.engine import MAX_BLOCK_STEPS, Ensemble, Lane, pair_lanes, tile_size
@@ -124,55 +126,47 @@ def run(replication, settings, options, label=""):
 
 def _train_pairs(job, pairs):
     settings = job.settings
-    todo = [pair for pair in pairs if not _pair_path(job, pair).exists()]
+    todo = [pair for pair in pairs if not _is_done(_pair_folder(job, pair))]
     job.progress.skip(2 * (len(pairs) - len(todo)) * settings.num_steps * settings.batch_size)
-    donors = _train_donors(job, pairs) if settings.warm_start else None
     if not todo:
         return
+    donors = _train_donors(job, pairs) if settings.warm_start else None
     rate = settings.warm_start_learning_rate if settings.warm_start else settings.learning_rate
     ensemble = job.ensemble(rate)
     for group in _groups(pairs, ensemble.num_slots // 2):
-        if all(_pair_path(job, pair).exists() for pair in group):
-            continue
-        lanes = pair_lanes(settings, job.streams, group, donors)
-        _train_group(job, ensemble, lanes)
+        if set(group) & set(todo):
+            _train_group(job, ensemble, pair_lanes(settings, job.streams, group, donors))
 
 
 def _train_group(job, ensemble, lanes):
-    """Trains both models of each pair in a group, measures them, leaves one file a pair."""
+    """Trains both models of each pair in a group, measures them, leaves a folder a pair."""
     pairs = [lane.pair for lane in lanes[::2]]
-    rows_path = job.folder.work / f"rows-{pairs[0]:05d}.jsonl"
-    rows = []
 
     def measure(step):
-        examples = step * job.settings.batch_size
-        weights = ensemble.weights()
-        # After a resume the file may be ahead of the checkpoint: measured again, not twice.
-        rows[:] = [row for row in rows if row["examples"] < examples]
+        examples, weights, rows = step * job.settings.batch_size, ensemble.weights(), []
         for i, pair in enumerate(pairs):
-            rows.extend(job.evaluation.rows(*weights[2 * i : 2 * i + 2], pair, examples))
-        write_rows(rows_path, rows)
-        _write_scalars(job, [row for row in rows if row["examples"] == examples])
+            rows += job.evaluation.rows(*weights[2 * i : 2 * i + 2], pair, examples)
+        _write_scalars(job, rows)
+        return rows
 
-    if rows_path.exists():
-        rows.extend(read_rows(rows_path))
     ensemble.load(lanes, job.settings.shuffle_log2)
-    _train(job, ensemble, len(lanes), f"pairs-{pairs[0]:05d}", job.stops(), measure)
+    rows = _train(job, ensemble, len(lanes), f"pairs-{pairs[0]:05d}", job.stops(), measure)
     weights = ensemble.weights()
     for i, pair in enumerate(pairs):
-        write_rows(_pair_rows_path(job, pair), [row for row in rows if row["pair"] == pair])
-        _write_weights(_pair_path(job, pair), weights[2 * i : 2 * i + 2])
+        with sealing(_pair_folder(job, pair)) as folder:
+            write_rows(folder / "rows.jsonl", [row for row in rows if row["pair"] == pair])
+            write_arrays(folder / "arrays.npz", _stacked(weights[2 * i : 2 * i + 2]))
 
 
 def _train_donors(job, pairs):
     """Trains one donor a pair on an independent sequence (section 6, "warm starting")."""
     settings = job.settings
-    todo = [pair for pair in pairs if not _donor_path(job, pair).exists()]
+    todo = [pair for pair in pairs if not _is_done(_donor_folder(job, pair))]
     job.progress.skip((len(pairs) - len(todo)) * settings.num_steps * settings.batch_size)
     if todo:
         ensemble = job.ensemble(settings.learning_rate)
         for group in _groups(pairs, ensemble.num_slots):
-            if all(_donor_path(job, pair).exists() for pair in group):
+            if not set(group) & set(todo):
                 continue
             lanes = [
                 Lane(
@@ -187,21 +181,24 @@ def _train_donors(job, pairs):
             ensemble.load(lanes, shuffle_log2=0)
             _train(job, ensemble, len(lanes), f"donors-{group[0]:05d}", [settings.num_steps])
             for pair, weights in zip(group, ensemble.weights(), strict=True):
-                _write_weights(_donor_path(job, pair), [weights])
+                with sealing(_donor_folder(job, pair)) as folder:
+                    write_arrays(folder / "arrays.npz", _stacked([weights]))
     donors = {}
     for pair in pairs:
-        with np.load(_donor_path(job, pair)) as arrays:
-            donors[pair] = [arrays[f"weights_{i}"][0] for i in range(len(arrays.files))]
+        arrays = read_arrays(_donor_folder(job, pair) / "arrays.npz")
+        donors[pair] = [arrays[f"weights_{i}"][0] for i in range(len(arrays))]
     return donors
 
 
 def _train(job, ensemble, num_lanes, name, stops, measure=None):
     """Trains the loaded lanes, from their last checkpoint if there is one, to the last stop.
 
-    Calls `measure(step)` at each stop.
+    Returns:
+        The rows that `measure(step)` returned at the stops.
     """
     checkpoints = Checkpoints(ensemble.checkpoint(), job.folder.work / f"{name}-checkpoints")
-    checkpoints.restore_or_initialize()
+    restored = checkpoints.restore()
+    rows = restored.rows if restored else []
     examples = num_lanes * job.settings.batch_size
     job.progress.skip(ensemble.step * examples)
     saved = time.monotonic()
@@ -213,33 +210,37 @@ def _train(job, ensemble, num_lanes, name, stops, measure=None):
         job.progress.add(steps * examples)
         if measure and ensemble.step == stop:
             with job.folder.timed("evaluate_seconds"):
-                measure(ensemble.step)
+                rows += measure(ensemble.step)
         if ensemble.step == stop or time.monotonic() - saved > _CHECKPOINT_SECONDS:
-            checkpoints.keep(ensemble.step)
+            checkpoints.keep(ensemble.step, rows)
             job.folder.save()
             saved = time.monotonic()
+    return rows
 
 
 def _groups(pairs, size):
     return [pairs[i : i + size] for i in range(0, len(pairs), size)]
 
 
-def _pair_path(job, pair):
-    return job.folder.work / f"pair-{pair:05d}.npz"
+def _pair_folder(job, pair):
+    return job.folder.work / f"pair-{pair:05d}"
 
 
-def _pair_rows_path(job, pair):
-    return job.folder.work / f"pair-{pair:05d}.jsonl"
+def _donor_folder(job, pair):
+    return job.folder.work / f"donor-{pair:05d}"
 
 
-def _donor_path(job, pair):
-    return job.folder.work / f"donor-{pair:05d}.npz"
+def _is_done(folder):
+    """Whether a pair or donor is trained; a damaged one is trained again, or restored from its checkpoint."""
+    if folder.exists() and not is_sound(folder):
+        print(f"{folder} is damaged and will be made again", file=sys.stderr)
+        shutil.rmtree(folder)
+    return folder.exists()
 
 
-def _write_weights(path, models):
-    """Writes each weight of one or two models, stacked over the models."""
-    stacked = [np.stack(arrays) for arrays in zip(*models, strict=True)]
-    write_arrays(path, {f"weights_{i}": array for i, array in enumerate(stacked)})
+def _stacked(models):
+    """Names each weight of one or two models, stacked over the models."""
+    return {f"weights_{i}": np.stack(arrays) for i, arrays in enumerate(zip(*models, strict=True))}
 
 
 def _write_scalars(job, rows):
@@ -255,7 +256,7 @@ def _write_scalars(job, rows):
 def _wait_for_pairs(job):
     """Waits until the other workers have left their pairs in the shared folder."""
     shown = time.monotonic()
-    while missing := [p for p in range(job.settings.pairs) if not _pair_path(job, p).exists()]:
+    while missing := [p for p in range(job.settings.pairs) if not _pair_folder(job, p).exists()]:
         time.sleep(0.2)
         if time.monotonic() - shown > 60:
             shown = time.monotonic()
@@ -264,14 +265,15 @@ def _wait_for_pairs(job):
 
 def _finish(job):
     """Merges the pairs, adds the summary rows and writes the results."""
-    rows, arrays = [], {"theta": example_stream(job.settings.data, job.streams).theta}
-    for pair in range(job.settings.pairs):
-        rows += read_rows(_pair_rows_path(job, pair))
+    folders = [_pair_folder(job, pair) for pair in range(job.settings.pairs)]
+    for folder in folders:
+        check_sealed(folder)
+    rows = [row for folder in folders for row in read_rows(folder / "rows.jsonl")]
     rows.sort(key=lambda row: row["examples"])
+    arrays = {"theta": example_stream(job.settings.data, job.streams).theta}
     if num_parameters(job.settings) <= _MAX_SAVED_PARAMETERS:
-        files = [np.load(_pair_path(job, pair)) for pair in range(job.settings.pairs)]
-        for name in files[0].files:
-            arrays[name] = np.stack([file[name] for file in files])
+        weights = [read_arrays(folder / "arrays.npz") for folder in folders]
+        arrays |= {name: np.stack([pair[name] for pair in weights]) for name in weights[0]}
     rows += summary_rows(rows)
     diverged = any(row["metric"] == "diverged" for row in rows)
     job.folder.finish("diverged" if diverged else "done", rows, arrays)

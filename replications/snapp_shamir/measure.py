@@ -58,14 +58,17 @@ class Evaluation:
         """
         place = {"pair": pair, "examples": examples}
         patterns, counts, true_logits = self._set(pair)
-        logits = np.stack([self.logits(w, patterns) for w in (weights_a, weights_b)])
+        members = weights_a, weights_b
+        logits = np.stack([self.logits(weights, patterns) for weights in members])
         rows = []
 
         def add(metric, value, statistic, **coordinates):
             row = {"metric": metric, "value": float(value), "statistic": statistic}
             rows.append(row | coordinates | place)
 
-        diverged = ~np.isfinite(logits).all(axis=1)
+        # An undefined weight does not always show in the logits: rectifiers may turn it into zero.
+        finite = [all(np.isfinite(array).all() for array in weights) for weights in members]
+        diverged = ~(np.isfinite(logits).all(axis=1) & finite)
         difference, losses = np.nan, np.full(2, np.nan)
         if not diverged.any():
             probabilities = expit(logits)

@@ -8,9 +8,10 @@ import numpy as np
 
 from common.data.augmentation import CIFAR10_MEAN, CIFAR10_STD, augmentation, normalize
 from common.errors import BusyError, UserError
+from common.files import check_sealed, read_arrays, replacing, sealing, write_arrays
 from common.metrics.classifier import Classifier
 from common.program import run_folder
-from common.records import replacing, write_arrays
+from common.records import checked_file
 from common.streams import Streams
 from common.training import schedules
 from common.training.distillation import distillation, logit_difference, softened_divergence
@@ -58,7 +59,7 @@ def _teacher_weights(replication, settings, options, label):
         folder = run_folder(replication, teacher, options.out_dir)
     if folder.record["status"] == "diverged":
         raise UserError(f"--teacher={settings.teacher}: its training diverged, {folder.path}")
-    return folder.path / WEIGHTS
+    return checked_file(folder.path, folder.record, WEIGHTS)
 
 
 @dataclasses.dataclass
@@ -87,7 +88,7 @@ def _prepare(replication, options, label, strategy, settings, data):
     best = None
     if settings.checkpoint == "best_test":
         work = run_folder(replication, settings, options.out_dir).work
-        best = _BestTest(trainer, trainer.evaluation_data(*test), work / "best.npz")
+        best = _BestTest(trainer, trainer.evaluation_data(*test), work / "best")
     plan = Plan(settings.epochs, evaluate_every=None if best else settings.evaluate_every)
     return Prepared(
         trainer,
@@ -150,8 +151,9 @@ class _BestTest:
     Somepalli et al. 2022, official code somepago/dbViz, main.py: model selection on the test set.
     """
 
-    def __init__(self, trainer, test, path):
-        self._trainer, self._test, self._path = trainer, test, path
+    def __init__(self, trainer, test, folder):
+        self._trainer, self._test, self._folder = trainer, test, folder
+        self._best = None
 
     def __call__(self, epoch):
         """Measures the test set after an epoch and keeps the weights if it is the best so far."""
@@ -159,29 +161,36 @@ class _BestTest:
             return []
         loss, accuracy = self._trainer.evaluate(self._test)
         best = self._kept()
-        # A later epoch's file was left by a process that was killed before its checkpoint: it will win again.
+        # A later epoch's was left by a process that was killed before its checkpoint: it will win again.
         if best is None or (epoch > best["epoch"] and accuracy > best["accuracy"]):
-            variables = {f"variable_{i}": v.numpy() for i, v in enumerate(self._trainer.model.variables)}
-            write_arrays(self._path, variables | {"epoch": epoch, "accuracy": accuracy})
+            weights = {f"variable_{i}": v.numpy() for i, v in enumerate(self._trainer.model.variables)}
+            self._best = weights | {"epoch": np.array(epoch), "accuracy": np.array(accuracy)}
+            if self._trainer.strategy.extended.should_checkpoint:
+                with sealing(self._folder) as folder:
+                    write_arrays(folder / "arrays.npz", self._best)
         return [self._trainer.row("test_loss", loss), self._trainer.row("test_accuracy", accuracy)]
 
     def _kept(self):
-        if not self._path.exists():
-            return None
-        with np.load(self._path) as kept:
-            return {name: kept[name].item() for name in ("epoch", "accuracy")}
+        """Weights, epoch and accuracy of the best so far, also of an earlier process; None at first."""
+        if self._best is None and self._folder.exists():
+            check_sealed(self._folder)
+            self._best = read_arrays(self._folder / "arrays.npz")
+        return self._best
 
     def restore(self):
         """Gives the network the kept weights and returns their epoch."""
-        load_weights(self._trainer.model, self._path)
-        return self._kept()["epoch"]
+        _assign_weights(self._trainer.model, self._kept())
+        return int(self._kept()["epoch"])
 
 
 def load_weights(model, path):
-    """Assigns weights that `_complete` or `_BestTest` saved; the model has the same variables."""
-    with np.load(path) as weights:
-        for i, variable in enumerate(model.variables):
-            variable.assign(weights[f"variable_{i}"])
+    """Assigns weights that `_complete` saved; the model has the same variables."""
+    _assign_weights(model, read_arrays(path))
+
+
+def _assign_weights(model, arrays):
+    for i, variable in enumerate(model.variables):
+        variable.assign(arrays[f"variable_{i}"])
 
 
 def _complete(subject, best, fit):

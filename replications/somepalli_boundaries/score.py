@@ -17,7 +17,7 @@ from absl import flags
 
 from common.command_line import exit_status, parse_flags
 from common.errors import UserError
-from common.records import replacing
+from common.files import replacing
 
 DATASETS = ("cifar10", "synthetic")
 SCALINGS = ("0-255", "0-1", "standardized")

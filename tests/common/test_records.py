@@ -1,13 +1,13 @@
 import json
 import multiprocessing
-import os
 
 import numpy as np
 import pytest
 
 from common import records
 from common.errors import UserError
-from common.records import RunFolder, find_run, replacing, settings_hash
+from common.files import digest
+from common.records import RunFolder, find_run, settings_hash
 
 SETTINGS = {"model": "single", "seed": 0}
 
@@ -55,16 +55,6 @@ def test_a_run_from_start_to_end(tmp_path):
     assert found.arrays["x"].tolist() == [0, 1, 2]
     assert find_run(tmp_path, "paper", 2, SETTINGS) is None
     assert not run.work.exists()
-
-
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "file"
-    path.write_text("old")
-    with pytest.raises(RuntimeError), replacing(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
-    assert path.read_text() == "old"
-    assert os.listdir(tmp_path) == ["file"]
 
 
 def test_another_schema_is_refused(tmp_path):
@@ -123,16 +113,101 @@ def test_unwritable_folder_is_one_line(tmp_path):
         pass
 
 
-def test_damaged_rows_and_arrays_are_named(tmp_path):
-    rows = tmp_path / "rows.jsonl"
-    rows.write_text('{"metric": "m", "value": 1}\n{"metric":')
-    with pytest.raises(UserError, match=r"rows.jsonl is damaged .*; remove its folder and run it again"):
-        records.read_rows(rows)
-    run = records.Run(tmp_path, {})
-    for damage in (lambda path: None, lambda path: path.write_bytes(b"PK no archive")):
-        damage(tmp_path / "arrays.npz")
-        with pytest.raises(UserError, match=r"cannot read .*arrays.npz .*; remove its folder"):
-            _ = run.arrays
+ROWS = [{"metric": "a", "value": 1.5, "statistic": "run"}, {"metric": "b", "value": 2.5, "statistic": "run"}]
+
+
+def rows_of(run):
+    return find_run(run.path.parents[1], "paper", 1, SETTINGS).rows
+
+
+def test_a_finished_record_has_the_checksums_of_its_files(tmp_path):
+    run = finished(tmp_path, ROWS, {"x": np.arange(3)})
+    sums = json.loads((run.path / "run.json").read_text())["sha256"]
+    assert set(sums) == {"rows.jsonl", "arrays.npz", "run.json"}
+    assert all(sums[name] == digest(run.path / name) for name in ("rows.jsonl", "arrays.npz"))
+    assert rows_of(run).value.tolist() == [1.5, 2.5]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text.replace("1.5", "1.6"),
+        lambda text: text.splitlines(keepends=True)[0],
+        lambda text: text + text.splitlines(keepends=True)[1],
+        lambda text: "",
+    ],
+    ids=["digit", "cut", "repeated", "empty"],
+)
+def test_rows_that_were_changed_are_refused(damage, tmp_path):
+    run = finished(tmp_path, ROWS)
+    path = run.path / "rows.jsonl"
+    path.write_text(damage(path.read_text()))
+    for read in (lambda: rows_of(run), folder(tmp_path).rows):
+        with pytest.raises(UserError, match=r"rows.jsonl is damaged .*; remove its folder and run it again"):
+            read()
+
+
+def test_arrays_that_were_changed_or_lost_are_refused(tmp_path):
+    run = finished(tmp_path, ROWS, {"x": np.arange(3)})
+    path = run.path / "arrays.npz"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(UserError, match=r"arrays.npz is damaged"):
+        _ = find_run(tmp_path, "paper", 1, SETTINGS).arrays
+    path.unlink()
+    with pytest.raises(UserError, match=r"cannot read .*arrays.npz .*; remove its folder"):
+        _ = find_run(tmp_path, "paper", 1, SETTINGS).arrays
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"settings": {"model": "double", "seed": 0}},
+        {"settings": ["single", 0]},
+        {"status": "diverged"},
+        {"protocol_version": 2},
+        {"times": None},
+    ],
+)
+def test_a_record_that_was_changed_is_refused(change, tmp_path):
+    path = finished(tmp_path).path / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(UserError, match=r"run.json is (damaged|not a record); "):
+        folder(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"[]", b"{}", b"", b'"text"', b'{"schema": 1}'])
+def test_what_is_no_record_is_one_line(content, tmp_path):
+    path = finished(tmp_path).path / "run.json"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"run.json is not a record; move the folder away"):
+        folder(tmp_path)
+
+
+def test_a_record_made_before_there_were_checksums_is_read(tmp_path):
+    run = finished(tmp_path, ROWS)
+    path = run.path / "run.json"
+    record = json.loads(path.read_text())
+    del record["sha256"]
+    path.write_text(json.dumps(record))
+    assert rows_of(run).value.tolist() == [1.5, 2.5]
+
+
+def test_a_record_made_before_a_setting_existed_is_found_and_run_no_more(tmp_path):
+    finished(tmp_path, ROWS)
+    known = SETTINGS | {"colour": "none"}
+    assert find_run(tmp_path, "paper", 1, known, identity=SETTINGS).rows.value.tolist() == [1.5, 2.5]
+    assert RunFolder(tmp_path, "paper", 1, known, identity=SETTINGS).finished
+
+
+def test_a_suspect_record_counts_as_none_and_is_made_again(tmp_path):
+    path = finished(tmp_path, ROWS).path / "run.json"
+    record = json.loads(path.read_text()) | {"suspect": "wrong processor"}
+    del record["sha256"]
+    path.write_text(json.dumps(record))
+    assert find_run(tmp_path, "paper", 1, SETTINGS) is None
+    assert not folder(tmp_path).finished
+    again = finished(tmp_path, ROWS[:1])
+    assert again.finished and "suspect" not in again.record
 
 
 def test_other_data_cannot_go_on(tmp_path):

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from common.errors import UserError
-from common.setting import POSITIVE, SEED, Limits, check_limits, filled, setting
+from common.setting import POSITIVE, SEED, Limits, check_limits, filled, identity, setting
 
 INF, NAN = float("inf"), float("nan")
 
@@ -44,3 +44,15 @@ def test_numbers_outside_their_limits_are_refused_by_their_flag():
 def test_defaults_fill_what_is_none_and_nothing_else():
     defaults = {"width": 3, "name": "a", "rate": 2.0}
     assert filled(_Settings(width=1), defaults) == _Settings(width=1, name="a", rate=0.5)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Extended(_Settings):
+    clip: str = setting("code", "Clip.", absent="none")
+
+
+def test_a_setting_with_the_value_of_runs_before_it_is_no_part_of_the_identity():
+    old = {"width": None, "name": None, "rate": 0.5}
+    assert identity(_Settings()) == old
+    assert identity(_Extended(clip="none")) == old
+    assert identity(_Extended()) == old | {"clip": "code"}

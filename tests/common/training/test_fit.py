@@ -86,8 +86,24 @@ def test_a_diverged_run_is_a_result(start):
     run = start(Plan(50, target_accuracy=1.0), rate=1e30)
     assert run.run() == "diverged"
     assert not np.isfinite(run.batch_losses[-1])
-    assert run.rows[-1]["metric"] == "diverged"
+    assert [r["step"] for r in run.rows if r["metric"] == "diverged"] == [run.trainer.step]
     assert [r["value"] for r in run.rows if r["metric"] == "fit"] == [0]
+
+
+def test_a_run_whose_weights_are_lost_behind_a_finite_loss_has_diverged(start):
+    run = start(Plan(5))
+    train, bias = run.trainer.train, run.trainer.model.variables[1]
+
+    def losing(order, num_steps):
+        result = train(order, num_steps)
+        if run.trainer.step == 6:  # the end of the second epoch
+            bias.assign(np.full(bias.shape, np.nan))
+        return result
+
+    run.trainer.train = losing
+    assert run.run() == "diverged"
+    assert np.isfinite(run.batch_losses).all() and run.batch_losses.shape == (6,)
+    assert [r["step"] for r in run.rows if r["metric"] == "diverged"] == [6]
 
 
 def test_a_run_whose_last_update_diverges_has_diverged(start, images):
@@ -122,6 +138,35 @@ def test_a_killed_run_goes_on_bit_for_bit(start, monkeypatch, killed_at):
     for a, b in zip(second.trainer.model.variables, whole.trainer.model.variables, strict=True):
         np.testing.assert_array_equal(a.numpy(), b.numpy())
     assert second.progress._first == 22 * (killed_at // 3) + 8 * (killed_at % 3)
+
+
+@pytest.mark.parametrize("damaged", ["state.data-00000-of-00001", "rows.jsonl", "arrays.npz"])
+def test_a_run_with_a_damaged_checkpoint_goes_on_from_the_one_before_bit_for_bit(
+    damaged, start, monkeypatch, capsys
+):
+    monkeypatch.setattr(fit, "_CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(fit, "_BLOCK_SECONDS", 0.0)
+    plan = Plan(3, evaluate_every=1)
+    whole = start(plan, "whole")
+    whole.run()
+    first = start(plan)
+
+    def killed(_):
+        if first.trainer.step == 7:
+            raise KilledError
+
+    monkeypatch.setattr(first, "_adapt", killed)
+    with pytest.raises(KilledError):
+        first.run()
+    newest = first.folder.work / "checkpoints" / "6" / damaged
+    newest.write_bytes(newest.read_bytes()[:-1])
+    second = start(plan, progress=Progress("", 66))
+    second.run()
+    assert "/6 is damaged; going on from step 5" in capsys.readouterr().err
+    assert second.rows == whole.rows
+    np.testing.assert_array_equal(second.batch_losses, whole.batch_losses)
+    for a, b in zip(second.trainer.model.variables, whole.trainer.model.variables, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
 
 
 def test_further_measurements_are_made_before_the_first_and_after_every_epoch(start):

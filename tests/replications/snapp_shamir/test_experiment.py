@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -68,6 +69,23 @@ def test_a_killed_run_goes_on_bit_for_bit(settings, tile_bytes, num_blocks, tmp_
     assert "error" not in folder.record
     assert results(folder) == whole
     assert not folder.work.exists()
+
+
+def test_damage_to_an_unfinished_run_changes_nothing(tmp_path, monkeypatch, capsys):
+    settings, tile_bytes = GROUPS
+    monkeypatch.setitem(engine.TILE_BYTES, "CPU", tile_bytes)
+    whole = results(run(settings, tmp_path / "whole"))
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_after(patch, 4)  # all donors and two of three pairs are trained
+        run(settings, tmp_path / "killed")
+    work = program.run_folder(REPLICATION, settings.resolve(), str(tmp_path / "killed")).work
+    damaged = [work / "pair-00000" / "rows.jsonl", work / "donor-00001" / "arrays.npz"]
+    for path in damaged:
+        path.write_bytes(path.read_bytes()[:-1])
+    shutil.rmtree(work / "donors-00000-checkpoints")  # a donor without its checkpoint is trained again
+    assert results(run(settings, tmp_path / "killed")) == whole
+    said = capsys.readouterr().err
+    assert all(f"{path.parent} is damaged and will be made again" in said for path in damaged)
 
 
 def test_a_finished_run_is_not_run_again(tmp_path, monkeypatch):
@@ -192,7 +210,7 @@ LONG = ("--examples_log2=24", "--pairs=2", "--evaluate_every_log2=14", "--model=
 @pytest.mark.parametrize("delay", [0.0, 0.4])
 def test_sigkill_then_the_same_command(delay, tmp_path):
     killed = start(tmp_path / "killed", *LONG)
-    wait_for("**/*-checkpoints/*.index", tmp_path, killed)
+    wait_for("**/*-checkpoints/*/SHA256SUMS", tmp_path, killed)
     time.sleep(delay)
     killed.send_signal(signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL
@@ -211,7 +229,7 @@ def test_sigkill_then_the_same_command(delay, tmp_path):
 def test_ctrl_c_and_a_second_process(tmp_path):
     flags = (*LONG, "--examples_log2=30")
     process = start(tmp_path, *flags)
-    wait_for("**/*-checkpoints/*.index", tmp_path, process)
+    wait_for("**/*-checkpoints/*/SHA256SUMS", tmp_path, process)
     second = start(tmp_path, *flags)
     _, error = second.communicate()
     assert second.returncode == 2
