@@ -83,6 +83,12 @@ def identity(settings):
     }
 
 
+def without(settings, names):
+    """Returns settings with the named ones at their defaults: what runs that differ in these alone share."""
+    fields = {field.name: field for field in dataclasses.fields(settings)}
+    return dataclasses.replace(settings, **{name: fields[name].default for name in names})
+
+
 def filled(settings, defaults):
     """Returns settings with defaults, name -> value, in the place of None."""
     missing = {name: value for name, value in defaults.items() if getattr(settings, name) is None}

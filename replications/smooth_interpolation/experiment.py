@@ -17,6 +17,7 @@ from common.data.augmentation import (
 from common.errors import UserError
 from common.models.convnet import convnet
 from common.models.resnet import resnet18w
+from common.setting import without
 from common.streams import Streams
 from common.training import schedules
 from common.training.fit import Plan
@@ -25,6 +26,12 @@ from common.training.run import Prepared, train_run
 from common.training.trainer import Preparation, Trainer
 from replications.smooth_interpolation import regression
 from replications.smooth_interpolation.measure import Measurement, Meters, RunData
+
+# What says on what and how long a network is trained; all other settings reach the compiled programs.
+UNCOMPILED = ("num_train", "num_test", "num_validation", "num_samples", "num_checkpoints", "evaluate_every")
+UNCOMPILED += ("epochs", "label_noise", "noise", "num_corrupted_classes", "corrupted_fraction")
+UNCOMPILED += ("corrupted_classes", "stand_in_for", "degree", "target_noise")
+UNCOMPILED += ("seed", "data_seed", "split_seed", "label_seed")
 
 
 def run(replication, settings, options, label=""):
@@ -39,7 +46,7 @@ def _prepare(strategy, settings, image_set):
     streams = Streams(settings.seed)
     data = run_data(settings, image_set)
     trainer, meters = _compiled(
-        strategy, _training_settings(settings), image_set.num_classes, len(data.true_labels)
+        strategy, without(settings, UNCOMPILED), image_set.num_classes, len(data.true_labels)
     )
     trainer.load(data.train.images, data.train.labels, streams)
     measurement = Measurement(settings, trainer, meters, data)
@@ -113,14 +120,6 @@ def build_network(settings, num_classes):
     if settings.network == "convnet":
         return convnet(settings.width, num_classes=num_classes)
     return resnet18w(settings.width, num_classes=num_classes, initialization=settings.initialization)
-
-
-def _training_settings(settings):
-    """The settings that the compiled programs depend on; all others at their defaults."""
-    names = ("dataset", "network", "width", "initialization", "optimizer", "learning_rate", "warmup_epochs")
-    names += ("warmup_rate", "weight_decay", "batch_size", "augmentation")
-    names += ("num_paths", "strengths", "num_copies", "measurement_seed")
-    return type(settings)(**{name: getattr(settings, name) for name in names})
 
 
 @functools.lru_cache(maxsize=1)

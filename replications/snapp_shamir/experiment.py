@@ -19,12 +19,15 @@ from common.distribution import current_worker, ensemble_devices
 from common.files import check_sealed, is_sound, read_arrays, read_rows, sealing, write_arrays, write_rows
 from common.program import run_folder
 from common.progress import Progress
+from common.setting import without
 from common.streams import Streams
 from replications.snapp_shamir.data import example_stream
 from replications.snapp_shamir.engine import MAX_BLOCK_STEPS, Ensemble, Lane, pair_lanes, tile_size
 from replications.snapp_shamir.measure import Evaluation, line, summary_rows  # noqa: F401
 from replications.snapp_shamir.models import initial_weights, num_parameters
 
+# Consecutive runs that differ in these settings alone share compiled programs.
+UNCOMPILED = ("shuffle_log2", "init")
 _CHECKPOINT_SECONDS = 15
 # Figures 3, 4, 7 and 9 show weights of the models up to this size; the quadratic model's are 2.2 MB each.
 _MAX_SAVED_PARAMETERS = 10_000
@@ -56,8 +59,7 @@ class Job:
         return _ensemble(self._compiled_settings(), self.devices, self.tile, learning_rate)
 
     def _compiled_settings(self):
-        """The settings without those that need no compilation: consecutive runs share programs."""
-        return dataclasses.replace(self.settings, shuffle_log2=0, init="identical")
+        return without(self.settings, UNCOMPILED)
 
     def stops(self):
         """Steps after which the models are measured: powers of two on the way, and the end."""

@@ -12,6 +12,7 @@ from common.files import check_sealed, read_arrays, replacing, sealing, write_ar
 from common.metrics.classifier import Classifier
 from common.program import run_folder
 from common.records import checked_file
+from common.setting import without
 from common.streams import Streams
 from common.training import schedules
 from common.training.distillation import distillation, logit_difference, softened_divergence
@@ -26,6 +27,12 @@ from replications.somepalli_boundaries.published import KEPT_IDS, NETWORK_NAMES
 
 WEIGHTS = "weights.npz"
 _POLL_SECONDS = 5
+# What says on what a network is trained and measured; all other settings reach the compiled programs.
+UNCOMPILED = ("dataset", "num_train", "num_test", "label_noise", "label_noise_rule", "evaluate_every")
+UNCOMPILED += ("seed", "init_seed", "order_seed", "augmentation_seed", "data_seed", "teacher_seed")
+UNCOMPILED += ("checkpoint", "pictures", "window", "resolution", "picture_resolution", "num_triplets")
+UNCOMPILED += ("num_fragmentation_triplets", "num_margin_images", "margin_direction", "margin_bisections")
+UNCOMPILED += ("num_random_planes", "num_random_images")
 
 
 def run(replication, settings, options, label=""):
@@ -75,7 +82,7 @@ class _Compiled:
 def _prepare(replication, options, label, strategy, settings, data):
     labels, index_labels = given_labels(settings, data.train, data.num_classes, Streams(settings.data_seed))
     check_measurable(settings, data, labels, index_labels)
-    compiled = _compiled(strategy, _training_settings(settings), data.num_classes, len(labels))
+    compiled = _compiled(strategy, without(settings, UNCOMPILED), data.num_classes, len(labels))
     if settings.teacher:
         load_weights(compiled.teacher, _teacher_weights(replication, settings, options, label))
     streams = {name: Streams(seed) for name, seed in settings.seeds.items()}
@@ -99,14 +106,6 @@ def _prepare(replication, options, label, strategy, settings, data):
         measure=best,
         complete=functools.partial(_complete, subject, best),
     )
-
-
-def _training_settings(settings):
-    """The settings that a compiled training program depends on; all others at their defaults."""
-    names = ("network", "width", "depth", "optimizer", "learning_rate", "weight_decay", "schedule", "epochs")
-    names += ("batch_size", "sam_radius", "mixup", "augmentation", "protocol")
-    names += ("distillation", "teacher", "teacher_width", "temperature")
-    return type(settings)(**{name: getattr(settings, name) for name in names})
 
 
 @functools.lru_cache(maxsize=1)

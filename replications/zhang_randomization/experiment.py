@@ -1,6 +1,5 @@
 """One run, top to bottom: images, what is randomized in them, network, training, measurements."""
 
-import dataclasses
 import functools
 
 import numpy as np
@@ -11,12 +10,16 @@ from common.data.augmentation import augmentation, per_image_standardization
 from common.models.alexnet import small_alexnet
 from common.models.inception import small_inception
 from common.models.mlp import mlp
+from common.setting import without
 from common.streams import Streams
 from common.training import schedules
 from common.training.fit import Plan
 from common.training.optimizers import build_optimizer
 from common.training.run import Prepared, train_run
 from common.training.trainer import Preparation, Trainer
+
+# What says on which data a network is trained; all other settings reach the compiled programs.
+UNCOMPILED = ("seed", "condition", "label_noise", "gaussian_statistics")
 
 
 def run(replication, settings, options, label=""):
@@ -27,10 +30,7 @@ def run(replication, settings, options, label=""):
 def _prepare(strategy, settings, data):
     streams = Streams(settings.seed)
     train, test = randomize(settings, data, streams)
-    # One trainer serves all runs that differ only in their data.
-    compiled = dataclasses.replace(
-        settings, seed=0, condition="true_labels", label_noise=0.0, gaussian_statistics=None
-    )
+    compiled = without(settings, UNCOMPILED)
     trainer = _trainer(strategy, compiled, data.num_classes, len(train[1]), _is_cropped(settings))
     trainer.load(*train, streams)
     plan = Plan(settings.epochs, settings.target_accuracy, settings.target_loss, settings.evaluate_every)

@@ -12,6 +12,7 @@ from common.data.augmentation import CIFAR10_MEAN, CIFAR10_STD
 from common.data.images import Images, ImageSet
 from common.errors import UserError
 from common.metrics.volumes import measure_volumes
+from common.setting import without
 from common.streams import Streams
 from common.training import fit
 from common.training.run import Prepared
@@ -237,7 +238,7 @@ def test_an_interrupted_run_measures_what_a_whole_one_does(finished, tmp_path, m
         patch.setattr(measure.Measurement, "at_checkpoint", interrupted)
         run(TINY, tmp_path)
     folder = program.run_folder(REPLICATION, TINY.resolve(), str(tmp_path))
-    assert not folder.finished and list(folder.work.glob("checkpoints/*.index"))
+    assert not folder.finished and list(folder.work.glob("checkpoints/*/SHA256SUMS"))
     folder = run(TINY, tmp_path)
     assert folder.rows() == finished[0].rows()
     for name, values in arrays(finished[0]).items():
@@ -283,7 +284,7 @@ def test_checkpoints_measure_what_the_end_does_at_the_images():
 
 
 def test_images_of_100_classes_are_normalized_by_the_statistics_of_cifar100():
-    settings = experiment._training_settings(TINY.resolve())
+    settings = without(TINY.resolve(), experiment.UNCOMPILED)
     strategy = tf.distribute.get_strategy()
     trainer, meters = experiment._compiled.__wrapped__(strategy, settings, 100, 60)
     mean, std = np.float32([0.5071, 0.4865, 0.4409]), np.float32([0.2009, 0.1984, 0.2023])

@@ -10,6 +10,7 @@ from common import command_line, program
 from common.data import images as image_data
 from common.errors import UserError
 from common.metrics.reproducibility import reproducibility_score
+from common.setting import without
 from common.training.fit import Fit
 from common.training.trainer import Trainer
 from replications.somepalli_boundaries import experiment
@@ -280,7 +281,7 @@ def test_the_printed_table_names_all_seeds(tmp_path):
 def test_sharpness_mixup_and_schedules_are_those_of_the_settings():
     settings = dataclasses.replace(TINY, sam_radius=0.05, mixup=True, epochs=100).resolve()
     compiled = experiment._compiled.__wrapped__(
-        __import__("tensorflow").distribute.get_strategy(), experiment._training_settings(settings), 10, 160
+        __import__("tensorflow").distribute.get_strategy(), without(settings, experiment.UNCOMPILED), 10, 160
     )
     trainer = compiled.trainer
     assert (trainer._sam_radius, trainer._mixup, trainer._weight_decay) == (0.05, True, 5e-4)
