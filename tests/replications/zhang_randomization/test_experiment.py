@@ -180,7 +180,7 @@ LONG = (
 def test_sigkill_mid_epoch_then_the_same_command(tmp_path):
     """Batch losses and measurements are equal bit for bit, with random augmentation and dropout."""
     killed = start(tmp_path / "killed", *LONG)
-    while killed.poll() is None and not list(tmp_path.glob("**/checkpoints/*.index")):
+    while killed.poll() is None and not list(tmp_path.glob("**/checkpoints/*/SHA256SUMS")):
         time.sleep(0.02)
     killed.send_signal(signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL
