@@ -13,6 +13,10 @@ def convolution(
     Symmetric padding is PyTorch's: (size - 1) / 2 on every side. Keras's `"same"` pads a stride of 2 only
     at the bottom and the right of an even image.
 
+    A 1x1 kernel with a stride sees every `strides`-th position alone, so those are taken first and then
+    convolved with stride 1: the same numbers, without the weight gradient of TensorFlow that writes outside
+    its memory (docs/tensorflow_traps.md).
+
     Args:
         x: Keras tensor of shape (batch, height, width, channels).
         filters: Number of output channels.
@@ -26,7 +30,9 @@ def convolution(
     Returns:
         Keras tensor of shape (batch, height / strides, width / strides, filters), sizes rounded up.
     """
-    if padding == "symmetric" and strides > 1 and size > 1:
+    if size == 1 and strides > 1:
+        x, strides = x[:, ::strides, ::strides], 1
+    elif padding == "symmetric" and strides > 1:
         x = keras.layers.ZeroPadding2D(size // 2, name=f"{name}_padding")(x)
         padding = "valid"
     initializers = layer_initializers(initialization, size * size * x.shape[-1])

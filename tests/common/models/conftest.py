@@ -6,6 +6,32 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
+from common.models.alexnet import small_alexnet
+from common.models.convnet import convnet
+from common.models.densenet import densenet
+from common.models.inception import small_inception
+from common.models.mlp import mlp
+from common.models.mlp_mixer import mlp_mixer
+from common.models.resnet import resnet18, resnet18k, resnet18w
+from common.models.vgg import vgg19
+from common.models.vit import vit
+from common.models.wide_resnet import wide_resnet
+
+_MODELS = {
+    "small_inception": lambda: small_inception(dropout=0.05),
+    "small_alexnet": lambda: small_alexnet(dropout=0.05),
+    "mlp": lambda: mlp((4, 4, 3), (8, 8)),
+    "convnet": lambda: convnet(3, batch_norm=True),
+    "resnet18": lambda: resnet18(2),
+    "resnet18k": lambda: resnet18k(2),
+    "resnet18w": lambda: resnet18w(2),
+    "wide_resnet": lambda: wide_resnet(1, depth=10),
+    "densenet": lambda: densenet(4, blocks=(2, 2)),
+    "vgg19": lambda: vgg19(2),
+    "vit": lambda: vit(dim=8, depth=2, num_heads=2, head_dim=4, mlp_dim=8),
+    "mlp_mixer": lambda: mlp_mixer(dim=8, depth=2),
+}
+
 
 class NumpyNetwork:
     """Forward pass in inference mode, with the weights of a Keras model's layers by their names."""
@@ -101,3 +127,17 @@ def check_forward():
 def num_parameters():
     """The published counts are of trainable weights: moving statistics do not count."""
     return lambda model: sum(math.prod(weight.shape) for weight in model.trainable_weights)
+
+
+@pytest.fixture
+def names_of_models():
+    """Names of the models that `every_model` builds."""
+    return set(_MODELS)
+
+
+@pytest.fixture(params=_MODELS)
+def every_model(request):
+    """Each model of common.models in turn, small."""
+    model = _MODELS[request.param]()
+    assert model.name == request.param
+    return model

@@ -8,32 +8,10 @@ from scipy import stats
 
 from common.models.alexnet import small_alexnet
 from common.models.blocks import convolution, dense
-from common.models.convnet import convnet
-from common.models.densenet import densenet
-from common.models.inception import small_inception
 from common.models.initialization import draw_weights, layer_initializers
 from common.models.mlp import mlp
-from common.models.mlp_mixer import mlp_mixer
-from common.models.resnet import resnet18, resnet18k, resnet18w
-from common.models.vgg import vgg19
-from common.models.vit import vit
-from common.models.wide_resnet import wide_resnet
 from common.streams import Streams
 
-MODELS = {
-    "small_inception": lambda: small_inception(dropout=0.05),
-    "small_alexnet": lambda: small_alexnet(dropout=0.05),
-    "mlp": lambda: mlp((4, 4, 3), (8, 8)),
-    "convnet": lambda: convnet(3, batch_norm=True),
-    "resnet18": lambda: resnet18(2),
-    "resnet18k": lambda: resnet18k(2),
-    "resnet18w": lambda: resnet18w(2),
-    "wide_resnet": lambda: wide_resnet(1, depth=10),
-    "densenet": lambda: densenet(4, blocks=(2, 2)),
-    "vgg19": lambda: vgg19(2),
-    "vit": lambda: vit(dim=8, depth=2, num_heads=2, head_dim=4, mlp_dim=8),
-    "mlp_mixer": lambda: mlp_mixer(dim=8, depth=2),
-}
 CONSTANTS = {"gamma": 1, "beta": 0, "moving_mean": 0, "moving_variance": 1}
 
 
@@ -46,10 +24,8 @@ def disturb(model):
         variable.assign(variable + tf.cast(7, variable.dtype))
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_drawing_weights_of_every_model(name):
-    model = MODELS[name]()
-    assert model.name == name
+def test_drawing_weights_of_every_model(every_model):
+    model = every_model
     assert model.output.dtype == "float32"
     assert model.layers[-1].name == "logits"
     assert model.layers[-1].activation is keras.activations.linear
@@ -74,9 +50,8 @@ def test_drawing_weights_of_every_model(name):
     assert drawn >= 2
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_weights_of_one_shape_differ(name):
-    model = MODELS[name]()
+def test_weights_of_one_shape_differ(every_model):
+    model = every_model
     draw_weights(model, Streams(0))
     seen = {}
     for weight in model.weights:
