@@ -15,7 +15,7 @@ NETWORK_WIDTHS = {"paper": (2, 4, 8, 16, 32, 64, 128, 256), "smoke": (2, 16)}
 
 _LAPTOP = {"num_test": 5000, "num_samples": 1000, "num_checkpoints": 24, "batch_size": 125, "epochs": 600}
 _LAPTOP |= {"num_train": 2000, "learning_rate": 0.02}
-_LAPTOP_RESNET = _LAPTOP | {"num_train": 500, "num_samples": 500, "num_test": 2000, "batch_size": 25}
+_LAPTOP_RESNET = _LAPTOP | {"num_train": 500, "num_samples": 500, "num_test": 2000, "batch_size": 20}
 _LAPTOP_RESNET |= {"epochs": 400, "learning_rate": 2.5e-4}
 _SMOKE = {
     "dataset": "synthetic",

@@ -57,3 +57,29 @@ def test_a_new_setting_orphans_no_record(name):
         values = dataclasses.asdict(settings)
         assert found(paper, extended(**values, brand_new="old")).record is not None
         assert found(paper, extended(**values)).path != path
+
+
+# Before this time 1x1 convolutions of stride 2 were computed by TensorFlow's own gradient.
+SLICED_FROM = "2026-11-27T03:15:00+00:00"
+
+
+def trained_in_odd_batches(record):
+    """Whether a residual network was trained with batches whose weight gradient is not to be trusted.
+
+    An epoch's batches are `batch_size` images, and the rest at its end; replicas share each of them out.
+    """
+    settings = record["settings"]
+    if "resnet" not in (settings.get("network") or ""):
+        return False
+    num_train = (settings["num_train"] or 50_000) - (settings.get("num_validation") or 0)
+    layout, size = record["layout"], settings["batch_size"]
+    replicas = layout["replicas"] * layout["workers"]
+    batches = {size, num_train % size}
+    return any((batch // replicas) % 2 for batch in batches)
+
+
+def test_suspect_records_are_marked_and_no_others():
+    for path in REFERENCE.glob("*/*/run.json"):
+        record = json.loads(path.read_text())
+        wrong = record["times"]["started"] < SLICED_FROM and trained_in_odd_batches(record)
+        assert wrong == bool(record.get("suspect")), path
