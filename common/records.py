@@ -166,6 +166,10 @@ class RunFolder:
         """Whether there is a record, and none that is marked: its `suspect` says why numbers may be wrong."""
         return self.record is not None and not self.record.get("suspect")
 
+    def run(self):
+        """Returns the `Run`, if it is finished, else None."""
+        return Run(self.path, self.record) if self.finished else None
+
     def rows(self):
         """The rows of a finished run."""
         return read_rows(checked_file(self.path, self.record, "rows.jsonl"))
@@ -335,5 +339,4 @@ def last(run, metric, **coordinates):
 
 def find_run(records, replication, protocol_version, settings, identity=None):
     """Returns the finished `Run` of exactly these settings below the folder `records`, or None."""
-    folder = RunFolder(records, replication, protocol_version, settings, identity=identity)
-    return Run(folder.path, folder.record) if folder.finished else None
+    return RunFolder(records, replication, protocol_version, settings, identity=identity).run()

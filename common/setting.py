@@ -83,6 +83,23 @@ def identity(settings):
     }
 
 
+def completed(kind, values):
+    """Returns the settings of a record, those that it lacks with the values of runs before them.
+
+    Args:
+        kind: The settings class of today.
+        values: Name -> value of the record.
+
+    Raises:
+        KeyError: It lacks a setting that every record has.
+        TypeError: It has a setting that the class has not.
+    """
+    missing = [field for field in dataclasses.fields(kind) if field.name not in values]
+    if without_absent := [f.name for f in missing if f.metadata.get("absent", _Always) is _Always]:
+        raise KeyError(without_absent[0])
+    return kind(**values, **{field.name: field.metadata["absent"] for field in missing})
+
+
 def without(settings, names):
     """Returns settings with the named ones at their defaults: what runs that differ in these alone share."""
     fields = {field.name: field for field in dataclasses.fields(settings)}
