@@ -1,8 +1,8 @@
 """Weak colour transformations: brightness, contrast and saturation, in a random order.
 
-The three operations are torchvision's `adjust_brightness`, `adjust_contrast` and `adjust_saturation`
-without the clamp to [0, 1]. Without it they are linear in the image `x`, its luma `g` and its mean luma `m`,
-and so is any sequence of them: three coefficients stand for a whole transformation.
+The three operations are torchvision's `adjust_brightness`, `adjust_contrast` and `adjust_saturation`. Each is
+linear in the image `x`, its luma `g` and its mean luma `m`, up to torchvision's clip to [0, 1]: three
+coefficients stand for an operation and, without the clip, for a whole transformation.
 """
 
 import itertools
@@ -15,6 +15,7 @@ from common.streams import Streams, threefry2x32
 # torchvision's rgb_to_grayscale; the weights add up to 0.9999.
 RGB_LUMA = (0.2989, 0.587, 0.114)
 ORDERS = np.array(list(itertools.permutations(range(3))))
+COLOUR_CLIPS = ("none", "code")
 
 
 def luma_weights(num_channels):
@@ -55,7 +56,7 @@ def jitter_parameters(key, samples, num_copies, strength=0.01):
     return factors, ORDERS[words[..., 3] % len(ORDERS)]
 
 
-def compose(factors, orders, num_channels=3):
+def compose(factors: np.ndarray, orders: np.ndarray, num_channels: int = 3) -> np.ndarray:
     """Composes sequences of transformations into coefficients of the image, its luma and its mean luma.
 
     Args:
@@ -64,29 +65,54 @@ def compose(factors, orders, num_channels=3):
         num_channels: 1 or 3.
 
     Returns:
-        Float32 array of shape (samples, num_copies, 3), see `apply_jitter`.
+        Float32 array of shape (samples, num_copies, 1, 3), see `apply_jitter`: a sequence is one step.
 
     Raises:
         ValueError: If there are neither 1 nor 3 channels.
     """
     # The luma of an image that is grey already is `weight` times itself.
     weight = np.sum(luma_weights(num_channels))
-    brightness, contrast, saturation = np.moveaxis(factors, -1, 0)
-    maps = np.zeros((*factors.shape, 3, 3))
-    maps[..., 0, :, :] = brightness[..., np.newaxis, np.newaxis] * np.eye(3)
-    maps[..., 1, :, :] = contrast[..., np.newaxis, np.newaxis] * np.eye(3)
-    maps[..., 1, 2, :] += (1 - contrast)[..., np.newaxis] * (1, weight, weight)
-    maps[..., 2, :, :] = saturation[..., np.newaxis, np.newaxis] * np.eye(3)
-    maps[..., 2, 1, :] += (1 - saturation)[..., np.newaxis] * (1, weight, 0)
-    maps[..., 2, 2, 2] += (1 - saturation) * weight
+    of_image, of_luma, of_mean = np.moveaxis(_operations(factors), -1, 0)
+    maps = of_image[..., np.newaxis, np.newaxis] * np.eye(3)
+    maps[..., 1, :] += of_luma[..., np.newaxis] * (1, weight, 0)
+    maps[..., 2, :] += of_mean[..., np.newaxis] * (1, weight, weight)
+    maps[..., 2, 2] += of_luma * weight
     ordered = np.take_along_axis(maps, orders[..., np.newaxis, np.newaxis], axis=-3)
     coefficients = np.broadcast_to(np.array([1.0, 0.0, 0.0]), factors.shape)[..., np.newaxis]
     for step in range(3):
         coefficients = ordered[..., step, :, :] @ coefficients
-    return coefficients[..., 0].astype("float32")
+    return coefficients[..., np.newaxis, :, 0].astype("float32")
 
 
-def jitter_coefficients(seed, samples, num_copies, num_channels=3):
+def in_sequence(factors: np.ndarray, orders: np.ndarray) -> np.ndarray:
+    """Coefficients of the operations one by one, between which something else can be done.
+
+    Args:
+        factors: First result of `jitter_parameters`.
+        orders: Second result of `jitter_parameters`.
+
+    Returns:
+        Float32 array of shape (samples, num_copies, 3, 3), see `apply_jitter`: an operation is one step.
+    """
+    ordered = np.take_along_axis(_operations(factors), orders[..., np.newaxis], axis=-2)
+    return ordered.astype("float32")
+
+
+def _operations(factors):
+    """Coefficients (..., 3, 3) of brightness, contrast and saturation: one more axis than their factors."""
+    brightness, contrast, saturation = np.moveaxis(factors, -1, 0)
+    zero = np.zeros_like(brightness)
+    operations = (
+        (brightness, zero, zero),
+        (contrast, zero, 1 - contrast),
+        (saturation, 1 - saturation, zero),
+    )
+    return np.stack([np.stack(operation, axis=-1) for operation in operations], axis=-2)
+
+
+def jitter_coefficients(
+    seed: int, samples: np.ndarray, num_copies: int, num_channels: int = 3, clip: str = "none"
+) -> np.ndarray:
     """Coefficients of the transformed copies of some samples, drawn below a root seed.
 
     Args:
@@ -94,37 +120,57 @@ def jitter_coefficients(seed, samples, num_copies, num_channels=3):
         samples: Integer array of shape (samples,), the samples' positions in the data.
         num_copies: Number of transformations of each sample.
         num_channels: 1 or 3.
+        clip: One of `COLOUR_CLIPS`, what `apply_jitter` is to do with them.
 
     Returns:
-        Float32 array of shape (samples, num_copies, 3), see `apply_jitter`.
+        Float32 array of shape (samples, num_copies, steps, 3), see `apply_jitter`; one step where nothing is
+        clipped, else three.
 
     Raises:
-        ValueError: If there are neither 1 nor 3 channels.
+        ValueError: If there are neither 1 nor 3 channels, or `clip` is not one of `COLOUR_CLIPS`.
     """
-    key = Streams(seed).key("colour_jitter")
-    return compose(*jitter_parameters(key, samples, num_copies), num_channels)
+    check_clip(clip)
+    factors, orders = jitter_parameters(Streams(seed).key("colour_jitter"), samples, num_copies)
+    return compose(factors, orders, num_channels) if clip == "none" else in_sequence(factors, orders)
 
 
-def apply_jitter(images, coefficients):
+def apply_jitter(images: tf.Tensor, coefficients: np.ndarray | tf.Tensor, clip: str = "none") -> tf.Tensor:
     """Transforms each image by each of its copies' coefficients.
 
-    Nothing is clamped to [0, 1]. torchvision clamps the transformed copies but nothing clamps the anchors of
-    an erasure path, which leave [0, 1]; part of the difference between the two would then be the clamp
-    instead of the colours.
+    By default nothing is clipped to [0, 1]. The official code clips the copies after each operation but not
+    the anchors of an erasure path, which leave [0, 1]; part of the difference between the two is then the
+    clip instead of the colours. `clip="code"` does as it does.
 
     Args:
         images: Float32 tensor of shape (images, height, width, channels), not normalised.
-        coefficients: Float32 array of shape (images, num_copies, 3).
+        coefficients: Float32 array of shape (images, num_copies, steps, 3): what each step, one after the
+            other, multiplies the image, its luma and its mean luma by, to add them.
+        clip: One of `COLOUR_CLIPS`: `"code"` clips to [0, 1] after each step.
 
     Returns:
         Float32 tensor of shape (images, num_copies, height, width, channels).
 
     Raises:
-        ValueError: If there are neither 1 nor 3 channels.
+        ValueError: If there are neither 1 nor 3 channels, or `clip` is not one of `COLOUR_CLIPS`.
+
+    Reference:
+
+    - magamba/double_descent, core/data.py, MultiColorJitter
     """
+    check_clip(clip)
     weights = tf.constant(luma_weights(images.shape[-1]), images.dtype)
-    luma = tf.reduce_sum(images * weights, axis=-1, keepdims=True)
-    mean_luma = tf.reduce_mean(luma, axis=(1, 2, 3), keepdims=True)
-    of_image, of_luma, of_mean = tf.unstack(coefficients[..., tf.newaxis, tf.newaxis, tf.newaxis, :], axis=-1)
-    images, luma, mean_luma = (tensor[:, tf.newaxis] for tensor in (images, luma, mean_luma))
-    return of_image * images + (of_luma * luma + of_mean * mean_luma)
+    copies = images[:, tf.newaxis]
+    for step in tf.unstack(coefficients, axis=2):
+        luma = tf.reduce_sum(copies * weights, axis=-1, keepdims=True)
+        mean_luma = tf.reduce_mean(luma, axis=(2, 3, 4), keepdims=True)
+        of_image, of_luma, of_mean = tf.unstack(step[:, :, tf.newaxis, tf.newaxis, tf.newaxis, :], axis=-1)
+        copies = of_image * copies + (of_luma * luma + of_mean * mean_luma)
+        if clip == "code":
+            copies = tf.clip_by_value(copies, 0.0, 1.0)
+    return copies
+
+
+def check_clip(clip: str) -> None:
+    """Raises a ValueError unless it is one of `COLOUR_CLIPS`."""
+    if clip not in COLOUR_CLIPS:
+        raise ValueError(f"The clip of colours must be one of {COLOUR_CLIPS}. Received: {clip!r}")

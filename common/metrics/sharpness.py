@@ -91,23 +91,25 @@ def input_gradients(model, inputs, labels):
     return cross_entropies, correct, gradients
 
 
-def point_scores(model, images, labels, coefficients, mean, std):
+def point_scores(model, images, labels, coefficients, mean, std, colour_clip="none"):
     """All scores at one point of each sample, from one forward and backward pass.
 
     Args:
         model: Keras model from normalised images to logits.
         images: Float32 tensor of shape (batch, height, width, channels), before normalisation.
         labels: Integer tensor of shape (batch,).
-        coefficients: Float32 tensor of shape (batch, num_copies, 3), see `jitter_coefficients`.
+        coefficients: Float32 tensor of shape (batch, num_copies, steps, 3), see `jitter_coefficients`.
         mean: Float32 tensor of shape (channels,).
         std: Float32 tensor of shape (channels,).
+        colour_clip: See `apply_jitter`.
 
     Returns:
         Float32 tensor of shape (batch, 4): correctness, cross-entropy, Jacobian norm, and the sum over the
         copies of the squared distance between the gradients at the point and at the copy.
     """
     num_points = 1 + coefficients.shape[1]
-    points = tf.concat([images[:, tf.newaxis], apply_jitter(images, coefficients)], axis=1)
+    copies = apply_jitter(images, coefficients, colour_clip)
+    points = tf.concat([images[:, tf.newaxis], copies], axis=1)
     inputs = tf.reshape((points - mean) / std, (-1, *images.shape[1:]))
     cross_entropies, correct, gradients = input_gradients(model, inputs, tf.repeat(labels, num_points))
     gradients = tf.reshape(gradients, (-1, num_points, np.prod(images.shape[1:])))
@@ -167,14 +169,21 @@ def jacobian_norm(model, images, labels, batch_size=BATCH_SIZE):
 
 
 def tangent_hessian_sums(
-    model, images, labels, mean, std, num_copies=NUM_COPIES, batch_size=BATCH_SIZE, seed=0
+    model,
+    images,
+    labels,
+    mean,
+    std,
+    num_copies=NUM_COPIES,
+    batch_size=BATCH_SIZE,
+    seed=0,
+    colour_clip="none",
 ):
     """Squared distances of input gradients to those at transformed copies, summed over the copies.
 
     Copies are made by factors of brightness, contrast and saturation, each uniform in [0.99, 1.01], applied
-    in a random order to the image in [0, 1], which is normalised afterwards. Neither images nor copies are
-    clamped to [0, 1]: see `apply_jitter`. The factors depend on the seed, the sample's position and the copy
-    and on nothing else.
+    in a random order to the image in [0, 1], which is normalised afterwards. The factors depend on the seed,
+    the sample's position and the copy and on nothing else.
 
     Args:
         model: Keras model that gives logits of shape (batch, classes).
@@ -185,6 +194,8 @@ def tangent_hessian_sums(
         num_copies: Number of transformed copies of each sample, at least 1.
         batch_size: Number of points, copies included, in a forward and backward pass.
         seed: Root seed of the colour transformations.
+        colour_clip: `"none"`, or `"code"` to clip copies to [0, 1] after each operation, as the official code
+            does: see `apply_jitter`.
 
     Returns:
         Float64 array of shape (samples,): the sum of eq. 5, before root and prefactor.
@@ -202,13 +213,13 @@ def tangent_hessian_sums(
     check_images(images, mean, std)
     images, labels = check_examples(model, images, labels)
     mean, std = (np.asarray(values, "float32") for values in (mean, std))
-    scores = compiled(lambda *batch: point_scores(model, *batch, mean, std))
+    scores = compiled(lambda *batch: point_scores(model, *batch, mean, std, colour_clip))
     positions = np.arange(len(images))
     result = np.empty(len(images))
     for rows, *batch, samples in padded_batches(
         samples_in(batch_size, num_copies), images, labels, positions
     ):
-        coefficients = jitter_coefficients(seed, samples, num_copies, images.shape[-1])
+        coefficients = jitter_coefficients(seed, samples, num_copies, images.shape[-1], colour_clip)
         sums = scores(*map(tf.constant, (*batch, coefficients)))[:, 3]
         result[rows] = sums[: rows.stop - rows.start]
     return result
@@ -261,6 +272,7 @@ def tangent_hessian_norm(
     batch_size=BATCH_SIZE,
     seed=0,
     source="code",
+    colour_clip="none",
 ):
     """Norm of the loss's Hessian by the input along weak colour transformations, for each sample.
 
@@ -280,6 +292,7 @@ def tangent_hessian_norm(
         batch_size: See there.
         seed: See there.
         source: Whose prefactor, `"code"` or `"paper"`: see `tangent_hessian_prefactor`.
+        colour_clip: See `tangent_hessian_sums`.
 
     Returns:
         Float64 array of shape (samples,).
@@ -293,7 +306,7 @@ def tangent_hessian_norm(
     - magamba/double_descent, core/metric_helpers.py, tangent_norm
     """
     prefactor = tangent_hessian_prefactor(num_copies, source)
-    sums = tangent_hessian_sums(model, images, labels, mean, std, num_copies, batch_size, seed)
+    sums = tangent_hessian_sums(model, images, labels, mean, std, num_copies, batch_size, seed, colour_clip)
     return prefactor * np.sqrt(sums)
 
 

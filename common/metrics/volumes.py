@@ -8,7 +8,7 @@ score at these points becomes one value for each volume: the integral along a pa
 import numpy as np
 import tensorflow as tf
 
-from common.data.colour_jitter import jitter_coefficients
+from common.data.colour_jitter import check_clip, jitter_coefficients
 from common.data.svd_paths import (
     STRENGTHS,
     decompose,
@@ -99,9 +99,11 @@ class VolumeMeter:
         batch_size: Number of points, copies included, in a forward and backward pass.
         seed: Root seed of the colour transformations. A sample's copies are transformed alike at all its
             anchors, as in the authors' code.
+        colour_clip: `"none"`, or `"code"` to clip copies to [0, 1] after each operation, as the authors' code
+            does; see `apply_jitter`.
 
     Raises:
-        ValueError: If `num_copies` is negative.
+        ValueError: If `num_copies` is negative or `colour_clip` neither of the two.
 
     Reference:
 
@@ -118,12 +120,15 @@ class VolumeMeter:
         num_copies=NUM_COPIES,
         batch_size=BATCH_SIZE,
         seed=0,
+        colour_clip="none",
     ):
         check_num_copies(num_copies, minimum=0)
+        check_clip(colour_clip)
         self.model = model
         self.mean, self.std = (np.asarray(values, "float32") for values in (mean, std))
         self.num_paths, self.strengths = num_paths, tuple(strengths)
         self.num_copies, self.batch_size, self.seed = num_copies, batch_size, seed
+        self.colour_clip = colour_clip
         self._scores = compiled(self._anchor_scores)
 
     def _anchor_scores(self, images, labels, scaled_left, right, coefficients, masks):
@@ -134,7 +139,9 @@ class VolumeMeter:
 
         def next_anchor(i, scores):
             anchors = erase(images, scaled_left, right, masks[i])
-            found = point_scores(self.model, anchors, labels, coefficients, self.mean, self.std)
+            found = point_scores(
+                self.model, anchors, labels, coefficients, self.mean, self.std, self.colour_clip
+            )
             return i + 1, scores.write(i, found)
 
         _, scores = tf.while_loop(
@@ -177,7 +184,9 @@ class VolumeMeter:
     def _integrate(self, images, labels, samples, windows, masks):
         """Cumulative integrals of the four scores for a batch: array of shape (4, samples, anchors)."""
         scaled_left, singular_values, right = decompose(images)
-        coefficients = jitter_coefficients(self.seed, samples, self.num_copies, images.shape[-1])
+        coefficients = jitter_coefficients(
+            self.seed, samples, self.num_copies, images.shape[-1], self.colour_clip
+        )
         batch = (images, labels, scaled_left, right, coefficients, masks)
         scores = self._scores(*map(tf.constant, batch)).numpy().transpose(2, 1, 0)
         scores[3] = np.sqrt(scores[3])
@@ -210,6 +219,7 @@ def measure_volumes(
     num_copies=NUM_COPIES,
     batch_size=BATCH_SIZE,
     seed=0,
+    colour_clip="none",
 ):
     """Measures one model over the volumes around some samples.
 
@@ -227,6 +237,7 @@ def measure_volumes(
         num_copies: Number of transformed copies of each point.
         batch_size: Number of points, copies included, in a forward and backward pass.
         seed: Root seed of the colour transformations.
+        colour_clip: `"none"` or `"code"`.
 
     Returns:
         Dict of float64 arrays of shape (samples, anchors).
@@ -239,5 +250,5 @@ def measure_volumes(
 
     - [Gamba et al. 2022, section 3](https://arxiv.org/abs/2209.10080)
     """
-    meter = VolumeMeter(model, mean, std, num_paths, strengths, num_copies, batch_size, seed)
+    meter = VolumeMeter(model, mean, std, num_paths, strengths, num_copies, batch_size, seed, colour_clip)
     return meter.measure(images, labels)

@@ -57,7 +57,7 @@ def erased(image, start, stop):
     return result
 
 
-def scores_at(kernel, label, point, coefficients):
+def scores_at(kernel, label, point, coefficients, clip):
     """Accuracy, cross-entropy, Jacobian and tangent Hessian norm of a linear model at one point."""
 
     def gradient_and_logits(image):
@@ -66,7 +66,7 @@ def scores_at(kernel, label, point, coefficients):
 
     gradient, logits = gradient_and_logits(point)
     image = tf.constant(point[np.newaxis], tf.float64)
-    copies = apply_jitter(image, coefficients[np.newaxis].astype("float64")).numpy()[0]
+    copies = apply_jitter(image, coefficients[np.newaxis].astype("float64"), clip).numpy()[0]
     changes = [np.sum((gradient - gradient_and_logits(copy)[0]) ** 2) for copy in copies]
     return np.array(
         [
@@ -78,20 +78,20 @@ def scores_at(kernel, label, point, coefficients):
     )
 
 
-def plain_loop(model, images, labels, num_paths, strengths):
+def plain_loop(model, images, labels, num_paths, strengths, clip):
     """The cumulative values of four scores, one sample, path and anchor after the other."""
     kernel = np.asarray(model.get_weights()[0], "float64")
-    all_coefficients = jitter_coefficients(0, np.arange(len(images)), 4)
+    all_coefficients = jitter_coefficients(0, np.arange(len(images)), 4, clip=clip)
     results = np.zeros((4, len(images), 1 + len(strengths)))
     for sample, (image, label) in enumerate(zip(images, labels, strict=True)):
         for path in range(num_paths):
             coefficients = all_coefficients[sample]
-            last, last_scores = image, scores_at(kernel, label, image.astype("float64"), coefficients)
+            last, last_scores = image, scores_at(kernel, label, image.astype("float64"), coefficients, clip)
             results[:, sample, 0] += last_scores / num_paths
             integral, length = 0, 0
             for anchor, strength in enumerate(strengths):
                 point = erased(image, 12 - strength - path, 12 - path)
-                scores = scores_at(kernel, label, point, coefficients)
+                scores = scores_at(kernel, label, point, coefficients, clip)
                 distance = np.linalg.norm((point - last) / STD)
                 integral = integral + 0.5 * (scores + last_scores) * distance
                 length += distance
@@ -134,12 +134,16 @@ def test_a_path_of_no_length_has_the_value_of_its_base():
     )
 
 
-@pytest.mark.parametrize(("num_paths", "strengths"), [(2, STRENGTHS), (4, (1, 9)), (1, (12,))])
-def test_cumulative_values_equal_a_plain_loop(num_paths, strengths):
+@pytest.mark.parametrize(
+    ("num_paths", "strengths", "clip"),
+    [(2, STRENGTHS, "none"), (4, (1, 9), "none"), (1, (12,), "none"), (4, (1, 9), "code")],
+)
+def test_cumulative_values_equal_a_plain_loop(num_paths, strengths, clip):
     model = linear_model()
     images, labels = examples(5)
-    volumes = measure_volumes(model, images, labels, MEAN, STD, num_paths, strengths, batch_size=10)
-    expected = plain_loop(model, images, labels, num_paths, strengths)
+    options = {"batch_size": 10, "colour_clip": clip}
+    volumes = measure_volumes(model, images, labels, MEAN, STD, num_paths, strengths, **options)
+    expected = plain_loop(model, images, labels, num_paths, strengths, clip)
     names = ["accuracy", "cross_entropy", "jacobian_norm", "tangent_hessian_norm"]
     assert list(volumes) == [*names, "tangent_hessian_norm_paper"]
     for name, values in zip(names, expected, strict=True):
@@ -271,6 +275,8 @@ def test_invalid_arguments():
         measure_volumes(model, images, labels, MEAN, STD)
     with pytest.raises(ValueError, match="at least 0. Received: num_copies=-1$"):
         VolumeMeter(model, MEAN, STD, num_copies=-1)
+    with pytest.raises(ValueError, match="one of .'none', 'code'.. Received: True$"):
+        VolumeMeter(model, MEAN, STD, colour_clip=True)
     meter = VolumeMeter(model, **OPTIONS)
     with pytest.raises(ValueError, match=r"from 0 to 3. Received: labels=4 at index \(1,\)$"):
         meter.measure(images, [0, 4])
