@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import random
 
 import numpy as np
 import tensorflow as tf
@@ -170,6 +171,42 @@ def draw_triplets(labels, num_triplets, rng, distinct_classes=True):
             triplets[redrawn, place] = rng.integers(len(labels), size=redrawn.size)
             taken = kinds[triplets[redrawn, :place]] == kinds[triplets[redrawn, place]][:, None]
             redrawn = redrawn[taken.any(axis=1)]
+    return triplets
+
+
+def draw_released_triplets(labels: np.ndarray, num_triplets: int, data_seed: int) -> np.ndarray:
+    """Draws triplets of three classes as the released code does.
+
+    Each triplet has a generator of its own, Python's `random` seeded with `data_seed` plus its number, and
+    takes images one after the other unless it has their class already. With the true labels of CIFAR-10's
+    10,000 test images in the order of the original files these are the released triplets.
+
+    Args:
+        labels: Integer array of shape (images,), the true class of each image.
+        num_triplets: Number of triplets.
+        data_seed: Integer; the released code's default is 1.
+
+    Returns:
+        Integer array of shape (num_triplets, 3), positions in `labels`, in the order drawn.
+
+    Raises:
+        ValueError: If `labels` has not one axis, or there are fewer than three classes.
+
+    Reference:
+
+    - somepago/dbViz, utils.py (get_random_images) and save_preds.py
+    """
+    labels = _one_label_each(labels)
+    num_classes = len(np.unique(labels))
+    if num_classes < 3:
+        raise ValueError(f"Triplets need at least 3 classes. Received: {num_classes} classes")
+    triplets = np.empty((num_triplets, 3), np.int64)
+    for number in range(num_triplets):
+        generator, images = random.Random(data_seed + number), {}
+        while len(images) < 3:
+            image = generator.randint(0, len(labels) - 1)
+            images.setdefault(labels[image], image)
+        triplets[number] = list(images.values())
     return triplets
 
 

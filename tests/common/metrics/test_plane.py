@@ -1,3 +1,4 @@
+import random
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from common.metrics import plane as plane_module
 from common.metrics.classifier import Classifier
 from common.metrics.plane import (
+    draw_released_triplets,
     draw_same_class_triplets,
     draw_triplets,
     plane_through,
@@ -206,6 +208,41 @@ def test_triplets_are_the_same_for_the_same_generator():
     labels = np.arange(40) % 10
     drawn = [draw_triplets(labels, 20, np.random.default_rng(5)) for _ in range(2)]
     np.testing.assert_array_equal(*drawn)
+
+
+def test_released_triplets_are_those_of_the_script():
+    """The script's own way: it seeds Python's generator anew for each triplet, its number added."""
+    labels = np.random.default_rng(0).integers(
+        0, 4, 10_000
+    )  # so few classes that many images are passed over
+    state, expected, num_passed = random.getstate(), [], 0
+    for number in range(40):
+        random.seed(7 + number)
+        images, classes = [], []
+        while len(images) < 3:
+            image = random.randint(0, 9999)
+            if labels[image] in classes:
+                num_passed += 1
+                continue
+            images.append(image)
+            classes.append(labels[image])
+        expected.append(images)
+    random.setstate(state)
+    assert num_passed > 20
+    np.testing.assert_array_equal(draw_released_triplets(labels, 40, 7), expected)
+
+
+def test_released_triplets_pass_over_a_class_that_is_there():
+    # Python's generator, seeded with 1, gives 2201, 9325, 1033, 4179.
+    labels = np.arange(10_000)
+    np.testing.assert_array_equal(draw_released_triplets(labels, 1, 1), [[2201, 9325, 1033]])
+    labels[9325] = labels[2201]
+    np.testing.assert_array_equal(draw_released_triplets(labels, 1, 1), [[2201, 1033, 4179]])
+
+
+def test_released_triplets_need_three_classes():
+    with pytest.raises(ValueError, match=r"at least 3 classes. Received: 2 classes$"):
+        draw_released_triplets([0, 1, 1, 0], 1, 1)
 
 
 def test_triplets_of_one_class():
