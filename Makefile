@@ -1,6 +1,8 @@
 # Each target sets up .venv by itself. PYTHON chooses the interpreter (3.11 to 3.13).
 PYTHON ?= python3
 RUN = .venv/bin/python
+# Outputs of the papers' official code, for tests/parity; without them these tests are skipped.
+export PARITY_DATA ?= $(abspath $(wildcard ../shared/parity))
 
 .PHONY: run test test-all lint figures clean
 
