@@ -185,7 +185,7 @@ DISAGREEMENTS = (
     "The number of paths is 8 by default in the code and 4 in the authors' example. With 8 paths the largest "
     "erasure removes the largest singular value of an image. We take 4; --num_paths=8 is the other.",
     "The code clips images with changed colours to [0, 1], but not the erasures that they are compared "
-    "with, so part of its difference is clipping. We clip neither.",
+    "with, so part of its difference is clipping. We clip neither; --colour_clip=code is the code's.",
     "The code's command line defaults to a learning rate of 0.1 with steps, which is not the paper's "
     "constant one. The rate of 0.005, with 5 epochs of warm-up from 0.001, is that of the worked command of "
     "the authors' sister repository (magamba/overparameterization); the paper's appendix with the numbers "

@@ -27,11 +27,13 @@ from common.training.trainer import Preparation, Trainer
 from replications.smooth_interpolation import regression
 from replications.smooth_interpolation.measure import Measurement, Meters, RunData
 
-# What says on what and how long a network is trained; all other settings reach the compiled programs.
+# What says on what and how long a network is trained; all other settings reach a compiled program.
 UNCOMPILED = ("num_train", "num_test", "num_validation", "num_samples", "num_checkpoints", "evaluate_every")
 UNCOMPILED += ("epochs", "label_noise", "noise", "num_corrupted_classes", "corrupted_fraction")
 UNCOMPILED += ("corrupted_classes", "stand_in_for", "degree", "target_noise")
 UNCOMPILED += ("seed", "data_seed", "split_seed", "label_seed")
+# What says how a trained network is measured, and does not reach the training program.
+MEASURED = ("num_paths", "strengths", "num_copies", "colour_clip", "measurement_seed")
 
 
 def run(replication, settings, options, label=""):
@@ -45,9 +47,9 @@ def run(replication, settings, options, label=""):
 def _prepare(strategy, settings, image_set):
     streams = Streams(settings.seed)
     data = run_data(settings, image_set)
-    trainer, meters = _compiled(
-        strategy, without(settings, UNCOMPILED), image_set.num_classes, len(data.true_labels)
-    )
+    compiled = without(settings, UNCOMPILED)
+    trainer = _compiled(strategy, without(compiled, MEASURED), image_set.num_classes, len(data.true_labels))
+    meters = _meters(trainer, compiled, image_set.num_classes)
     trainer.load(data.train.images, data.train.labels, streams)
     measurement = Measurement(settings, trainer, meters, data)
     return Prepared(
@@ -122,15 +124,26 @@ def build_network(settings, num_classes):
     return resnet18w(settings.width, num_classes=num_classes, initialization=settings.initialization)
 
 
+def _statistics(num_classes):
+    """Means and deviations of the channels with which images are normalised."""
+    return (CIFAR100_MEAN, CIFAR100_STD) if num_classes == 100 else (CIFAR10_MEAN, CIFAR10_STD)
+
+
+@functools.lru_cache(maxsize=1)
+def _meters(trainer, settings, num_classes):
+    """The meters of runs whose networks are measured alike."""
+    return Meters(settings, trainer.model, *_statistics(num_classes))
+
+
 @functools.lru_cache(maxsize=1)
 def _compiled(strategy, settings, num_classes, num_train):
-    """The trainer and the meters of runs that differ only in seeds, labels and what is measured when."""
-    mean, std = (CIFAR100_MEAN, CIFAR100_STD) if num_classes == 100 else (CIFAR10_MEAN, CIFAR10_STD)
+    """The trainer of runs that differ only in seeds, labels and what is measured."""
+    mean, std = _statistics(num_classes)
     rate = settings.learning_rate
     if settings.warmup_epochs:
         steps_per_epoch = -(-num_train // settings.batch_size)
         rate = schedules.LinearWarmup(settings.warmup_rate, rate, settings.warmup_epochs, steps_per_epoch)
-    trainer = Trainer(
+    return Trainer(
         strategy,
         lambda: build_network(settings, num_classes),
         lambda: build_optimizer(settings.optimizer, rate),
@@ -142,7 +155,6 @@ def _compiled(strategy, settings, num_classes, num_train):
         settings.batch_size,
         settings.weight_decay,
     )
-    return trainer, Meters(settings, trainer.model, mean, std)
 
 
 def line(settings, folder):

@@ -138,6 +138,13 @@ class Settings(ImageSettings):
         "Copies with changed colours at each point for the tangent Hessian norm, M in the paper.",
         limits=Limits(1),
     )
+    colour_clip: str = setting(
+        "none",
+        "Whether changed colours are clipped to [0, 1] after each operation, as in the official code (code), "
+        "or not at all, like the erasures that they are compared with (none).",
+        choices=("none", "code"),
+        absent="none",
+    )
     num_checkpoints: int | None = setting(
         None,
         "Also measures test set and sharpness at the training images after so many epochs, evenly spread on "

@@ -286,7 +286,8 @@ def test_checkpoints_measure_what_the_end_does_at_the_images():
 def test_images_of_100_classes_are_normalized_by_the_statistics_of_cifar100():
     settings = without(TINY.resolve(), experiment.UNCOMPILED)
     strategy = tf.distribute.get_strategy()
-    trainer, meters = experiment._compiled.__wrapped__(strategy, settings, 100, 60)
+    trainer = experiment._compiled.__wrapped__(strategy, settings, 100, 60)
+    meters = experiment._meters.__wrapped__(trainer, settings, 100)
     mean, std = np.float32([0.5071, 0.4865, 0.4409]), np.float32([0.2009, 0.1984, 0.2023])
     np.testing.assert_array_equal([meters._mean, meters._std], [mean, std])
     scaled = trainer._preparation.evaluated(np.ones((1, 32, 32, 3), np.float32))
@@ -314,6 +315,22 @@ def test_seeds_share_the_compiled_programs():
     assert all(isinstance(one, Prepared) for one in prepared)
     first, seed, noise, width = (one.trainer for one in prepared)
     assert first is seed is noise and first is not width
+
+
+def test_another_measurement_shares_the_trainer_and_not_the_meters():
+    settings = TINY.resolve()
+    data = images.load("synthetic", None, 60, 40, 0)
+    found = []
+    for change in ({}, {"seed": 1}, {"colour_clip": "code"}, {"num_copies": 3}):
+        changed = dataclasses.replace(settings, **change)
+        prepared = experiment._prepare(tf.distribute.get_strategy(), changed, data)
+        found.append((prepared.trainer, prepared.measure.__self__._meters))
+    trainers, meters = zip(*found, strict=True)
+    assert len(set(trainers)) == 1
+    assert meters[0] is meters[1]
+    assert len(set(meters)) == 3
+    assert [one.volumes.colour_clip for one in meters] == ["none", "none", "code", "none"]
+    assert [one.points.colour_clip for one in meters] == ["none", "none", "code", "none"]
 
 
 def test_warm_up_rises_to_the_rate():

@@ -5,6 +5,7 @@ import pytest
 from common import command_line, program
 from common.command_line import SCALES
 from common.errors import UserError
+from common.setting import identity
 from launch.sweep import make_jobs
 from replications.smooth_interpolation.settings import REPLICATION, Settings, checkpoint_epochs
 
@@ -36,6 +37,13 @@ def test_asymmetric_noise_of_the_text_and_of_the_code():
     variant = dataclasses.replace(settings, label_noise=None, num_corrupted_classes=25).resolve()
     assert variant.label_noise == pytest.approx(0.2)
     assert Settings(noise="asymmetric").resolve().num_corrupted_classes == 2
+
+
+def test_the_clip_of_colours_is_part_of_a_run_only_where_it_is_the_codes():
+    ours, code = (Settings(colour_clip=clip).resolve() for clip in ("none", "code"))
+    assert Settings().resolve() == ours
+    assert "colour_clip" not in identity(ours)
+    assert identity(code) == identity(ours) | {"colour_clip": "code"}
 
 
 def test_scalar_data_take_a_polynomial_or_a_network():
@@ -132,6 +140,7 @@ def test_checkpoints_are_spread_on_a_logarithmic_scale():
         ({"warmup_epochs": 1}, "--warmup_epochs=1: must be 0, or at least 2"),
         ({"label_seed": -1}, "--label_seed=-1: must be from 0"),
         ({"dataset": "scalar", "network": "convnet"}, "one of polynomial, mlp"),
+        ({"dataset": "scalar", "colour_clip": "code"}, "--colour_clip: not with --dataset=scalar"),
         ({"dataset": "scalar", "width": 3}, "--width: not with --dataset=scalar --network=polynomial"),
         ({"dataset": "scalar", "label_noise": 0.2}, "--label_noise: not with --dataset=scalar"),
         ({"dataset": "scalar", "network": "mlp", "degree": 3}, "--degree: not with"),
