@@ -25,6 +25,7 @@ from replications.somepalli_boundaries.published import (
     SHUFFLED,
     UNIFORM,
 )
+from replications.somepalli_boundaries.triplets import check_triplets, score_triplets
 
 SCORE_OVERHANG, PICTURE_OVERHANG = 0.1, 0.5
 _SKIP_POINTS = 10
@@ -103,8 +104,9 @@ def check_measurable(settings, data, labels, index_labels):
         index_labels: Integer array (n,), labels that say which images count as mislabelled.
 
     Raises:
-        UserError: The test images are of fewer than three classes; a class has fewer than three training
-            images with right labels, for fragmentation; or none has a right label, for margins.
+        UserError: The test images are of fewer than three classes, or not all there for the released
+            triplets; a class has fewer than three training images with right labels, for fragmentation; or
+            none has a right label, for margins.
     """
     num_classes = len(np.unique(data.test.labels))
     if num_classes < 3:
@@ -112,6 +114,7 @@ def check_measurable(settings, data, labels, index_labels):
             f"--num_test={settings.num_test}: its images are of {num_classes} classes; the planes of scores "
             "need three"
         )
+    check_triplets(settings.triplets, len(data.test.labels))
     true = data.train.labels
     flag = f"--label_noise={settings.label_noise:g}"
     if not settings.label_noise:
@@ -141,8 +144,8 @@ def measure(subject):
         Dictionary metric -> value of this run, and dictionary of arrays.
     """
     settings, values, arrays = subject.settings, accuracies(subject), {}
-    triplets = draw_triplets(
-        subject.data.test.labels, settings.num_triplets, subject.streams.generator("score_triplets")
+    triplets = score_triplets(
+        settings.triplets, subject.data.test.labels, settings.num_triplets, settings.data_seed
     )
     arrays["score_classes"] = subject.score_maps(subject.test[triplets])
     if settings.num_fragmentation_triplets:

@@ -18,6 +18,7 @@ from absl import flags
 from common.command_line import exit_status, parse_flags
 from common.errors import UserError
 from common.files import replacing
+from replications.somepalli_boundaries.settings import TRIPLETS
 
 DATASETS = ("cifar10", "synthetic")
 SCALINGS = ("0-255", "0-1", "standardized")
@@ -45,6 +46,13 @@ def _define_flags(flag_values):
     flags.DEFINE_enum("dataset", DATASETS[0], DATASETS, "Images that the models classify.", **define)
     flags.DEFINE_string("data_dir", None, "Folder of the data sets of tensorflow-datasets.", **define)
     flags.DEFINE_integer("num_triplets", 100, "Planes through test images; the paper has 500.", 2, **define)
+    flags.DEFINE_enum(
+        "triplets",
+        TRIPLETS[0],
+        TRIPLETS,
+        "Test images of these planes: drawn by NumPy, or as in the official code.",
+        **define,
+    )
     flags.DEFINE_integer("resolution", 50, "Points along each axis of these planes.", 2, **define)
     flags.DEFINE_integer("data_seed", 1, "Seed that chooses the test images.", 0, **define)
     flags.DEFINE_list("triplet", ["30", "72", "42"], "Training images of the plane that is drawn.", **define)
@@ -192,17 +200,17 @@ def compare(models, data, scalings, options):
         models: Two Keras models.
         data: `data.images.ImageSet` whose training part holds the triplet.
         scalings: The scaling of each model's inputs.
-        options: Has `triplet`, `num_triplets`, `resolution`, `picture_resolution` and `data_seed`.
+        options: Has `triplet`, `triplets`, `num_triplets`, `resolution`, `picture_resolution`, `data_seed`.
 
     Returns:
         `Scored`.
     """
     from common.data.augmentation import CIFAR10_MEAN, CIFAR10_STD, normalize
     from common.metrics.classifier import Classifier
-    from common.metrics.plane import draw_triplets, plane_through, predict_planes
+    from common.metrics.plane import plane_through, predict_planes
     from common.metrics.reproducibility import triplet_agreement
-    from common.streams import Streams
     from replications.somepalli_boundaries.measure import PICTURE_OVERHANG, SCORE_OVERHANG
+    from replications.somepalli_boundaries.triplets import score_triplets
 
     statistics = CIFAR10_MEAN, CIFAR10_STD
     test = normalize(data.test.images, *statistics).numpy()
@@ -215,8 +223,7 @@ def compare(models, data, scalings, options):
     for classifier in classifiers:
         found = np.concatenate([classifier(test[i : i + _BATCH])[0].numpy() for i in batches])
         accuracies.append(float(np.mean(found == data.test.labels)))
-    rng = Streams(options.data_seed).generator("score_triplets")
-    triplets = draw_triplets(data.test.labels, options.num_triplets, rng)
+    triplets = score_triplets(options.triplets, data.test.labels, options.num_triplets, options.data_seed)
     planes = [plane_through(test[t], options.resolution, SCORE_OVERHANG) for t in triplets]
     maps = predict_planes(classifiers, planes)
     places = np.searchsorted(data.train.ids, options.triplet)
@@ -263,6 +270,7 @@ def _score(flag_values, triplet):
 
     import_quietly("tensorflow")
     from common.data import images
+    from replications.somepalli_boundaries.triplets import check_triplets
 
     paths = flag_values.models
     models = load_models(paths)
@@ -275,8 +283,10 @@ def _score(flag_values, triplet):
     seed = flag_values.data_seed
     data = images.load(flag_values.dataset, flag_values.data_dir, _NUM_TRAIN, None, seed, triplet)
     _check_fit(models[0], data, flag_values.dataset)
+    check_triplets(flag_values.triplets, len(data.test.labels))
     options = types.SimpleNamespace(
         triplet=triplet,
+        triplets=flag_values.triplets,
         num_triplets=flag_values.num_triplets,
         resolution=flag_values.resolution,
         picture_resolution=flag_values.picture_resolution,

@@ -5,7 +5,7 @@ Importing this module loads no TensorFlow, so that wrong flags are refused at on
 
 import dataclasses
 
-from common.data.datasets import NUM_TRAIN
+from common.data.datasets import NUM_TEST, NUM_TRAIN
 from common.errors import UserError
 from common.program import Replication
 from common.setting import POSITIVE, SEED, Limits, check_limits, filled, setting
@@ -27,6 +27,7 @@ PROTOCOL_VERSION = 1
 
 PROTOCOLS = ("architectures", "optimizers", "double_descent")
 DISTILLATIONS = ("kl", "logits")
+TRIPLETS = ("ours", "released")
 # What the released code does where no flag says otherwise (options.py, train_optimizers.sh, and
 # double-descent/main.py), and how much it measures.
 _ARCHITECTURES = {
@@ -185,6 +186,13 @@ class Settings(ImageSettings):
         "Planes through test images, for reproducibility; by default 500, 1,000 in double_descent.",
         limits=Limits(1),
     )
+    triplets: str = setting(
+        "ours",
+        "Test images of these planes: drawn by NumPy (ours), or from all 10,000 by Python's generator, whose "
+        "seed is --data_seed plus the number of the triplet, as in the official code (released).",
+        choices=TRIPLETS,
+        absent="ours",
+    )
     num_fragmentation_triplets: int | None = setting(
         None,
         "Planes of each kind for fragmentation, and pairs for class skips; 0 measures neither.",
@@ -315,6 +323,11 @@ class Settings(ImageSettings):
             unit = {"vit": 8, "fully_connected": 16}.get(network, 1)
             if network and width % unit:
                 raise UserError(f"--{flag}={width}: {network} takes multiples of {unit}")
+        if self.triplets == "released" and self.num_test not in (None, NUM_TEST):
+            raise UserError(
+                f"--triplets=released: is drawn from all {NUM_TEST:,} test images, not from "
+                f"--num_test={self.num_test}; --num_test={NUM_TEST} takes all"
+            )
         if self.teacher and self.mixup:
             raise UserError("--mixup: not with --teacher, whose targets are not labels")
 

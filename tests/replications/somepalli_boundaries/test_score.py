@@ -9,11 +9,18 @@ import tensorflow as tf
 from common.data import images
 from common.data.augmentation import CIFAR10_MEAN, CIFAR10_STD, normalize
 from common.errors import UserError
+from common.metrics import plane
+from common.metrics.plane import draw_released_triplets, plane_through
 from common.models.vit import vit
-from replications.somepalli_boundaries import score
+from replications.somepalli_boundaries import score, triplets
 
 OPTIONS = types.SimpleNamespace(
-    triplet=(30, 72, 42), num_triplets=4, resolution=6, picture_resolution=5, data_seed=1
+    triplet=(30, 72, 42),
+    triplets="ours",
+    num_triplets=4,
+    resolution=6,
+    picture_resolution=5,
+    data_seed=1,
 )
 
 
@@ -98,6 +105,21 @@ def test_a_layer_that_scales_says_what_it_takes():
     assert score.scaling_of(network(first=[layer])) == "0-1"
 
 
+def test_the_score_is_of_the_released_triplets_where_asked(data, monkeypatch):
+    drawn = []
+
+    def recording(triplet, *arguments):
+        drawn.append(triplet)
+        return plane_through(triplet, *arguments)
+
+    monkeypatch.setattr(plane, "plane_through", recording)
+    monkeypatch.setattr(triplets, "NUM_TEST", 100)  # those of `data`
+    options = types.SimpleNamespace(**vars(OPTIONS) | {"triplets": "released"})
+    score.compare([network(0), network(1)], data, ["0-1"] * 2, options)
+    expected = data.test.images[draw_released_triplets(data.test.labels, 4, 1)]
+    np.testing.assert_allclose(drawn[:4], normalize(expected, CIFAR10_MEAN, CIFAR10_STD), atol=1e-6)
+
+
 def test_our_layers_are_loaded(saved):
     (model, _) = score.load_models(saved(a=vit(8, 1, 2, 4, 8), b=vit(8, 1, 2, 4, 8)))
     assert model.output_shape == (None, 10)
@@ -137,6 +159,7 @@ def test_files_that_are_no_models(tmp_path, saved):
         (["--models={a},{b}", "--triplet=30,72"], "must be three image numbers"),
         (["--models={a},{b}", "--triplet=30,72,60000", "--input_scaling=0-1"], "image 60000 is not among"),
         (["--models={a},{b}", "--input_scaling=0-2"], "input_scaling"),
+        (["--models={a},{b}", "--triplets=theirs"], "triplets=theirs"),
         (["--models={a},{b}", "--out=nowhere/picture.png"], "must be a .png or .pdf file in a folder"),
         (["--models={c},{c}", "--input_scaling=0-1"], "has images of"),
         (["--models={d},{d}", "--input_scaling=0-1"], "has 10 classes, the models 7"),

@@ -7,6 +7,7 @@ import pytest
 
 from common import command_line, program
 from common.errors import UserError
+from common.setting import identity
 from replications.somepalli_boundaries.published import MATRIX_NETWORKS
 from replications.somepalli_boundaries.settings import REPLICATION, Settings, figure
 
@@ -111,6 +112,13 @@ def test_resolved_settings_stay_as_they_are(values):
         assert settings.teacher_settings().temperature is None
 
 
+def test_the_released_triplets_make_another_run_and_ours_the_one_before_the_flag():
+    ours, released = (Settings(triplets=triplets).resolve() for triplets in ("ours", "released"))
+    assert Settings().resolve() == ours
+    assert "triplets" not in identity(ours)
+    assert identity(released) == identity(ours) | {"triplets": "released"}
+
+
 def test_a_seed_varies_initialization_order_and_augmentation_together_unless_one_is_given():
     assert set(Settings(seed=5).resolve().seeds.values()) == {5}
     assert Settings(seed=5, order_seed=2).resolve().seeds == {
@@ -137,6 +145,11 @@ def test_a_seed_varies_initialization_order_and_augmentation_together_unless_one
         (
             {"teacher": "vgg19", "distillation": "logits", "temperature": 2.0},
             "--temperature=2.0: needs --distillation=kl",
+        ),
+        (
+            {"triplets": "released", "num_test": 500},
+            "--triplets=released: is drawn from all 10,000 test images, not from --num_test=500; "
+            "--num_test=10000 takes all",
         ),
         ({"num_triplets": 0}, "--num_triplets=0: must be at least 1"),
         ({"num_margin_images": -1}, "--num_margin_images=-1: must be at least 0"),

@@ -1,0 +1,41 @@
+"""The triplets of test images whose planes give the reproducibility score: ours, or the released ones."""
+
+import numpy as np
+
+from common.data.datasets import NUM_TEST
+from common.errors import UserError
+from common.metrics.plane import draw_released_triplets, draw_triplets
+from common.streams import Streams
+
+
+def check_triplets(triplets: str, num_test: int) -> None:
+    """Refuses the released triplets where they do not exist.
+
+    Raises:
+        UserError: They are asked for, and there are not all test images.
+    """
+    if triplets == "released" and num_test != NUM_TEST:
+        raise UserError(
+            f"--triplets=released: is drawn from all {NUM_TEST:,} test images; the data set has {num_test:,}"
+        )
+
+
+def score_triplets(triplets: str, labels: np.ndarray, num_triplets: int, data_seed: int) -> np.ndarray:
+    """The triplets of test images, of three classes each, whose planes give the reproducibility score.
+
+    Args:
+        triplets: "ours", or "released" for those of the official code.
+        labels: Integer array (n,), the labels of the test images.
+        num_triplets: Number of triplets.
+        data_seed: Seed of the draws.
+
+    Returns:
+        Integer array (num_triplets, 3), positions in `labels`.
+
+    Raises:
+        UserError: As `check_triplets` does.
+    """
+    check_triplets(triplets, len(labels))
+    if triplets == "released":
+        return draw_released_triplets(labels, num_triplets, data_seed)
+    return draw_triplets(labels, num_triplets, Streams(data_seed).generator("score_triplets"))
