@@ -8,7 +8,7 @@ from absl import flags
 
 from common.command_line import exit_status, parse_flags
 from common.errors import UserError
-from common.records import replacing
+from common.files import replacing
 from common.startup import import_quietly
 
 _USAGE = "python -m tests.parity [--data_dir=DIR] [--write_docs]"
