@@ -32,7 +32,7 @@ UNCOMPILED = ("dataset", "num_train", "num_test", "label_noise", "label_noise_ru
 UNCOMPILED += ("seed", "init_seed", "order_seed", "augmentation_seed", "data_seed", "teacher_seed")
 UNCOMPILED += ("checkpoint", "pictures", "window", "resolution", "picture_resolution", "num_triplets")
 UNCOMPILED += ("num_fragmentation_triplets", "num_margin_images", "margin_direction", "margin_bisections")
-UNCOMPILED += ("num_random_planes", "num_random_images")
+UNCOMPILED += ("num_random_planes", "num_random_images", "triplets")
 
 
 def run(replication, settings, options, label=""):

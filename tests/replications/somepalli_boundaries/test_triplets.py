@@ -5,8 +5,10 @@ import pytest
 
 from common.errors import UserError
 from common.metrics.plane import draw_released_triplets, draw_triplets
+from common.setting import without
 from common.streams import Streams
 from replications.somepalli_boundaries import measure, settings, triplets
+from replications.somepalli_boundaries.experiment import UNCOMPILED
 from replications.somepalli_boundaries.triplets import score_triplets
 
 LABELS = np.arange(10_000) % 10
@@ -50,3 +52,8 @@ def test_a_partial_data_set_is_refused_before_training(make_subject, sixty):
     part = dataclasses.replace(subject.data, test=subject.data.test.take(range(59)))
     with pytest.raises(UserError, match="from all 60 test images; the data set has 59$"):
         measure.check_measurable(subject.settings, part, subject.labels, subject.index_labels)
+
+
+def test_triplets_make_no_other_program():
+    ours, released = (settings.Settings(triplets=kind).resolve() for kind in settings.TRIPLETS)
+    assert without(ours, UNCOMPILED) == without(released, UNCOMPILED)
