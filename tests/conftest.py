@@ -1,7 +1,11 @@
 import os
 
+import hypothesis
 import pytest
 
+# No test is timed: a busy machine is slower than any deadline.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
