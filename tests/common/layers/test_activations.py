@@ -46,8 +46,8 @@ def test_swish_numbers():
     # sigmoid(ln 3) = 3/4.
     x = np.array([-math.log(3), 0.0, math.log(3)])
     expected = np.array([-0.25, 0.0, 0.75]) * math.log(3)
-    np.testing.assert_allclose(swish(x), expected, rtol=1e-15)
-    np.testing.assert_allclose(swish(x / 2, beta=2.0), expected / 2, rtol=1e-15)
+    np.testing.assert_allclose(swish(x), expected, rtol=1e-14)
+    np.testing.assert_allclose(swish(x / 2, beta=2.0), expected / 2, rtol=1e-14)
     np.testing.assert_allclose(Swish(2.0)(x / 2), expected / 2, rtol=1e-6)
 
 

@@ -12,7 +12,7 @@ RNG = np.random.default_rng(0)
 @pytest.mark.parametrize("units", [1, 2, 4, 5, 16])
 def test_matmul_per_model_equals_numpy(units):
     x, kernel = RNG.normal(size=(3, 7, 6)), RNG.normal(size=(3, 6, units))
-    np.testing.assert_allclose(matmul_per_model(x, kernel), x @ kernel, rtol=1e-12)
+    np.testing.assert_allclose(matmul_per_model(x, kernel), x @ kernel, rtol=1e-12, atol=1e-13)
 
 
 @pytest.mark.parametrize("units", [2, 8])
@@ -24,7 +24,7 @@ def test_ensemble_dense_is_dense_per_model(units):
         dense = keras.layers.Dense(units, activation="relu", dtype="float64")
         dense.build((None, 4))
         dense.set_weights([layer.kernel[m], layer.bias[m]])
-        np.testing.assert_allclose(outputs[m], dense(x[m]), rtol=1e-12)
+        np.testing.assert_allclose(outputs[m], dense(x[m]), rtol=1e-12, atol=1e-13)
     assert layer.compute_output_shape((3, None, 4)) == (3, None, units)
 
 

@@ -93,7 +93,7 @@ def test_traced_function_sees_the_new_weights():
     for seed in (0, 1):
         draw_weights(model, Streams(seed))
         outputs.append(predict(x).numpy())
-        np.testing.assert_allclose(outputs[-1], model(x), rtol=1e-6)
+        np.testing.assert_allclose(outputs[-1], model(x), rtol=1e-5, atol=1e-6)
     assert not np.allclose(*outputs)
     assert predict.experimental_get_tracing_count() == 1
 

@@ -19,7 +19,8 @@ def test_divergence_by_hand(temperature):
     t, s = (softmax(logits.astype(np.float64) / temperature) for logits in (TEACHER, STUDENT))
     expected = temperature**2 * (t * np.log(t / s)).sum(axis=1)
     found = softened_divergence(tf.constant(TEACHER), tf.constant(STUDENT), temperature)
-    np.testing.assert_allclose(found, expected, rtol=2e-4)
+    # The rounding of logarithms near 1, times the square of the temperature.
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=5e-7 * temperature**2)
 
 
 @pytest.mark.parametrize("loss", [lambda t, s: softened_divergence(t, s, np.float64(4)), logit_difference])
@@ -38,7 +39,7 @@ def test_a_temperature_may_be_annealed():
     loss = tf.function(lambda: softened_divergence(TEACHER, STUDENT, temperature))
     for value in (2.0, 5.0):
         temperature.assign(value)
-        np.testing.assert_allclose(loss(), softened_divergence(TEACHER, STUDENT, value), rtol=1e-6)
+        np.testing.assert_allclose(loss(), softened_divergence(TEACHER, STUDENT, value), rtol=1e-4)
 
 
 @pytest.mark.parametrize("temperature", [0, -1.0, float("nan")])
@@ -78,7 +79,7 @@ def test_the_objective_shows_the_teacher_what_the_student_sees_and_trains_the_st
         logits = tf.Variable(tf.zeros([2, 3]))
         losses = objective(images, None, logits)
     # In inference mode: without dropout.
-    np.testing.assert_allclose(losses, np.mean(teacher(images).numpy() ** 2, axis=1), rtol=1e-6)
+    np.testing.assert_allclose(losses, np.mean(teacher(images).numpy() ** 2, axis=1), rtol=1e-5)
     gradients = tape.gradient(losses, [logits, *teacher.trainable_variables])
     assert gradients[0] is not None
     assert gradients[1:] == [None, None]
