@@ -4,7 +4,7 @@ RUN = .venv/bin/python
 # Outputs of the papers' official code, for tests/parity; without them these tests are skipped.
 export PARITY_DATA ?= $(abspath $(wildcard ../shared/parity))
 
-.PHONY: run test test-all lint figures clean
+.PHONY: run test test-slow test-all test-processors lint figures clean
 
 run: .venv/run
 	$(RUN) -m replications.snapp_shamir --shuffle_log2=20
@@ -12,8 +12,17 @@ run: .venv/run
 test: lint
 	$(RUN) -m pytest -q -m "not slow"
 
+test-slow: .venv/test
+	$(RUN) -m pytest -q -m slow
+
 test-all: lint
 	$(RUN) -m pytest -q
+
+# The fast suite as other processors would round: with narrower vectors, without oneDNN, on one core.
+test-processors: .venv/test
+	ONEDNN_MAX_CPU_ISA=AVX2 XLA_FLAGS=--xla_cpu_max_isa=AVX2 $(RUN) -m pytest -q -m "not slow and not bfloat16"
+	TF_ENABLE_ONEDNN_OPTS=0 XLA_FLAGS=--xla_cpu_max_isa=SSE4_2 $(RUN) -m pytest -q -m "not slow"
+	taskset -c 0 $(RUN) -m pytest -q -m "not slow"
 
 lint: .venv/test
 	$(RUN) -m ruff check .

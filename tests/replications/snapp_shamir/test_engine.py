@@ -67,8 +67,8 @@ def check_against_fit(settings, num_steps, tolerance):
     "model", [pytest.param(m, marks=pytest.mark.slow) if m == "quadratic" else m for m in MODELS]
 )
 def test_float32_equals_keras_fit(model, optimizer, rate):
-    # With a smooth activation: rounding alone flips the sign of one among many ReLU units within 200 steps, in
-    # any two implementations, and then they part (the paper's subject). ReLU is compared in float64.
+    # With a smooth activation: rounding alone flips the sign of one among many ReLU units within 200 steps,
+    # in any two implementations, and then they part (the paper's subject). ReLU is compared in float64.
     settings = Settings(
         model=model,
         activation=None if model == "linear" else "swish",

@@ -219,10 +219,12 @@ def test_a_student_waits_for_a_teacher_that_another_process_trains(tmp_path, mon
     assert student.finished and len(waits) == 1
 
 
+@pytest.mark.slow
 def test_distillation_brings_a_student_nearer_to_its_teacher(tmp_path):
     """Of one architecture, long enough to fit: the student's planes are its teacher's more than its own."""
     shared = {
-        "epochs": 30,
+        "epochs": 120,
+        "learning_rate": 0.003,
         "optimizer": "adam",
         "pictures": "none",
         "augmentation": "none",
