@@ -1,5 +1,6 @@
 """Arrays of examples, as all metrics take them: shapes, values, weighted means."""
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -67,6 +68,27 @@ def mean_over_examples(values, sample_weight=None):
     return np.sum(values * sample_weight, axis=-1) / totals
 
 
+def column(name: str, values: np.ndarray | None) -> np.ndarray | None:
+    """Returns one number an example, float64 of shape (examples,), from that shape or (examples, 1).
+
+    A model of one unit predicts the latter. None stays None.
+
+    Raises:
+        ValueError: If there are several numbers an example: their mean would be no measure of anything.
+    """
+    if values is None:
+        return None
+    values = np.asarray(values, np.float64)
+    if values.ndim == 2 and values.shape[1] == 1:
+        return values[:, 0]
+    if values.ndim > 1:
+        raise ValueError(
+            f"`{name}` must hold one number an example, of shape (examples,) or (examples, 1). Received: "
+            f"{name} of shape {values.shape}"
+        )
+    return values
+
+
 def one_value_per_example(name, values, dtype):
     """Returns a tensor of shape (batch,) from one of shape (batch,) or (batch, 1)."""
     values = ops.cast(values, dtype)
@@ -74,3 +96,49 @@ def one_value_per_example(name, values, dtype):
     if len(shape) == 1 or (len(shape) == 2 and shape[1] == 1):
         return ops.reshape(values, (-1,))
     raise ValueError(f"`{name}` must have shape (batch,) or (batch, 1). Received: {name} of shape {shape}")
+
+
+class MeanOverExamples(keras.metrics.Metric):
+    """Weighted mean of one value an example, gathered over batches; what our Keras metrics share.
+
+    Values are computed and summed in float32 at least, whatever the type of the result: in float16 a count
+    stays at 2,048 for ever. An example of weight 0 has no part in the mean, even if its value is undefined.
+
+    Args:
+        name: Name of the metric instance.
+        dtype: Type of the result.
+    """
+
+    def __init__(self, name: str, dtype: str | None = None):
+        super().__init__(name=name, dtype=dtype)
+        self.sum_dtype = "float64" if self.dtype == "float64" else "float32"
+        self.total, self.count = (
+            self.add_variable(shape=(), initializer="zeros", dtype=self.sum_dtype, name=part)
+            for part in ("total", "count")
+        )
+        # Read by the callbacks with mode="auto", such as EarlyStopping, as for Keras's own metrics.
+        self._direction = "down"
+
+    def add(self, values, sample_weight=None):
+        """Adds the values of a batch.
+
+        Args:
+            values: Tensor of shape (batch,) and of type `sum_dtype`.
+            sample_weight: None, or weights of shape (batch,) or (batch, 1), or the weight of every example.
+
+        Raises:
+            ValueError: If the weights have another shape.
+        """
+        weights = ops.ones_like(values)
+        if sample_weight is not None:
+            sample_weight = ops.cast(sample_weight, self.sum_dtype)
+            if len(sample_weight.shape):
+                sample_weight = one_value_per_example("sample_weight", sample_weight, self.sum_dtype)
+            weights = weights * sample_weight
+        values = ops.where(weights == 0, 0.0, values)
+        self.total.assign_add(ops.sum(values * weights))
+        self.count.assign_add(ops.sum(weights))
+
+    def result(self):
+        """Returns the mean; 0 if nothing has been added."""
+        return ops.cast(ops.divide_no_nan(self.total, self.count), self.dtype)

@@ -5,7 +5,9 @@ import numpy as np
 from keras import ops
 
 from common.metrics.examples import (
+    MeanOverExamples,
     check_values,
+    column,
     example_arrays,
     mean_over_examples,
     one_value_per_example,
@@ -70,11 +72,11 @@ def excess_label_loss(true_logits, logits, sample_weight=None):
     0.14384103622589062
 
     Args:
-        true_logits: Finite array of shape (..., examples), the log-odds of the positive label.
-        logits: Finite array of shape (..., examples), the model's. Leading axes, such as models,
-            are kept; they broadcast between arguments.
-        sample_weight: None, or non-negative array of shape (..., examples), such as the count of
-            each distinct example: the mean over examples is then weighted.
+        true_logits: Finite array of shape (examples,) or (examples, 1), the log-odds of the positive label.
+        logits: Finite array of one of these shapes, the model's; or of shape (..., examples), those of
+            several models on leading axes, which are kept.
+        sample_weight: None, or non-negative array of shape (examples,) or (examples, 1), such as the
+            count of each distinct example: the mean over examples is then weighted.
 
     Returns:
         Float64 number or array of shape (...), in nats. Never negative; 0 if the logits are equal.
@@ -87,14 +89,21 @@ def excess_label_loss(true_logits, logits, sample_weight=None):
 
     - [Snapp & Shamir 2021, eq. 2](https://arxiv.org/abs/2102.10696)
     """
-    a, b, weights = example_arrays(true_logits=true_logits, logits=logits, sample_weight=sample_weight)
+    logits = np.asarray(logits, np.float64)
+    if logits.ndim == 2 and logits.shape[1] == 1:
+        logits = logits[:, 0]
+    a, b, weights = example_arrays(
+        true_logits=column("true_logits", true_logits),
+        logits=logits,
+        sample_weight=column("sample_weight", sample_weight),
+    )
     for name, array in (("true_logits", a), ("logits", b)):
         check_values(name, array, np.isfinite(array), "finite")
     return mean_over_examples(_bernoulli_divergence(a, b, np), weights)
 
 
 @keras.saving.register_keras_serializable(package="replications")
-class ExcessLabelLoss(keras.metrics.Mean):
+class ExcessLabelLoss(MeanOverExamples):
     """Mean KL divergence from the true label probabilities to a model's, in nats.
 
     The average excess label loss of Snapp & Shamir 2021 (eq. 2), gathered over batches: `y_true`
@@ -116,7 +125,7 @@ class ExcessLabelLoss(keras.metrics.Mean):
 
     Args:
         name: Name of the metric instance.
-        dtype: Type of the result.
+        dtype: Type of the result; values are computed in float32 at least.
 
     Reference:
 
@@ -125,12 +134,12 @@ class ExcessLabelLoss(keras.metrics.Mean):
 
     def __init__(self, name="excess_label_loss", dtype=None):
         super().__init__(name=name, dtype=dtype)
-        # Read by the callbacks with mode="auto", such as EarlyStopping, as for Keras's own metrics.
-        self._direction = "down"
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        """Adds a batch of true logits and the model's logits."""
-        true_logits = one_value_per_example("y_true", y_true, self.dtype)
-        logits = one_value_per_example("y_pred", y_pred, self.dtype)
-        values = _bernoulli_divergence(true_logits, logits, ops)
-        super().update_state(values, sample_weight=sample_weight)
+        """Adds a batch of true logits and the model's logits.
+
+        `sample_weight` has one of their shapes, or is the weight of every example.
+        """
+        true_logits = one_value_per_example("y_true", y_true, self.sum_dtype)
+        logits = one_value_per_example("y_pred", y_pred, self.sum_dtype)
+        self.add(_bernoulli_divergence(true_logits, logits, ops), sample_weight)

@@ -4,8 +4,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from common.arrays import class_labels
 from common.metrics.examples import (
+    MeanOverExamples,
     check_values,
+    column,
     example_arrays,
     mean_over_examples,
     one_value_per_example,
@@ -13,7 +16,7 @@ from common.metrics.examples import (
 
 
 def relative_prediction_difference(
-    probabilities_a, probabilities_b, true_probabilities=None, sample_weight=None
+    probabilities_a, probabilities_b, true_probabilities=None, sample_weight=None, label=None
 ):
     """Mean relative difference of two models' predictions, in float64.
 
@@ -35,22 +38,27 @@ def relative_prediction_difference(
     0.25
     >>> relative_prediction_difference([0.25, 0.5], [0.375, 0.5])
     0.2
+    >>> relative_prediction_difference([[0.75, 0.25]], [[0.625, 0.375]], label=1)
+    0.4
 
     Args:
-        probabilities_a: Array of shape (..., examples) in [0, 1], the first model's probabilities
-            of the positive label. Leading axes, such as pairs, are kept; they broadcast between
-            arguments. Of what a model with one output predicts, of shape (examples, 1), take column 0.
-        probabilities_b: Array of shape (..., examples) in [0, 1], the second model's.
-        true_probabilities: None, or array of shape (..., examples) in (0, 1].
-        sample_weight: None, or non-negative array of shape (..., examples), such as the count of
-            each distinct example: the mean over examples is then weighted.
+        probabilities_a: Array of shape (examples,) or (examples, 1) in [0, 1], the first model's
+            probabilities of the positive label; or of shape (examples, classes), of which `label` says
+            the positive one.
+        probabilities_b: Array of the same shape, the second model's.
+        true_probabilities: None, or array of shape (examples,) or (examples, 1) in (0, 1].
+        sample_weight: None, or non-negative array of shape (examples,) or (examples, 1), such as the
+            count of each distinct example: the mean over examples is then weighted.
+        label: Of models of several classes the positive label: a class, or that of each example, of
+            shape (examples,) or (examples, 1), such as its true one. Else None.
 
     Returns:
-        Float64 number or array of shape (...). No unit; 0 if the models agree.
+        Float64 number. No unit; 0 if the models agree.
 
     Raises:
-        ValueError: If shapes do not fit, a probability lies outside [0, 1] or is NaN, the reference
-            `p` of an example is 0, a weight is negative or not finite, or all weights are 0.
+        ValueError: If shapes do not fit, there are several classes and no `label` or the reverse, a
+            probability lies outside [0, 1] or is NaN, the reference `p` of an example is 0, a weight is
+            negative or not finite, or all weights are 0.
 
     Reference:
 
@@ -58,10 +66,10 @@ def relative_prediction_difference(
     - [Shamir et al. 2020](https://arxiv.org/abs/2010.09931)
     """
     a, b, reference, weights = example_arrays(
-        probabilities_a=probabilities_a,
-        probabilities_b=probabilities_b,
-        true_probabilities=true_probabilities,
-        sample_weight=sample_weight,
+        probabilities_a=_of_label("probabilities_a", probabilities_a, label),
+        probabilities_b=_of_label("probabilities_b", probabilities_b, label),
+        true_probabilities=column("true_probabilities", true_probabilities),
+        sample_weight=column("sample_weight", sample_weight),
     )
     for name, array in (("probabilities_a", a), ("probabilities_b", b)):
         check_values(name, array, (array >= 0) & (array <= 1), "in [0, 1]")
@@ -74,12 +82,37 @@ def relative_prediction_difference(
     return mean_over_examples(np.abs(a - b) / reference, weights)
 
 
+def _of_label(name, probabilities, label):
+    """Returns the probabilities of the positive label, float64 of shape (examples,)."""
+    probabilities = np.asarray(probabilities, np.float64)
+    several = probabilities.ndim == 2 and probabilities.shape[1] > 1
+    if several == (label is None):
+        raise ValueError(
+            "`label` must say the class whose probabilities are compared if and only if the models give "
+            "several: an integer, or one for each example. The relative prediction difference is of one "
+            f"label; for several take its mean over them. Received: label={label}, {name} of shape "
+            f"{probabilities.shape}"
+        )
+    if not several:
+        return column(name, probabilities)
+    num_examples, num_classes = probabilities.shape
+    labels = np.broadcast_to(label, num_examples) if np.ndim(label) == 0 else label
+    labels = class_labels(labels, "label")
+    if len(labels) != num_examples:
+        raise ValueError(
+            f"`label` must be one class, or one for each of {num_examples} examples. Received: {len(labels)}"
+        )
+    check_values("label", labels, (labels >= 0) & (labels < num_classes), f"from 0 to {num_classes - 1}")
+    return probabilities[np.arange(num_examples), labels]
+
+
 @keras.saving.register_keras_serializable(package="replications")
-class RelativePredictionDifference(keras.metrics.Mean):
+class RelativePredictionDifference(MeanOverExamples):
     """Mean relative difference of the predictions of two models.
 
     The relative PD of Snapp & Shamir 2021 (eq. 3) for one pair, gathered over batches. `y_pred` has
-    one column of probabilities of the positive label for each of the two models.
+    one column of probabilities of the positive label for each of the two models; it is not the two classes
+    of one model.
 
     Formula:
 
@@ -102,8 +135,8 @@ class RelativePredictionDifference(keras.metrics.Mean):
             shape (batch,) or (batch, 1); `"mean"` if they are unknown: `y_true` is then ignored.
             Defaults to `"true"`.
         name: Name of the metric instance.
-        dtype: Type of the result. Differences near 1e-7 need `"float64"` and predictions of that
-            type.
+        dtype: Type of the result; values are computed in float32 at least. Differences near 1e-7 need
+            `"float64"` and predictions of that type.
 
     Raises:
         ValueError: If `reference` is neither `"true"` nor `"mean"`.
@@ -118,15 +151,13 @@ class RelativePredictionDifference(keras.metrics.Mean):
         if reference not in ("true", "mean"):
             raise ValueError(f'`reference` must be "true" or "mean". Received: reference={reference!r}')
         self.reference = reference
-        # Read by the callbacks with mode="auto", such as EarlyStopping, as for Keras's own metrics.
-        self._direction = "down"
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Adds a batch: `y_pred` has shape (batch, 2), `y_true` (batch,) or (batch, 1).
 
         `sample_weight` has one of the shapes of `y_true`, or is the weight of every example.
         """
-        y_pred = ops.cast(y_pred, self.dtype)
+        y_pred = ops.cast(y_pred, self.sum_dtype)
         if len(y_pred.shape) != 2 or y_pred.shape[1] != 2:
             raise ValueError(
                 "`y_pred` must have shape (batch, 2), the predictions of the two models. "
@@ -136,11 +167,8 @@ class RelativePredictionDifference(keras.metrics.Mean):
         if self.reference == "mean":
             values = ops.divide_no_nan(difference, ops.mean(y_pred, axis=1))
         else:
-            values = difference / one_value_per_example("y_true", y_true, self.dtype)
-        if sample_weight is not None:
-            sample_weight = ops.reshape(ops.cast(sample_weight, self.dtype), (-1,))
-            values = ops.where(sample_weight == 0, 0.0, values)
-        super().update_state(values, sample_weight=sample_weight)
+            values = difference / one_value_per_example("y_true", y_true, self.sum_dtype)
+        self.add(values, sample_weight)
 
     def get_config(self):
         """Returns the arguments of the constructor."""

@@ -83,10 +83,26 @@ def test_extreme_logits():
     assert excess_label_loss([-1000.0], [1000.0]) == 1000
     assert excess_label_loss([0.0], [1000.0]) == pytest.approx(500 - math.log(2), rel=1e-15)
     assert excess_label_loss([1000.0], [0.0]) == pytest.approx(math.log(2), rel=1e-15)
-    np.testing.assert_array_equal(excess_label_loss([[1000.0]] * 2, [[1000.0], [998.0]]), 0)
+    assert excess_label_loss([[1000.0]] * 2, [[1000.0], [998.0]]) == 0
 
 
-def test_leading_axes_are_kept_and_broadcast():
+def test_logits_of_several_classes_are_refused():
+    """They would be averaged over the classes, as if each were a model of one label."""
+    truth, predictions, counts = random_logits(12)
+    for arguments, name in (
+        ((np.ones((12, 3)), np.ones((12, 3))), "true_logits"),
+        ((truth, predictions, np.ones((12, 3))), "sample_weight"),
+    ):
+        with pytest.raises(ValueError, match=rf"`{name}` must hold one number an example.*\(12, 3\)$"):
+            excess_label_loss(*arguments)
+    with pytest.raises(ValueError, match=r"same number of examples.*logits=array of shape \(12, 3\)"):
+        excess_label_loss(truth, np.ones((12, 3)))
+    expected = excess_label_loss(truth, predictions, counts)
+    assert excess_label_loss(truth, predictions[:, None], counts[:, None]) == expected
+    assert isinstance(expected, float)
+
+
+def test_leading_axes_of_models_are_kept():
     truth, predictions, counts = random_logits(12)
     models = np.stack([predictions, truth, -predictions])
     result = excess_label_loss(truth, models, sample_weight=counts)

@@ -57,19 +57,32 @@ def test_weights_are_counts_of_repeated_examples():
     )
 
 
-def test_leading_axes_are_kept_and_broadcast():
-    generator = np.random.default_rng(0)
-    a, b = generator.uniform(0.1, 0.9, (2, 3, 5))
-    truth, weights = generator.uniform(0.1, 0.9, (2, 5))
-    result = relative_prediction_difference(a, b, truth, sample_weight=weights)
-    assert result.shape == (3,)
-    for pair in range(3):
-        alone = relative_prediction_difference(a[pair], b[pair], truth, sample_weight=weights)
-        assert result[pair] == pytest.approx(alone, rel=1e-14)
-    per_pair_weights = np.broadcast_to(weights, (3, 5))
-    np.testing.assert_allclose(
-        relative_prediction_difference(a, b, truth, per_pair_weights), result, rtol=1e-14
-    )
+def test_of_several_classes_the_label_is_asked_for():
+    a = np.array([[0.7, 0.2, 0.1], [0.1, 0.5, 0.4]])
+    b = np.array([[0.6, 0.3, 0.1], [0.1, 0.3, 0.6]])
+    # Class 1: 0.1 / 0.25 = 2/5 and 0.2 / 0.4 = 1/2. Classes 0 and 2: 0.1 / 0.65 = 2/13, 0.2 / 0.5 = 2/5.
+    assert relative_prediction_difference(a, b, label=1) == pytest.approx(0.45, rel=1e-14)
+    for label in ([0, 2], [[0], [2]]):
+        found = relative_prediction_difference(a, b, label=label)
+        assert found == pytest.approx((2 / 13 + 2 / 5) / 2, rel=1e-14)
+    with pytest.raises(ValueError, match=r"`label` must say the class.*label=None, .* of shape \(2, 3\)$"):
+        relative_prediction_difference(a, b)
+    with pytest.raises(ValueError, match=r"from 0 to 2. Received: label=3"):
+        relative_prediction_difference(a, b, label=3)
+    with pytest.raises(ValueError, match="one for each of 2 examples. Received: 3$"):
+        relative_prediction_difference(a, b, label=[0, 1, 2])
+    with pytest.raises(ValueError, match=r"if and only if.*label=1, probabilities_a of shape \(2,\)$"):
+        relative_prediction_difference(a[:, 1], b[:, 1], label=1)
+
+
+def test_what_a_model_of_one_unit_predicts_is_one_value_an_example():
+    truth, models, counts = random_predictions(20)
+    a, b = models.T
+    expected = relative_prediction_difference(a, b, truth, counts)
+    assert isinstance(expected, float)
+    columns = (array[:, None] for array in (a, b, truth, counts))
+    assert relative_prediction_difference(*columns) == expected
+    assert relative_prediction_difference(a[:, None], b, truth, counts) == expected
 
 
 def test_differences_of_1e_minus_9_are_resolved():
@@ -94,7 +107,9 @@ def test_symmetric_non_negative_and_zero_for_equal_predictions(a, b, truth):
         (([0.5, 0.5], [0.5]), r"same number of examples.*probabilities_b=array of shape \(1,\)$"),
         ((0.5, 0.5), r"at least one.*Received: probabilities_a=array of shape \(\)"),
         (([], []), "at least one"),
-        ((np.ones((2, 3)), np.ones((4, 3))), "leading axes that broadcast"),
+        ((np.ones((2, 3)), np.ones((4, 3))), r"`label` must say.* of shape \(2, 3\)$"),
+        ((np.ones((2, 3, 1)), np.ones((2, 3, 1))), r"one number an example.* of shape \(2, 3, 1\)$"),
+        (([0.5] * 2, [0.5] * 2, np.ones((2, 3))), r"`true_probabilities` must hold one number an example"),
         (([0.5] * 2, [0.5] * 2, [0.5]), r"true_probabilities=array of shape \(1,\)$"),
         (([0.5] * 2, [0.5] * 2, None, [1.0]), r"sample_weight=array of shape \(1,\)$"),
         (([0.5] * 2, [0.5] * 2, None, 1.0), r"sample_weight=array of shape \(\)$"),
