@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from common.metrics.classifier import Rays, as_classifier, floating_type, num_images_per_block
+from common.arrays import floating_type
+from common.metrics.classifier import Rays, as_classifier, num_images_per_block
 
 
 def class_skips(model, first_images, second_images, num_points, batch_size=512):
@@ -38,7 +39,7 @@ def class_skips(model, first_images, second_images, num_points, batch_size=512):
     if num_points < 2:
         raise ValueError(f"`num_points` must be at least 2. Received: num_points={num_points}")
     classifier = as_classifier(model)
-    dtype = floating_type(first_images)
+    dtype = np.result_type(floating_type(first_images), floating_type(second_images))
     block = num_images_per_block(first_images[0], images_each=2)
     skips = []
     for start in range(0, len(first_images), block):

@@ -3,7 +3,9 @@
 import numpy as np
 import tensorflow as tf
 
+from common.arrays import floating_type
 from common.metrics.logits import check_logits, compiled, logits_of
+from common.tensors import floating
 
 _BLOCK_BYTES = 2**25
 
@@ -32,7 +34,7 @@ class Classifier:
         self._on_rays = tf.function(self._trace_on_rays, reduce_retracing=True)
 
     def _trace(self, inputs):
-        logits = logits_of(self._model, inputs)
+        logits = floating(logits_of(self._model, inputs))
         dtype = np.min_scalar_type(logits.shape[-1] - 1)
         classes = tf.cast(tf.argmax(logits, axis=-1, output_type=tf.int32), dtype)
         # The winner's softmax. A sum, which an infinite or undefined logit makes nan whatever its place.
@@ -50,13 +52,13 @@ class Classifier:
         """Classifies a batch.
 
         Args:
-            inputs: Floating-point tensor of shape (batch, ...).
+            inputs: Tensor of shape (batch, ...), of any type of numbers.
 
         Returns:
             Two tensors of shape (batch,): the classes, of the smallest unsigned type that holds them, and the
             softmax probabilities of these classes in float32, nan where logits are not finite.
         """
-        return self._classify(inputs)
+        return self._classify(floating(inputs))
 
     def check_confidences(self, inputs):
         """Raises a ValueError if the model gives probabilities, whose softmax is no confidence."""
@@ -96,25 +98,22 @@ def num_images_per_block(image, images_each):
     return max(1, _BLOCK_BYTES // (images_each * image.size * floating_type(image).itemsize))
 
 
-def floating_type(array):
-    """Returns the type in which inputs are computed: the array's own if floating-point, else float32."""
-    return array.dtype if np.issubdtype(array.dtype, np.floating) else np.dtype(np.float32)
-
-
 class Rays:
     """Rays on the device, and the classes of points on them, in batches of one shape.
 
     Args:
         classifier: `Classifier`.
-        origins: Floating-point array of shape (origins, ...).
+        origins: Array of shape (origins, ...).
         directions: Array of shape (origins, rays per origin, ...); their lengths are the units of distance.
+            Its type is that of the origins, in which all is computed, float32 at least.
         batch_size: Number of points in each call of the network; the last one is padded.
     """
 
     def __init__(self, classifier, origins, directions, batch_size):
         self._classifier = classifier
-        self._origins = tf.constant(origins)
-        self._directions = tf.constant(directions.reshape((-1, *origins.shape[1:])))
+        self._origins = floating(origins)
+        directions = tf.reshape(directions, (-1, *origins.shape[1:]))
+        self._directions = tf.cast(directions, self._origins.dtype)
         self._batch_size = batch_size
 
     def classes(self, rays, distances):

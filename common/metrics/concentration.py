@@ -127,7 +127,7 @@ def outputs_and_slopes(model, image_shape, num_images, rng, batch_size=256):
     def measure(images):
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(images)
-            probabilities = tf.nn.softmax(logits_of(model, images))
+            probabilities = tf.nn.softmax(tf.cast(logits_of(model, images), tf.float32))
             # In inference an image's outputs depend on that image alone: one gradient of the sum holds all.
             sums = tf.unstack(tf.reduce_sum(probabilities, axis=0))
         gradients = [tf.reshape(tape.gradient(total, images), (len(images), -1)) for total in sums]

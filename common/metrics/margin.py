@@ -4,7 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from common.metrics.classifier import Rays, as_classifier, floating_type, num_images_per_block
+from common.arrays import floating_type
+from common.metrics.classifier import Rays, as_classifier, num_images_per_block
 from common.metrics.examples import check_values
 
 # The steps between the probed distances: step, how often (somepago/dbViz, double-descent/dd_margin.py).
@@ -129,7 +130,8 @@ def gaussian_margins(
 
     def directions(_, origins):
         shape = (len(origins), search.num_directions, *origins.shape[1:])
-        return _unit(rng.standard_normal(shape, dtype=origins.dtype))
+        # Drawn in one type, so that images have the same directions in whatever they are stored.
+        return _unit(rng.standard_normal(shape, dtype=np.float32).astype(origins.dtype))
 
     return _margins(as_classifier(model), images, bases, directions, search)
 

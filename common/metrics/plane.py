@@ -7,7 +7,8 @@ import random
 import numpy as np
 import tensorflow as tf
 
-from common.metrics.classifier import as_classifier, check_defined, floating_type
+from common.arrays import class_labels, floating_type
+from common.metrics.classifier import as_classifier, check_defined
 
 WINDOWS = ("code", "paper")
 # Relative to the images' distance: above the float32 rounding of images on one line, far below any others.
@@ -90,7 +91,7 @@ def plane_through(images, resolution, overhang, window="code"):
         window: `"code"` or `"paper"`.
 
     Returns:
-        `Plane`. Its arrays of inputs have the type of `images`, float32 if those are integers.
+        `Plane`. Its arrays of inputs are float64 if `images` are, else float32.
 
     Raises:
         ValueError: If two images are equal or the three lie on one line (no plane is determined), their
@@ -128,13 +129,6 @@ def plane_through(images, resolution, overhang, window="code"):
     return Plane(base, u, v, np.array([[0.0, 0.0], [length, 0.0], [p, q]]), axis_u, axis_v)
 
 
-def _one_label_each(labels):
-    labels = np.asarray(labels)
-    if labels.ndim != 1:
-        raise ValueError(f"`labels` must have shape (images,). Received: labels of shape {labels.shape}")
-    return labels
-
-
 def draw_triplets(labels, num_triplets, rng, distinct_classes=True):
     """Draws triplets of images uniformly, with replacement between triplets.
 
@@ -143,7 +137,7 @@ def draw_triplets(labels, num_triplets, rng, distinct_classes=True):
     no plane (the released code for fragmentation keeps them and predicts on undefined inputs).
 
     Args:
-        labels: Integer array of shape (images,), the class of each image.
+        labels: Integer array of shape (images,) or (images, 1), the class of each image.
         num_triplets: Number of triplets.
         rng: `numpy.random.Generator`. Equal generators give equal triplets: use one for all networks.
         distinct_classes: Whether the three images must be of three classes.
@@ -152,14 +146,14 @@ def draw_triplets(labels, num_triplets, rng, distinct_classes=True):
         Integer array of shape (num_triplets, 3), positions in `labels`.
 
     Raises:
-        ValueError: If `labels` has not one axis, or there are fewer than three images, or classes where these
-            must differ.
+        ValueError: If `labels` are not integers, one an image, or there are fewer than three images, or
+            classes where these must differ.
 
     Reference:
 
     - somepago/dbViz, utils.py (get_random_images) and double-descent/dd_fragmentation.py
     """
-    labels = _one_label_each(labels)
+    labels = class_labels(labels)
     kinds = labels if distinct_classes else np.arange(len(labels))
     if len(np.unique(kinds)) < 3:
         noun = "classes" if distinct_classes else "images"
@@ -217,7 +211,7 @@ def draw_same_class_triplets(labels, num_triplets_per_class, rng, eligible=None)
     `eligible = labels == true_labels`.
 
     Args:
-        labels: Integer array of shape (images,), the class of each image.
+        labels: Integer array of shape (images,) or (images, 1), the class of each image.
         num_triplets_per_class: Number of triplets of each class.
         rng: `numpy.random.Generator`.
         eligible: None, or boolean array of shape (images,), the images that may be drawn.
@@ -232,7 +226,7 @@ def draw_same_class_triplets(labels, num_triplets_per_class, rng, eligible=None)
 
     - somepago/dbViz, double-descent/dd_fragmentation.py
     """
-    labels = _one_label_each(labels)
+    labels = class_labels(labels)
     eligible = np.ones(len(labels), bool) if eligible is None else np.asarray(eligible, bool)
     if eligible.shape != labels.shape:
         raise ValueError(f"`eligible` must have the shape of `labels`. Received: shape {eligible.shape}")

@@ -7,9 +7,11 @@ sum of squares is kept, from which the prefactors of both the paper and its code
 import numpy as np
 import tensorflow as tf
 
+from common.arrays import class_labels
 from common.data.colour_jitter import apply_jitter, jitter_coefficients, luma_weights
 from common.metrics.examples import check_values
 from common.metrics.logits import check_logits, compiled, logits_of, padded_batches
+from common.tensors import floating
 
 NUM_COPIES = 4
 # Points of one forward and backward pass: 64 samples with their four transformed copies.
@@ -20,16 +22,16 @@ def check_examples(model, examples, labels):
     """Checks that a model gives logits for the examples and that the labels are among its classes.
 
     Returns:
-        The examples as float32 and the labels as int32.
+        The examples as float32, whatever they are stored in, and the labels as int32 of shape (n,).
 
     Raises:
         ValueError: If not, or if an example holds a number that is not finite.
     """
-    examples, labels = np.asarray(examples), np.asarray(labels)
-    if len(examples) == 0 or labels.shape != (len(examples),) or labels.dtype.kind not in "iu":
+    examples, labels = np.asarray(examples), class_labels(labels)
+    if len(examples) == 0 or len(labels) != len(examples):
         raise ValueError(
             "`labels` must be one integer for each of at least one example. Received: "
-            f"labels of shape {labels.shape} and type {labels.dtype} for {len(examples)} examples"
+            f"{len(labels)} labels for {len(examples)} examples"
         )
     examples = examples.astype("float32", copy=False)
     check_values("examples", examples, np.isfinite(examples), "finite")
@@ -63,7 +65,8 @@ def input_gradients(model, inputs, labels):
 
     Args:
         model: Keras model from inputs to logits.
-        inputs: Float tensor of shape (batch, ...), normalised as the model was trained.
+        inputs: Tensor of shape (batch, ...), normalised as the model was trained; float32 at least is
+            computed in.
         labels: Integer tensor of shape (batch,).
 
     Returns:
@@ -72,8 +75,11 @@ def input_gradients(model, inputs, labels):
         is not finite.
 
     Raises:
-        ValueError: If the logits do not depend differentiably on the inputs.
+        ValueError: If the logits do not depend differentiably on the inputs, or labels have another shape.
     """
+    inputs, labels = floating(inputs), tf.convert_to_tensor(labels)
+    if labels.shape.rank != 1:
+        raise ValueError(f"`labels` must have shape (batch,). Received: labels of shape {labels.shape}")
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(inputs)
         logits = tf.cast(logits_of(model, inputs), tf.float32)
@@ -96,7 +102,7 @@ def point_scores(model, images, labels, coefficients, mean, std, colour_clip="no
 
     Args:
         model: Keras model from normalised images to logits.
-        images: Float32 tensor of shape (batch, height, width, channels), before normalisation.
+        images: Tensor of shape (batch, height, width, channels), before normalisation.
         labels: Integer tensor of shape (batch,).
         coefficients: Float32 tensor of shape (batch, num_copies, steps, 3), see `jitter_coefficients`.
         mean: Float32 tensor of shape (channels,).
@@ -107,6 +113,7 @@ def point_scores(model, images, labels, coefficients, mean, std, colour_clip="no
         Float32 tensor of shape (batch, 4): correctness, cross-entropy, Jacobian norm, and the sum over the
         copies of the squared distance between the gradients at the point and at the copy.
     """
+    images = tf.cast(images, tf.float32)
     num_points = 1 + coefficients.shape[1]
     copies = apply_jitter(images, coefficients, colour_clip)
     points = tf.concat([images[:, tf.newaxis], copies], axis=1)
@@ -140,8 +147,8 @@ def jacobian_norm(model, images, labels, batch_size=BATCH_SIZE):
 
     Args:
         model: Keras model that gives logits of shape (batch, classes).
-        images: Float array of shape (samples, ...), normalised as for training.
-        labels: Integer array of shape (samples,), the training labels.
+        images: Array of shape (samples, ...), normalised as for training; computed in float32.
+        labels: Integer array of shape (samples,) or (samples, 1), the training labels.
         batch_size: Number of samples in a forward and backward pass.
 
     Returns:
@@ -188,7 +195,7 @@ def tangent_hessian_sums(
     Args:
         model: Keras model that gives logits of shape (batch, classes).
         images: Float array of shape (samples, height, width, channels) in [0, 1], 1 or 3 channels.
-        labels: Integer array of shape (samples,), the training labels.
+        labels: Integer array of shape (samples,) or (samples, 1), the training labels.
         mean: Means of the channels, with which the model's inputs are normalised.
         std: Standard deviations likewise.
         num_copies: Number of transformed copies of each sample, at least 1.

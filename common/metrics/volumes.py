@@ -154,7 +154,7 @@ class VolumeMeter:
 
         Args:
             images: Float array of shape (samples, height, width, channels) in [0, 1], 1 or 3 channels.
-            labels: Integer array of shape (samples,), the training labels.
+            labels: Integer array of shape (samples,) or (samples, 1), the training labels.
 
         Returns:
             Dict of float64 arrays of shape (samples, anchors), anchors = 1 + number of strengths; column `a`

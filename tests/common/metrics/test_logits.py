@@ -71,8 +71,52 @@ def test_probabilities_are_refused_also_where_they_are_0_and_1(scale, policy):
     assert predict_planes([model], planes).shape == (1, 1, 4, 4)
 
 
+def half_softmax(dtype, classes, scale=3.0):
+    """Gives probabilities that half precision has computed, as float32."""
+    kernel = np.random.default_rng(classes).standard_normal((48, classes)).astype("float32")
+
+    def model(x):
+        logits = scale * tf.reshape(x, (-1, 48)) @ kernel
+        return tf.cast(tf.nn.softmax(tf.cast(logits, dtype)), tf.float32)
+
+    return model
+
+
+@pytest.mark.parametrize("classes", [2, 10, 1000])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_probabilities_are_refused_also_after_a_cast(dtype, classes):
+    model = half_softmax(dtype, classes)
+    other = half_softmax(dtype, classes, scale=1.0)
+    for given in (model, lambda x: (model(x) + other(x)) / 2, lambda x: tf.cast(model(x), tf.float64)):
+        with pytest.raises(ValueError, match="logits, not their softmax"):
+            check_logits(given, IMAGES)
+
+
+def test_a_softmax_before_a_layer_of_float32_is_refused_by_every_measure():
+    layers = [keras.layers.Flatten(), keras.layers.Dense(3, activation="softmax", dtype="mixed_float16")]
+    linear = keras.layers.Activation("linear", dtype="float32")
+    model = keras.Sequential([keras.Input(SHAPE), *layers, linear])
+    for measure in (
+        lambda: jacobian_norm(model, IMAGES, LABELS),
+        lambda: predict_planes([model], [plane_through(IMAGES[:3], 4, 0.1)], confidences=True),
+    ):
+        with pytest.raises(ValueError, match="logits, not their softmax"):
+            measure()
+
+
 def test_logits_are_taken_also_where_they_lie_between_0_and_1():
     assert check_logits(lambda x: tf.fill([len(x), 4], 0.5), IMAGES) == 4
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("classes", [2, 3, 10])
+def test_logits_of_networks_are_taken(classes, policy):
+    """Those of a fresh network are small, and some rows have a sum near 1."""
+    for seed in range(20):
+        keras.utils.set_random_seed(seed)
+        head = keras.layers.Dense(classes, dtype=policy)
+        model = keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten(), head])
+        assert check_logits(model, IMAGES) == classes
 
 
 def test_functions_are_given_tensors():

@@ -127,7 +127,7 @@ def test_bisected_margins_are_the_closed_form_of_a_linear_classifier():
 def test_gaussian_margins_are_the_closed_form_too():
     images, kernel = problem(seed=3)
     result = gaussian_margins(linear(kernel), images, [2, 5], np.random.default_rng(0), num_bisections=45)
-    vectors = np.random.default_rng(0).standard_normal((2, 20, 6))
+    vectors = np.random.default_rng(0).standard_normal((2, 20, 6), np.float32).astype(float)
     vectors /= np.linalg.norm(vectors, axis=-1, keepdims=True)
     for row, base in enumerate((2, 5)):
         exact = np.array([exact_crossing(images[base], u, kernel) for u in vectors[row]])

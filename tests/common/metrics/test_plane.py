@@ -347,10 +347,9 @@ def test_invalid_predictions():
 
 
 def test_labels_of_another_shape_are_refused():
-    column = (np.arange(12) % 3)[:, None]
-    with pytest.raises(ValueError, match=r"shape \(images,\). Received: labels of shape \(12, 1\)"):
-        draw_triplets(column, 2, np.random.default_rng(0))
-    with pytest.raises(ValueError, match=r"shape \(images,\). Received: labels of shape \(12, 1\)"):
-        draw_same_class_triplets(column, 2, np.random.default_rng(0))
+    labels = np.arange(12) % 3
+    for draw in (draw_triplets, draw_same_class_triplets):
+        with pytest.raises(ValueError, match=r"integers of shape \(n,\).*labels of shape \(12, 3\)"):
+            draw(np.eye(3, dtype=int)[labels], 2, np.random.default_rng(0))
     with pytest.raises(ValueError, match=r"`eligible` must have the shape of `labels`"):
-        draw_same_class_triplets(column[:, 0], 2, np.random.default_rng(0), np.ones((12, 1), bool))
+        draw_same_class_triplets(labels, 2, np.random.default_rng(0), np.ones((12, 1), bool))

@@ -187,9 +187,11 @@ def test_invalid_models_and_labels():
     for wrong in ([0, 4], [-1, 0]):
         with pytest.raises(ValueError, match="must be from 0 to 3. Received: labels="):
             jacobian_norm(model, images, wrong)
-    for wrong in ([0], [0.0, 1.0], [[0], [1]]):
-        with pytest.raises(ValueError, match="one integer for each of at least one example"):
+    for wrong in ([0.0, 1.0], [[0, 1], [1, 0]]):
+        with pytest.raises(ValueError, match=r"`labels` must be integers of shape \(n,\) or \(n, 1\)"):
             jacobian_norm(model, images, wrong)
+    with pytest.raises(ValueError, match="at least one example. Received: 1 labels for 2 examples"):
+        jacobian_norm(model, images, [0])
     with pytest.raises(ValueError, match="at least one example"):
         jacobian_norm(model, images[:0], labels[:0])
     with pytest.raises(ValueError, match="logits, not their softmax"):
