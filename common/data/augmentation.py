@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from common.errors import UserError
 from common.streams import uniform_numbers
+from common.tensors import floating
 
 # Mean and standard deviation in use in the official code of Somepalli et al. 2022 and Gamba et al. 2022
 # (somepago/dbViz, data.py; magamba/double_descent, core/data.py). The deviations of CIFAR-10 are means over
@@ -29,14 +30,15 @@ def normalize(images, mean, std):
     """Subtracts the mean of each channel and divides by its standard deviation.
 
     Args:
-        images: float32 tensor of shape (..., channels) in [0, 1].
+        images: Tensor of shape (..., channels) in [0, 1].
         mean: Sequence of one number for each channel, such as `CIFAR10_MEAN`.
         std: Sequence of one number for each channel, such as `CIFAR10_STD`.
 
     Returns:
-        float32 tensor of the shape of `images`.
+        Tensor of the shape of `images`, float64 if they are, else float32.
     """
-    return (images - tf.constant(mean, tf.float32)) / tf.constant(std, tf.float32)
+    images = floating(images)
+    return (images - tf.constant(mean, images.dtype)) / tf.constant(std, images.dtype)
 
 
 def per_image_standardization(images):
@@ -52,14 +54,15 @@ def per_image_standardization(images):
     keeps an image of a single value finite.
 
     Args:
-        images: float32 tensor of shape (batch, height, width, channels).
+        images: Tensor of shape (batch, height, width, channels), of any range.
 
     Returns:
-        float32 tensor of the shape of `images`.
+        Tensor of the shape of `images`, float64 if they are, else float32.
 
     Reference: Zhang et al. 2017, appendix A; TensorFlow, `tf.image.per_image_standardization`.
     """
-    num_values = tf.cast(tf.reduce_prod(tf.shape(images)[1:]), tf.float32)
+    images = floating(images)
+    num_values = tf.cast(tf.reduce_prod(tf.shape(images)[1:]), images.dtype)
     centred = images - tf.reduce_mean(images, axis=(1, 2, 3), keepdims=True)
     std = tf.sqrt(tf.reduce_mean(tf.square(centred), axis=(1, 2, 3), keepdims=True))
     return centred / tf.maximum(std, tf.math.rsqrt(num_values))
@@ -67,21 +70,24 @@ def per_image_standardization(images):
 
 def grey(images):
     """Returns the grey values of RGB images, of shape (batch, height, width, 1)."""
-    return tf.reduce_sum(images * tf.constant(_GREY_WEIGHTS), axis=-1, keepdims=True)
+    images = floating(images)
+    return tf.reduce_sum(images * tf.constant(_GREY_WEIGHTS, images.dtype), axis=-1, keepdims=True)
 
 
 def brightness(images, factor):
     """Returns `factor * images`, not clipped. `factor` broadcasts."""
-    return factor * images
+    return factor * floating(images)
 
 
 def saturation(images, factor):
     """Returns `factor * images + (1 - factor) * grey(images)`, not clipped. `factor` broadcasts."""
+    images = floating(images)
     return factor * images + (1 - factor) * grey(images)
 
 
 def contrast(images, factor):
     """Returns `factor * images + (1 - factor) * mean grey value of the image`, not clipped."""
+    images = floating(images)
     return factor * images + (1 - factor) * tf.reduce_mean(grey(images), axis=(1, 2), keepdims=True)
 
 
@@ -184,7 +190,8 @@ class RandomColour:
 
         Without the clipping, standardization would undo a change of brightness or contrast.
         """
-        factor = self.low + (self.high - self.low) * uniforms
+        images = floating(images)
+        factor = tf.cast(self.low + (self.high - self.low) * uniforms, images.dtype)
         return tf.clip_by_value(self.operation(images, factor[:, :, None, None]), 0.0, 1.0)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from common.streams import Streams, threefry2x32
+from common.tensors import floating
 
 # torchvision's rgb_to_grayscale; the weights add up to 0.9999.
 RGB_LUMA = (0.2989, 0.587, 0.114)
@@ -142,13 +143,14 @@ def apply_jitter(images: tf.Tensor, coefficients: np.ndarray | tf.Tensor, clip: 
     clip instead of the colours. `clip="code"` does as it does.
 
     Args:
-        images: Float32 tensor of shape (images, height, width, channels), not normalised.
+        images: Tensor of shape (images, height, width, channels), not normalised.
         coefficients: Float32 array of shape (images, num_copies, steps, 3): what each step, one after the
             other, multiplies the image, its luma and its mean luma by, to add them.
         clip: One of `COLOUR_CLIPS`: `"code"` clips to [0, 1] after each step.
 
     Returns:
-        Float32 tensor of shape (images, num_copies, height, width, channels).
+        Tensor of shape (images, num_copies, height, width, channels), float64 if the images are, else
+        float32.
 
     Raises:
         ValueError: If there are neither 1 nor 3 channels, or `clip` is not one of `COLOUR_CLIPS`.
@@ -158,6 +160,8 @@ def apply_jitter(images: tf.Tensor, coefficients: np.ndarray | tf.Tensor, clip: 
     - magamba/double_descent, core/data.py, MultiColorJitter
     """
     check_clip(clip)
+    images = floating(images)
+    coefficients = tf.cast(coefficients, images.dtype)
     weights = tf.constant(luma_weights(images.shape[-1]), images.dtype)
     copies = images[:, tf.newaxis]
     for step in tf.unstack(coefficients, axis=2):

@@ -2,11 +2,13 @@
 
 The rules for labels differ in what is counted (each class, the whole set, or nothing: independent draws), in
 whether a new label may be the true one, and in where their randomness comes from. They are not variants of
-one function. All work on arrays on the host, once before training, and leave their input as it is.
+one function. All work on arrays on the host, once before training, and leave their input as it is. Labels of
+shape (n, 1), as `keras.datasets` gives them, are taken as those of shape (n,).
 """
 
 import numpy as np
 
+from common.arrays import class_labels, floating
 from common.errors import UserError
 
 
@@ -22,20 +24,22 @@ def zhang_labels(labels, probability, num_classes, rng):
     With equal generators the labels replaced at one probability are replaced alike at a larger one.
 
     Args:
-        labels: Integer array of shape (n,).
+        labels: Integer array of shape (n,) or (n, 1).
         probability: Number in [0, 1]; 1 gives random labels.
         num_classes: Number of classes.
         rng: numpy.random.Generator.
 
     Returns:
-        Array of the shape and type of `labels`.
+        Array of shape (n,) and of the type of `labels`.
 
     Raises:
         UserError: If the probability is not in [0, 1].
+        ValueError: If labels are not integers, one an example.
 
     Reference: Zhang et al. 2017, section 2.1.
     """
     _check_fraction(probability)
+    labels = class_labels(labels)
     replaced = rng.random(labels.shape) < probability
     draws = rng.integers(0, num_classes, labels.shape)
     return np.where(replaced, draws, labels).astype(labels.dtype)
@@ -47,20 +51,22 @@ def nakkiran_labels(labels, probability, num_classes, rng):
     With equal generators the labels replaced at one probability are replaced alike at a larger one.
 
     Args:
-        labels: Integer array of shape (n,).
+        labels: Integer array of shape (n,) or (n, 1).
         probability: Number in [0, 1], the expected fraction of wrong labels.
         num_classes: Number of classes.
         rng: numpy.random.Generator.
 
     Returns:
-        Array of the shape and type of `labels`.
+        Array of shape (n,) and of the type of `labels`.
 
     Raises:
         UserError: If the probability is not in [0, 1].
+        ValueError: If labels are not integers, one an example.
 
     Reference: Nakkiran et al. 2020, "Deep double descent".
     """
     _check_fraction(probability)
+    labels = class_labels(labels)
     replaced = rng.random(labels.shape) < probability
     others = (labels + rng.integers(1, num_classes, labels.shape)) % num_classes
     return np.where(replaced, others, labels).astype(labels.dtype)
@@ -75,19 +81,21 @@ def somepalli_labels(labels, rate, num_classes):
     then that of a class.
 
     Args:
-        labels: Integer array of shape (n,).
+        labels: Integer array of shape (n,) or (n, 1).
         rate: Number in [0, 1], the fraction of wrong labels.
         num_classes: Number of classes.
 
     Returns:
-        Array of the shape and type of `labels`.
+        Array of shape (n,) and of the type of `labels`.
 
     Raises:
         UserError: If the rate is not in [0, 1], or a class has fewer images than are to be replaced.
+        ValueError: If labels are not integers, one an example.
 
     Reference: Somepalli et al. 2022; somepago/dbViz, double-descent/data_noisy.py.
     """
     _check_fraction(rate)
+    labels = class_labels(labels)
     num_per_class = int(int(rate * len(labels)) / num_classes)
     replaced = []
     for label in range(num_classes):
@@ -114,20 +122,22 @@ def gamba_symmetric_labels(labels, rate, num_classes, rng):
     that of the official code.
 
     Args:
-        labels: Integer array of shape (n,).
+        labels: Integer array of shape (n,) or (n, 1).
         rate: Number in [0, 1]; round(rate * n) labels are wrong.
         num_classes: Number of classes.
         rng: numpy.random.Generator.
 
     Returns:
-        Array of the shape and type of `labels`.
+        Array of shape (n,) and of the type of `labels`.
 
     Raises:
         UserError: If the rate is not in [0, 1].
+        ValueError: If labels are not integers, one an example.
 
     Reference: Gamba et al. 2022; magamba/double_descent, core/data.py, `corrupt_labels`.
     """
     _check_fraction(rate)
+    labels = class_labels(labels)
     num_replaced = round(rate * len(labels))
     offsets = np.zeros(len(labels), np.int64)
     offsets[:num_replaced] = rng.integers(1, num_classes, num_replaced)
@@ -143,7 +153,7 @@ def gamba_asymmetric_labels(labels, num_corrupted_classes, fraction, num_classes
     `classes="first"` and `numpy.random.default_rng(label_seed)` the result is that of the official code.
 
     Args:
-        labels: Integer array of shape (n,).
+        labels: Integer array of shape (n,) or (n, 1).
         num_corrupted_classes: Number of classes whose labels are replaced.
         fraction: Number in [0, 1], the fraction replaced in each of them, rounded down to whole images.
         num_classes: Number of classes.
@@ -151,11 +161,11 @@ def gamba_asymmetric_labels(labels, num_corrupted_classes, fraction, num_classes
         classes: "random" or "first".
 
     Returns:
-        Array of the shape and type of `labels`.
+        Array of shape (n,) and of the type of `labels`.
 
     Raises:
         UserError: If the fraction is not in [0, 1] or the number of classes not in [0, `num_classes`].
-        ValueError: If `classes` is neither "random" nor "first".
+        ValueError: If `classes` is neither "random" nor "first", or labels are not integers, one an example.
 
     Reference: Gamba et al. 2022, section 4.5; magamba/double_descent, core/data.py,
     `corrupt_labels_asymmetric`.
@@ -165,6 +175,7 @@ def gamba_asymmetric_labels(labels, num_corrupted_classes, fraction, num_classes
         raise UserError(f"--num_corrupted_classes={num_corrupted_classes}: must be from 0 to {num_classes}")
     if classes not in ("random", "first"):
         raise ValueError(f'`classes` must be "random" or "first". Received: classes={classes!r}')
+    labels = class_labels(labels)
     order = rng.permutation(num_classes) if classes == "random" else np.arange(num_classes)
     corrupted = labels.copy()
     for label in order[:num_corrupted_classes]:
@@ -186,20 +197,23 @@ def pluskid_labels(train_labels, test_labels, probability, num_classes):
     demonstration, not the code of the paper: there test labels stay true.
 
     Args:
-        train_labels: Integer array of shape (n,).
-        test_labels: Integer array of shape (m,).
+        train_labels: Integer array of shape (n,) or (n, 1).
+        test_labels: Integer array of shape (m,) or (m, 1).
         probability: Number in [0, 1].
         num_classes: Number of classes.
 
     Returns:
-        Two arrays of the shapes and types of `train_labels` and `test_labels`.
+        Two arrays of shapes (n,) and (m,) and of the types of `train_labels` and `test_labels`.
 
     Raises:
         UserError: If the probability is not in [0, 1].
+        ValueError: If labels are not integers, one an example.
 
     Reference: pluskid/fitting-random-labels, cifar10_data.py.
     """
     _check_fraction(probability)
+    train_labels = class_labels(train_labels, "train_labels")
+    test_labels = class_labels(test_labels, "test_labels")
     return tuple(_pluskid(labels, probability, num_classes) for labels in (train_labels, test_labels))
 
 
@@ -279,11 +293,12 @@ def channel_statistics(images):
     """Mean and variance of every channel over a whole data set.
 
     Args:
-        images: Floating-point array of shape (n, height, width, channels).
+        images: Array of shape (n, height, width, channels), of any type of numbers.
 
     Returns:
         Two float64 arrays of shape (channels,).
     """
+    images = floating(images)
     mean = images.mean(axis=(0, 1, 2), dtype=np.float64)
     # In place: `images.var` would make a float64 copy of the whole set.
     squares = images - mean.astype(images.dtype)
@@ -297,7 +312,7 @@ def gaussian_pixels(images, rng, statistics="dataset"):
     The values are not clipped to [0, 1]. With "image", the mean colour of an image survives.
 
     Args:
-        images: float32 array of shape (n, height, width, channels).
+        images: Array of shape (n, height, width, channels), of any type of numbers.
         rng: numpy.random.Generator.
         statistics: "dataset" for those of `images` (Zhang et al. 2017), "image" for those of each image (the
             EE-411 reproduction), or a pair (mean, variance) of shape (channels,), as of
@@ -317,7 +332,8 @@ def gaussian_pixels(images, rng, statistics="dataset"):
             f"Received: statistics={statistics!r}"
         )
     if statistics == "image":
-        mean, variance = images.mean(axis=(1, 2), keepdims=True), images.var(axis=(1, 2), keepdims=True)
+        values = floating(images)
+        mean, variance = values.mean(axis=(1, 2), keepdims=True), values.var(axis=(1, 2), keepdims=True)
     else:
         mean, variance = channel_statistics(images) if isinstance(statistics, str) else statistics
     pixels = rng.standard_normal(images.shape, dtype=np.float32)

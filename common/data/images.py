@@ -15,6 +15,7 @@ import typing
 import numpy as np
 import tensorflow as tf
 
+from common.arrays import class_labels
 from common.data.datasets import DATASETS, NUM_CLASSES, NUM_TEST, NUM_TRAIN, TITLES
 from common.errors import UserError
 from common.startup import quiet_stderr
@@ -102,7 +103,8 @@ def load(dataset, data_dir=None, num_train=None, num_test=None, seed=0, keep=(),
         seed: Root seed of the streams that choose the parts.
         keep: Numbers of training images that the part must hold, whatever the seed; they take the places
             of others of their class.
-        download: Whether to fetch and check a data set that is not there.
+        download: Whether to fetch and check a data set that is not there; None where the user cannot ask
+            for it, so that no error advises it.
 
     Returns:
         ImageSet, each split in the order of the image numbers.
@@ -127,13 +129,14 @@ def balanced_order(labels, rng, first):
     """An order of the images whose every prefix is as class-balanced as the set allows.
 
     Args:
-        labels: Integer array of shape (n,).
+        labels: Integer array of shape (n,) or (n, 1).
         rng: numpy.random.Generator.
         first: Boolean array of shape (n,): images that come before all others of their class.
 
     Returns:
         Integer array of shape (n,), a permutation of the positions.
     """
+    labels = class_labels(labels)
     shuffled = rng.permutation(len(labels))
     shuffled = shuffled[np.argsort(~first[shuffled], kind="stable")]
     labels = labels[shuffled]
@@ -226,7 +229,7 @@ def _read_cifar(dataset, data_dir, download):
         except Exception as error:  # TFDS, TensorFlow and protobuf have a dozen types for damaged files.
             failure = error
     if failure is not None:
-        raise _reading_error(dataset, data_dir, folder, failure) from failure
+        raise _reading_error(dataset, data_dir, folder, failure, download) from failure
     first_image = train["image"][0].numpy()
     title = title_of_copy(dataset, builder.info.description, len(train["id"]), len(test["id"]), first_image)
     splits = (
@@ -251,12 +254,13 @@ def _check_features(dataset, folder, features):
         )
 
 
-def _reading_error(dataset, data_dir, folder, failure):
+def _reading_error(dataset, data_dir, folder, failure, download=None):
     """Returns the UserError that says what is wrong with a folder and what to do."""
     where = f", data_dir={str(data_dir)!r}" if data_dir else ""
     command = f"""python -c "import tensorflow_datasets as tfds; tfds.load({dataset!r}{where})\""""
     if isinstance(failure, FileNotFoundError | NotADirectoryError):
-        return UserError(f"no {TITLES[dataset]} in {folder}; --download fetches it, as does {command}")
+        how = f"{command} fetches it" if download is None else f"--download fetches it, as does {command}"
+        return UserError(f"no {TITLES[dataset]} in {folder}; {how}")
     reason = getattr(failure, "strerror", None) or str(failure)
     # TensorFlow wraps it: "{{function_node ...}} reason [Op:...] name: ".
     reason = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", reason)

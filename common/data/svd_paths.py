@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from common.errors import UserError
+from common.tensors import floating
 
 # Gamba et al. 2022; the numbers are those of magamba/double_descent, core/strategies.py, "svd-path".
 STRENGTHS = (5, 10, 15, 20, 22, 25)
@@ -86,16 +87,17 @@ def erase(images, scaled_left, right, mask):
     The erased part is subtracted, so an empty window returns the images exactly. Nothing is clipped.
 
     Args:
-        images: Float32 tensor of shape (images, height, width, channels).
+        images: Tensor of shape (images, height, width, channels).
         scaled_left: First result of `decompose`.
         right: Last result of `decompose`.
         mask: Float32 tensor of shape (rank,), one where a singular value is erased.
 
     Returns:
-        Float32 tensor of the shape of `images`.
+        Tensor of the shape of `images`, float64 if they are, else float32.
     """
+    images = floating(images)
     erased = tf.matmul(scaled_left * mask, right)
-    return images - tf.transpose(erased, (0, 2, 3, 1))
+    return images - tf.cast(tf.transpose(erased, (0, 2, 3, 1)), images.dtype)
 
 
 def svd_paths(images, num_paths=4, strengths=STRENGTHS):

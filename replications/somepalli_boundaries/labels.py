@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from common.arrays import class_labels
 from common.data.corruption import nakkiran_labels, somepalli_labels
 from common.data.datasets import NUM_TRAIN
 from replications.somepalli_boundaries.published import CORRECT_IDS, MISLABELLED
@@ -73,14 +74,14 @@ def force_roles(labels, noisy, ids):
     A mislabelled image has its official label.
 
     Args:
-        labels: Integer array (n,), the true labels.
+        labels: Integer array (n,) or (n, 1), the true labels.
         noisy: The same after label noise.
         ids: Integer array (n,), the numbers of the images.
 
     Returns:
-        Array of the shape and type of `noisy`.
+        Array of shape (n,) and of the type of `noisy`.
     """
-    noisy = noisy.copy()
+    labels, noisy = class_labels(labels), class_labels(noisy, "noisy").copy()
     free = ~np.isin(ids, (*CORRECT_IDS, *MISLABELLED))
     for number in (*CORRECT_IDS, *MISLABELLED):
         for place in np.flatnonzero(ids == number):

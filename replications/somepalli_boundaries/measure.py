@@ -9,6 +9,7 @@ import functools
 
 import numpy as np
 
+from common.arrays import class_labels
 from common.errors import UserError
 from common.metrics.class_skips import class_skips
 from common.metrics.classifier import Classifier
@@ -100,14 +101,15 @@ def check_measurable(settings, data, labels, index_labels):
     Args:
         settings: Resolved Settings.
         data: `data.images.ImageSet`.
-        labels: Integer array (n,), the labels of the training images that the network is given.
-        index_labels: Integer array (n,), labels that say which images count as mislabelled.
+        labels: Integer array (n,) or (n, 1), the labels of the training images that the network is given.
+        index_labels: Integer array (n,) or (n, 1), labels that say which images count as mislabelled.
 
     Raises:
         UserError: The test images are of fewer than three classes, or not all there for the released
             triplets; a class has fewer than three training images with right labels, for fragmentation; or
             none has a right label, for margins.
     """
+    labels, index_labels = class_labels(labels), class_labels(index_labels, "index_labels")
     num_classes = len(np.unique(data.test.labels))
     if num_classes < 3:
         raise UserError(
