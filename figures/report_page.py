@@ -4,6 +4,9 @@ import base64
 import dataclasses
 import html
 
+import numpy as np
+
+from common.statistics import interval_of_pairs
 from common.verdicts import number
 
 _KINDS = ("mean", "low", "high", "median")
@@ -53,11 +56,15 @@ def _differing(settings):
 
 
 def _final(run):
-    """(metric, statistic) -> value at the end of a run."""
+    """(metric, statistic) -> value at the end of a run; the intervals of few pairs lie above 0."""
     rows = run.rows
     if "examples" in rows:
         rows = rows[rows.examples == rows.examples.max()]
-    return {(row.metric, row.statistic): row.value for row in rows.itertuples()}
+    values = {(row.metric, row.statistic): row.value for row in rows.itertuples()}
+    for metric, pairs in rows[rows.statistic == "pair"].groupby("metric").value:
+        ends = (metric, "low"), (metric, "high")
+        values |= zip(ends, interval_of_pairs(pairs, *(values.get(end, np.nan) for end in ends)), strict=True)
+    return values
 
 
 def _runs_html(figure):

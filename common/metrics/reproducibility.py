@@ -94,8 +94,8 @@ def group_reproducibility(group_a, group_b=None, confidence=0.95):
     A network is never compared with itself: within one group (`group_b=None`) 3 networks give 3 distinct
     pairs, two groups of 3 give 9, and no network may be in both. The interval leaves out networks of each
     group, never triplets or points: it says how the value would vary with other trainings. It is the
-    jackknife's, undefined (nan) where a group has fewer than 2 networks and, within one group, fewer than 3,
-    which give a single pair.
+    jackknife's, on a scale on which it stays in [0, 1], and undefined (nan) where a group has fewer than 2
+    networks and, within one group, fewer than 3, which give a single pair.
 
     Args:
         group_a: Sequence of arrays of shape (triplets, ...), each network's labels on the same planes.
@@ -126,8 +126,9 @@ def group_reproducibility(group_a, group_b=None, confidence=0.95):
     if len(pairs) == 0:
         return Reproducibility(math.nan, math.nan, math.nan, num_models, 0)
     scores = [reproducibility_score(group_a[i], group_b[j]) for i, j in pairs]
-    low, high = interval_over_units(scores, [pairs] if within else pairs.T, confidence=confidence)
-    return Reproducibility(float(np.mean(scores)), max(low, 0.0), min(high, 1.0), num_models, len(pairs))
+    units = [pairs] if within else pairs.T
+    low, high = interval_over_units(scores, units, confidence=confidence, quantity="fraction")
+    return Reproducibility(float(np.mean(scores)), low, high, num_models, len(pairs))
 
 
 def reproducibility_matrix(label_maps_by_group, confidence=0.95):

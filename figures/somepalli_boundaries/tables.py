@@ -20,13 +20,13 @@ _ACCURACIES = {
 _MARGINS = {"aa": "all", "ca": "right labels", "ma": "wrong labels"}
 
 
-def _mean(members, metric, factor=1.0):
+def _mean(members, metric, quantity):
     """Mean over the runs of one setting and its 95 % interval, such as "12.3 [11, 14]"."""
-    values = factor * np.array([last(run, metric) for run in members])
-    values = values[np.isfinite(values)]
+    values = np.array([last(run, metric) for run in members])
+    values = values[np.isfinite(values)] * (100 if quantity == "percentage" else 1)
     if not values.size:
         return ""
-    limits = interval(values)
+    limits = interval(values, quantity=quantity)
     between = f" [{number(limits[0])}, {number(limits[1])}]" if np.isfinite(limits[0]) else ""
     return number(values.mean()) + between
 
@@ -42,15 +42,17 @@ def _table(runs, columns):
     return ["label noise", "width", "seeds", *(name for name, _ in columns)], rows
 
 
-def _column(name, metric, factor=1.0):
-    return name, lambda members: _mean(members, metric, factor)
+def _column(name, metric, quantity="positive"):
+    return name, lambda members: _mean(members, metric, quantity)
 
 
 def table_10(runs):
     """Fragmentation, class skips and the five subset accuracies, means over seeds: head and rows."""
     columns = [_column(f"fragmentation, {kind}", f"fragmentation_{kind}") for kind in FRAGMENTATION_KINDS]
     columns.append(_column("class skips", "class_skips"))
-    columns += [_column(f"accuracy (%), {words}", metric, 100) for metric, words in _ACCURACIES.items()]
+    columns += [
+        _column(f"accuracy (%), {words}", metric, "percentage") for metric, words in _ACCURACIES.items()
+    ]
     return _table(runs, columns)
 
 
@@ -60,7 +62,7 @@ def table_11(runs):
         (name, lambda members, i=i: cell_texts(between_seeds(members))[i])
         for i, name in enumerate(("reproducibility", "95 % interval", "pairs"))
     ]
-    return _table(runs, [*columns, _column("test accuracy (%)", "accuracy_test", 100)])
+    return _table(runs, [*columns, _column("test accuracy (%)", "accuracy_test", "percentage")])
 
 
 def table_12(runs):

@@ -45,7 +45,8 @@ def cells(runs):
             if all(getattr(settings, name) == value for name, value in row.settings.items())
         )
         train, test = (
-            summarize([100 * last(run, f"{part}_accuracy") for run in members]) for part in ("train", "test")
+            summarize([100 * last(run, f"{part}_accuracy") for run in members], "percentage")
+            for part in ("train", "test")
         )
         found.append(Cell(train, test, not any(map(is_capped, members))))
     return found

@@ -7,7 +7,7 @@ from scipy.special import expit
 
 from common.metrics.excess_label_loss import excess_label_loss
 from common.metrics.prediction_difference import relative_prediction_difference
-from common.statistics import summarize
+from common.statistics import interval_of_pairs, summarize
 from replications.snapp_shamir.data import unpack
 from replications.snapp_shamir.models import build
 
@@ -103,7 +103,7 @@ def summary_rows(rows):
             values = pairs[pairs.metric == metric].value.dropna()
             place = {"metric": metric, "examples": int(examples), "n": len(values)}
             if len(values):
-                numbers = vars(summarize(values))
+                numbers = vars(summarize(values, "positive"))
                 summary += [
                     {"value": numbers[name], "statistic": name} | place
                     for name in ("mean", "low", "high", "median", "q25", "q75")
@@ -137,6 +137,8 @@ def line(settings, folder):
     }
     for name, metric in zip(("PD", "loss"), METRICS, strict=True):
         value = {s: summary.get((metric, s), np.nan) for s in ("mean", "low", "high", "median")}
+        pairs = last[(last.metric == metric) & (last.statistic == "pair")].value
+        value["low"], value["high"] = interval_of_pairs(pairs, value["low"], value["high"])
         found[name] = f"{value['mean']:.3g}"
         found[f"{name} 95 %"] = f"[{value['low']:.2g}, {value['high']:.2g}]"
         found[f"{name} median"] = f"{value['median']:.3g}"

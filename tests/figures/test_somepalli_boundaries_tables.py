@@ -44,7 +44,7 @@ def test_table_10_has_class_skips_and_the_five_accuracies():
     assert first["accuracy (%), all training images"] == "100"
     assert first["accuracy (%), wrong labels, as given"] == ""  # there are none
     assert (second["label noise"], second["seeds"]) == ("20%", "2")
-    low, high = interval([1.0, 2.0])
+    low, high = interval([1.0, 2.0], quantity="positive")
     assert second["class skips"] == f"1.5 [{number(low)}, {number(high)}]"
     for name, (_, accuracy) in ACCURACIES.items():
         assert second[name].split()[0] == number(100 * accuracy)
@@ -57,8 +57,9 @@ def test_table_11_has_scores_of_pairs_and_their_interval():
     runs = [made(0.2, 4, seed, classes, accuracy_test=0.5) for seed, classes in enumerate(maps)]
     (row,) = columns(table_11(runs))
     assert row["reproducibility"] == f"{(3 + 2 + 3) / 12:.3f}"
-    # Student's t of two degrees of freedom, 4.303, times 1/6 reaches beyond what a score can be.
-    assert row["95 % interval"] == "0.000 to 1.000"
+    # Student's t of two degrees of freedom, 4.303, times 1/6 reaches beyond what a score can be: its reach
+    # 0.717 is 3.227 on the scale of logits, around logit(2/3) = 0.693.
+    assert row["95 % interval"] == "0.074 to 0.981"
     assert row["pairs"] == "3"
     (row,) = columns(table_11(runs[:1]))
     assert (row["reproducibility"], row["95 % interval"], row["pairs"]) == ("", "", "0")

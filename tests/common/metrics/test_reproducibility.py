@@ -46,6 +46,13 @@ def test_properties(a, b):
     assert score == pytest.approx(equal / 48, abs=1e-15)
 
 
+def on_logits(score, reach):
+    """Student's interval of a score, with its reach on the scale of logits."""
+    factor = np.exp(reach / (score * (1 - score)))
+    odds = score / (1 - score)
+    return odds / (factor + odds), odds * factor / (1 + odds * factor)
+
+
 def test_a_group_against_itself_leaves_out_the_identical_network():
     group = networks(3, 0.3, seed=0)
     cell = group_reproducibility(group)
@@ -55,7 +62,7 @@ def test_a_group_against_itself_leaves_out_the_identical_network():
     # Without one of three networks one pair is left; Student's t for two degrees of freedom is 4.303.
     pairs = [reproducibility_score(group[i], group[j]) for i, j in itertools.combinations(range(3), 2)]
     reach = 4.3027 * np.sqrt(2 / 3 * np.sum((pairs - np.mean(pairs)) ** 2))
-    assert (cell.low, cell.high) == pytest.approx((cell.value - reach, cell.value + reach), rel=1e-4)
+    assert (cell.low, cell.high) == pytest.approx(on_logits(cell.value, reach), rel=1e-4)
 
 
 def test_two_groups_use_every_pair():
@@ -83,7 +90,7 @@ def test_the_interval_between_groups_adds_the_variances_of_both():
     freedom = sum(variances) ** 2 / (variances[0] ** 2 / 2 + variances[1] ** 2 / 3)
     reach = stats.t.ppf(0.9, freedom) * np.sqrt(sum(variances))
     cell = group_reproducibility(a, b, confidence=0.8)
-    assert (cell.low, cell.high) == pytest.approx((scores.mean() - reach, scores.mean() + reach), rel=1e-12)
+    assert (cell.low, cell.high) == pytest.approx(on_logits(scores.mean(), reach), rel=1e-12)
 
 
 def test_the_interval_does_not_shrink_with_more_triplets():
