@@ -7,6 +7,7 @@ three training images side by side. Importing this module loads no TensorFlow.
 
 import dataclasses
 import math
+import os
 import pathlib
 import sys
 import types
@@ -15,13 +16,16 @@ import typing
 import numpy as np
 from absl import flags
 
+from common import saved_models
 from common.command_line import exit_status, parse_flags
+from common.data.datasets import NUM_TRAIN
 from common.errors import UserError
 from common.files import replacing
+from common.program import is_writable
+from common.saved_models import SCALINGS
 from replications.somepalli_boundaries.settings import TRIPLETS
 
 DATASETS = ("cifar10", "synthetic")
-SCALINGS = ("0-255", "0-1", "standardized")
 _NUM_TRAIN = 1000  # enough to hold any three images in a balanced part
 _BATCH = 500
 _USAGE = "python -m replications.somepalli_boundaries --models=A.keras,B.keras [--flag=value ...]"
@@ -35,12 +39,11 @@ def is_requested(argv):
 def _define_flags(flag_values):
     define = {"flag_values": flag_values}
     flags.DEFINE_list("models", None, "Two files of saved Keras models of images, to be compared.", **define)
-    flags.DEFINE_enum(
+    flags.DEFINE_list(
         "input_scaling",
         None,
-        SCALINGS,
-        "Pixels that the models take: 0 to 255, 0 to 1, or standardized by the channels' mean and deviation; "
-        "required unless both models hold a layer that scales them, and for those that hold none.",
+        "Pixels that the models take: 0-255, 0-1, or standardized by the channels' mean and deviation; for "
+        "both models, or one for each. Required of a model whose first layers do not say it.",
         **define,
     )
     flags.DEFINE_enum("dataset", DATASETS[0], DATASETS, "Images that the models classify.", **define)
@@ -66,8 +69,30 @@ def _check(flag_values):
     if len(models) != 2:
         raise UserError(f"--models={','.join(models)}: must be two files, separated by a comma")
     for path in models:
-        if not pathlib.Path(path).is_file():
-            raise UserError(f"--models: no file {path}")
+        saved_models.check_file(path)
+    scalings = flag_values.input_scaling
+    if scalings is not None and (len(scalings) not in (1, 2) or not set(scalings) <= set(SCALINGS)):
+        raise UserError(
+            f"--input_scaling={','.join(scalings)}: must be one of {', '.join(SCALINGS)}, or two of them, "
+            "one for each model"
+        )
+    _check_folders(flag_values)
+    return _triplet(flag_values)
+
+
+def _check_folders(flag_values):
+    """Refuses a folder of data that is none, and a picture that could not be written."""
+    data_dir = flag_values.data_dir
+    if data_dir is not None and not (data_dir and os.path.isdir(os.path.expanduser(data_dir))):
+        raise UserError(f"--data_dir={data_dir}: is no folder")
+    out = pathlib.Path(flag_values.out)
+    if out.suffix not in (".png", ".pdf") or not out.absolute().parent.is_dir() or out.is_dir():
+        raise UserError(f"--out={out}: must be a .png or .pdf file in a folder that exists")
+    if not is_writable(out.absolute().parent):
+        raise UserError(f"--out={out}: its folder is not writable; choose another one")
+
+
+def _triplet(flag_values):
     try:
         triplet = tuple(int(number) for number in flag_values.triplet)
     except ValueError:
@@ -79,9 +104,12 @@ def _check(flag_values):
             f"--triplet={','.join(flag_values.triplet)}: must be three different images, since equal ones "
             "determine no plane"
         )
-    out = pathlib.Path(flag_values.out)
-    if out.suffix not in (".png", ".pdf") or not out.absolute().parent.is_dir():
-        raise UserError(f"--out={out}: must be a .png or .pdf file in a folder that exists")
+    for number in triplet:
+        if not 0 <= number < NUM_TRAIN:
+            raise UserError(
+                f"--triplet={','.join(flag_values.triplet)}: image {number} is not among the training "
+                f"images, 0 to {NUM_TRAIN - 1:,}"
+            )
     return triplet
 
 
@@ -90,7 +118,8 @@ class Scored:
     """What was found out about two models.
 
     Args:
-        accuracies: Test accuracy of each.
+        accuracies: Test accuracy of each, as a function of standardized pixels, which planes are made of.
+        predicted_accuracies: Test accuracy of each as `model.evaluate` counts it, on the pixels it takes.
         num_test: Number of test images.
         agreement: Float64 (triplets,), the part of each plane that both label alike.
         classes: Array (2, resolution, resolution), what each predicts on the plane that is drawn.
@@ -101,6 +130,7 @@ class Scored:
     """
 
     accuracies: tuple
+    predicted_accuracies: tuple
     num_test: int
     agreement: np.ndarray
     classes: np.ndarray
@@ -111,86 +141,14 @@ class Scored:
 
 
 def load_models(paths):
-    """Loads models and checks that they can be compared.
-
-    Args:
-        paths: Files, `.keras` or HDF5.
-
-    Returns:
-        List of Keras models.
+    """Loads models and checks that they can be compared: a list of Keras models.
 
     Raises:
-        UserError: A file is no Keras model, a model does not map images to classes, or the models differ in
-            their inputs or in their number of classes.
+        UserError: As `saved_models.read` and `saved_models.check_alike` do.
     """
-    import keras
-
-    import common.layers
-    import common.models.vit  # noqa: F401  (registers its layers)
-
-    models = []
-    for path in paths:
-        try:
-            models.append(keras.models.load_model(path, compile=False))
-        except Exception as error:  # Keras, h5py and zipfile have a dozen types for files that are none.
-            reason = " ".join(str(error).split())[:200]
-            raise UserError(f"--models: {path} is not a Keras model that can be loaded: {reason}") from error
-    for path, model in zip(paths, models, strict=True):
-        shapes = model.input_shape, model.output_shape
-        single = all(
-            isinstance(shape, tuple) and all(n is None or isinstance(n, int) for n in shape)
-            for shape in shapes
-        )
-        if not single or len(shapes[0]) != 4 or len(shapes[1]) != 2 or shapes[1][1] < 2:
-            raise UserError(f"--models: {path} maps {shapes[0]} to {shapes[1]}, not images to classes")
-    for what, attribute in (
-        ("take different inputs", "input_shape"),
-        ("have different classes", "output_shape"),
-    ):
-        first, second = (getattr(model, attribute) for model in models)
-        if first != second:
-            raise UserError(f"--models: {paths[0]} and {paths[1]} {what}, {first} and {second}")
+    models = [saved_models.read(path) for path in paths]
+    saved_models.check_alike(models, paths)
     return models
-
-
-def scaling_of(model):
-    """The scaling of the images that a model takes by its own layers; None if it holds no such layer."""
-    import keras
-
-    for layer in model._flatten_layers():
-        if isinstance(layer, keras.layers.Rescaling):
-            return "0-255" if np.max(np.abs(layer.scale)) < 0.1 else "0-1"
-        if isinstance(layer, keras.layers.Normalization):
-            return "0-255" if np.max(np.abs(layer.mean)) > 2 else "0-1"
-    return None
-
-
-def on_standardized(model, scaling, mean, std, examples):
-    """Returns the function from standardized images to logits, made of TensorFlow operations.
-
-    The logarithm stands for the logits of a model that gives probabilities.
-
-    Args:
-        model: Keras model of logits or of probabilities.
-        scaling: One of SCALINGS, the pixels that it takes.
-        mean: Mean of each channel that standardizes pixels in [0, 1].
-        std: Standard deviation of each channel.
-        examples: A few standardized images, on which is seen what the model gives.
-    """
-    import tensorflow as tf
-
-    from common.metrics.logits import are_probabilities, logits_of
-
-    def outputs(images):
-        if scaling != "standardized":
-            images = images * tf.constant(std, tf.float32) + tf.constant(mean, tf.float32)
-        if scaling == "0-255":
-            images = 255 * images
-        return model(images, training=False)
-
-    if not are_probabilities(logits_of(outputs, examples)):
-        return outputs
-    return lambda images: tf.math.log(tf.maximum(outputs(images), 1e-30))
 
 
 def compare(models, data, scalings, options):
@@ -215,14 +173,14 @@ def compare(models, data, scalings, options):
     statistics = CIFAR10_MEAN, CIFAR10_STD
     test = normalize(data.test.images, *statistics).numpy()
     classifiers = [
-        Classifier(on_standardized(model, scaling, *statistics, test[:8]))
+        Classifier(saved_models.on_standardized(model, scaling, *statistics, test[:8]))
         for model, scaling in zip(models, scalings, strict=True)
     ]
-    batches = range(0, len(test), _BATCH)
-    accuracies = []
-    for classifier in classifiers:
-        found = np.concatenate([classifier(test[i : i + _BATCH])[0].numpy() for i in batches])
-        accuracies.append(float(np.mean(found == data.test.labels)))
+    accuracies = [_accuracy(classifier, test, data.test.labels) for classifier in classifiers]
+    predicted = [
+        saved_models.predicted_classes(model, data.test.images, scaling, *statistics)
+        for model, scaling in zip(models, scalings, strict=True)
+    ]
     triplets = score_triplets(options.triplets, data.test.labels, options.num_triplets, options.data_seed)
     planes = [plane_through(test[t], options.resolution, SCORE_OVERHANG) for t in triplets]
     maps = predict_planes(classifiers, planes)
@@ -234,6 +192,7 @@ def compare(models, data, scalings, options):
     classes, confidences = predict_planes(classifiers, [plane], confidences=True)
     return Scored(
         tuple(accuracies),
+        tuple(float(np.mean(classes == data.test.labels)) for classes in predicted),
         len(test),
         triplet_agreement(*maps),
         classes[:, 0],
@@ -244,21 +203,35 @@ def compare(models, data, scalings, options):
     )
 
 
+def _accuracy(classifier, images, labels):
+    """Part of the images that are given their label; refuses logits that are not finite."""
+    from common.metrics.classifier import check_defined
+
+    batches = [classifier(images[i : i + _BATCH]) for i in range(0, len(images), _BATCH)]
+    classes, confidences = (np.concatenate([batch[kind].numpy() for batch in batches]) for kind in range(2))
+    check_defined(confidences)
+    return float(np.mean(classes == labels))
+
+
 def is_chance(accuracy, num_classes, num_test):
     """Whether an accuracy is at most three standard errors above that of guessing."""
     chance = 1 / num_classes
     return accuracy <= chance + 3 * math.sqrt(chance * (1 - chance) / num_test)
 
 
-def _print(scored, paths, num_classes, title):
+def _print(scored, paths, scalings, num_classes, title):
     from common.statistics import interval
 
-    for path, accuracy in zip(paths, scored.accuracies, strict=True):
-        print(f"{path}: test accuracy {accuracy:.2%} ({scored.num_test:,} images, {title})")
+    found = zip(paths, scalings, scored.accuracies, scored.predicted_accuracies, strict=True)
+    for path, scaling, accuracy, predicted in found:
+        print(
+            f"{path}: test accuracy {accuracy:.2%} ({scored.num_test:,} images, {title}); as model.evaluate "
+            f"counts, on pixels of {scaling}, {predicted:.2%}"
+        )
         if is_chance(accuracy, num_classes, scored.num_test):
             print(f"warning: {path} is at chance level; is --input_scaling what it was trained with?")
     agreement = scored.agreement
-    low, high = interval(agreement)
+    low, high = interval(agreement, quantity="fraction")
     print(
         f"reproducibility score {agreement.mean():.3f}, 95 % interval {low:.3f} to {high:.3f} over "
         f"{len(agreement)} planes (for these two models; other trainings vary more)"
@@ -274,14 +247,16 @@ def _score(flag_values, triplet):
 
     paths = flag_values.models
     models = load_models(paths)
-    scalings = [scaling_of(model) or flag_values.input_scaling for model in models]
-    if None in scalings:
-        raise UserError(
-            f"--input_scaling: {paths[scalings.index(None)]} holds no layer that scales its inputs; say "
-            f"{', '.join(SCALINGS[:2])} or {SCALINGS[2]}"
-        )
+    given = flag_values.input_scaling or [None]
+    given = given * 2 if len(given) == 1 else given
+    scalings = [
+        saved_models.decide_scaling(model, path, scaling)
+        for model, path, scaling in zip(models, paths, given, strict=True)
+    ]
     seed = flag_values.data_seed
-    data = images.load(flag_values.dataset, flag_values.data_dir, _NUM_TRAIN, None, seed, triplet)
+    data = images.load(
+        flag_values.dataset, flag_values.data_dir, _NUM_TRAIN, None, seed, triplet, download=None
+    )
     _check_fit(models[0], data, flag_values.dataset)
     check_triplets(flag_values.triplets, len(data.test.labels))
     options = types.SimpleNamespace(
@@ -296,22 +271,26 @@ def _score(flag_values, triplet):
         scored = compare(models, data, scalings, options)
     except ValueError as error:
         raise UserError(f"--models: {error}") from error
-    _print(scored, paths, data.num_classes, data.title)
-    _note_own_scalings(paths, models, flag_values.input_scaling)
+    _print(scored, paths, scalings, data.num_classes, data.title)
+    _note_other_scalings(paths, models, scalings)
     _draw(scored, paths, flag_values.out, data)
 
 
-def _note_own_scalings(paths, models, asked):
-    for path, model in zip(paths, models, strict=True):
-        own = scaling_of(model)
-        if asked and own and own != asked:
-            print(f"note: {path} scales its inputs itself, from {own}; --input_scaling is not for it")
+def _note_other_scalings(paths, models, scalings):
+    for path, model, scaling in zip(paths, models, scalings, strict=True):
+        expected = saved_models.expected_scaling(model)
+        if expected not in (None, scaling):
+            print(
+                f"note: the first layers of {path} look made for pixels of {expected}; as --input_scaling "
+                f"says, it was given {scaling}"
+            )
 
 
 def _check_fit(model, data, dataset):
     shape, found = model.input_shape[1:], data.train.images.shape[1:]
     if any(n is not None and n != m for n, m in zip(shape, found, strict=True)):
-        raise UserError(f"--dataset={dataset}: has images of {found}, the models take {shape}")
+        order = "" if shape[-1] in (None, found[-1]) else "; the channels must be the last axis"
+        raise UserError(f"--dataset={dataset}: has images of {found}, the models take {shape}{order}")
     if model.output_shape[-1] != data.num_classes:
         raise UserError(
             f"--dataset={dataset}: has {data.num_classes} classes, the models {model.output_shape[-1]}"

@@ -4,7 +4,6 @@ import zipfile
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from common.data import images
 from common.data.augmentation import CIFAR10_MEAN, CIFAR10_STD, normalize
@@ -40,6 +39,17 @@ def data():
     return images.load("synthetic", None, 200, 100, 1, OPTIONS.triplet)
 
 
+@pytest.fixture(autouse=True)
+def few_images(data, monkeypatch):
+    """The program would make 10,000 synthetic test images each time."""
+    load = images.load
+
+    def loaded(dataset, *arguments, **options):
+        return data if dataset == "synthetic" else load(dataset, *arguments, **options)
+
+    monkeypatch.setattr(images, "load", loaded)
+
+
 @pytest.fixture
 def saved(tmp_path):
     def save(**models):
@@ -64,7 +74,7 @@ def test_a_model_agrees_with_itself_and_accuracies_are_counted(data, saved):
     found = score.compare(models, data, ["0-1"] * 2, OPTIONS)
     np.testing.assert_array_equal(found.agreement, 1)
     expected = np.mean(models[0].predict(data.test.images, verbose=0).argmax(axis=1) == data.test.labels)
-    assert found.accuracies == (expected, expected)
+    assert found.accuracies == found.predicted_accuracies == (expected, expected)
     assert found.classes.shape == (2, 5, 5)
 
 
@@ -80,29 +90,6 @@ def test_the_same_function_of_other_pixels_has_the_same_boundaries(scaling, laye
     found = score.compare([plain, scaled], data, ["0-1", scaling], OPTIONS)
     assert found.agreement.min() > 0.95  # but for points that rounding moves across a boundary
     assert found.accuracies[0] == pytest.approx(found.accuracies[1], abs=0.02)
-
-
-def test_probabilities_are_taken_for_what_they_are():
-    x = tf.constant(np.random.default_rng(0).random((3, 32, 32, 3), dtype=np.float32))
-    inside = network(0, last="softmax")
-    operation = keras.Model(inside.inputs, keras.ops.softmax(network(0)(inside.inputs[0])))
-    for model in (inside, keras.Sequential([keras.layers.Rescaling(1.0), inside]), operation):
-        logits = score.on_standardized(model, "standardized", CIFAR10_MEAN, CIFAR10_STD, x)(x)
-        np.testing.assert_allclose(tf.nn.softmax(logits), model(x), rtol=1e-5)
-    plain = network(0)
-    pixels = normalize(x, CIFAR10_MEAN, CIFAR10_STD)
-    logits = score.on_standardized(plain, "0-255", CIFAR10_MEAN, CIFAR10_STD, pixels)(pixels)
-    np.testing.assert_allclose(logits, plain(255 * x), rtol=1e-3)
-
-
-def test_a_layer_that_scales_says_what_it_takes():
-    assert score.scaling_of(network()) is None
-    assert score.scaling_of(network(first=[keras.layers.Rescaling(1 / 127.5, -1)])) == "0-255"
-    assert score.scaling_of(network(first=[keras.layers.Rescaling(2.0, -1)])) == "0-1"
-    layer = keras.layers.Normalization(mean=[120.0] * 3, variance=[3600.0] * 3)
-    assert score.scaling_of(network(first=[layer])) == "0-255"
-    layer = keras.layers.Normalization(mean=[0.5] * 3, variance=[0.05] * 3)
-    assert score.scaling_of(network(first=[layer])) == "0-1"
 
 
 def test_the_score_is_of_the_released_triplets_where_asked(data, monkeypatch):
@@ -152,14 +139,28 @@ def test_files_that_are_no_models(tmp_path, saved):
 @pytest.mark.parametrize(
     "arguments,message",
     [
-        (["--models={a},{b}"], "holds no layer that scales its inputs; say 0-255, 0-1 or standardized"),
+        (
+            ["--models={a},{b}"],
+            "does not begin with layers that say the pixels that it takes; say 0-255, 0-1",
+        ),
         (["--models={a},missing.keras"], "no file missing.keras"),
         (["--models={a}"], "must be two files"),
         (["--models={a},{b}", "--triplet=30,30,42"], "must be three different images"),
         (["--models={a},{b}", "--triplet=30,72"], "must be three image numbers"),
         (["--models={a},{b}", "--triplet=30,72,60000", "--input_scaling=0-1"], "image 60000 is not among"),
-        (["--models={a},{b}", "--input_scaling=0-2"], "input_scaling"),
         (["--models={a},{b}", "--triplets=theirs"], "triplets=theirs"),
+        (
+            ["--models={a},{b}", "--triplet=-1,30,72"],
+            "image -1 is not among the training images, 0 to 49,999",
+        ),
+        (
+            ["--models={a},{b}", "--input_scaling=0-2"],
+            "must be one of 0-255, 0-1, standardized, or two of them",
+        ),
+        (["--models={a},{b}", "--input_scaling=0-1,0-1,0-1"], "one for each model"),
+        (["--models={a},{b}", "--data_dir=nowhere"], "--data_dir=nowhere: is no folder"),
+        (["--models={a},{b}", "--data_dir="], "--data_dir=: is no folder"),
+        (["--models={a},{b}", "--out=/proc/picture.png"], "its folder is not writable"),
         (["--models={a},{b}", "--out=nowhere/picture.png"], "must be a .png or .pdf file in a folder"),
         (["--models={c},{c}", "--input_scaling=0-1"], "has images of"),
         (["--models={d},{d}", "--input_scaling=0-1"], "has 10 classes, the models 7"),
@@ -186,22 +187,40 @@ def test_the_command_prints_accuracies_first_and_draws(saved, tmp_path, capsys, 
     assert lines[0].startswith(f"{paths[0]}: test accuracy")
     assert any(line.startswith("warning:") and "at chance level" in line for line in lines)
     assert lines[-2].startswith("reproducibility score 0.")
-    assert "95 % interval" in lines[-2]
+    value, low, high = (float(lines[-2].split()[i].rstrip(",")) for i in (2, 6, 8))
+    assert 0 <= low <= value <= high <= 1
     assert lines[-1] == f"picture: {out}"
     assert out.stat().st_size > 10_000
 
 
-def test_the_flag_is_for_models_without_a_layer_that_scales(saved, tmp_path, capsys):
-    """A mixed pair: the same function of pixels, once with its own scaling from 0 to 255."""
+def test_a_pair_may_take_different_pixels(saved, tmp_path, capsys):
+    """The same function of pixels, once with its own scaling from 0 to 255."""
     paths = saved(a=network(0), b=network(0, first=[keras.layers.Rescaling(1 / 255)]))
     small = ["--num_triplets=3", "--resolution=5", "--picture_resolution=6", f"--out={tmp_path / 'out.png'}"]
-    score.main(["score", "--dataset=synthetic", "--input_scaling=0-1", f"--models={','.join(paths)}", *small])
+    asked = ["score", "--dataset=synthetic", f"--models={','.join(paths)}", *small]
+    score.main([*asked, "--input_scaling=0-1,0-255"])
     lines = capsys.readouterr().out.splitlines()
-    assert f"note: {paths[1]} scales its inputs itself, from 0-255; --input_scaling is not for it" in lines
     first, second = (line.split("test accuracy ")[1] for line in lines if "test accuracy" in line)
-    assert first == second
+    assert first.replace("pixels of 0-1", "pixels of 0-255") == second
+    accuracy, _, predicted = first.partition(" (")
+    assert predicted.endswith(f"on pixels of 0-1, {accuracy}")
     (found,) = (line for line in lines if line.startswith("reproducibility score"))
     assert float(found.split()[2].rstrip(",")) > 0.95
+    assert not any(line.startswith("note:") for line in lines)
+
+
+def test_a_flag_that_is_given_decides(saved, tmp_path, capsys):
+    """Also against the model's own first layers; a note says that they disagree."""
+    paths = saved(a=network(0), b=network(0, first=[keras.layers.Rescaling(1 / 255)]))
+    small = ["--num_triplets=3", "--resolution=5", "--picture_resolution=6", f"--out={tmp_path / 'out.png'}"]
+    asked = ["score", "--dataset=synthetic", f"--models={','.join(paths)}", *small]
+    score.main([*asked, "--input_scaling=0-1"])
+    lines = capsys.readouterr().out.splitlines()
+    assert sum("on pixels of 0-1," in line for line in lines) == 2
+    note = (
+        f"note: the first layers of {paths[1]} look made for pixels of 0-255; as --input_scaling says, it was"
+    )
+    assert f"{note} given 0-1" in lines
 
 
 @pytest.mark.parametrize(
@@ -210,6 +229,38 @@ def test_the_flag_is_for_models_without_a_layer_that_scales(saved, tmp_path, cap
 )
 def test_chance_is_three_standard_errors_wide(accuracy, num_test, expected):
     assert score.is_chance(accuracy, 10, num_test) == expected
+
+
+def test_bad_input_is_found_before_tensorflow_is_imported(monkeypatch, saved, capsys, tmp_path):
+    paths = ",".join(saved(a=network(0), b=network(1)))
+
+    def started(*_):
+        raise AssertionError("TensorFlow is imported")
+
+    monkeypatch.setattr("common.startup.import_quietly", started)
+    (tmp_path / "text.keras").write_text("no model")
+    for arguments in (
+        [f"--models={paths},{paths}"],
+        [f"--models={tmp_path},{tmp_path}"],
+        [f"--models={tmp_path}/text.keras,{tmp_path}/text.keras"],
+        [f"--models={paths}", "--input_scaling=0-2"],
+        [f"--models={paths}", "--triplet=30,72,50000"],
+        [f"--models={paths}", "--data_dir=nowhere"],
+        [f"--models={paths}", "--out=/proc/picture.png"],
+        [f"--models={paths}", f"--out={tmp_path}"],
+    ):
+        assert command(*arguments) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_missing_data_advise_no_flag_that_is_none(saved, tmp_path, capsys):
+    paths = ",".join(saved(a=network(0), b=network(1)))
+    arguments = [f"--models={paths}", "--input_scaling=0-1", f"--data_dir={tmp_path}", "--dataset=cifar10"]
+    assert command(*arguments) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "tensorflow_datasets" in error
+    assert "--download" not in error
 
 
 def test_the_program_is_asked_for_models():
