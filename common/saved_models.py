@@ -29,7 +29,9 @@ _SPREADS = (0.5, 16.0)
 
 
 def _refusal(path, reason):
-    reason = " ".join(str(reason).split())[:200]
+    # Keras puts the cause last, after pages of configuration, and before that of the one object.
+    reason = str(reason).rpartition("Exception encountered: ")[2].partition("Full object config")[0]
+    reason = " ".join(reason.split())[:200]
     return UserError(f"--models: {path} is not a Keras model that can be loaded: {reason}")
 
 
@@ -125,9 +127,9 @@ def read(path: str) -> "keras.Model":
         width) and one output of shape (batch, classes), of finite weights.
 
     Raises:
-        UserError: As `check_file`; or the file asks for a class that Keras and this package do not have, or
-            was saved before the model was built; or the model does not map images to classes; or a weight is
-            not finite.
+        UserError: As `check_file`; or the file asks for a class that Keras and this package do not have,
+            lacks weights, or was saved before the model was built; or the model does not map images to
+            classes; or a weight is not finite.
     """
     check_file(path)
     import keras
@@ -135,17 +137,24 @@ def read(path: str) -> "keras.Model":
     import common.layers
     import common.models.vit  # noqa: F401  (registers its layers)
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of layers that were never built, and the like: refused below
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
         try:
             model = keras.models.load_model(path, compile=False, safe_mode=True)
         except Exception as error:  # Keras, h5py and zipfile have a dozen types for files that are none.
             raise _refusal(path, error) from error
+    if any("freshly-initialized" in str(warning.message) for warning in warned):
+        raise _refusal(path, "some of its weights are not in the file")
     if not getattr(model, "inputs", None):
         raise _refusal(path, "it has no input shape; call the model once on images, then save it again")
     shapes = model.input_shape, model.output_shape
     if not all(map(_is_shape, shapes)) or len(shapes[0]) != 4 or len(shapes[1]) != 2 or not shapes[1][1]:
         raise UserError(f"--models: {path} maps {shapes[0]} to {shapes[1]}, not images to classes")
+    if isinstance(model.input, dict):
+        model = keras.Model(model.inputs[0], model.output)
+    given = model.compute_output_spec(model.inputs[0])
+    if not isinstance(given, keras.KerasTensor):
+        raise UserError(f"--models: {path} gives its output in a {type(given).__name__}, not as one tensor")
     if shapes[1][1] < 2:
         raise UserError(f"--models: {path} gives one number an image, not one for each of several classes")
     broken = [w.path for w in model.weights if not np.isfinite(keras.ops.convert_to_numpy(w)).all()]
@@ -175,6 +184,28 @@ def check_alike(models: list, paths: list[str]) -> None:
         for path, shape in zip(paths, shapes, strict=True):
             if shape != shapes[0]:
                 raise UserError(f"--models: {paths[0]} and {path} {what}, {shapes[0]} and {shape}")
+
+
+def check_fits(model: "keras.Model", dataset: str, shape: tuple[int, ...], num_classes: int) -> None:
+    """Refuses a model that does not take the images of a data set, or does not tell its classes apart.
+
+    Args:
+        model: Keras model.
+        dataset: Name of the data set.
+        shape: Shape of an image.
+        num_classes: Number of classes.
+
+    Raises:
+        UserError: If not.
+    """
+    taken = model.input_shape[1:]
+    if any(n is not None and n != m for n, m in zip(taken, shape, strict=True)):
+        order = "; the channels must be the last axis" if taken[0] == shape[-1] else ""
+        raise UserError(f"--dataset={dataset}: has images of {shape}, the models take {taken}{order}")
+    if model.output_shape[-1] != num_classes:
+        raise UserError(
+            f"--dataset={dataset}: has {num_classes} classes, the models {model.output_shape[-1]}"
+        )
 
 
 def expected_scaling(model: "keras.Model") -> str | None:

@@ -257,7 +257,7 @@ def _score(flag_values, triplet):
     data = images.load(
         flag_values.dataset, flag_values.data_dir, _NUM_TRAIN, None, seed, triplet, download=None
     )
-    _check_fit(models[0], data, flag_values.dataset)
+    saved_models.check_fits(models[0], flag_values.dataset, data.train.images.shape[1:], data.num_classes)
     check_triplets(flag_values.triplets, len(data.test.labels))
     options = types.SimpleNamespace(
         triplet=triplet,
@@ -284,17 +284,6 @@ def _note_other_scalings(paths, models, scalings):
                 f"note: the first layers of {path} look made for pixels of {expected}; as --input_scaling "
                 f"says, it was given {scaling}"
             )
-
-
-def _check_fit(model, data, dataset):
-    shape, found = model.input_shape[1:], data.train.images.shape[1:]
-    if any(n is not None and n != m for n, m in zip(shape, found, strict=True)):
-        order = "" if shape[-1] in (None, found[-1]) else "; the channels must be the last axis"
-        raise UserError(f"--dataset={dataset}: has images of {found}, the models take {shape}{order}")
-    if model.output_shape[-1] != data.num_classes:
-        raise UserError(
-            f"--dataset={dataset}: has {data.num_classes} classes, the models {model.output_shape[-1]}"
-        )
 
 
 def _draw(scored, paths, out, data):
