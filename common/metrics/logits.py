@@ -40,15 +40,17 @@ def are_probabilities(outputs):
     """Whether outputs are probabilities: no number is negative, and each row sums to 1.
 
     The sums may miss 1 by the rounding of half precision, whatever the type of the outputs: a softmax
-    computed in it is often cast to float32, and the type no longer says so.
+    computed in it is often cast to float32, and the type no longer says so. Rows that are not finite are left
+    out.
 
     Args:
         outputs: Tensor of shape (batch, classes). The more rows, the surer the answer: logits that pass in
             all of several rows are not to be feared.
     """
     values = tf.cast(outputs, tf.float64).numpy()
-    sums = values.sum(axis=1)
-    return bool(np.all(values >= 0) and np.all(np.abs(sums - 1) <= _HALF_PRECISION))
+    values = values[np.isfinite(values).all(axis=1)]
+    near = np.abs(values.sum(axis=1) - 1) <= _HALF_PRECISION
+    return len(values) > 0 and bool(np.all(values >= 0) and np.all(near))
 
 
 def check_logits(model, inputs):

@@ -60,6 +60,13 @@ def check_images(images, mean, std):
     check_values("std", np.asarray(std), np.asarray(std) > 0, "greater than 0")
 
 
+def _label_tensor(labels):
+    labels = tf.convert_to_tensor(labels)
+    if labels.shape.rank != 1:
+        raise ValueError(f"`labels` must have shape (batch,). Received: labels of shape {labels.shape}")
+    return labels
+
+
 def input_gradients(model, inputs, labels):
     """Loss, correctness and input gradient of each input, with the model in inference mode.
 
@@ -77,9 +84,7 @@ def input_gradients(model, inputs, labels):
     Raises:
         ValueError: If the logits do not depend differentiably on the inputs, or labels have another shape.
     """
-    inputs, labels = floating(inputs), tf.convert_to_tensor(labels)
-    if labels.shape.rank != 1:
-        raise ValueError(f"`labels` must have shape (batch,). Received: labels of shape {labels.shape}")
+    inputs, labels = floating(inputs), _label_tensor(labels)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(inputs)
         logits = tf.cast(logits_of(model, inputs), tf.float32)
@@ -112,8 +117,11 @@ def point_scores(model, images, labels, coefficients, mean, std, colour_clip="no
     Returns:
         Float32 tensor of shape (batch, 4): correctness, cross-entropy, Jacobian norm, and the sum over the
         copies of the squared distance between the gradients at the point and at the copy.
+
+    Raises:
+        ValueError: As `input_gradients` does.
     """
-    images = tf.cast(images, tf.float32)
+    images, labels = tf.cast(images, tf.float32), _label_tensor(labels)
     num_points = 1 + coefficients.shape[1]
     copies = apply_jitter(images, coefficients, colour_clip)
     points = tf.concat([images[:, tf.newaxis], copies], axis=1)

@@ -92,6 +92,16 @@ def test_probabilities_are_refused_also_after_a_cast(dtype, classes):
             check_logits(given, IMAGES)
 
 
+def test_probabilities_are_known_beside_rows_that_are_not_finite():
+    def model(x):
+        probabilities = tf.nn.softmax(tf.reshape(x, (-1, 48))[:, :3])
+        return tf.where(tf.range(len(x))[:, None] == 2, np.nan, probabilities)
+
+    with pytest.raises(ValueError, match="logits, not their softmax"):
+        check_logits(model, IMAGES)
+    assert check_logits(lambda x: np.nan * model(x), IMAGES) == 3  # nothing is known of them
+
+
 def test_a_softmax_before_a_layer_of_float32_is_refused_by_every_measure():
     layers = [keras.layers.Flatten(), keras.layers.Dense(3, activation="softmax", dtype="mixed_float16")]
     linear = keras.layers.Activation("linear", dtype="float32")
