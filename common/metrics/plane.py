@@ -176,7 +176,7 @@ def draw_released_triplets(labels: np.ndarray, num_triplets: int, data_seed: int
     10,000 test images in the order of the original files these are the released triplets.
 
     Args:
-        labels: Integer array of shape (images,), the true class of each image.
+        labels: Integer array of shape (images,) or (images, 1), the true class of each image.
         num_triplets: Number of triplets.
         data_seed: Integer; the released code's default is 1.
 
@@ -184,13 +184,13 @@ def draw_released_triplets(labels: np.ndarray, num_triplets: int, data_seed: int
         Integer array of shape (num_triplets, 3), positions in `labels`, in the order drawn.
 
     Raises:
-        ValueError: If `labels` has not one axis, or there are fewer than three classes.
+        ValueError: If `labels` are not integers, one an image, or of fewer than three classes.
 
     Reference:
 
     - somepago/dbViz, utils.py (get_random_images) and save_preds.py
     """
-    labels = _one_label_each(labels)
+    labels = class_labels(labels)
     num_classes = len(np.unique(labels))
     if num_classes < 3:
         raise ValueError(f"Triplets need at least 3 classes. Received: {num_classes} classes")

@@ -142,7 +142,8 @@ NEITHER = """
     data.colour_jitter.luma_weights data.colour_jitter.jitter_parameters data.colour_jitter.compose
     data.colour_jitter.jitter_coefficients data.corruption.pixel_permutation data.images.Images
     data.images.ImageSet data.images.load data.images.title_of_copy data.svd_paths.erasure_windows
-    data.svd_paths.erasure_masks data.svd_paths.segment_lengths
+    data.svd_paths.erasure_masks data.svd_paths.segment_lengths data.colour_jitter.in_sequence
+    data.colour_jitter.check_clip
 """
 METRICS = {
     "class_skips.class_skips": Takes(
@@ -178,6 +179,7 @@ METRICS = {
     ),
     "plane.plane_through": of_images(through),
     "plane.draw_triplets": of_labels(lambda y: plane.draw_triplets(y, 5, rng())),
+    "plane.draw_released_triplets": of_labels(lambda y: plane.draw_released_triplets(y, 5, 0)),
     "plane.draw_same_class_triplets": of_labels(lambda y: plane.draw_same_class_triplets(y, 2, rng())),
     "plane.predict_planes": Takes(on_plane, images="any", logits=True),
     "prediction_difference.relative_prediction_difference": Takes(
