@@ -14,6 +14,7 @@ import zlib
 
 import numpy as np
 
+from common.arrays import class_labels
 from common.errors import UserError
 
 if typing.TYPE_CHECKING:
@@ -369,3 +370,31 @@ def predicted_classes(
     if "int" in str(model.inputs[0].dtype):
         pixels = np.clip(np.rint(pixels), 0, 255).astype(model.inputs[0].dtype)
     return model.predict(pixels, batch_size=500, verbose=0).astype(np.float32).argmax(axis=1)
+
+
+def better_scaling(
+    model: "keras.Model",
+    images: np.ndarray,
+    labels: np.ndarray,
+    scaling: str,
+    mean: typing.Sequence,
+    std: typing.Sequence,
+) -> tuple[str, float, float] | None:
+    """Another scaling with which a model is right about clearly more images; a sign that `scaling` is wrong.
+
+    Args as of `predicted_classes`, and `labels`, an integer array of shape (images,) or (images, 1).
+
+    Returns:
+        The best other scaling, its accuracy and that of `scaling`, if they are three standard errors apart;
+        else None.
+    """
+    if "int" in str(model.inputs[0].dtype):
+        return None
+    labels = class_labels(labels)
+    accuracies = {
+        name: float(np.mean(predicted_classes(model, images, name, mean, std) == labels)) for name in SCALINGS
+    }
+    best = max(accuracies, key=accuracies.get)
+    error = np.sqrt(sum(a * (1 - a) for a in (accuracies[best], accuracies[scaling])) / len(labels))
+    apart = accuracies[best] - accuracies[scaling] > 3 * error
+    return (best, accuracies[best], accuracies[scaling]) if apart else None

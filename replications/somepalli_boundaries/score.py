@@ -28,6 +28,7 @@ from replications.somepalli_boundaries.settings import TRIPLETS
 DATASETS = ("cifar10", "synthetic")
 _NUM_TRAIN = 1000  # enough to hold any three images in a balanced part
 _BATCH = 500
+_NUM_TRIED = 1000  # test images on which other scalings are tried
 _USAGE = "python -m replications.somepalli_boundaries --models=A.keras,B.keras [--flag=value ...]"
 
 
@@ -272,12 +273,23 @@ def _score(flag_values, triplet):
     except ValueError as error:
         raise UserError(f"--models: {error}") from error
     _print(scored, paths, scalings, data.num_classes, data.title)
-    _note_other_scalings(paths, models, scalings)
+    _note_other_scalings(paths, models, scalings, data.test)
     _draw(scored, paths, flag_values.out, data)
 
 
-def _note_other_scalings(paths, models, scalings):
+def _note_other_scalings(paths, models, scalings, test):
+    from common.data.augmentation import CIFAR10_MEAN, CIFAR10_STD
+
+    some = test.take(slice(_NUM_TRIED))
     for path, model, scaling in zip(paths, models, scalings, strict=True):
+        better = saved_models.better_scaling(
+            model, some.images, some.labels, scaling, CIFAR10_MEAN, CIFAR10_STD
+        )
+        if better:
+            print(
+                f"warning: of {len(some.labels):,} images {path} is right about {better[1]:.1%} on pixels of "
+                f"{better[0]}, about {better[2]:.1%} on those of {scaling}; is that what it was trained with?"
+            )
         expected = saved_models.expected_scaling(model)
         if expected not in (None, scaling):
             print(

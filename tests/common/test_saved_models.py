@@ -9,6 +9,7 @@ import tensorflow as tf
 from common import saved_models
 from common.data.augmentation import CIFAR10_MEAN, CIFAR10_STD, normalize
 from common.errors import UserError
+from common.saved_models import SCALINGS
 
 SHAPE = (8, 8, 3)
 IMAGES = np.random.default_rng(0).random((6, *SHAPE), dtype=np.float32)
@@ -143,6 +144,25 @@ def test_both_ways_to_the_classes_agree(scaling):
     logits = saved_models.on_standardized(model, scaling, CIFAR10_MEAN, CIFAR10_STD, standardized)
     found = saved_models.predicted_classes(model, IMAGES, scaling, CIFAR10_MEAN, CIFAR10_STD)
     np.testing.assert_array_equal(found, np.argmax(logits(standardized), axis=1))
+
+
+def test_a_scaling_with_which_a_model_is_right_more_often_is_found():
+    """Its labels are its own classes on pixels of 0 to 255."""
+    model, images = network(), np.random.default_rng(1).random((200, *SHAPE), dtype=np.float32)
+    statistics = CIFAR10_MEAN, CIFAR10_STD
+    labels = saved_models.predicted_classes(model, images, "0-255", *statistics)
+    labels[:100] = np.arange(100) % 10  # it is right about half and more of them
+    found = {
+        s: np.mean(saved_models.predicted_classes(model, images, s, *statistics) == labels) for s in SCALINGS
+    }
+    assert saved_models.better_scaling(model, images, labels, "0-255", *statistics) is None
+    expected = ("0-255", found["0-255"], found["standardized"])
+    assert expected[1] - expected[2] > 0.3
+    assert (
+        saved_models.better_scaling(model, images, labels[:, None], "standardized", *statistics) == expected
+    )
+    guessing = np.random.default_rng(2).integers(0, 10, 200)
+    assert saved_models.better_scaling(model, images, guessing, "0-255", *statistics) is None
 
 
 def test_importing_the_module_loads_no_tensorflow():
