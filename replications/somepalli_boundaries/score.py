@@ -16,13 +16,13 @@ import typing
 import numpy as np
 from absl import flags
 
-from common import saved_models
+from common import input_scaling, saved_models
 from common.command_line import exit_status, parse_flags
 from common.data.datasets import NUM_TRAIN
 from common.errors import UserError
 from common.files import replacing
+from common.input_scaling import SCALINGS
 from common.program import is_writable
-from common.saved_models import SCALINGS
 from replications.somepalli_boundaries.settings import TRIPLETS
 
 DATASETS = ("cifar10", "synthetic")
@@ -174,12 +174,12 @@ def compare(models, data, scalings, options):
     statistics = CIFAR10_MEAN, CIFAR10_STD
     test = normalize(data.test.images, *statistics).numpy()
     classifiers = [
-        Classifier(saved_models.on_standardized(model, scaling, *statistics, test[:8]))
+        Classifier(input_scaling.on_standardized(model, scaling, *statistics, test[:8]))
         for model, scaling in zip(models, scalings, strict=True)
     ]
     accuracies = [_accuracy(classifier, test, data.test.labels) for classifier in classifiers]
     predicted = [
-        saved_models.predicted_classes(model, data.test.images, scaling, *statistics)
+        input_scaling.predicted_classes(model, data.test.images, scaling, *statistics)
         for model, scaling in zip(models, scalings, strict=True)
     ]
     triplets = score_triplets(options.triplets, data.test.labels, options.num_triplets, options.data_seed)
@@ -251,7 +251,7 @@ def _score(flag_values, triplet):
     given = flag_values.input_scaling or [None]
     given = given * 2 if len(given) == 1 else given
     scalings = [
-        saved_models.decide_scaling(model, path, scaling)
+        input_scaling.decide_scaling(model, path, scaling)
         for model, path, scaling in zip(models, paths, given, strict=True)
     ]
     seed = flag_values.data_seed
@@ -282,7 +282,7 @@ def _note_other_scalings(paths, models, scalings, test):
 
     some = test.take(slice(_NUM_TRIED))
     for path, model, scaling in zip(paths, models, scalings, strict=True):
-        better = saved_models.better_scaling(
+        better = input_scaling.better_scaling(
             model, some.images, some.labels, scaling, CIFAR10_MEAN, CIFAR10_STD
         )
         if better:
@@ -290,7 +290,7 @@ def _note_other_scalings(paths, models, scalings, test):
                 f"warning: of {len(some.labels):,} images {path} is right about {better[1]:.1%} on pixels of "
                 f"{better[0]}, about {better[2]:.1%} on those of {scaling}; is that what it was trained with?"
             )
-        expected = saved_models.expected_scaling(model)
+        expected = input_scaling.expected_scaling(model)
         if expected not in (None, scaling):
             print(
                 f"note: the first layers of {path} look made for pixels of {expected}; as --input_scaling "

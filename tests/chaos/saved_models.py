@@ -13,7 +13,7 @@ import typing
 import keras
 import numpy as np
 
-from common import saved_models
+from common import input_scaling, saved_models
 from common.data.augmentation import CIFAR10_MEAN, CIFAR10_STD, normalize
 from common.errors import UserError
 from common.metrics.classifier import Classifier
@@ -201,16 +201,16 @@ def agreement(path: str, kind: Kind) -> float:
     """
     model = saved_models.read(path)
     saved_models.check_fits(model, "tiny", SHAPE, NUM_CLASSES)
-    scaling = saved_models.decide_scaling(model, path, kind.given)
+    scaling = input_scaling.decide_scaling(model, path, kind.given)
     images = normalize(IMAGES, CIFAR10_MEAN, CIFAR10_STD).numpy()
-    function = saved_models.on_standardized(model, scaling, CIFAR10_MEAN, CIFAR10_STD, images[:8])
+    function = input_scaling.on_standardized(model, scaling, CIFAR10_MEAN, CIFAR10_STD, images[:8])
     plane = plane_through(images[:3], 20, 0.1)
     try:
         ((on_plane,),) = predict_planes([Classifier(function)], [plane])
     except ValueError as error:
         raise UserError(f"--models: {error}") from error
     pixels = plane.points() * STATISTICS[1] + STATISTICS[0]
-    on_images = saved_models.predicted_classes(model, IMAGES, scaling, CIFAR10_MEAN, CIFAR10_STD)
+    on_images = input_scaling.predicted_classes(model, IMAGES, scaling, CIFAR10_MEAN, CIFAR10_STD)
     found = ((on_plane.ravel(), pixels), (on_images, IMAGES))
     return float(min(np.mean(classes == kind.logits(x).argmax(axis=1)) for classes, x in found))
 
