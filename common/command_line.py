@@ -2,14 +2,16 @@
 
 import contextlib
 import dataclasses
+import errno
 import re
-import signal
 import sys
 import types
 import typing
+from collections.abc import Iterator
 
 from absl import flags
 
+from common import environment, interruption
 from common.errors import UserError
 
 SCALES = ("smoke", "laptop", "paper")
@@ -44,7 +46,10 @@ class _ListParser(flags.ArgumentParser):
         """Returns a tuple of values."""
         if isinstance(argument, tuple):
             return argument
-        return tuple(self._parse_one(text.strip()) for text in argument.split(","))
+        texts = [text.strip() for text in argument.split(",")]
+        if len(texts) > 1 and not all(texts):
+            raise ValueError(f"{argument!r} has an empty place")
+        return tuple(map(self._parse_one, texts))
 
     def _parse_one(self, text):
         try:
@@ -175,30 +180,64 @@ def given_options(flag_values):
     return Options(**{name: flag_values[name].value for name in names})
 
 
-def _interrupt(*_):
-    raise KeyboardInterrupt
+_PIPE_STATUS = 141  # what a shell reports of a program that SIGPIPE has ended
+_UNUSABLE_NAMES = (errno.ENAMETOOLONG, errno.ELOOP)
 
 
 @contextlib.contextmanager
-def exit_status(name):
-    """Turns what may go wrong in a program into one line on standard error and its exit status."""
-    signal.signal(signal.SIGTERM, _interrupt)
+def exit_status(name: str, goes_on: bool = True) -> Iterator[None]:
+    """Turns what may go wrong in a program into one line on standard error and its exit status.
+
+    Args:
+        name: Name of the program, at the head of its lines.
+        goes_on: Whether the same command goes on with what was interrupted.
+    """
+    environment.complete_environment()
+    same = "the same command goes on"
+    interrupted = f"{name}: interrupted" + f"; {same}" * goes_on
     try:
-        yield
+        with interruption.listening(interrupted):
+            try:
+                yield
+            finally:
+                sys.stdout.flush()
     except (UserError, flags.Error) as error:
-        print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
+        _end(f"{name}: {' '.join(str(error).split())}", 2)
+    except BrokenPipeError:
+        environment.close_standard_output()
+        sys.exit(_PIPE_STATUS)
     except OSError as error:
-        print(f"{name}: {error}; once that is mended, the same command goes on", file=sys.stderr)
-        sys.exit(1)
+        if error.errno in _UNUSABLE_NAMES:
+            _end(f"{name}: {_shortened(error.filename)}: {error.strerror}", 2)
+        _end(f"{name}: {error}" + f"; once that is mended, {same}" * goes_on, 1)
+    except MemoryError:
+        _end(f"{name}: not enough memory" + f"; with more of it, {same}" * goes_on, 1)
     except KeyboardInterrupt:
-        print(f"\n{name}: interrupted; the same command goes on", file=sys.stderr)
-        sys.exit(130)
+        _end(interrupted, interruption.STATUS)
+
+
+def _end(line: str, status: int) -> typing.NoReturn:
+    # On a terminal the line takes the place of a ^C.
+    print(("\r\x1b[K" if sys.stderr.isatty() else "") + line, file=sys.stderr)
+    sys.exit(status)
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= 80 else f"{name[:60]}...{name[-10:]}"
 
 
 def asks_for_help(argv):
     """Whether a command line has --help in one of its spellings."""
     return any(argument in ("--help", "-help", "-h", "--helpfull") for argument in argv[1:])
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether a word of the command line was UTF-8; TensorFlow can neither read nor write other names."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def parse_flags(flag_values, argv, usage):
@@ -210,8 +249,11 @@ def parse_flags(flag_values, argv, usage):
     if asks_for_help(argv):
         print(f"usage: {usage}")
         # Without absl's headings, the names of the modules that define the flags.
-        print(re.sub(r"^[\w.]+:\n", "", flag_values.get_help(), flags=re.MULTILINE).strip("\n"))
+        print(re.sub(r"^\S.*:\n", "", flag_values.get_help(), flags=re.MULTILINE).strip("\n"))
         sys.exit(0)
+    for argument in argv[1:]:
+        if not _is_utf8(argument):
+            raise UserError(f"{argument!a}: is not UTF-8; choose another name")
     rest = flag_values(argv)
     if len(rest) > 1:
         raise UserError(f"unexpected argument {rest[1]!r}; every option is a flag, --name=value")

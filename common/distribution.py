@@ -1,56 +1,16 @@
-"""Where computation runs: the devices of this process and its place among several workers."""
+"""Where computation runs: the devices of this process, and replicas on them."""
 
-import dataclasses
 import functools
 
 import tensorflow as tf
 
+from common.cluster import current_worker
 from common.cores import usable_cores
-from common.errors import UserError
-
-
-@dataclasses.dataclass(frozen=True)
-class Worker:
-    """This process's place: worker `index` of `count`; worker 0 is the chief."""
-
-    index: int = 0
-    count: int = 1
-
-    @property
-    def chief(self):
-        """Whether this worker merges and writes the results."""
-        return self.index == 0
-
-    def share(self, items):
-        """Returns this worker's share of the items: every count-th one."""
-        return list(items)[self.index :: self.count]
 
 
 def num_cores():
     """Number of processor cores this process may use."""
     return len(usable_cores())
-
-
-def current_worker(strategy):
-    """Reads this process's place from TF_CONFIG, as tf.distribute does; alone without multi_worker.
-
-    Raises:
-        UserError: --strategy=multi_worker without a usable TF_CONFIG.
-    """
-    if strategy != "multi_worker":
-        return Worker()
-    cluster = tf.distribute.cluster_resolver.TFConfigClusterResolver()
-    try:
-        workers = cluster.cluster_spec().as_dict().get("worker", [])
-        usable = cluster.task_type == "worker" and 0 <= cluster.task_id < len(workers)
-    except (ValueError, TypeError, AttributeError):
-        usable = False
-    if not usable:
-        raise UserError(
-            "--strategy=multi_worker: needs TF_CONFIG in the environment with a `cluster` of workers and "
-            "this process's `task`"
-        )
-    return Worker(cluster.task_id, len(workers))
 
 
 def ensemble_devices(strategy):

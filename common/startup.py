@@ -10,12 +10,13 @@ import os
 import sys
 import tempfile
 
+from common.errors import UserError
+
 
 @contextlib.contextmanager
 def quiet_stderr():
     """Holds back what is written to file descriptor 2; shows it if the block raises."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     sys.stderr.flush()
     saved = os.dup(2)
     with tempfile.TemporaryFile() as held:
@@ -33,8 +34,24 @@ def quiet_stderr():
             os.close(saved)
 
 
+def check_backend() -> None:
+    """Chooses TensorFlow for Keras, over what Keras's own configuration file says.
+
+    Raises:
+        UserError: The environment asks for another backend.
+    """
+    backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    if backend != "tensorflow":
+        raise UserError(f"KERAS_BACKEND={backend}: only TensorFlow will do; unset it or set it to tensorflow")
+
+
 def import_quietly(module):
-    """Imports a module that imports TensorFlow, and starts TensorFlow's logging, without noise."""
+    """Imports a module that imports TensorFlow, and starts TensorFlow's logging, without noise.
+
+    Raises:
+        UserError: The environment asks for another backend of Keras.
+    """
+    check_backend()
     with quiet_stderr():
         import tensorflow as tf
 

@@ -11,6 +11,7 @@ import typing
 import numpy as np
 import tensorflow as tf
 
+from common import interruption
 from common.checkpoints import Checkpoints
 
 _CHECKPOINT_SECONDS = 20
@@ -127,6 +128,7 @@ class Fit:
         end = (epoch + 1) * trainer.steps_per_epoch
         order = self.streams.generator("order", epoch).permutation(trainer.num_images)
         while trainer.step < end:
+            interruption.check()
             started, first = time.monotonic(), trainer.step
             with self.folder.timed("train_seconds"):
                 losses, hits = trainer.train(order, min(self._block_steps, end - first))

@@ -6,8 +6,10 @@ import typing
 
 import tensorflow as tf
 
+from common import interruption
+from common.cluster import current_worker
 from common.data import images
-from common.distribution import current_worker, replica_strategy
+from common.distribution import replica_strategy
 from common.program import run_folder
 from common.progress import Progress
 from common.streams import Streams
@@ -70,9 +72,10 @@ def train_run(replication, settings, options, label, prepare, data_seed=None, ke
         replicas = strategy.num_replicas_in_sync
         device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
         folder.start({"device": device, "replicas": replicas, "workers": worker.count}, data.title)
-        progress = Progress(label, settings.epochs * len(prepared.train[1]))
+        progress = Progress(label, settings.epochs * len(prepared.train[1]), "images")
         try:
-            _fit(prepared, folder, progress, worker.chief, options.tensorboard)
+            with interruption.deferred():
+                _fit(prepared, folder, progress, worker.chief, options.tensorboard)
         except Exception as error:
             folder.fail(error)
             raise

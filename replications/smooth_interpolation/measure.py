@@ -6,10 +6,11 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
+from common import interruption
 from common.data.images import Images
 from common.metrics.logits import compiled, padded_batches
 from common.metrics.volumes import VolumeMeter
-from replications.smooth_interpolation.settings import checkpoint_epochs
+from replications.smooth_interpolation.cost import checkpoint_epochs
 
 _EVALUATION_BATCH = 500
 # Predictions that a record keeps: 1,000 test images of ten classes.
@@ -71,6 +72,7 @@ class Meters:
         """Returns the logarithms of a network's predictions: float32 [n, classes]."""
         batches = []
         for rows, batch in padded_batches(_EVALUATION_BATCH, images):
+            interruption.check()
             found = self._log_probabilities(tf.constant((batch - self._mean) / self._std)).numpy()
             batches.append(found[: rows.stop - rows.start])
         return np.concatenate(batches)

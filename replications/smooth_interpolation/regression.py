@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.polynomial import legendre
 
-from common.distribution import current_worker
+from common.cluster import current_worker
 from common.program import run_folder
 from common.streams import Streams
 

@@ -14,8 +14,10 @@ import time
 import numpy as np
 import tensorflow as tf
 
+from common import interruption
 from common.checkpoints import Checkpoints
-from common.distribution import current_worker, ensemble_devices
+from common.cluster import current_worker
+from common.distribution import ensemble_devices
 from common.files import check_sealed, is_sound, read_arrays, read_rows, sealing, write_arrays, write_rows
 from common.program import run_folder
 from common.progress import Progress
@@ -105,20 +107,22 @@ def run(replication, settings, options, label=""):
         kinds = [device.strip("/").split(":")[0] for device in devices]
         folder.start({"devices": kinds, "tile": tile, "workers": worker.count})
         lanes = (3 if settings.warm_start else 2) * len(pairs)
-        progress = Progress(label, lanes * settings.num_steps * settings.batch_size)
+        progress = Progress(label, lanes * settings.num_steps * settings.batch_size, "examples")
         writer = None
         if options.tensorboard:
             writer = tf.summary.create_file_writer(str(folder.path / "tensorboard"))
         job = Job(settings, folder, tuple(devices), tile, progress, writer)
         try:
-            _train_pairs(job, pairs)
-            if worker.chief:
-                _wait_for_pairs(job)
-                _finish(job)
-            else:
-                print(
-                    f"worker {worker.index} of {worker.count}: pairs {pairs} are done, the chief merges them"
-                )
+            with interruption.deferred():
+                _train_pairs(job, pairs)
+                if worker.chief:
+                    _wait_for_pairs(job)
+                    _finish(job)
+                else:
+                    print(
+                        f"worker {worker.index} of {worker.count}: pairs {pairs} are done, the chief merges "
+                        "them"
+                    )
         except Exception as error:
             folder.fail(error)
             raise
@@ -205,6 +209,7 @@ def _train(job, ensemble, num_lanes, name, stops, measure=None):
     job.progress.skip(ensemble.step * examples)
     saved = time.monotonic()
     while ensemble.step < stops[-1]:
+        interruption.check()
         stop = next(stop for stop in stops if stop > ensemble.step)
         steps = min(MAX_BLOCK_STEPS, stop - ensemble.step)
         with job.folder.timed("train_seconds" if ensemble.is_compiled(steps) else "compile_seconds"):
@@ -259,7 +264,7 @@ def _wait_for_pairs(job):
     """Waits until the other workers have left their pairs in the shared folder."""
     shown = time.monotonic()
     while missing := [p for p in range(job.settings.pairs) if not _pair_folder(job, p).exists()]:
-        time.sleep(0.2)
+        interruption.sleep(0.2)
         if time.monotonic() - shown > 60:
             shown = time.monotonic()
             print(f"waiting for pairs {missing} of other workers", flush=True)

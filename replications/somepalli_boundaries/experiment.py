@@ -2,10 +2,10 @@
 
 import dataclasses
 import functools
-import time
 
 import numpy as np
 
+from common import interruption
 from common.data.augmentation import CIFAR10_MEAN, CIFAR10_STD, augmentation, normalize
 from common.errors import BusyError, UserError
 from common.files import check_sealed, read_arrays, replacing, sealing, write_arrays
@@ -62,7 +62,7 @@ def _teacher_weights(replication, settings, options, label):
         try:
             run(replication, teacher, options, f"{label} teacher {teacher.network}")
         except BusyError:  # another student's process trains it
-            time.sleep(_POLL_SECONDS)
+            interruption.sleep(_POLL_SECONDS)
         folder = run_folder(replication, teacher, options.out_dir)
     if folder.record["status"] == "diverged":
         raise UserError(f"--teacher={settings.teacher}: its training diverged, {folder.path}")

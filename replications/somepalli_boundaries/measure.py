@@ -9,6 +9,7 @@ import functools
 
 import numpy as np
 
+from common import interruption
 from common.arrays import class_labels
 from common.errors import UserError
 from common.metrics.class_skips import class_skips
@@ -86,6 +87,7 @@ class Subject:
             Array (triplets, resolution, resolution) of classes; with `confidences`, a pair of arrays. And the
             list of planes.
         """
+        interruption.check()
         planes = [plane_through(t, resolution, overhang, self.settings.window) for t in triplets]
         found = predict_planes([self.classifier], planes, confidences=confidences)
         return (tuple(part[0] for part in found) if confidences else found[0]), planes
