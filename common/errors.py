@@ -6,4 +6,6 @@ class UserError(Exception):
 
 
 class BusyError(UserError):
-    """Another process is working on the same run."""
+    """Another process is working on the same run; WORDS begin its line."""
+
+    WORDS = "another process is working on"

@@ -170,6 +170,18 @@ class RunFolder:
         """Returns the `Run`, if it is finished, else None."""
         return Run(self.path, self.record) if self.finished else None
 
+    @property
+    def held(self):
+        """Whether another process is working on the run."""
+        try:
+            with open(self._lock_path) as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:  # not begun yet, or not ours to look at
+            return False
+        return False
+
     def rows(self):
         """The rows of a finished run."""
         return read_rows(checked_file(self.path, self.record, "rows.jsonl"))
@@ -186,7 +198,7 @@ class RunFolder:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._lock.close()
-            raise BusyError(f"another process is working on {self.path}; wait for it or stop it") from None
+            raise BusyError(f"{BusyError.WORDS} {self.path}; wait for it or stop it") from None
         except OSError as error:  # such as a file system without locks
             self._lock.close()
             raise UserError(

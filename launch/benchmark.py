@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import importlib.metadata
 import json
-import math
 import os
 import resource
 import sys
@@ -27,6 +26,7 @@ from common.records import provenance
 from common.startup import import_quietly
 
 REPETITIONS = 3
+_MAX_SECONDS = 3600
 
 
 @dataclasses.dataclass(frozen=True)
@@ -261,14 +261,16 @@ def _check(flag_values):
     if unknown or not models:
         names = ",".join(unknown)
         raise UserError(f"--models={names}: not a model of the suite; choose from {', '.join(known)}")
-    if not (math.isfinite(flag_values.seconds) and flag_values.seconds > 0):
-        raise UserError(f"--seconds={flag_values.seconds}: must be a finite number above 0")
+    if not 0 < flag_values.seconds <= _MAX_SECONDS:
+        raise UserError(
+            f"--seconds={flag_values.seconds}: must be a finite number above 0, at most {_MAX_SECONDS}"
+        )
     return models
 
 
 def main(argv=None):
     """Runs the command line and exits with its status."""
-    with exit_status("benchmark"):
+    with exit_status("benchmark", goes_on=False):
         flag_values = flags.FlagValues()
         _define_flags(flag_values)
         usage = "python -m launch.benchmark [--flag=value ...]"

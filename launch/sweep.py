@@ -2,29 +2,34 @@
 
 Runs that differ only in the setting that their replication names as swept go to one process, which compiles
 once for all of them. A process is an argv list that a person can paste. Several workers share out the
-processor cores.
+processor cores, and several sweeps the runs: one that another process works on is waited for.
 """
 
 import collections
+import ctypes
 import dataclasses
+import functools
 import itertools
 import os
 import pathlib
 import shlex
+import signal
 import subprocess
 import sys
-import time
 
 from absl import flags
 
-from common import command_line, program
+from common import command_line, interruption, program
 from common.cores import usable_cores
-from common.errors import UserError
+from common.errors import BusyError, UserError
 from common.progress import Progress, duration
+from common.startup import check_backend
 
 _POLL_SECONDS, _PATIENCE_SECONDS = 0.2, 30
 _USAGE = "python -m launch.sweep --replication=NAME --figure=NAME [--flag=value ...]"
 _BYTES_PER_WORKER = 2 * 2**30
+_MAX_WORKERS = 1024
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 @dataclasses.dataclass
@@ -40,6 +45,17 @@ class Job:
     def has_students(self):
         """Whether its networks learn from others of the figure, which have to be trained before."""
         return any(getattr(run, "teacher", None) for run in self.runs)
+
+    @property
+    def last_words(self):
+        """The last line of its log."""
+        lines = self.log.read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else ""
+
+    @property
+    def met_another(self):
+        """Whether it ended because another process had begun one of its runs."""
+        return self.process.returncode == 2 and BusyError.WORDS in self.last_words
 
 
 def make_jobs(replication, runs, options):
@@ -72,68 +88,106 @@ def make_jobs(replication, runs, options):
         for field in dataclasses.fields(options):
             if (value := getattr(options, field.name)) != field.default:
                 argv.append(command_line.flag_text(field.name, value))
-        log = pathlib.Path(options.out_dir) / replication.name / "logs" / f"{i:03d}.log"
+        log = pathlib.Path(options.out_dir) / replication.name / "logs" / f"{os.getpid()}-{i:03d}.log"
         jobs.append(Job(argv, members, log))
     return sorted(jobs, key=lambda job: (job.has_students, -sum(map(replication.estimate, job.runs))))
 
 
-def _finished(replication, run, out_dir):
-    return program.run_folder(replication, run, out_dir).finished
+def _folder(replication, run, out_dir):
+    return program.run_folder(replication, run, out_dir)
 
 
 def _start(job, cores):
     job.log.parent.mkdir(parents=True, exist_ok=True)
-    pin = (lambda: os.sched_setaffinity(0, cores)) if hasattr(os, "sched_setaffinity") else None
+    prepare = functools.partial(_prepare_child, os.getpid(), cores, _libc())
     with open(job.log, "w") as log:
-        job.process = subprocess.Popen(job.argv, stdout=log, stderr=log, preexec_fn=pin)
+        job.process = subprocess.Popen(
+            job.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=prepare
+        )
 
 
-def _may_start(waiting, running):
-    """Whether the next job has nothing to wait for: students need all others of the figure to be trained."""
-    if not waiting or not waiting[0].has_students:
-        return bool(waiting)
-    return all(job.has_students for job in running.values())
+def _libc():
+    return ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+def _prepare_child(parent, cores, libc):
+    """Runs in the new process: it keeps to its cores, and is terminated when its sweep is killed."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores)
+    if libc:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # killed in the meantime
+            os._exit(1)
+
+
+def _next(waiting, running, is_held):
+    """Takes a job that has nothing to wait for, or None.
+
+    Students need all others of the figure to be trained: two processes cannot train the same teacher. A job
+    waits for those of its runs that another process holds.
+    """
+    others = [job for job in (*waiting, *running) if not job.has_students]
+    for i, job in enumerate(waiting):
+        if not (job.has_students and others) and not any(map(is_held, job.runs)):
+            return waiting.pop(i)
+    return None
 
 
 def run_jobs(replication, jobs, out_dir, workers):
     """Runs the jobs, `workers` at once, with one progress line; goes on after a failed one.
 
-    Students start last, when all others are trained: two processes cannot train the same teacher.
+    Students start last. A job whose runs another process has finished is not started, and one whose run
+    another process has just begun comes again.
 
     Returns:
         The jobs that failed.
+
+    Raises:
+        KeyboardInterrupt: A signal came; then all processes have ended.
     """
     cores = usable_cores()
     shares = [set(cores[i::workers]) or set(cores) for i in range(workers)]
     seconds = {run: replication.estimate(run) for job in jobs for run in job.runs}
-    open_runs = [run for job in jobs for run in job.runs]
-    progress = Progress(f"{len(open_runs)} runs", sum(seconds.values()))
+    left = dict.fromkeys(seconds)
+    progress = Progress(f"{len(left)} runs", sum(seconds.values()))
     waiting, running, failed = list(jobs), {}, []
+
+    def is_held(run):
+        return _folder(replication, run, out_dir).held
+
     try:
         while waiting or running:
-            for place in range(workers):
-                if place not in running and _may_start(waiting, running):
-                    running[place] = waiting.pop(0)
-                    _start(running[place], shares[place])
-            time.sleep(_POLL_SECONDS)
-            for place, job in list(running.items()):
-                if job.process.poll() is not None:
-                    del running[place]
-                    if job.process.returncode:
-                        failed.append(job)
-            done = [run for run in open_runs if _finished(replication, run, out_dir)]
-            open_runs = [run for run in open_runs if run not in done]
+            interruption.check()
+            for place in set(range(workers)) - set(running):
+                if job := _next(waiting, running.values(), is_held):
+                    running[place] = job
+                    _start(job, shares[place])
+            interruption.sleep(_POLL_SECONDS)
+            ended = {place: job for place, job in running.items() if job.process.poll() is not None}
+            for place, job in ended.items():
+                del running[place]
+                if job.met_another:
+                    waiting.append(job)
+                elif job.process.returncode:
+                    failed.append(job)
+            done = [run for run in left if _folder(replication, run, out_dir).finished]
+            left = {run: None for run in left if run not in done}
+            waiting = [job for job in waiting if any(run in left for run in job.runs)]
             progress.add(sum(seconds[run] for run in done))
     finally:
         progress.close()
-        for job in running.values():
-            job.process.terminate()
-        for job in running.values():
-            try:
-                job.process.wait(_PATIENCE_SECONDS)
-            except subprocess.TimeoutExpired:  # the signal was lost in foreign code
-                job.process.kill()
+        _stop(running.values())
     return failed
+
+
+def _stop(jobs):
+    for job in jobs:
+        job.process.terminate()
+    for job in jobs:
+        try:
+            job.process.wait(_PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            job.process.kill()
 
 
 def default_workers(replication):
@@ -168,46 +222,63 @@ def _name_of_replication(argv):
         return names[0]
     wanted = f"--replication: must be one of {', '.join(known)}; with --help it shows the flags of that one"
     if not names and command_line.asks_for_help(argv):
-        print(f"usage: {_USAGE}\n{wanted}")
-        sys.exit(0)
+        flag_values = flags.FlagValues()
+        _define_flags(flag_values)
+        command_line.parse_flags(flag_values, argv, f"{_USAGE}\n{wanted}")
     raise UserError(wanted)
 
 
+def _define_flags(flag_values):
+    names = ", ".join(program.replication_names())
+    flags.DEFINE_string("replication", None, f"One of {names}.", flag_values=flag_values)
+    flags.DEFINE_integer(
+        "workers",
+        None,
+        "Processes at once; each has its share of the cores. By default one on synthetic data, whose "
+        "process uses all cores, and on a GPU; else one a core.",
+        lower_bound=1,
+        upper_bound=_MAX_WORKERS,
+        flag_values=flag_values,
+    )
+
+
 def main(argv=None):
-    """Runs the command line and exits with its status: 1 if a run failed."""
+    """Runs the command line and exits with its status: 1 if a run is not finished at the end."""
     argv = sys.argv if argv is None else argv
     with command_line.exit_status("sweep"):
         replication = program.replication(_name_of_replication(argv))
         flag_values = flags.FlagValues()
         command_line.define_flags(replication, flag_values)
-        flags.DEFINE_string("replication", None, "Name of the replication.", flag_values=flag_values)
-        flags.DEFINE_integer(
-            "workers",
-            None,
-            "Processes at once; each has its share of the cores. By default one on synthetic data, whose "
-            "process uses all cores, and on a GPU; else one a core.",
-            lower_bound=1,
-            flag_values=flag_values,
-        )
+        _define_flags(flag_values)
         command_line.parse_flags(flag_values, argv, _USAGE)
-        out_dir, workers = flag_values.out_dir, flag_values.workers or default_workers(replication)
-        program.check_out_dir(out_dir)
         runs = program.expand(replication, flag_values)
+        program.check_options(replication, runs, flag_values)
         if len(runs) == 1 and not flag_values.figure:
             raise UserError("a sweep has several runs: name a --figure, or several values of a setting")
-        todo = [run for run in runs if not _finished(replication, run, out_dir)]
+        out_dir, workers = flag_values.out_dir, flag_values.workers or default_workers(replication)
+        todo = program.unfinished(replication, runs, out_dir)
         jobs = make_jobs(replication, todo, command_line.given_options(flag_values))
         if flag_values.dry_run:
             _print_plan(replication, jobs, workers)
             return
-        failed = run_jobs(replication, jobs, out_dir, workers)
-        done = sum(_finished(replication, run, out_dir) for run in runs)
-        print(f"{done} of {len(runs)} runs are done, in {pathlib.Path(out_dir) / replication.name}")
-        for job in failed:
-            last = job.log.read_text().strip().splitlines()[-1:]
-            print(f"failed: {shlex.join(job.argv)}\n  {' '.join(last)} ({job.log})", file=sys.stderr)
-        if failed:
-            sys.exit(1)
+        check_backend()
+        if replication.images:
+            program.check_data(todo, flag_values)
+        with interruption.deferred():
+            failed = run_jobs(replication, jobs, out_dir, workers)
+        _finish(replication, runs, failed, out_dir)
+
+
+def _finish(replication, runs, failed, out_dir):
+    """Says what is done and what failed, and exits with status 1 if a run is not finished."""
+    left = program.unfinished(replication, runs, out_dir)
+    done = len(runs) - len(left)
+    print(f"{done} of {len(runs)} runs are done, in {pathlib.Path(out_dir) / replication.name}")
+    for job in failed:
+        if any(run in left for run in job.runs):
+            print(f"failed: {shlex.join(job.argv)}\n  {job.last_words} ({job.log})", file=sys.stderr)
+    if left:
+        sys.exit(1)
 
 
 if __name__ == "__main__":
