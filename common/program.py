@@ -15,11 +15,15 @@ import typing
 import pandas as pd
 from absl import flags
 
+from common.cluster import current_worker
 from common.command_line import define_flags, exit_status, given_options, given_settings, parse_flags
+from common.data.datasets import TITLES
 from common.errors import UserError
+from common.folders import check_folder, check_folder_to_make
 from common.progress import duration
 from common.records import RunFolder, find_run
 from common.setting import identity
+from common.variation import changed_defaults, changed_figure, check_number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +40,8 @@ class Replication:
         swept: Name of the setting that one process best runs through: its values share compiled programs.
         images: Whether it reads an image data set: adds --data_dir.
         fewest_seeds: Figure -> how many of the seeds of its preset it needs, where one is not enough.
+        network_sizes: Scale -> network -> the values of settings that the scale has for this network.
+        usage: A line for --help on what else the program does.
     """
 
     name: str
@@ -47,6 +53,8 @@ class Replication:
     swept: str
     images: bool = False
     fewest_seeds: dict = dataclasses.field(default_factory=dict)
+    network_sizes: dict = dataclasses.field(default_factory=dict)
+    usage: str = ""
 
     def experiment(self):
         """Imports the module that trains; it imports TensorFlow."""
@@ -55,68 +63,42 @@ class Replication:
         return import_quietly(f"replications.{self.name}.experiment")
 
 
-def changed_figure(replication, figure, scale, given):
-    """Returns the settings of a figure with some of them given other values, in every combination.
-
-    Args:
-        replication: The paper's Replication.
-        figure: One of its figures.
-        scale: One of `command_line.SCALES`.
-        given: Setting -> tuple of values.
-
-    Raises:
-        UserError: No run of the figure has a use for a setting.
-    """
-    used = {field.name: field.metadata["used"] for field in dataclasses.fields(replication.settings)}
-    unused, runs = {name for name in given if used[name]}, []
-    plain = {name: values for name, values in given.items() if not used[name]}
-    for base in replication.figure(figure, scale):
-        for chosen in _combinations(base, plain):
-            fitting = {name: given[name] for name in given if used[name] and used[name](chosen)}
-            runs += _combinations(chosen, fitting)
-            unused -= set(fitting)
-    if unused:
-        raise UserError(f"--{min(unused)}: no run of figure {figure} has a use for it")
-    return runs
-
-
-def _combinations(settings, given):
-    return [
-        dataclasses.replace(settings, **dict(zip(given, values, strict=True)))
-        for values in itertools.product(*given.values())
-    ]
-
-
 def expand(replication, flag_values):
     """Returns the resolved settings of every run that the flags ask for, each once.
 
     Raises:
-        UserError: A value is outside its limits.
+        UserError: A value is outside its limits, or a flag has no effect.
     """
-    given = given_settings(replication, flag_values)
-    if flag_values.num_seeds < 1:
-        raise UserError(f"--num_seeds={flag_values.num_seeds}: must be at least 1")
-    if flag_values.figure is None:
+    given, figure = given_settings(replication, flag_values), flag_values.figure
+    num_seeds, scale = flag_values.num_seeds, flag_values.scale
+    if figure is None:
         if flag_values["scale"].present:
-            raise UserError(f"--scale={flag_values.scale}: is the scale of a figure, and needs --figure")
-        chosen = _combinations(replication.settings(), given)
+            raise UserError(f"--scale={scale}: is the scale of a figure, and needs --figure")
+        check_number(given, num_seeds)
+        chosen = changed_defaults(replication.settings, given)
     else:
-        chosen = changed_figure(replication, flag_values.figure, flag_values.scale, given)
+        check_number(given, num_seeds, len(replication.figure(figure, scale)))
+        chosen = changed_figure(replication, figure, scale, given)
     runs = {}
     for settings in chosen:
-        for offset in range(flag_values.num_seeds):
+        for offset in range(num_seeds):
             runs[dataclasses.replace(settings, seed=settings.seed + offset).resolve()] = None
     return list(runs)
 
 
+def differing(runs):
+    """Returns the names of the settings in which runs differ."""
+    fields = dataclasses.fields(runs[0])
+    return [field.name for field in fields if len({getattr(run, field.name) for run in runs}) > 1]
+
+
+def _named(settings, names):
+    return " ".join(f"{name}={getattr(settings, name)}" for name in names)
+
+
 def describe(settings, among):
     """Names a run by the settings in which the runs differ."""
-    differing = [
-        field.name
-        for field in dataclasses.fields(settings)
-        if len({getattr(other, field.name) for other in among}) > 1
-    ]
-    return " ".join(f"{name}={getattr(settings, name)}" for name in differing)
+    return _named(settings, differing(among))
 
 
 def run_folder(replication, settings, out_dir, worker=0):
@@ -124,6 +106,11 @@ def run_folder(replication, settings, out_dir, worker=0):
     values = dataclasses.asdict(settings)
     version = replication.protocol_version
     return RunFolder(out_dir, replication.name, version, values, worker, identity(settings))
+
+
+def unfinished(replication, runs, out_dir):
+    """Returns those of the resolved settings whose runs are not finished."""
+    return [run for run in runs if not run_folder(replication, run, out_dir).finished]
 
 
 def find_runs(replication, settings, records):
@@ -164,46 +151,64 @@ def _print_plan(replication, runs, out_dir):
         if len({getattr(run, name) for run in runs}) == 1
     }
     print("settings: " + " ".join(f"{name}={value}" for name, value in common.items()))
-    total = 0
+    total, names = 0, differing(runs)
     for run in runs:
         finished = run_folder(replication, run, out_dir).finished
         seconds = 0 if finished else replication.estimate(run)
         total += seconds
         state = "done" if finished else f"about {duration(seconds)}"
-        print(f"run: {describe(run, runs) or 'as above'} ({state})")
+        print(f"run: {_named(run, names) or 'as above'} ({state})")
     number = f"{len(runs)} run{'s' * (len(runs) > 1)}"
     print(f"{number}, about {duration(total)} on two cores, results in {out_dir}")
 
 
-def is_writable(folder):
-    """Whether files can be made in a folder; root may write to /proc and /sys by their permissions alone."""
-    return os.access(folder, os.W_OK) and folder.absolute().parts[1:2] not in (("proc",), ("sys",))
+def check_options(replication, runs, flag_values):
+    """Refuses what every run would fail at, before anything is imported or made.
+
+    Args:
+        replication: `Replication`.
+        runs: Resolved settings.
+        flag_values: absl's, with the flags of `command_line.define_flags`.
+
+    Raises:
+        UserError: One line that names the flag.
+    """
+    check_folder_to_make("out_dir", flag_values.out_dir)
+    current_worker(flag_values.strategy)
+    if replication.images:
+        for name in ("data_dir", "download"):
+            if flag_values[name].present and not any(run.needs_files for run in runs):
+                raise UserError(f"--{name}: no run reads a data set from files")
+        if flag_values.tensorboard and not any(run.of_images for run in runs):
+            raise UserError("--tensorboard: no run writes scalars")
+        data_dir = flag_values.data_dir
+        if data_dir is not None and not flag_values.download:
+            check_folder("data_dir", data_dir, "--download makes and fills it")
 
 
-def check_out_dir(out_dir):
-    """Refuses a results folder that cannot be written, before anything is imported or made."""
-    if not out_dir:
-        raise UserError("--out_dir=: names no folder")
-    path = pathlib.Path(out_dir).absolute()
-    existing = next(p for p in (path, *path.parents) if p.exists())
-    if not existing.is_dir():
-        raise UserError(f"--out_dir={out_dir}: {existing} is a file; choose a folder")
-    if not is_writable(existing):
-        raise UserError(f"--out_dir={out_dir}: {existing} is not writable; choose another folder")
+def check_data(runs, flag_values):
+    """Refuses runs whose data set is in no folder.
 
+    Args:
+        runs: Resolved settings that are to be trained.
+        flag_values: absl's, with the flags of `command_line.define_flags`.
 
-def _check_data_dir(flag_values):
-    data_dir = flag_values.data_dir
-    if data_dir and not flag_values.download and not pathlib.Path(data_dir).is_dir():
-        raise UserError(f"--data_dir={data_dir}: no such folder; --download makes and fills it")
+    Raises:
+        UserError: One line that says how to fetch it.
+    """
+    root = flag_values.data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    for name in sorted({run.dataset for run in runs if run.needs_files}):
+        folder = pathlib.Path(root).expanduser() / name
+        if not flag_values.download and not folder.is_dir():
+            raise UserError(f"no {TITLES[name]} in {folder}; --download fetches it")
 
 
 def _run_all(replication, runs, options):
     folders = [run_folder(replication, run, options.out_dir) for run in runs]
-    experiment = replication.experiment()
+    experiment, names = replication.experiment(), differing(runs)
     for i, (run, folder) in enumerate(zip(runs, folders, strict=True), start=1):
         if not folder.finished:
-            label = f"run {i} of {len(runs)} {describe(run, runs)}".strip()
+            label = f"run {i} of {len(runs)} {_named(run, names)}".strip()
             experiment.run(replication, run, options, label)
     results = [run_folder(replication, run, options.out_dir) for run in runs]
     finished = [(run, folder) for run, folder in zip(runs, results, strict=True) if folder.finished]
@@ -222,16 +227,18 @@ def main(replication, argv=None):
     usage = (
         f"python -m replications.{replication.name} [--flag=value ...]\n"
         "A setting also takes a comma-separated list: one run for each value."
+        + f"\n{replication.usage}"
+        * bool(replication.usage)
     )
     with exit_status(replication.name):
         parse_flags(flag_values, sys.argv if argv is None else argv, usage)
         runs = expand(replication, flag_values)
-        check_out_dir(flag_values.out_dir)
-        if replication.images:
-            _check_data_dir(flag_values)
+        check_options(replication, runs, flag_values)
         if flag_values.dry_run:
             _print_plan(replication, runs, flag_values.out_dir)
         else:
+            if replication.images:
+                check_data(unfinished(replication, runs, flag_values.out_dir), flag_values)
             _run_all(replication, runs, given_options(flag_values))
 
 

@@ -44,7 +44,7 @@ class _Always:
     """The `absent` of a setting that every record has; equal to nothing."""
 
 
-def setting(default, help, choices=None, used=None, limits=None, absent=_Always):
+def setting(default, help, choices=None, used=None, limits=None, needs=None, absent=_Always):
     """A dataclass field that is also a command-line flag.
 
     Args:
@@ -52,13 +52,15 @@ def setting(default, help, choices=None, used=None, limits=None, absent=_Always)
         help: One full sentence.
         choices: The values it may have, if they are few.
         used: Function of the settings of a run, saying whether it has a use for this one. A flag leaves the
-            runs of a figure that have none as they are.
+            runs of a figure that have none as they are, and is refused where no run has any.
         limits: `Limits` of a number, whatever the other settings are.
+        needs: The flags that give a run a use for it, as words.
         absent: What a run did before the setting existed. While it has this value the setting is no part of a
             run's identity, so that records made without it are found. Give it to every setting that is added
             once there are records, and never change it; the default may change.
     """
-    metadata = {"help": help, "choices": choices, "used": used, "limits": limits, "absent": absent}
+    metadata = {"help": help, "choices": choices, "used": used, "limits": limits, "needs": needs}
+    metadata |= {"absent": absent}
     return dataclasses.field(default=default, metadata=metadata)
 
 

@@ -14,6 +14,7 @@ import typing
 
 from absl import flags
 
+from common import interruption
 from common.claims import data_name
 from common.command_line import (
     SCALES,
@@ -25,7 +26,9 @@ from common.command_line import (
 )
 from common.errors import UserError
 from common.files import replacing
-from common.program import changed_figure, describe, find_runs, finished_seeds, replication
+from common.folders import check_folder, check_folder_to_make
+from common.program import describe, find_runs, finished_seeds, replication
+from common.variation import changed_figure
 from figures import style
 
 RECORDS, OUT_DIR = "results/runs", "figures/out"
@@ -44,6 +47,7 @@ class Gallery:
             with the seed that its preset names.
         tables: Figure name -> function of the same list, giving the head and the rows of a table that has
             ours beside the published numbers.
+        curves: Settings that tell the curves of a figure apart: a change to one may leave fewer curves.
         changes: Setting -> the value that it has in every run, other than in the published figure.
     """
 
@@ -52,6 +56,7 @@ class Gallery:
     size: typing.Callable
     num_seeds: int = 1
     tables: dict = dataclasses.field(default_factory=dict)
+    curves: tuple = ()
     changes: dict = dataclasses.field(default_factory=dict)
 
     def changed(self, changes):
@@ -77,10 +82,12 @@ class Gallery:
         """Returns the resolved settings of a figure's runs, changed as the Gallery says.
 
         Raises:
-            UserError: No run has a use for a change, or it gives two runs the same settings.
+            UserError: No run has a use for a change, or it gives two runs the same settings which are not
+                told apart by a setting of the curves.
         """
         published, changed = (self._resolved(name, scale, changes) for changes in ({}, self.changes))
-        if len(changed) == len(published):
+        fewer = {setting: value for setting, value in self.changes.items() if setting in self.curves}
+        if len(changed) in (len(published), len(self._resolved(name, scale, fewer))):
             return changed
         arguments = " ".join(self.arguments)
         for setting, value in self.changes.items():
@@ -151,10 +158,8 @@ def check_records(records):
     Raises:
         UserError: It is a file or missing.
     """
-    if pathlib.Path(records).is_file():
-        raise UserError(f"--records={records}: is a file; name the folder that the runs were written to")
-    if records != RECORDS and not pathlib.Path(records).is_dir():
-        raise UserError(f"--records={records}: no such folder; name the one that the runs were written to")
+    if records != RECORDS or pathlib.Path(records).exists():
+        check_folder("records", records, "name the folder that the runs were written to")
 
 
 def _check_data(name, scale, runs):
@@ -203,12 +208,14 @@ def draw(gallery, name, records=RECORDS, scale=None, out_dir=OUT_DIR):
     """
     scale, runs = choose(gallery, name, records, scale)
     gallery = gallery.without_idle_changes(name, scale)
-    folder, paths = _made_folder(out_dir), []
+    check_folder_to_make("out_dir", str(out_dir))
+    paths = []
     with style.applied():
         figure = _figure(gallery, name, runs)
         if text := _stamp(gallery, scale, runs):
             style.stamp(figure, text)
         figure.draw_without_rendering()  # ticks settle on the first layout, their room is right on the second
+        folder = _made_folder(out_dir)
         # No dates and no program version: the same records give the same bytes.
         for kind, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
             paths.append(folder / f"{_file_name(gallery, name)}.{kind}")
@@ -256,16 +263,18 @@ def _stamp(gallery, scale, runs):
 
 
 def _draw_all(gallery, records, scale, out_dir):
-    check_records(records)
-    _made_folder(out_dir)
     drawn, reasons = [], []
     for name in gallery.figures:
+        interruption.check()
         try:
             drawn += draw(gallery, name, records, scale, out_dir)
         except UserError as error:
             reasons.append(str(error))
     if not drawn:
-        raise UserError(f"no figure could be drawn from the runs in {records}; of the first, {reasons[0]}")
+        first, *others = dict.fromkeys(reasons)
+        if not others:
+            raise UserError(first)
+        raise UserError(f"no figure could be drawn from the runs in {records}; of the first, {first}")
     for reason in reasons:
         print(f"not drawn: {reason}")
     return drawn
@@ -305,14 +314,17 @@ def main(gallery, argv=None):
     flag_values = flags.FlagValues()
     _define_flags(gallery, flag_values)
     program = f"figures.{gallery.replication}"
-    with exit_status(program):
+    with exit_status(program, goes_on=False):
         argv = sys.argv if argv is None else argv
         parse_flags(flag_values, argv, f"python -m {program} [--flag=value ...]")
         gallery = gallery.changed(_changes(gallery, flag_values))
         values = (flag_values.records, flag_values.scale, flag_values.out_dir)
-        if flag_values.figure == "all":
-            paths = _draw_all(gallery, *values)
-        else:
-            paths = draw(gallery, flag_values.figure, *values)
+        check_records(flag_values.records)
+        check_folder_to_make("out_dir", flag_values.out_dir)
+        with interruption.deferred():
+            if flag_values.figure == "all":
+                paths = _draw_all(gallery, *values)
+            else:
+                paths = draw(gallery, flag_values.figure, *values)
         for path in paths:
             print(path)

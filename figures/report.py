@@ -5,7 +5,6 @@ Reads records alone; trains nothing and loads no TensorFlow. Exit status 2 for b
 
 import dataclasses
 import importlib
-import pathlib
 import sys
 import tempfile
 import textwrap
@@ -13,11 +12,13 @@ from collections import Counter
 
 from absl import flags
 
+from common import interruption
 from common.claims import judge
 from common.command_line import SCALES, exit_status, parse_flags
 from common.errors import UserError
 from common.files import replacing
-from common.program import is_writable, replication, replication_names
+from common.folders import check_file_to_make
+from common.program import replication, replication_names
 from common.verdicts import VERDICTS
 from figures import drawing
 from figures.report_page import page
@@ -84,6 +85,7 @@ def collect(name, records, scales=()):
 
 def _figure_records(study, figure, records, scales):
     """The largest complete scale of a figure, else the largest with any run, else None."""
+    interruption.check()
     gallery = importlib.import_module(f"figures.{study.name}").GALLERY
     found = {s: gallery.runs(figure, s, records) for s in reversed(SCALES) if s in scales}
     complete = [scale for scale, runs in found.items() if all(run for _, run in runs)]
@@ -159,11 +161,7 @@ def _check(flag_values):
         if scale not in SCALES:
             raise UserError(f"--scale={scale}: must be one of {', '.join(SCALES)}")
     drawing.check_records(flag_values.records)
-    out = pathlib.Path(flag_values.out)
-    if out.is_dir() or not out.parent.is_dir():
-        raise UserError(f"--out={out}: must be a file in a folder that exists")
-    if not is_writable(out.parent):
-        raise UserError(f"--out={out}: its folder is not writable; choose another one")
+    check_file_to_make("out", flag_values.out)
 
 
 def _report(flag_values):
@@ -190,10 +188,11 @@ def main(argv=None):
     """Runs the command line and exits with its status."""
     flag_values = flags.FlagValues()
     _define_flags(flag_values)
-    with exit_status("report"):
+    with exit_status("report", goes_on=False):
         argv = sys.argv if argv is None else argv
         parse_flags(flag_values, argv, "python -m figures.report [--flag=value ...]")
-        _report(flag_values)
+        with interruption.deferred():
+            _report(flag_values)
 
 
 if __name__ == "__main__":

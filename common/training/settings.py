@@ -2,11 +2,20 @@
 
 import dataclasses
 
-from common.data.datasets import DATASETS, NUM_TEST, NUM_TRAIN
+from common.data.datasets import DATASETS, FILE_DATASETS, NUM_TEST, NUM_TRAIN
 from common.errors import UserError
 from common.setting import POSITIVE, SEED, Limits, setting
 
 OPTIMIZERS = ("sgd", "adam")
+COUNT = Limits(1, 10**6)  # of epochs, images or planes: more is a slip of the finger
+
+
+def of_images(settings):
+    """Whether a run is on images."""
+    return settings.of_images
+
+
+ON_IMAGES = {"used": of_images, "needs": "a data set of images"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,30 +34,51 @@ class ImageSettings:
         limits=Limits(1, NUM_TRAIN),
     )
     num_test: int | None = setting(
-        None, "Number of test images; by default all of them.", limits=Limits(1, NUM_TEST)
+        None,
+        "Number of test images; by default all of them.",
+        limits=Limits(1, NUM_TEST),
+        **ON_IMAGES,
     )
-    epochs: int | None = setting(None, "Passes over the training images, at most.", limits=Limits(1))
-    batch_size: int | None = setting(None, "Images in a mini-batch, over all replicas.", limits=Limits(1))
+    epochs: int | None = setting(None, "Passes over the training images, at most.", limits=COUNT)
+    batch_size: int | None = setting(
+        None, "Images in a mini-batch, over all replicas.", limits=Limits(1), **ON_IMAGES
+    )
     optimizer: str = setting(
-        "sgd", "Optimizer: sgd with momentum 0.9, or adam with epsilon 1e-8.", choices=OPTIMIZERS
+        "sgd",
+        "Optimizer: sgd with momentum 0.9, or adam with epsilon 1e-8.",
+        choices=OPTIMIZERS,
+        **ON_IMAGES,
     )
     learning_rate: float | None = setting(None, "Learning rate of the first epoch.", limits=POSITIVE)
     weight_decay: float | None = setting(
         None,
         "Coefficient of (1/2) times the squared norm of all weights in the loss.",
         limits=Limits(0.0),
+        **ON_IMAGES,
     )
     label_noise: float | None = setting(
         None,
         "Fraction of the training labels that is corrupted by the paper's rule.",
         limits=Limits(0, 1),
+        **ON_IMAGES,
     )
     evaluate_every: int | None = setting(
         None,
         "Also measures the test set every so many epochs; by default only at the end.",
-        limits=Limits(1),
+        limits=COUNT,
+        **ON_IMAGES,
     )
     seed: int = setting(0, "Root seed of every random stream.", limits=SEED)
+
+    @property
+    def of_images(self):
+        """Whether it is a run on images; a paper may have others as well."""
+        return True
+
+    @property
+    def needs_files(self):
+        """Whether its images are read from files."""
+        return self.dataset in FILE_DATASETS
 
     def check_batch(self):
         """Refuses a batch that the training images cannot fill; called on resolved settings.

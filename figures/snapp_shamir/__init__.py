@@ -88,4 +88,4 @@ def _size(settings):
     return f"2^{values('examples_log2')} examples, {pairs} pair{'s' * (pairs != '1')}, seed {values('seed')}"
 
 
-GALLERY = drawing.Gallery("snapp_shamir", FIGURES, _size)
+GALLERY = drawing.Gallery("snapp_shamir", FIGURES, _size, curves=("model", "activation"))

@@ -1,7 +1,10 @@
 """`python -m figures.snapp_shamir` draws from records."""
 
-from figures import drawing
-from figures.snapp_shamir import GALLERY
+from common.command_line import exit_status
 
 if __name__ == "__main__":
-    drawing.main(GALLERY)
+    with exit_status("figures.snapp_shamir", goes_on=False):  # also while the rest is imported
+        from figures import drawing
+        from figures.snapp_shamir import GALLERY
+
+        drawing.main(GALLERY)

@@ -1,7 +1,10 @@
 """`python -m figures.somepalli_boundaries` draws from records."""
 
-from figures import drawing
-from figures.somepalli_boundaries import GALLERY
+from common.command_line import exit_status
 
 if __name__ == "__main__":
-    drawing.main(GALLERY)
+    with exit_status("figures.somepalli_boundaries", goes_on=False):  # also while the rest is imported
+        from figures import drawing
+        from figures.somepalli_boundaries import GALLERY
+
+        drawing.main(GALLERY)

@@ -1,7 +1,10 @@
 """`python -m figures.zhang_randomization` draws from records."""
 
-from figures import drawing
-from figures.zhang_randomization import GALLERY
+from common.command_line import exit_status
 
 if __name__ == "__main__":
-    drawing.main(GALLERY)
+    with exit_status("figures.zhang_randomization", goes_on=False):  # also while the rest is imported
+        from figures import drawing
+        from figures.zhang_randomization import GALLERY
+
+        drawing.main(GALLERY)

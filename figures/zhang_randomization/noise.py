@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from common.records import last
 from common.statistics import summarize
 from figures import style
-from figures.style import BLUE, GREEN, GREY, VERMILLION, Measured, Stroke
+from figures.style import BLUE, GREEN, GREY, PURPLE, VERMILLION, Measured, Stroke
 from figures.zhang_randomization.curves import PAPER, by_setting
 from replications.zhang_randomization.claims_runs import epochs_to_fit, is_capped
 from replications.zhang_randomization.published import NETWORK_NAMES
@@ -23,6 +23,7 @@ STROKES = {
     "inception": Stroke(BLUE, "o"),
     "alexnet": Stroke(VERMILLION, "s"),
     "mlp_1x512": Stroke(GREEN, "D"),
+    "mlp_3x512": Stroke(PURPLE, "^"),
 }
 _APART = 0.012  # sideways, between two networks
 

@@ -1,7 +1,10 @@
 """`python -m replications.smooth_interpolation`: sharpness in input space over width and epochs."""
 
-from common.program import main
-from replications.smooth_interpolation.settings import REPLICATION
+from common.command_line import exit_status
 
 if __name__ == "__main__":
-    main(REPLICATION)
+    with exit_status("smooth_interpolation"):  # also while the rest is imported
+        from common.program import main
+        from replications.smooth_interpolation.settings import REPLICATION
+
+        main(REPLICATION)

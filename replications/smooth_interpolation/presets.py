@@ -36,6 +36,11 @@ _SCALED = {
 }
 
 
+NETWORK_SIZES = {
+    scale: {network: _SCALED[network][scale] for network in _SCALED} for scale in ("paper", "laptop", "smoke")
+}
+
+
 def _family(scale, network="convnet", widths=WIDTHS, **values):
     """One network at every width of a scale."""
     shared = {"network": network} | _SCALED[network][scale] | values

@@ -6,12 +6,13 @@ Importing this module loads no TensorFlow, so that wrong flags are refused at on
 import dataclasses
 import math
 
-from common.data.datasets import DATASETS, NUM_CLASSES, NUM_TEST, NUM_TRAIN
+from common.data.datasets import DATASETS, NUM_CLASSES, NUM_TRAIN
 from common.errors import UserError
 from common.program import Replication
 from common.setting import POSITIVE, SEED, Limits, check_limits, filled, setting
-from common.training.settings import ImageSettings
+from common.training.settings import COUNT, ON_IMAGES, ImageSettings
 from replications.smooth_interpolation import presets
+from replications.smooth_interpolation.cost import estimate
 
 PROTOCOL_VERSION = 2
 
@@ -45,6 +46,30 @@ _SCALAR_FIELDS = ("dataset", "network", "width", "degree", "num_train", "epochs"
 _SCALAR_FIELDS += ("target_noise",)
 
 
+def _is_polynomial(settings):
+    return not settings.of_images and settings.network != "mlp"
+
+
+def _warms_up(settings):
+    network = _NETWORKS.get(settings.network or "convnet", {})
+    optimizer = _OPTIMIZERS.get(settings.optimizer or network.get("optimizer"), {})
+    epochs = settings.warmup_epochs
+    return settings.of_images and (optimizer.get("warmup_epochs") if epochs is None else epochs)
+
+
+def _sets_aside(settings):
+    if settings.num_validation is None:
+        return settings.of_images and settings.num_train is None and settings.noise == "symmetric"
+    return settings.num_validation > 0
+
+
+_NOT_OF_POLYNOMIALS = {"used": lambda settings: not _is_polynomial(settings), "needs": "a network with units"}
+_OF_ASYMMETRIC_NOISE = {
+    "used": lambda settings: settings.of_images and settings.noise == "asymmetric",
+    "needs": "--noise=asymmetric",
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class Settings(ImageSettings):
     """One training run of one network, on images or on noisy scalar data.
@@ -68,75 +93,108 @@ class Settings(ImageSettings):
         None,
         "Base width: channels of the first stage, or units of each of three hidden layers; by default the "
         "published interpolation threshold, 15 (ConvNet) or 18 (ResNet18).",
-        limits=Limits(1),
+        limits=Limits(1, 10**5),
+        **_NOT_OF_POLYNOMIALS,
     )
-    degree: int | None = setting(None, "Degree of the polynomial; by default 1,000.", limits=Limits(0))
+    degree: int | None = setting(
+        None,
+        "Degree of the polynomial; by default 1,000.",
+        limits=Limits(0, 10**5),
+        used=_is_polynomial,
+        needs="--dataset=scalar --network=polynomial",
+    )
     initialization: str | None = setting(
         None,
         "Initial weights: PyTorch's default, the only one of the ConvNet; for ResNet18 also Fixup (its "
         "default), Fixup with small normals in place of zeros (mfixup), or He normals.",
         choices=("pytorch", "fixup", "mfixup", "he_normal"),
+        used=lambda settings: settings.network == "resnet18w",
+        needs="--network=resnet18w; the ConvNet has PyTorch's alone",
     )
     optimizer: str | None = setting(
         None,
         "Optimizer: sgd with momentum 0.9 (default of the ConvNet), or adam with epsilon 1e-8 (default of "
         "ResNet18).",
         choices=("sgd", "adam"),
+        **ON_IMAGES,
+    )
+    learning_rate: float | None = setting(
+        None, "Learning rate of the first epoch.", limits=POSITIVE, **_NOT_OF_POLYNOMIALS
     )
     warmup_epochs: int | None = setting(
         None,
         "Epochs in which the learning rate rises linearly; by default 5 with sgd, 0 with adam.",
-        limits=Limits(0),
+        limits=Limits(0, 10**6),
+        **ON_IMAGES,
     )
     warmup_rate: float | None = setting(
-        None, "Learning rate of the first epoch of the warm-up; by default 0.001.", limits=POSITIVE
+        None,
+        "Learning rate of the first epoch of the warm-up; by default 0.001.",
+        limits=POSITIVE,
+        used=_warms_up,
+        needs="--warmup_epochs",
     )
     augmentation: str | None = setting(
         None,
         "Training images: as they are (default of the ConvNet), or a random crop of 32 pixels from 40 and a "
         "random flip (default of ResNet18).",
         choices=("none", "pad_crop_flip"),
+        **ON_IMAGES,
     )
     noise: str = setting(
         "symmetric",
         "Which labels are wrong: --label_noise of all (symmetric), or --corrupted_fraction of those of some "
         "classes (asymmetric); the new label is uniform over the other classes.",
         choices=("symmetric", "asymmetric"),
+        **ON_IMAGES,
     )
     num_corrupted_classes: int | None = setting(
-        None, "Classes with wrong labels under asymmetric noise; by default a fifth of all classes."
+        None,
+        "Classes with wrong labels under asymmetric noise; by default a fifth of all classes.",
+        **_OF_ASYMMETRIC_NOISE,
     )
     corrupted_fraction: float | None = setting(
-        None, "Fraction of the labels of these classes that is wrong; by default 0.8.", limits=Limits(0, 1)
+        None,
+        "Fraction of the labels of these classes that is wrong; by default 0.8.",
+        limits=Limits(0, 1),
+        **_OF_ASYMMETRIC_NOISE,
     )
     corrupted_classes: str | None = setting(
         None,
         "Which classes these are: drawn at random (the default), as the paper says, or the first ones, as "
         "its code does.",
         choices=("random", "first"),
+        **_OF_ASYMMETRIC_NOISE,
     )
     num_validation: int | None = setting(
         None,
         "Training images that are set aside with their true labels; by default 1,000 of the whole data set "
         "with symmetric noise, else none.",
-        limits=Limits(0),
+        limits=Limits(0, NUM_TRAIN),
+        **ON_IMAGES,
     )
     num_samples: int | None = setting(
         None,
         "Training images around which accuracy, loss and sharpness are measured; by default all.",
-        limits=Limits(1),
+        limits=Limits(1, NUM_TRAIN),
+        **ON_IMAGES,
     )
     num_paths: int = setting(
-        4, "Paths of erasure from each of these images, P in the paper.", limits=Limits(1)
+        4,
+        "Paths of erasure from each of these images, P in the paper.",
+        limits=Limits(1, RANK),
+        **ON_IMAGES,
     )
     strengths: str = setting(
         "5-10-15-20-22-25",
         "Numbers of singular values that are erased at the anchors of a path, rising and joined by hyphens.",
+        **ON_IMAGES,
     )
     num_copies: int = setting(
         4,
         "Copies with changed colours at each point for the tangent Hessian norm, M in the paper.",
-        limits=Limits(1),
+        limits=Limits(1, 1000),
+        **ON_IMAGES,
     )
     colour_clip: str = setting(
         "none",
@@ -149,24 +207,51 @@ class Settings(ImageSettings):
         None,
         "Also measures test set and sharpness at the training images after so many epochs, evenly spread on "
         "a logarithmic scale, beside those of --evaluate_every; by default at the end alone.",
-        limits=Limits(1),
+        limits=COUNT,
+        **ON_IMAGES,
     )
     stand_in_for: str | None = setting(
         None,
         "Names the data set that a run's images stand in for, in its record and pictures; changes no number.",
         choices=("cifar100",),
+        **ON_IMAGES,
     )
     target_noise: float | None = setting(
-        None, "Standard deviation of the noise on scalar targets; by default 0.3.", limits=Limits(0.0)
+        None,
+        "Standard deviation of the noise on scalar targets; by default 0.3.",
+        limits=Limits(0.0),
+        used=lambda settings: not settings.of_images,
+        needs="--dataset=scalar",
     )
     data_seed: int = setting(
-        0, "Seed of the part of the data set alone, the same for all --seed.", limits=SEED
+        0,
+        "Seed of the part of the data set alone, the same for all --seed.",
+        limits=SEED,
+        used=lambda settings: settings.of_images and (settings.num_train or settings.num_test),
+        needs="--num_train or --num_test: the whole data set needs no draw",
     )
-    split_seed: int = setting(42, "Seed of the split in training and validation images alone.", limits=SEED)
-    label_seed: int = setting(0, "Seed of the label noise alone.", limits=SEED)
+    split_seed: int = setting(
+        42,
+        "Seed of the split in training and validation images alone.",
+        limits=SEED,
+        used=_sets_aside,
+        needs="--num_validation",
+    )
+    label_seed: int = setting(
+        0,
+        "Seed of the label noise alone.",
+        limits=SEED,
+        used=lambda settings: settings.of_images and settings.label_noise != 0,
+        needs="--label_noise",
+    )
     measurement_seed: int = setting(
-        0, "Seed of the measured images and of their changed colours alone.", limits=SEED
+        0, "Seed of the measured images and of their changed colours alone.", limits=SEED, **ON_IMAGES
     )
+
+    @property
+    def of_images(self):
+        """Whether it is a run on images, not on scalar data."""
+        return self.dataset != "scalar"
 
     @property
     def erased(self):
@@ -281,38 +366,6 @@ class Settings(ImageSettings):
             raise UserError(f"--num_samples={self.num_samples}: must be from 1 to {left}")
 
 
-def checkpoint_epochs(settings):
-    """Returns the epochs, in order and without the last, after which a run is also measured.
-
-    Args:
-        settings: Resolved Settings of a run on images.
-    """
-    count, last = settings.num_checkpoints, settings.epochs
-    chosen = set(range(0, last, settings.evaluate_every)) if settings.evaluate_every else set()
-    if count:
-        chosen |= {round(last ** (i / count)) for i in range(count)}
-    return sorted(chosen - {0, last})
-
-
-# Microseconds of one core for a training step's image, of a constant, the width and its square; a gradient by
-# the input costs about the same, an evaluation a third.
-_MICROSECONDS = {"convnet": (90, 12, 3), "resnet18w": (400, 60, 8)}
-
-
-def estimate(settings):
-    """Seconds that a run takes on two cores, both in use; an estimate."""
-    if settings.dataset == "scalar":
-        return 2 if settings.network == "polynomial" else 3 + settings.width**2 * settings.epochs / 2e8
-    num_train = (settings.num_train or NUM_TRAIN) - settings.num_validation
-    num_test, num_samples = settings.num_test or NUM_TEST, settings.num_samples or num_train
-    checkpoints, points = len(checkpoint_epochs(settings)), 1 + settings.num_copies
-    anchors = 1 + settings.num_paths * len(settings.erased)
-    images = num_train * (settings.epochs + 1 / 3) + num_test * (checkpoints + 2) / 3
-    images += num_samples * points * (anchors + checkpoints)
-    cost = sum(c * settings.width**i for i, c in enumerate(_MICROSECONDS[settings.network]))
-    return 10 + images * cost / 2e6
-
-
 def figure(name, scale):
     """Returns the settings of every run of a figure.
 
@@ -334,4 +387,5 @@ REPLICATION = Replication(
     swept="seed",
     images=True,
     fewest_seeds={"pd": 2},
+    network_sizes=presets.NETWORK_SIZES,
 )

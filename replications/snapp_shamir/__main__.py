@@ -1,7 +1,10 @@
 """`python -m replications.snapp_shamir`: trains and measures pairs of models on synthetic data."""
 
-from common.program import main
-from replications.snapp_shamir.settings import REPLICATION
+from common.command_line import exit_status
 
 if __name__ == "__main__":
-    main(REPLICATION)
+    with exit_status("snapp_shamir"):  # also while the rest is imported
+        from common.program import main
+        from replications.snapp_shamir.settings import REPLICATION
+
+        main(REPLICATION)

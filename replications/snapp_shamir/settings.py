@@ -43,11 +43,14 @@ class Settings:
         None,
         "Activation of the hidden units; by default relu (the linear model has none).",
         choices=ACTIVATIONS,
+        used=lambda settings: settings.model != "linear",
+        needs="a --model with hidden units",
     )
     beta: float | None = setting(
         None,
         "Width of SmeLU's quadratic part, or slope of Swish; by default 1, and only with smelu or swish.",
         used=_has_beta,
+        needs="--activation=smelu or swish",
         limits=POSITIVE,
     )
     optimizer: str = setting(
@@ -99,6 +102,7 @@ class Settings:
         None,
         "Learning rate after a warm start; by default a tenth of the learning rate.",
         used=lambda settings: settings.warm_start,
+        needs="--warm_start",
         limits=POSITIVE,
     )
     precision: str = setting(

@@ -5,12 +5,15 @@ With `--models=a.keras,b.keras` it scores two saved models instead.
 
 import sys
 
-from common import program
-from replications.somepalli_boundaries import score
-from replications.somepalli_boundaries.settings import REPLICATION
+from common.command_line import exit_status
 
 if __name__ == "__main__":
-    if score.is_requested(sys.argv):
-        score.main()
-    else:
-        program.main(REPLICATION)
+    with exit_status("somepalli_boundaries"):  # also while the rest is imported
+        from common import program
+        from replications.somepalli_boundaries import score
+        from replications.somepalli_boundaries.settings import REPLICATION
+
+        if score.is_requested(sys.argv):
+            score.main()
+        else:
+            program.main(REPLICATION)

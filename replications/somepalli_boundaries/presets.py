@@ -40,6 +40,10 @@ _SMOKE_WIDTHS = _LAPTOP_WIDTHS | {
     "mlp_mixer": 8,
     "fully_connected": 64,
 }
+NETWORK_SIZES = {
+    "laptop": {network: {"width": width} for network, width in _LAPTOP_WIDTHS.items()},
+    "smoke": {network: {"width": width} for network, width in _SMOKE_WIDTHS.items()},
+}
 # The smallest scale leaves out what takes long to compile.
 _FEW = ("resnet18", "vit", "fully_connected")
 _MATRIX_NETWORKS = {"paper": MATRIX_NETWORKS, "laptop": MATRIX_NETWORKS, "smoke": _FEW}

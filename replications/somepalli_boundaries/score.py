@@ -320,6 +320,6 @@ def main(argv=None):
     """Runs the command line and exits with its status."""
     flag_values = flags.FlagValues()
     _define_flags(flag_values)
-    with exit_status("somepalli_boundaries"):
+    with exit_status("somepalli_boundaries", goes_on=False):
         parse_flags(flag_values, sys.argv if argv is None else argv, _USAGE)
         _score(flag_values, _check(flag_values))

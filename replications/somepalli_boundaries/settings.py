@@ -9,8 +9,9 @@ from common.data.datasets import NUM_TEST, NUM_TRAIN
 from common.errors import UserError
 from common.program import Replication
 from common.setting import POSITIVE, SEED, Limits, check_limits, filled, setting
-from common.training.settings import ImageSettings
+from common.training.settings import COUNT, ImageSettings
 from replications.somepalli_boundaries import presets
+from replications.somepalli_boundaries.cost import estimate
 from replications.somepalli_boundaries.published import (
     ADAM_RATES,
     DEFAULT_ADAM_RATE,
@@ -57,10 +58,32 @@ _DEFAULTS = {
     },
 }
 _SEEDS = ("init_seed", "order_seed", "augmentation_seed")
+WIDTH, POINTS, COUNT_OR_NONE = Limits(1, 10**5), Limits(2, 10**4), Limits(0, 10**6)
 
 
-def _has_teacher(settings):
-    return settings.teacher is not None
+def _has_wide_resnet(settings):
+    return "wide_resnet" in f"{settings.network} {settings.teacher}"
+
+
+def _augments(settings):
+    return settings.augmentation != "none" or settings.mixup
+
+
+def _measures_margins(settings):
+    number = settings.num_margin_images
+    return settings.protocol == "double_descent" if number is None else number > 0
+
+
+def _needs_root_seed(settings):
+    """Whether a stream of the run has no seed of its own."""
+    named = [settings.init_seed, settings.order_seed]
+    named += [settings.augmentation_seed] * _augments(settings)
+    named += [settings.teacher_seed] * (settings.teacher is not None)
+    return None in named
+
+
+_OF_STUDENTS = {"used": lambda settings: settings.teacher is not None, "needs": "--teacher"}
+_OF_MARGINS = {"used": _measures_margins, "needs": "--num_margin_images"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,10 +110,14 @@ class Settings(ImageSettings):
         None,
         "Width in the network's own unit (width factor of a Wide ResNet, channels of the stem, growth of "
         "DenseNet, channels of a token, units of the first layer); by default the published one.",
-        limits=Limits(1),
+        limits=WIDTH,
     )
     depth: int | None = setting(
-        None, "Layers of a Wide ResNet, 4 plus a multiple of 6; by default the published 28."
+        None,
+        "Layers of a Wide ResNet, 4 plus a multiple of 6; by default the published 28.",
+        used=_has_wide_resnet,
+        limits=Limits(10, 1000),
+        needs="a Wide ResNet as --network or --teacher",
     )
     optimizer: str | None = setting(
         None,
@@ -108,6 +135,7 @@ class Settings(ImageSettings):
         "Radius of sharpness-aware minimization (Foret et al. 2021); 0 is plain training.",
         # The tables of the optimizers compare it with plain training.
         used=lambda settings: settings.sam_radius > 0 or settings.protocol != "optimizers",
+        needs="a run of the figure that has one",
         limits=Limits(0.0),
     )
     mixup: bool = setting(False, "Trains on mixtures of two images, their shares drawn uniformly.")
@@ -122,12 +150,28 @@ class Settings(ImageSettings):
         "Which labels are wrong with --label_noise: the same number in every class, drawn with a fixed seed "
         "(somepalli), or each with this probability (nakkiran).",
         choices=("somepalli", "nakkiran"),
+        used=lambda settings: bool(settings.label_noise),
+        needs="--label_noise",
     )
     checkpoint: str = setting(
         "last",
         "Which network is measured: the last one, or that of the epoch with the best test accuracy, as the "
         "released code does.",
         choices=("last", "best_test"),
+    )
+    evaluate_every: int | None = setting(
+        None,
+        "Also measures the test set every so many epochs; by default only at the end.",
+        limits=COUNT,
+        used=lambda settings: settings.checkpoint == "last",
+        needs="--checkpoint=last; the best one is chosen by a test after every epoch",
+    )
+    seed: int = setting(
+        0,
+        "Root seed of every random stream.",
+        limits=SEED,
+        used=_needs_root_seed,
+        needs="a stream that has no seed of its own",
     )
     init_seed: int | None = setting(
         None, "Seed of the initial weights and of dropout alone; by default --seed.", limits=SEED
@@ -136,7 +180,11 @@ class Settings(ImageSettings):
         None, "Seed of the order of the training images alone; by default --seed.", limits=SEED
     )
     augmentation_seed: int | None = setting(
-        None, "Seed of crops, flips and mixtures alone; by default --seed.", limits=SEED
+        None,
+        "Seed of crops, flips and mixtures alone; by default --seed.",
+        limits=SEED,
+        used=_augments,
+        needs="--augmentation or --mixup",
     )
     data_seed: int = setting(
         1,
@@ -148,7 +196,7 @@ class Settings(ImageSettings):
         "What a student learns from its teacher: probabilities at --temperature (kl) or logits by their mean "
         "squared difference; by default kl if there is a --teacher.",
         choices=DISTILLATIONS,
-        used=_has_teacher,
+        **_OF_STUDENTS,
     )
     teacher: str | None = setting(
         None,
@@ -156,13 +204,17 @@ class Settings(ImageSettings):
         choices=tuple(NETWORK_NAMES),
     )
     teacher_width: int | None = setting(
-        None, "Width of the teacher; by default the published one.", used=_has_teacher, limits=Limits(1)
+        None, "Width of the teacher; by default the published one.", limits=WIDTH, **_OF_STUDENTS
     )
     teacher_seed: int | None = setting(
-        None, "Root seed of the teacher's run; by default --seed plus 1.", used=_has_teacher, limits=SEED
+        None, "Root seed of the teacher's run; by default --seed plus 1.", limits=SEED, **_OF_STUDENTS
     )
     temperature: float | None = setting(
-        None, "Temperature of distillation by kl; by default 30.", used=_has_teacher, limits=POSITIVE
+        None,
+        "Temperature of distillation by kl; by default 30.",
+        limits=POSITIVE,
+        used=lambda settings: settings.teacher is not None and settings.distillation != "logits",
+        needs="--teacher, and --distillation=kl",
     )
     pictures: str | None = setting(
         None,
@@ -177,14 +229,12 @@ class Settings(ImageSettings):
         "image out where the angle at the first is obtuse.",
         choices=("code", "paper"),
     )
-    resolution: int = setting(50, "Points along each axis of the planes of all scores.", limits=Limits(2))
-    picture_resolution: int = setting(
-        500, "Points along each axis of the planes of pictures.", limits=Limits(2)
-    )
+    resolution: int = setting(50, "Points along each axis of the planes of all scores.", limits=POINTS)
+    picture_resolution: int = setting(500, "Points along each axis of the planes of pictures.", limits=POINTS)
     num_triplets: int | None = setting(
         None,
         "Planes through test images, for reproducibility; by default 500, 1,000 in double_descent.",
-        limits=Limits(1),
+        limits=COUNT,
     )
     triplets: str = setting(
         "ours",
@@ -196,28 +246,32 @@ class Settings(ImageSettings):
     num_fragmentation_triplets: int | None = setting(
         None,
         "Planes of each kind for fragmentation, and pairs for class skips; 0 measures neither.",
-        limits=Limits(0),
+        limits=COUNT_OR_NONE,
     )
     num_margin_images: int | None = setting(
-        None, "Training images, of each kind, whose margin is measured; 0 measures none.", limits=Limits(0)
+        None,
+        "Training images, of each kind, whose margin is measured; 0 measures none.",
+        limits=Limits(0, NUM_TRAIN),
     )
     margin_direction: str = setting(
         "image",
         "Directions of margins: toward other training images, as in the released code, or Gaussian.",
         choices=("image", "gaussian"),
+        **_OF_MARGINS,
     )
     margin_bisections: int = setting(
         0,
         "Number of times the step of the published ladder that holds a boundary is halved.",
-        limits=Limits(0),
+        limits=Limits(0, 100),
+        **_OF_MARGINS,
     )
     num_random_planes: int | None = setting(
         None,
         "Planes through uniform noise, and as many through images with shuffled pixels.",
-        limits=Limits(0),
+        limits=COUNT_OR_NONE,
     )
     num_random_images: int | None = setting(
-        None, "Uniform random images on which Lemma 2.1 is measured; 0 measures none.", limits=Limits(0)
+        None, "Uniform random images on which Lemma 2.1 is measured; 0 measures none.", limits=COUNT_OR_NONE
     )
 
     @property
@@ -288,7 +342,7 @@ class Settings(ImageSettings):
         return settings
 
     def _with_depth(self):
-        if "wide_resnet" in f"{self.network} {self.teacher}":
+        if _has_wide_resnet(self):
             return filled(self, {"depth": WIDE_RESNET_DEPTH})
         return dataclasses.replace(self, depth=None)
 
@@ -314,7 +368,7 @@ class Settings(ImageSettings):
         ).resolve()
 
     def _check_combinations(self):
-        if self.depth is not None and (self.depth < 10 or (self.depth - 4) % 6):
+        if self.depth is not None and (self.depth - 4) % 6:
             raise UserError(f"--depth={self.depth}: must be 4 plus a positive multiple of 6")
         for flag, network, width in (
             ("width", self.network, self.width),
@@ -330,43 +384,6 @@ class Settings(ImageSettings):
             )
         if self.teacher and self.mixup:
             raise UserError("--mixup: not with --teacher, whose targets are not labels")
-
-
-# Images a second on two cores, in training and in inference, at a width; both fall with the width.
-_SPEEDS = {
-    "wide_resnet_30": (3, 286, 1050),
-    "wide_resnet_20": (2, 530, 2100),
-    "wide_resnet_10": (1, 1500, 5700),
-    "resnet18": (8, 1460, 6000),
-    "densenet121": (4, 285, 1200),
-    "vgg19": (8, 2400, 10500),
-    "vit": (64, 570, 1840),
-    "mlp_mixer": (32, 500, 1500),
-    "fully_connected": (256, 20000, 100000),
-    "resnet18k": (8, 1400, 5800),
-}
-
-
-def _slower(network, width, depth):
-    factor = (width / _SPEEDS[network][0]) ** 1.3
-    return factor * ((depth or 10) / 10 if network.startswith("wide_resnet") else 1)
-
-
-def estimate(settings):
-    """Seconds that a run takes on two cores; an estimate."""
-    _, train_rate, test_rate = _SPEEDS[settings.network]
-    slower = _slower(settings.network, settings.width, settings.depth)
-    images = (settings.num_train or NUM_TRAIN) * settings.epochs
-    seconds = images / train_rate * slower * (2 if settings.sam_radius else 1)
-    if settings.teacher:
-        teacher_slower = _slower(settings.teacher, settings.teacher_width, settings.depth)
-        seconds += images / _SPEEDS[settings.teacher][2] * teacher_slower
-    planes = settings.num_triplets + 3 * settings.num_fragmentation_triplets + 2 * settings.num_random_planes
-    points = planes * settings.resolution**2
-    points += len(PICTURES[settings.pictures]) * settings.picture_resolution**2
-    # A margin takes some 600 points, a random image ten gradients.
-    points += 3 * 600 * settings.num_margin_images + 30 * settings.num_random_images
-    return 15 + seconds + points / test_rate * slower
 
 
 def figure(name, scale):
@@ -390,4 +407,6 @@ REPLICATION = Replication(
     swept="seed",
     images=True,
     fewest_seeds=presets.FEWEST_SEEDS,
+    network_sizes=presets.NETWORK_SIZES,
+    usage="With --models=A.keras,B.keras it scores two saved models instead; --models --help shows how.",
 )

@@ -45,6 +45,12 @@ _PROTOCOLS = {
 }
 
 
+_INCEPTION = {
+    "used": lambda settings: settings.network == "inception",
+    "needs": "--network=inception, which alone has batch normalization",
+}
+
+
 def published_weight_decay(protocol, network):
     """Weight decay of figure 2a and table 1.
 
@@ -54,6 +60,10 @@ def published_weight_decay(protocol, network):
     if protocol == "ee411":
         return 1e-3
     return 1e-4 if network.startswith("mlp") else 5e-4
+
+
+def _stops_when_fitted(settings):
+    return settings.stop == "fitted"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +90,7 @@ class Settings(ImageSettings):
         "Batch normalization of Inception: in all modules, in none, or in the two downsample modules only "
         "(EE-411).",
         choices=("all", "none", "downsample"),
+        **_INCEPTION,
     )
     condition: str = setting(
         "true_labels",
@@ -92,6 +103,8 @@ class Settings(ImageSettings):
         "Mean and variance of Gaussian pixels: the data set's, for each channel, or each image's own; by "
         "default the protocol's.",
         choices=("dataset", "image"),
+        used=lambda settings: settings.condition == "gaussian_pixels",
+        needs="--condition=gaussian_pixels",
     )
     initialization: str | None = setting(
         None, "Initial weights; by default the protocol's.", choices=("glorot", "pytorch")
@@ -101,16 +114,28 @@ class Settings(ImageSettings):
         "Training images: the central 28 x 28 pixels, a random crop of that size, or EE-411's crop, flip, "
         "brightness, saturation and contrast.",
         choices=AUGMENTATIONS,
+        used=lambda settings: not settings.condition.endswith("pixels"),
+        needs="pixels as they are: randomized ones are made at 28 x 28, which leaves nothing to crop from",
     )
     batch_norm_momentum: float = setting(
         0.99,
         "Fraction of the old moving statistics that batch normalization keeps in every step; not published.",
         limits=Limits(0, 0.9999),
+        **_INCEPTION,
     )
     dropout: float = setting(
         0.0,
         "Fraction of the outputs of every inner layer that is masked; EE-411 uses 0.05.",
         limits=Limits(0, 0.99),
+        used=lambda settings: not settings.network.startswith("mlp"),
+        needs="a convolutional --network",
+    )
+    weight_decay: float | None = setting(
+        None,
+        "Coefficient of (1/2) times the squared norm of all weights in the loss.",
+        limits=Limits(0.0),
+        used=lambda settings: settings.decay_weights is not False,
+        needs="--decay_weights",
     )
     decay_weights: bool | None = setting(
         None,
@@ -130,11 +155,15 @@ class Settings(ImageSettings):
         None,
         "Training accuracy that counts as fitted; by default the protocol's, 1 or 0.98.",
         limits=Limits(0.01, 1),
+        used=_stops_when_fitted,
+        needs="--stop=fitted",
     )
     target_loss: float | None = setting(
         None,
         "Training loss that counts as fitted instead of an accuracy; EE-411 tried 0.1 to 0.6.",
         limits=POSITIVE,
+        used=_stops_when_fitted,
+        needs="--stop=fitted",
     )
 
     def resolve(self):
@@ -358,4 +387,5 @@ REPLICATION = Replication(
     estimate=estimate,
     swept="seed",
     images=True,
+    network_sizes={"laptop": _LAPTOP, "smoke": _SMOKE},
 )

@@ -11,7 +11,8 @@ from figures.smooth_interpolation import FIGURES, GALLERY
 from figures.smooth_interpolation.maps import grid
 from figures.smooth_interpolation.widths import dress
 from replications.smooth_interpolation import runs as read
-from replications.smooth_interpolation.settings import REPLICATION, checkpoint_epochs, figure
+from replications.smooth_interpolation.cost import checkpoint_epochs
+from replications.smooth_interpolation.settings import REPLICATION, figure
 
 METRICS = ("accuracy", "cross_entropy", "jacobian_norm", "tangent_hessian_norm")
 SUBSETS = {"noisy": 3, "clean": 2, "all": 1}

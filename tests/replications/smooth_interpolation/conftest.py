@@ -6,7 +6,8 @@ import pytest
 
 from common import records
 from common.program import run_folder
-from replications.smooth_interpolation.settings import REPLICATION, checkpoint_epochs
+from replications.smooth_interpolation.cost import checkpoint_epochs
+from replications.smooth_interpolation.settings import REPLICATION
 
 METRICS = ("accuracy", "cross_entropy", "jacobian_norm", "tangent_hessian_norm")
 

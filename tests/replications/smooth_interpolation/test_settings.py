@@ -7,7 +7,8 @@ from common.command_line import SCALES
 from common.errors import UserError
 from common.setting import identity
 from launch.sweep import make_jobs
-from replications.smooth_interpolation.settings import REPLICATION, Settings, checkpoint_epochs
+from replications.smooth_interpolation.cost import checkpoint_epochs
+from replications.smooth_interpolation.settings import REPLICATION, Settings
 
 
 def test_defaults_are_the_papers():
@@ -109,20 +110,20 @@ def test_checkpoints_are_spread_on_a_logarithmic_scale():
     [
         ({"label_noise": 1.5}, "--label_noise=1.5: must be from 0 to 1"),
         ({"label_noise": -0.1}, "--label_noise=-0.1: must be from 0 to 1"),
-        ({"width": 0}, "--width=0: must be at least 1"),
-        ({"epochs": 0}, "--epochs=0: must be at least 1"),
+        ({"width": 0}, "--width=0: must be from 1 to 100000"),
+        ({"epochs": 0}, "--epochs=0: must be from 1 to 1000000"),
         ({"learning_rate": float("inf")}, "must be a finite number above 0"),
         ({"warmup_rate": 0.0}, "--warmup_rate=0.0: must be a finite number above 0"),
-        ({"warmup_epochs": -1}, "--warmup_epochs=-1: must be at least 0"),
-        ({"num_paths": 0}, "--num_paths=0: must be at least 1"),
+        ({"warmup_epochs": -1}, "--warmup_epochs=-1: must be from 0 to 1000000"),
+        ({"num_paths": 0}, "--num_paths=0: must be from 1 to 32"),
         ({"num_paths": 9}, "need 33 singular values, but an image has 32"),
         ({"strengths": "5-30", "num_paths": 4}, "need 33 singular values"),
         ({"strengths": "33", "num_paths": 1}, "need 33 singular values"),
         ({"strengths": "10-5"}, "must be rising positive whole numbers"),
         ({"strengths": "0-5"}, "must be rising positive whole numbers"),
         ({"strengths": "a"}, "must be rising positive whole numbers"),
-        ({"num_copies": 0}, "--num_copies=0: must be at least 1"),
-        ({"num_samples": 0}, "--num_samples=0: must be at least 1"),
+        ({"num_copies": 0}, "--num_copies=0: must be from 1 to 1000"),
+        ({"num_samples": 0}, "--num_samples=0: must be from 1 to 50000"),
         ({"num_train": 500, "num_samples": 501}, "--num_samples=501: must be from 1 to 500"),
         ({"num_train": 500, "num_validation": 400}, "leaves 100 training images"),
         ({"num_train": 100}, "--batch_size=128: larger than the training set"),
@@ -144,7 +145,7 @@ def test_checkpoints_are_spread_on_a_logarithmic_scale():
         ({"dataset": "scalar", "width": 3}, "--width: not with --dataset=scalar --network=polynomial"),
         ({"dataset": "scalar", "label_noise": 0.2}, "--label_noise: not with --dataset=scalar"),
         ({"dataset": "scalar", "network": "mlp", "degree": 3}, "--degree: not with"),
-        ({"dataset": "scalar", "degree": -1}, "--degree=-1: must be at least 0"),
+        ({"dataset": "scalar", "degree": -1}, "--degree=-1: must be from 0 to 100000"),
         ({"dataset": "scalar", "target_noise": -1.0}, "must be a finite number, 0 or above"),
     ],
 )

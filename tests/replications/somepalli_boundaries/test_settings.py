@@ -131,7 +131,7 @@ def test_a_seed_varies_initialization_order_and_augmentation_together_unless_one
 @pytest.mark.parametrize(
     "values,message",
     [
-        ({"width": 0}, "--width=0: must be at least 1"),
+        ({"width": 0}, "--width=0: must be from 1 to 100000"),
         ({"network": "vit", "width": 12}, "--width=12: vit takes multiples of 8"),
         ({"teacher": "fully_connected", "teacher_width": 20}, "--teacher_width=20: fully_connected"),
         ({"network": "wide_resnet_10", "depth": 12}, "--depth=12: must be 4 plus"),
@@ -151,9 +151,9 @@ def test_a_seed_varies_initialization_order_and_augmentation_together_unless_one
             "--triplets=released: is drawn from all 10,000 test images, not from --num_test=500; "
             "--num_test=10000 takes all",
         ),
-        ({"num_triplets": 0}, "--num_triplets=0: must be at least 1"),
-        ({"num_margin_images": -1}, "--num_margin_images=-1: must be at least 0"),
-        ({"resolution": 1}, "--resolution=1: must be at least 2"),
+        ({"num_triplets": 0}, "--num_triplets=0: must be from 1 to 1000000"),
+        ({"num_margin_images": -1}, "--num_margin_images=-1: must be from 0 to 50000"),
+        ({"resolution": 1}, "--resolution=1: must be from 2 to 10000"),
         ({"order_seed": -1}, "--order_seed=-1"),
         ({"label_noise": 1.5}, "--label_noise=1.5"),
         ({"learning_rate": float("inf")}, "--learning_rate=inf"),

@@ -127,7 +127,7 @@ def test_published_lengths(name):
         ({"learning_rate": 0.0}, "must be a finite number above 0"),
         ({"learning_rate": float("nan")}, "must be a finite number above 0"),
         ({"weight_decay": -1.0}, "0 or above"),
-        ({"epochs": 0}, "must be at least 1"),
+        ({"epochs": 0}, "must be from 1 to 1000000"),
         ({"seed": -1}, "--seed=-1"),
         ({"dropout": 1.0}, "--dropout=1.0: must be from 0 to 0.99"),
     ],
