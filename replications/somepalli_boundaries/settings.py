@@ -74,14 +74,6 @@ def _measures_margins(settings):
     return settings.protocol == "double_descent" if number is None else number > 0
 
 
-def _needs_root_seed(settings):
-    """Whether a stream of the run has no seed of its own."""
-    named = [settings.init_seed, settings.order_seed]
-    named += [settings.augmentation_seed] * _augments(settings)
-    named += [settings.teacher_seed] * (settings.teacher is not None)
-    return None in named
-
-
 _OF_STUDENTS = {"used": lambda settings: settings.teacher is not None, "needs": "--teacher"}
 _OF_MARGINS = {"used": _measures_margins, "needs": "--num_margin_images"}
 
@@ -165,13 +157,6 @@ class Settings(ImageSettings):
         limits=COUNT,
         used=lambda settings: settings.checkpoint == "last",
         needs="--checkpoint=last; the best one is chosen by a test after every epoch",
-    )
-    seed: int = setting(
-        0,
-        "Root seed of every random stream.",
-        limits=SEED,
-        used=_needs_root_seed,
-        needs="a stream that has no seed of its own",
     )
     init_seed: int | None = setting(
         None, "Seed of the initial weights and of dropout alone; by default --seed.", limits=SEED

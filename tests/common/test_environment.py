@@ -1,0 +1,119 @@
+import os
+import pathlib
+import pwd
+import subprocess
+import sys
+
+import pytest
+
+from common import environment
+from common.program import replication_names
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def test_a_home_is_named_where_the_system_knows_none(monkeypatch):
+    def unknown(uid):
+        raise KeyError(uid)
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.delenv("HOME")
+    with pytest.raises(RuntimeError):
+        pathlib.Path.home()
+    environment.complete_environment()
+    assert pathlib.Path("~/tensorflow_datasets").expanduser() == pathlib.Path("/tensorflow_datasets")
+
+
+def test_a_home_that_is_there_is_kept(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    environment.complete_environment()
+    assert pathlib.Path.home() == tmp_path
+
+
+def program(arguments, closed=None, **options):
+    """Runs a program with a closed stream."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        check=False,
+        cwd=ROOT,
+        preexec_fn=None if closed is None else lambda: os.close(closed),
+        **options,
+    )
+
+
+def test_no_file_takes_the_place_of_a_closed_stream(tmp_path):
+    """Else what is printed would be written into it."""
+    path = tmp_path / "file"
+    code = (
+        "import sys, os; from common.environment import complete_environment; complete_environment();"
+        f"file = open({str(path)!r}, 'w'); print('printed', file=sys.stderr, flush=True);"
+        "os.write(2, b'by native code'); file.write('content'); file.close()"
+    )
+    done = program(["-c", code], closed=2, stdout=subprocess.PIPE)
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert path.read_text() == "content"
+
+
+PLAN = ["-m", "replications.snapp_shamir", "--figure=4", "--scale=smoke", "--dry_run"]
+
+
+@pytest.mark.parametrize("closed", [0, 1, 2])
+def test_a_program_runs_without_a_standard_stream(closed, tmp_path):
+    streams = {number: subprocess.PIPE for number in (1, 2) if number != closed}
+    done = program(
+        [*PLAN, f"--out_dir={tmp_path}"],
+        closed,
+        stdout=streams.get(1),
+        stderr=streams.get(2),
+    )
+    assert done.returncode == 0
+    assert not done.stderr
+    assert closed == 1 or done.stdout.count(b"run: ") == 2
+
+
+@pytest.mark.parametrize(
+    "command", [PLAN, ["-m", "figures.report", "--help"], ["-m", "launch.sweep", "--help"]]
+)
+def test_a_reader_that_goes_away_ends_a_program_without_a_word(command):
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = program(command, stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.slow
+def test_a_run_whose_table_nobody_reads_is_finished(tmp_path):
+    reader, writer = os.pipe()
+    os.close(reader)
+    flags = ("--examples_log2=10", "--pairs=1", "--evaluation_log2=8", f"--out_dir={tmp_path}")
+    done = program(["-m", "replications.snapp_shamir", *flags], stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
+    assert '"status": "done"' in next(tmp_path.glob("*/*/run.json")).read_text()
+
+
+@pytest.mark.slow
+def test_a_run_without_standard_error_is_that_with_it(tmp_path):
+    flags = ("--examples_log2=10", "--pairs=1", "--evaluation_log2=8", "--model=double")
+    for name, closed in (("with", None), ("without", 2)):
+        command = ["-m", "replications.snapp_shamir", *flags, f"--out_dir={tmp_path / name}"]
+        assert program(command, closed, stdout=subprocess.PIPE).returncode == 0
+    rows = [next((tmp_path / name).glob("*/*/rows.jsonl")).read_bytes() for name in ("with", "without")]
+    assert rows[0] == rows[1]
+
+
+HELPS = [
+    *(f"{package}.{paper}" for package in ("replications", "figures") for paper in replication_names()),
+    *("figures.report", "launch.sweep", "launch.benchmark"),
+]
+
+
+@pytest.mark.parametrize("module", HELPS)
+def test_help_names_no_folder_of_this_machine(module):
+    done = program(["-m", module, "--help"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"usage: python -m {module} ")
+    assert str(ROOT) not in done.stdout
+    wanted = {"launch.sweep": "--workers", "replications.somepalli_boundaries": "--models=A.keras,B.keras"}
+    assert wanted.get(module, "") in done.stdout

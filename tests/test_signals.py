@@ -1,0 +1,148 @@
+"""Real signals to real programs, at many moments of their lives: one line, status 130, the run goes on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+LONG = {
+    "replications.snapp_shamir": ("--examples_log2=30", "--pairs=2", "--model=double"),
+    "replications.zhang_randomization": (
+        *("--dataset=synthetic", "--network=alexnet", "--num_train=640", "--num_test=50"),
+        *("--batch_size=32", "--epochs=1000", "--stop=epochs"),
+    ),
+    "replications.somepalli_boundaries": (
+        *("--dataset=synthetic", "--network=resnet18", "--width=4", "--num_train=640"),
+        *("--num_test=100", "--batch_size=32", "--epochs=1000"),
+    ),
+    "replications.smooth_interpolation": (
+        *("--dataset=synthetic", "--width=4", "--num_train=640", "--num_test=100"),
+        *("--batch_size=32", "--epochs=4000", "--num_samples=20"),
+    ),
+}
+SCALAR = ("replications.smooth_interpolation", "--dataset=scalar", "--network=mlp", "--epochs=1000000")
+SWEEP = (
+    *("launch.sweep", "--replication=snapp_shamir", "--examples_log2=30", "--pairs=2"),
+    "--shuffle_log2=0,5",
+)
+
+
+def start(module, *arguments):
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+def stop(process, delay, number=signal.SIGINT):
+    """Sends a signal after so many seconds; returns status, standard error and seconds until the end."""
+    time.sleep(delay)
+    sent = time.monotonic()
+    process.send_signal(number)
+    _, error = process.communicate(timeout=60)
+    return process.returncode, error, time.monotonic() - sent
+
+
+def check_interrupted(stopped, name, goes_on=True):
+    status, error, seconds = stopped
+    assert error == f"{name}: interrupted" + "; the same command goes on" * goes_on + "\n"
+    assert status == 130
+    assert seconds < 30  # the longest that a run may take for its block, on a machine that does much else
+
+
+@pytest.mark.parametrize("delay", [0.5, 1.5])
+def test_while_tensorflow_is_imported(delay, tmp_path):
+    process = start("replications.snapp_shamir", *LONG["replications.snapp_shamir"], f"--out_dir={tmp_path}")
+    check_interrupted(stop(process, delay), "snapp_shamir")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("delay", [0.4, 1, 2, 3, 4, 5, 6, 8, 12, 18, 30])
+@pytest.mark.parametrize("module", LONG)
+def test_at_any_moment_of_a_run(module, delay, number, tmp_path):
+    process = start(module, *LONG[module], f"--out_dir={tmp_path}")
+    check_interrupted(stop(process, delay, number), module.split(".")[1])
+    for path in tmp_path.glob("*/*/run.json"):
+        assert json.loads(path.read_text())["status"] == "incomplete"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delay", [0.0, 0.01, 0.1, 1.0])
+def test_twice(delay, tmp_path):
+    module = "replications.somepalli_boundaries"
+    process = start(module, *LONG[module], f"--out_dir={tmp_path}")
+    time.sleep(15)
+    process.send_signal(signal.SIGINT)
+    status, error, seconds = stop(process, delay)
+    assert (status, seconds < 10) == (130, True)
+    assert error == "somepalli_boundaries: interrupted; the same command goes on\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delay", [4, 8, 12])
+def test_a_fit_of_scalar_data_ends_at_once(delay, tmp_path):
+    process = start(*SCALAR, f"--out_dir={tmp_path}")
+    check_interrupted(stop(process, delay), "smooth_interpolation")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delay", [1, 3, 6])
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        (("figures.report", "--records=results/reference", "--out={}/report.html"), "report"),
+        (
+            ("figures.snapp_shamir", "--records=results/reference", "--out_dir={}"),
+            "figures.snapp_shamir",
+        ),
+        (("launch.benchmark", "--models=linear", "--seconds=100"), "benchmark"),
+    ],
+)
+def test_programs_that_do_not_go_on(command, name, delay, tmp_path):
+    process = start(*(word.format(tmp_path) for word in command))
+    check_interrupted(stop(process, delay), name, goes_on=False)
+    assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("delay", [2, 6, 12])
+def test_a_sweep_takes_its_processes_along(delay, number, tmp_path):
+    process = start(*SWEEP, f"--out_dir={tmp_path}")
+    check_interrupted(stop(process, delay, number), "sweep")
+    assert not processes_of(tmp_path)
+
+
+@pytest.mark.slow
+def test_the_processes_of_a_killed_sweep_end(tmp_path):
+    process = start(*SWEEP, f"--out_dir={tmp_path}")
+    while not processes_of(tmp_path, "replications.snapp_shamir"):
+        time.sleep(0.1)
+    process.kill()
+    process.communicate()
+    ends = time.monotonic() + 60
+    while processes_of(tmp_path) and time.monotonic() < ends:
+        time.sleep(0.1)
+    assert not processes_of(tmp_path)
+
+
+def processes_of(folder, module=""):
+    """Numbers of the processes whose command line names a folder and a module."""
+    found = []
+    for number in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{number}/cmdline") as file:
+                line = file.read()
+        except OSError:  # it has ended
+            continue
+        if f"--out_dir={folder}" in line and module in line:
+            found.append(int(number))
+    return found
