@@ -194,9 +194,8 @@ def exit_status(name: str, goes_on: bool = True) -> Iterator[None]:
     """
     environment.complete_environment()
     same = "the same command goes on"
-    interrupted = f"{name}: interrupted" + f"; {same}" * goes_on
     try:
-        with interruption.listening(interrupted):
+        with interruption.listening(name, goes_on):
             try:
                 yield
             finally:
@@ -213,7 +212,7 @@ def exit_status(name: str, goes_on: bool = True) -> Iterator[None]:
     except MemoryError:
         _end(f"{name}: not enough memory" + f"; with more of it, {same}" * goes_on, 1)
     except KeyboardInterrupt:
-        _end(interrupted, interruption.STATUS)
+        _end(interruption.last_line(name, goes_on), interruption.STATUS)
 
 
 def _end(line: str, status: int) -> typing.NoReturn:

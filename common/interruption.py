@@ -23,6 +23,13 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _GRACE_SECONDS = 10.0
 
 
+def _duplicate(descriptor: int) -> int:
+    try:
+        return os.dup(descriptor)
+    except OSError:  # it is closed
+        return os.open(os.devnull, os.O_WRONLY)
+
+
 class _Listener:
     """Waits for signals in a thread until it is closed.
 
@@ -35,7 +42,7 @@ class _Listener:
         self.deferring = False
         self.message = message
         # Standard error is redirected while TensorFlow is imported.
-        self._stderr = os.dup(2)
+        self._stderr = _duplicate(2)
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._writer, False)
         self._handlers = {}
@@ -78,30 +85,39 @@ class _Listener:
 _listener: _Listener | None = None
 
 
-@contextlib.contextmanager
-def listening(message: str) -> Iterator[None]:
-    """Obeys signals within the block as the module says; inside another such block it changes the line alone.
+def last_line(name: str, goes_on: bool = True) -> str:
+    """Returns what an interrupted program says.
 
     Args:
-        message: The line for standard error if a signal ends the process.
+        name: Name of the program.
+        goes_on: Whether the same command goes on with what was interrupted.
     """
+    return f"{name}: interrupted" + "; the same command goes on" * goes_on
+
+
+def listen(name: str, goes_on: bool = True) -> None:
+    """Obeys signals as the module says, to the end of the process; arguments as for `last_line`."""
     global _listener
-    if _listener:
-        outer, _listener.message = _listener.message, message
-        try:
-            yield
-        finally:
-            _listener.message = outer
-        return
-    if threading.current_thread() is not threading.main_thread():
+    _listener = _Listener(last_line(name, goes_on))
+
+
+@contextlib.contextmanager
+def listening(name: str, goes_on: bool = True) -> Iterator[None]:
+    """Obeys signals within the block; in a process that listens already it changes what is said alone."""
+    global _listener
+    is_main = threading.current_thread() is threading.main_thread()
+    listener = _listener or (_Listener("") if is_main else None)
+    if listener is None:  # only the main thread may handle signals
         yield
         return
-    _listener = _Listener(message)
+    outer, listener.message = listener.message, last_line(name, goes_on)
+    before, _listener = _listener, listener
     try:
         yield
     finally:
-        _listener.close()
-        _listener = None
+        _listener, listener.message = before, outer
+        if before is None:
+            listener.close()
 
 
 @contextlib.contextmanager

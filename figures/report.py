@@ -3,6 +3,11 @@
 Reads records alone; trains nothing and loads no TensorFlow. Exit status 2 for bad input (one line says what).
 """
 
+from common import interruption
+
+if __name__ == "__main__":
+    interruption.listen("report", goes_on=False)  # also while the rest is imported
+
 import dataclasses
 import importlib
 import sys
@@ -12,7 +17,6 @@ from collections import Counter
 
 from absl import flags
 
-from common import interruption
 from common.claims import judge
 from common.command_line import SCALES, exit_status, parse_flags
 from common.errors import UserError
@@ -86,7 +90,7 @@ def collect(name, records, scales=()):
 def _figure_records(study, figure, records, scales):
     """The largest complete scale of a figure, else the largest with any run, else None."""
     interruption.check()
-    gallery = importlib.import_module(f"figures.{study.name}").GALLERY
+    gallery = importlib.import_module(f"figures.{study.name}.gallery").GALLERY
     found = {s: gallery.runs(figure, s, records) for s in reversed(SCALES) if s in scales}
     complete = [scale for scale, runs in found.items() if all(run for _, run in runs)]
     begun = [scale for scale, runs in found.items() if any(run for _, run in runs)]

@@ -7,6 +7,11 @@ Every contender of a model is compiled and calibrated first; then they take turn
 whatever else the machine does meets all of them.
 """
 
+from common import interruption
+
+if __name__ == "__main__":
+    interruption.listen("benchmark", goes_on=False)  # also while the rest is imported
+
 import contextlib
 import dataclasses
 import importlib.metadata

@@ -5,6 +5,11 @@ once for all of them. A process is an argv list that a person can paste. Several
 processor cores, and several sweeps the runs: one that another process works on is waited for.
 """
 
+from common import interruption
+
+if __name__ == "__main__":
+    interruption.listen("sweep")  # also while the rest is imported
+
 import collections
 import ctypes
 import dataclasses
@@ -19,7 +24,7 @@ import sys
 
 from absl import flags
 
-from common import command_line, interruption, program
+from common import command_line, program
 from common.cores import usable_cores
 from common.errors import BusyError, UserError
 from common.progress import Progress, duration

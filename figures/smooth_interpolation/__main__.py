@@ -1,10 +1,11 @@
 """`python -m figures.smooth_interpolation` draws from records."""
 
-from common.command_line import exit_status
+from common import interruption
 
 if __name__ == "__main__":
-    with exit_status("figures.smooth_interpolation", goes_on=False):  # also while the rest is imported
-        from figures import drawing
-        from figures.smooth_interpolation import GALLERY
+    interruption.listen("figures.smooth_interpolation", goes_on=False)  # also while the rest is imported
 
-        drawing.main(GALLERY)
+    from figures import drawing
+    from figures.smooth_interpolation.gallery import GALLERY
+
+    drawing.main(GALLERY)

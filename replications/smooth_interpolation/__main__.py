@@ -1,10 +1,11 @@
 """`python -m replications.smooth_interpolation`: sharpness in input space over width and epochs."""
 
-from common.command_line import exit_status
+from common import interruption
 
 if __name__ == "__main__":
-    with exit_status("smooth_interpolation"):  # also while the rest is imported
-        from common.program import main
-        from replications.smooth_interpolation.settings import REPLICATION
+    interruption.listen("smooth_interpolation")  # also while the rest is imported
 
-        main(REPLICATION)
+    from common.program import main
+    from replications.smooth_interpolation.settings import REPLICATION
+
+    main(REPLICATION)

@@ -202,6 +202,7 @@ class Settings(ImageSettings):
         "or not at all, like the erasures that they are compared with (none).",
         choices=("none", "code"),
         absent="none",
+        **ON_IMAGES,
     )
     num_checkpoints: int | None = setting(
         None,

@@ -1,10 +1,11 @@
 """`python -m replications.snapp_shamir`: trains and measures pairs of models on synthetic data."""
 
-from common.command_line import exit_status
+from common import interruption
 
 if __name__ == "__main__":
-    with exit_status("snapp_shamir"):  # also while the rest is imported
-        from common.program import main
-        from replications.snapp_shamir.settings import REPLICATION
+    interruption.listen("snapp_shamir")  # also while the rest is imported
 
-        main(REPLICATION)
+    from common.program import main
+    from replications.snapp_shamir.settings import REPLICATION
+
+    main(REPLICATION)

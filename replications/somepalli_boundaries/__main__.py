@@ -5,15 +5,16 @@ With `--models=a.keras,b.keras` it scores two saved models instead.
 
 import sys
 
-from common.command_line import exit_status
+from common import interruption
 
 if __name__ == "__main__":
-    with exit_status("somepalli_boundaries"):  # also while the rest is imported
-        from common import program
-        from replications.somepalli_boundaries import score
-        from replications.somepalli_boundaries.settings import REPLICATION
+    interruption.listen("somepalli_boundaries")  # also while the rest is imported
 
-        if score.is_requested(sys.argv):
-            score.main()
-        else:
-            program.main(REPLICATION)
+    from common import program
+    from replications.somepalli_boundaries import score
+    from replications.somepalli_boundaries.settings import REPLICATION
+
+    if score.is_requested(sys.argv):
+        score.main()
+    else:
+        program.main(REPLICATION)

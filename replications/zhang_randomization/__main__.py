@@ -1,10 +1,11 @@
 """`python -m replications.zhang_randomization`: randomization tests of image classifiers."""
 
-from common.command_line import exit_status
+from common import interruption
 
 if __name__ == "__main__":
-    with exit_status("zhang_randomization"):  # also while the rest is imported
-        from common.program import main
-        from replications.zhang_randomization.settings import REPLICATION
+    interruption.listen("zhang_randomization")  # also while the rest is imported
 
-        main(REPLICATION)
+    from common.program import main
+    from replications.zhang_randomization.settings import REPLICATION
+
+    main(REPLICATION)

@@ -434,7 +434,7 @@ def _main(program: str):
         paper = importlib.import_module(f"{program}.settings").REPLICATION
         return lambda argv: importlib.import_module("common.program").main(paper, argv)
     if package == "figures" and name != "report":
-        gallery = importlib.import_module(program).GALLERY
+        gallery = importlib.import_module(f"{program}.gallery").GALLERY
         return lambda argv: importlib.import_module("figures.drawing").main(gallery, argv)
     return importlib.import_module(program).main
 

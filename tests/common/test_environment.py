@@ -1,3 +1,4 @@
+import json
 import os
 import pathlib
 import pwd
@@ -103,17 +104,37 @@ def test_a_run_without_standard_error_is_that_with_it(tmp_path):
     assert rows[0] == rows[1]
 
 
-HELPS = [
+MODULES = [
     *(f"{package}.{paper}" for package in ("replications", "figures") for paper in replication_names()),
     *("figures.report", "launch.sweep", "launch.benchmark"),
 ]
+ASK_ALL = f"""
+import contextlib, io, json, runpy, sys
+found = {{}}
+for module in {MODULES}:
+    sys.argv = ["", "--help"]
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    found[module] = output.getvalue()
+print(json.dumps(found))
+"""
 
 
-@pytest.mark.parametrize("module", HELPS)
-def test_help_names_no_folder_of_this_machine(module):
-    done = program(["-m", module, "--help"], capture_output=True, text=True)
+def test_help_shows_every_flag_and_no_folder_of_this_machine():
+    done = program(["-c", ASK_ALL], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(f"usage: python -m {module} ")
-    assert str(ROOT) not in done.stdout
-    wanted = {"launch.sweep": "--workers", "replications.somepalli_boundaries": "--models=A.keras,B.keras"}
-    assert wanted.get(module, "") in done.stdout
+    helps = json.loads(done.stdout)
+    for module, text in helps.items():
+        assert text.startswith(f"usage: python -m {module} ")
+        assert str(ROOT) not in text
+        # Every line that is no usage is a flag or goes on with one.
+        assert all(line.startswith("  ") for line in text.splitlines()[3:])
+    assert "--workers" in helps["launch.sweep"]
+    assert "--models=A.keras,B.keras" in helps["replications.somepalli_boundaries"]
+
+
+def test_signals_are_obeyed_before_anything_that_takes_long_is_imported():
+    code = "import sys, common.interruption; print(*sys.modules)"
+    loaded = program(["-c", code], capture_output=True, text=True).stdout.split()
+    assert not {"absl", "numpy", "pandas", "matplotlib", "tensorflow"} & set(loaded)

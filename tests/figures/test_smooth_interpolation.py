@@ -7,7 +7,7 @@ from scipy import stats
 from common import records
 from common.program import run_folder
 from figures import drawing, style
-from figures.smooth_interpolation import FIGURES, GALLERY
+from figures.smooth_interpolation.gallery import FIGURES, GALLERY
 from figures.smooth_interpolation.maps import grid
 from figures.smooth_interpolation.widths import dress
 from replications.smooth_interpolation import runs as read

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from figures import drawing
-from figures.snapp_shamir import FIGURES, GALLERY
 from figures.snapp_shamir.curves import count, curve_name, summary
+from figures.snapp_shamir.gallery import FIGURES, GALLERY
 from replications.snapp_shamir.claims_runs import LOSS, PD
 from replications.snapp_shamir.settings import Settings
 

@@ -3,8 +3,8 @@ import types
 import numpy as np
 import pytest
 
-from figures.snapp_shamir import GALLERY
 from figures.snapp_shamir import weights as weights
+from figures.snapp_shamir.gallery import GALLERY
 
 SHAPES = {
     "linear": [(32, 1), (1,)],

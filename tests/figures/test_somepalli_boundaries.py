@@ -12,7 +12,7 @@ from common.errors import UserError
 from common.metrics.reproducibility import group_reproducibility
 from common.program import replication, run_folder
 from figures import drawing, style
-from figures.somepalli_boundaries import FIGURES, GALLERY, TABLES
+from figures.somepalli_boundaries.gallery import FIGURES, GALLERY, TABLES
 from figures.somepalli_boundaries.pictures import class_shares
 from figures.somepalli_boundaries.planes import CLASS_COLORS, COLORS, Plane, draw_plane, paint, plane
 from figures.somepalli_boundaries.scores import source_groups

@@ -10,8 +10,8 @@ from common import records
 from common.errors import UserError
 from common.program import run_folder
 from figures import drawing, report, style
-from figures.zhang_randomization import FIGURES, GALLERY, cells, table_1
 from figures.zhang_randomization.curves import smoothed
+from figures.zhang_randomization.gallery import FIGURES, GALLERY, cells, table_1
 from figures.zhang_randomization.noise import relative_times
 from replications.zhang_randomization.published import TABLE_1
 from replications.zhang_randomization.settings import REPLICATION, Settings, figure
