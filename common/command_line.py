@@ -247,8 +247,8 @@ def parse_flags(flag_values, argv, usage):
     """
     if asks_for_help(argv):
         print(f"usage: {usage}")
-        # Without absl's headings, the names of the modules that define the flags.
-        print(re.sub(r"^\S.*:\n", "", flag_values.get_help(), flags=re.MULTILINE).strip("\n"))
+        # Without absl's headings, the names of the modules that define the flags, and its empty lines.
+        print(re.sub(r"^(\S.*:)?\n", "", flag_values.get_help(), flags=re.MULTILINE).strip("\n"))
         sys.exit(0)
     for argument in argv[1:]:
         if not _is_utf8(argument):

@@ -47,7 +47,7 @@ class Gallery:
             with the seed that its preset names.
         tables: Figure name -> function of the same list, giving the head and the rows of a table that has
             ours beside the published numbers.
-        curves: Settings that tell the curves of a figure apart: a change to one may leave fewer curves.
+        curves: Figure -> the settings that tell its curves apart: a change to one may leave fewer curves.
         changes: Setting -> the value that it has in every run, other than in the published figure.
     """
 
@@ -56,7 +56,7 @@ class Gallery:
     size: typing.Callable
     num_seeds: int = 1
     tables: dict = dataclasses.field(default_factory=dict)
-    curves: tuple = ()
+    curves: dict = dataclasses.field(default_factory=dict)
     changes: dict = dataclasses.field(default_factory=dict)
 
     def changed(self, changes):
@@ -86,7 +86,8 @@ class Gallery:
                 told apart by a setting of the curves.
         """
         published, changed = (self._resolved(name, scale, changes) for changes in ({}, self.changes))
-        fewer = {setting: value for setting, value in self.changes.items() if setting in self.curves}
+        curves = self.curves.get(name, ())
+        fewer = {setting: value for setting, value in self.changes.items() if setting in curves}
         if len(changed) in (len(published), len(self._resolved(name, scale, fewer))):
             return changed
         arguments = " ".join(self.arguments)

@@ -153,7 +153,7 @@ def run_jobs(replication, jobs, out_dir, workers):
     cores = usable_cores()
     shares = [set(cores[i::workers]) or set(cores) for i in range(workers)]
     seconds = {run: replication.estimate(run) for job in jobs for run in job.runs}
-    left = dict.fromkeys(seconds)
+    left = set(seconds)
     progress = Progress(f"{len(left)} runs", sum(seconds.values()))
     waiting, running, failed = list(jobs), {}, []
 
@@ -163,6 +163,10 @@ def run_jobs(replication, jobs, out_dir, workers):
     try:
         while waiting or running:
             interruption.check()
+            done = {run for run in left if _folder(replication, run, out_dir).finished}
+            left -= done
+            progress.add(sum(seconds[run] for run in done))
+            waiting = [job for job in waiting if left.intersection(job.runs)]
             for place in set(range(workers)) - set(running):
                 if job := _next(waiting, running.values(), is_held):
                     running[place] = job
@@ -175,10 +179,6 @@ def run_jobs(replication, jobs, out_dir, workers):
                     waiting.append(job)
                 elif job.process.returncode:
                     failed.append(job)
-            done = [run for run in left if _folder(replication, run, out_dir).finished]
-            left = {run: None for run in left if run not in done}
-            waiting = [job for job in waiting if any(run in left for run in job.runs)]
-            progress.add(sum(seconds[run] for run in done))
     finally:
         progress.close()
         _stop(running.values())

@@ -209,9 +209,12 @@ def figure_2(runs):
         ("single", "relu"): Stroke(ORANGE, "D"),
         ("double", "relu"): Stroke(VERMILLION, "v"),
     }
+    # Of runs that were changed.
+    others = {"single": Stroke(GREEN, "P"), "double": Stroke(PURPLE, "X")}
     column = []
     for curve in curves(runs):
-        stroke = strokes[curve.settings.model, curve.settings.activation]
+        model, activation = curve.settings.model, curve.settings.activation
+        stroke = strokes.get((model, activation)) or others.get(model) or _stroke(curve.settings)
         if curve.settings.init == "distinct":
             stroke = dataclasses.replace(stroke, linestyle="--")
         column.append((curve, stroke))

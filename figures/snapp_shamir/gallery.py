@@ -88,4 +88,9 @@ def _size(settings):
     return f"2^{values('examples_log2')} examples, {pairs} pair{'s' * (pairs != '1')}, seed {values('seed')}"
 
 
-GALLERY = drawing.Gallery("snapp_shamir", FIGURES, _size, curves=("model", "activation"))
+GALLERY = drawing.Gallery(
+    "snapp_shamir",
+    FIGURES,
+    _size,
+    curves={"2": ("model", "activation")} | dict.fromkeys(("6", "8", "sources"), ("activation",)),
+)

@@ -182,6 +182,8 @@ def figure_2a(runs):
     for settings in groups:
         if settings.dropout:
             names.append(("weight decay, dropout, augmentation", VERMILLION))
+        elif settings.augmentation != "central_crop":  # of a network without dropout
+            names.append(("weight decay, augmentation", VERMILLION))
         else:
             names.append(("weight decay", BLUE) if settings.decay_weights else ("no regularizer", BLACK))
     return _accuracy_figure(f"{PAPER}, figure 2a as EE-411 has it: regularizers", groups, names)

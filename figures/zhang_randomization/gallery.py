@@ -165,5 +165,10 @@ def _size(settings):
 
 
 GALLERY = drawing.Gallery(
-    "zhang_randomization", FIGURES, _size, _NUM_SEEDS, {"table1": table_1}, curves=("network",)
+    "zhang_randomization",
+    FIGURES,
+    _size,
+    _NUM_SEEDS,
+    {"table1": table_1},
+    curves=dict.fromkeys(("1b", "1c", "1b_ee411", "1c_ee411"), ("network",)),
 )

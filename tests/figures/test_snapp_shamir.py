@@ -3,6 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
+from common.errors import UserError
+from common.variation import changed_figure
 from figures import drawing
 from figures.snapp_shamir.curves import count, curve_name, summary
 from figures.snapp_shamir.gallery import FIGURES, GALLERY
@@ -184,3 +186,36 @@ def test_runs_of_another_seed_are_not_drawn(write_run, paper, tmp_path):
     for settings in paper.figure("6", "smoke"):
         write_run(tmp_path, dataclasses.replace(settings, seed=1), [1e-3] * 4)
     assert all(run is None for _, run in GALLERY.runs("6", "smoke", str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "expected"),
+    [
+        ("2", {"activation": "smelu"}, {"linear", "SmeLU1 $\\beta$=1", "SmeLU2 $\\beta$=1"}),
+        ("2", {"activation": "swish", "beta": 0.5}, {"linear", "Swish1 $\\beta$=0.5", "Swish2 $\\beta$=0.5"}),
+        ("2", {"activation": "relu"}, {"linear", "ReLU1", "ReLU2"}),
+        ("2", {"model": "tower"}, {"identity", "ReLU"}),
+        ("6", {"activation": "smelu"}, {"SmeLU $\\beta$=1"}),
+        ("8", {"activation": "relu"}, {"linear (AdaGrad 0.1)", "ReLU"}),
+        ("sources", {"activation": "smelu"}, set()),
+    ],
+)
+def test_a_figure_with_another_activation_has_fewer_curves(
+    write_run, paper, draw, tmp_path, name, changes, expected
+):
+    """Runs without an activation stay, and those that become the same are one."""
+    given = {setting: (value,) for setting, value in changes.items()}
+    runs = {settings.resolve() for settings in changed_figure(paper, name, "smoke", given)}
+    for settings in runs:
+        write_run(tmp_path, settings, [1e-3] * settings.pairs)
+    gallery = GALLERY.changed(changes)
+    assert {settings for settings, _ in gallery.runs(name, "smoke", str(tmp_path))} == runs
+    found = {text.get_text().removesuffix(" diff") for text in draw(gallery, name, tmp_path).legends[0].texts}
+    assert expected <= found
+    published = {curve_name(settings.resolve()) for settings in paper.figure(name, "smoke")}
+    assert not found & (published - expected)
+
+
+def test_a_figure_of_two_activations_cannot_do_with_one(write_run, paper, tmp_path):
+    with pytest.raises(UserError, match="--activation=relu: figure 3 compares runs by this setting"):
+        drawing.draw(GALLERY.changed({"activation": "relu"}), "3", str(tmp_path), "smoke", tmp_path)

@@ -9,6 +9,7 @@ import pytest
 from common import records
 from common.errors import UserError
 from common.program import run_folder
+from common.variation import changed_figure
 from figures import drawing, report, style
 from figures.zhang_randomization.curves import smoothed
 from figures.zhang_randomization.gallery import FIGURES, GALLERY, cells, table_1
@@ -367,3 +368,29 @@ def test_further_seeds_are_shown_but_not_required(tmp_path):
 def test_drawing_does_not_load_tensorflow():
     code = "import sys, figures.zhang_randomization; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["1b", "1c"])
+def test_a_figure_of_another_network_has_that_one_alone(draw, tmp_path, name):
+    changes = {"network": "mlp_3x512"}
+    runs = changed_figure(REPLICATION, name, "smoke", {"network": ("mlp_3x512",)})
+    for settings in runs:
+        write(tmp_path, settings)
+    shown = draw(GALLERY.changed(changes), name, tmp_path)
+    assert any(text.startswith("MLP 3x512") for text in texts(shown))
+    assert not any("Inception" in text for text in texts(shown))
+    resolved = {settings.resolve() for settings in runs}
+    assert {s.label_noise for s in resolved} == {0.0, 1.0} and len(resolved) == 2
+
+
+def test_a_figure_of_batch_normalization_cannot_do_without(tmp_path):
+    gallery = GALLERY.changed({"network": "mlp_3x512"})
+    with pytest.raises(UserError, match="--network=mlp_3x512: figure 2b compares runs by this setting"):
+        drawing.draw(gallery, "2b", str(tmp_path), "smoke", tmp_path)
+
+
+def test_a_network_without_dropout_says_what_regularizes_it(draw, tmp_path):
+    for settings in changed_figure(REPLICATION, "2a", "smoke", {"network": ("mlp_1x512",)}):
+        write(tmp_path, settings, every=1)
+    shown = texts(draw(GALLERY.changed({"network": "mlp_1x512"}), "2a", tmp_path))
+    assert {"no regularizer", "weight decay", "weight decay, augmentation"} <= set(shown)

@@ -1,7 +1,10 @@
+import contextlib
 import dataclasses
+import json
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -123,6 +126,145 @@ def test_help_without_a_name_is_no_mistake():
     done = run_sweep("--help")
     assert done.returncode == 0
     assert "must be one of smooth_interpolation, snapp_shamir" in done.stdout
+
+
+@pytest.fixture
+def jobs(tmp_path, monkeypatch):
+    """The two jobs of figure 4, whose processes run a script in the place of a program."""
+    monkeypatch.setattr(sweep, "_POLL_SECONDS", 0.02)
+    runs = preset("4", "smoke")
+    options = command_line.Options(str(tmp_path))
+    made = [sweep.make_jobs(REPLICATION, [run], options)[0] for run in runs]
+    for i, job in enumerate(made):
+        job.log = tmp_path / f"{i}.log"
+        job.argv = [sys.executable, "-c", f"open({str(tmp_path / f'ran{i}')!r}, 'a').write('x')"]
+    return made
+
+
+def ran(tmp_path, i):
+    path = tmp_path / f"ran{i}"
+    return len(path.read_text()) if path.exists() else 0
+
+
+def finish(run, out_dir):
+    with program.run_folder(REPLICATION, run, out_dir) as folder:
+        folder.start({})
+        folder.finish("done", [{"metric": "m", "value": 1}], {})
+
+
+def test_a_run_that_another_process_holds_is_waited_for(jobs, tmp_path, monkeypatch):
+    """It is started neither while it is held nor after it was finished; the others go on."""
+    held, seen = jobs[0].runs[0], []
+    folder = program.run_folder(REPLICATION, held, tmp_path)
+    with contextlib.ExitStack() as lock:
+        lock.enter_context(folder)
+
+        def sleep(seconds):
+            time.sleep(seconds)
+            seen.append((ran(tmp_path, 0), ran(tmp_path, 1)))
+            if seen[-1][1] and len(seen) > 5 and not folder.finished:
+                folder.start({})
+                folder.finish("done", [{"metric": "m", "value": 1}], {})
+                lock.close()
+
+        monkeypatch.setattr(sweep.interruption, "sleep", sleep)
+        assert sweep.run_jobs(REPLICATION, jobs, tmp_path, workers=1) == []
+    assert seen[-1] == (0, 1)
+
+
+def test_a_run_that_its_holder_left_unfinished_is_taken_over(jobs, tmp_path, monkeypatch):
+    folder = program.run_folder(REPLICATION, jobs[0].runs[0], tmp_path)
+    with contextlib.ExitStack() as lock:
+        lock.enter_context(folder)
+
+        def sleep(seconds):
+            time.sleep(seconds)
+            if ran(tmp_path, 1):
+                lock.close()
+
+        monkeypatch.setattr(sweep.interruption, "sleep", sleep)
+        assert sweep.run_jobs(REPLICATION, jobs, tmp_path, workers=1) == []
+    assert (ran(tmp_path, 0), ran(tmp_path, 1)) == (1, 1)
+
+
+def test_a_process_that_met_another_comes_again(jobs, tmp_path):
+    marker = tmp_path / "marker"
+    jobs[0].argv = [
+        sys.executable,
+        "-c",
+        f"""
+import pathlib, sys
+marker = pathlib.Path({str(marker)!r})
+if not marker.exists():
+    marker.touch()
+    print("snapp_shamir: another process is working on FOLDER; wait for it or stop it", file=sys.stderr)
+    sys.exit(2)
+open({str(tmp_path / "ran0")!r}, "a").write("x")
+""",
+    ]
+    assert sweep.run_jobs(REPLICATION, jobs, tmp_path, workers=2) == []
+    assert (ran(tmp_path, 0), ran(tmp_path, 1)) == (1, 1)
+
+
+def test_a_process_that_was_refused_does_not_come_again(jobs, tmp_path):
+    code = f"import sys; open({str(tmp_path / 'ran0')!r}, 'a').write('x'); sys.exit(2)"
+    jobs[0].argv = [sys.executable, "-c", code]
+    assert sweep.run_jobs(REPLICATION, jobs, tmp_path, workers=1) == jobs[:1]
+    assert ran(tmp_path, 0) == 1
+
+
+def test_a_run_that_another_process_has_finished_is_not_started(jobs, tmp_path):
+    finish(jobs[0].runs[0], tmp_path)
+    jobs[1].argv = [sys.executable, "-c", "pass"]
+    assert sweep.run_jobs(REPLICATION, jobs, tmp_path, workers=1) == []
+    assert ran(tmp_path, 0) == 0
+
+
+def test_logs_of_two_sweeps_have_different_names(monkeypatch):
+    names = []
+    for number in (11, 12):
+        monkeypatch.setattr(sweep.os, "getpid", lambda number=number: number)
+        jobs = sweep.make_jobs(REPLICATION, preset("2", "smoke"), command_line.Options("out"))
+        names += [job.log for job in jobs]
+    assert len(set(names)) == len(names) == 20
+
+
+@pytest.mark.slow
+def test_two_sweeps_share_the_work(tmp_path):
+    """Both end well, and every run is made once: its record has the argv of one of the two."""
+    flags = (
+        "--replication=snapp_shamir",
+        "--figure=2",
+        "--scale=smoke",
+        "--pairs=1",
+        f"--out_dir={tmp_path}",
+    )
+    command = [sys.executable, "-m", "launch.sweep", *flags]
+    sweeps = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    ended = [process.communicate() + (process.returncode,) for process in sweeps]
+    for output, error, status in ended:
+        assert (status, error) == (0, "")
+        assert "20 of 20 runs are done" in output
+    logs = list(tmp_path.glob("*/logs/*.log"))
+    assert len({path.name.split("-")[0] for path in logs}) == 2
+    records = [json.loads(path.read_text()) for path in tmp_path.glob("*/*/run.json")]
+    assert len(records) == 20 and {record["status"] for record in records} == {"done"}
+
+
+@pytest.mark.slow
+def test_the_next_sweep_goes_on_after_a_killed_one(tmp_path):
+    flags = ("--replication=snapp_shamir", "--figure=4", "--scale=smoke", "--examples_log2=20")
+    command = [sys.executable, "-m", "launch.sweep", *flags, f"--out_dir={tmp_path}"]
+    first = subprocess.Popen(command, stderr=subprocess.PIPE)
+    while not list(tmp_path.glob("*/*/run.json")):
+        time.sleep(0.05)
+    first.kill()
+    first.communicate()
+    done = run_sweep(*flags, f"--out_dir={tmp_path}")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "2 of 2 runs are done" in done.stdout
 
 
 @pytest.mark.slow
