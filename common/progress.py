@@ -32,7 +32,7 @@ class Progress:
         self.label = label
         self._total = total
         self._unit = unit
-        self._first = self._done = 0
+        self._done = self._skipped = self._first = 0
         self._stream = stream or sys.stderr
         self._terminal = self._stream.isatty()
         self._interval = 0.2 if self._terminal else 60.0
@@ -44,18 +44,18 @@ class Progress:
         self._done += amount
         now = time.monotonic()
         if self._started is None:
-            self._started, self._first = now, self._done
+            self._started, self._first = now, amount
         if now - self._shown >= self._interval:
             self._shown = now
             self._write(self._line(now))
 
     def skip(self, amount):
         """Counts work that needs not be done again; it does not count for the rate."""
-        self._first += amount
+        self._skipped += amount
         self._done += amount
 
     def _line(self, now):
-        rate = (self._done - self._first) / max(now - self._started, 1e-9)
+        rate = (self._done - self._skipped - self._first) / max(now - self._started, 1e-9)
         left = duration((self._total - self._done) / rate) if rate else "unknown time"
         numbers = f"{self._done / self._total:.1%}, "
         if self._unit and rate:

@@ -92,13 +92,15 @@ def test_at_any_moment_of_a_run(module, delay, number, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("delay", [0.0, 0.01, 0.1, 1.0])
 def test_twice(delay, tmp_path):
+    """Two signals of one kind that come together are one, so these are of both kinds."""
     module = "replications.somepalli_boundaries"
     process = start(module, *LONG[module], f"--out_dir={tmp_path}")
     while not list(tmp_path.glob("*/*/run.json")):
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    status, error, seconds = stop(process, delay)
-    assert (status, seconds < 10) == (130, True)
+    status, error, _ = stop(process, delay, signal.SIGTERM)
+    # The second may come when Python itself has ended and TensorFlow has not.
+    assert status in (130, -signal.SIGTERM)
     assert error == "somepalli_boundaries: interrupted; the same command goes on\n"
 
 

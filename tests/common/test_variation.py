@@ -28,7 +28,9 @@ class Settings:
 class Paper:
     """As much of a Replication as is needed: a figure with runs of two networks, of different sizes."""
 
-    network_sizes = {"small": {"deep": {"num_images": 10, "depth": 3}, "wide": {"num_images": 50}}}
+    @property
+    def network_sizes(self):
+        return {"small": {"deep": {"num_images": 10, "depth": 3}, "wide": {"num_images": 50}}}
 
     def figure(self, name, scale):
         if name == "units":

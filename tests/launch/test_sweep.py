@@ -231,7 +231,6 @@ def test_logs_of_two_sweeps_have_different_names(monkeypatch):
 
 @pytest.mark.slow
 def test_two_sweeps_share_the_work(tmp_path):
-    """Both end well, and every run is made once: its record has the argv of one of the two."""
     flags = (
         "--replication=snapp_shamir",
         "--figure=2",
@@ -243,7 +242,7 @@ def test_two_sweeps_share_the_work(tmp_path):
     sweeps = [
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)
     ]
-    ended = [process.communicate() + (process.returncode,) for process in sweeps]
+    ended = [(*process.communicate(), process.returncode) for process in sweeps]
     for output, error, status in ended:
         assert (status, error) == (0, "")
         assert "20 of 20 runs are done" in output

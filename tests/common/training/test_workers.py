@@ -28,17 +28,24 @@ def free_ports(count):
     return ports
 
 
+WORKERS = [("worker", 0), ("worker", 1)]
+CHIEF_AND_WORKER = [("chief", 0), ("worker", 0)]
+
+
 @pytest.mark.slow
-def test_two_workers_train_as_one_process_does(tmp_path):
+@pytest.mark.parametrize("places", [WORKERS, CHIEF_AND_WORKER])
+def test_two_workers_train_as_one_process_does(places, tmp_path):
     """Weights, moving statistics, batch losses and evaluation; tolerance 1e-5: sums are split in two."""
-    cluster = {"worker": [f"localhost:{port}" for port in free_ports(2)]}
+    cluster = {}
+    for (kind, _), port in zip(places, free_ports(2), strict=True):
+        cluster.setdefault(kind, []).append(f"localhost:{port}")
     processes = [
         start(
             "multi_worker",
             tmp_path / f"worker{i}.npz",
-            TF_CONFIG=json.dumps({"cluster": cluster, "task": {"type": "worker", "index": i}}),
+            TF_CONFIG=json.dumps({"cluster": cluster, "task": {"type": kind, "index": index}}),
         )
-        for i in range(2)
+        for i, (kind, index) in enumerate(places)
     ] + [start("one_device", tmp_path / "alone.npz")]
     for process in processes:
         _, errors = process.communicate(timeout=300)

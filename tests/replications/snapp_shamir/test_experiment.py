@@ -244,17 +244,20 @@ def test_ctrl_c_and_a_second_process(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_workers_share_the_pairs(tmp_path):
+@pytest.mark.parametrize("places", [[("worker", 0), ("worker", 1)], [("chief", 0), ("worker", 0)]])
+def test_two_workers_share_the_pairs(places, tmp_path):
     flags = ("--examples_log2=14", "--pairs=3", "--model=double", "--precision=float64")
-    cluster = {"worker": ["localhost:20001", "localhost:20002"]}
+    cluster = {}
+    for number, (kind, _) in enumerate(places, start=20001):
+        cluster.setdefault(kind, []).append(f"localhost:{number}")
     workers = [
         start(
             tmp_path / "two",
             *flags,
             "--strategy=multi_worker",
-            TF_CONFIG=json.dumps({"cluster": cluster, "task": {"type": "worker", "index": i}}),
+            TF_CONFIG=json.dumps({"cluster": cluster, "task": {"type": kind, "index": index}}),
         )
-        for i in range(2)
+        for kind, index in places
     ]
     assert [worker.wait() for worker in workers] == [0, 0]
     alone = start(tmp_path / "one", *flags)
