@@ -93,9 +93,10 @@ class Engine:
 
     def __init__(self, settings, stream, lanes, devices, tile):
         self.batch_size = settings.batch_size
-        self._ensemble = Ensemble(settings, stream, devices, tile, settings.learning_rate)
+        self._ensemble = Ensemble(settings, devices, tile)
         self.num_models = models_at_once(len(lanes), self._ensemble.num_slots)
-        self._ensemble.load(lanes[: self._ensemble.num_slots], settings.shuffle_log2)
+        lanes = lanes[: self._ensemble.num_slots]
+        self._ensemble.load(lanes, stream, settings.shuffle_log2, settings.learning_rate)
 
     def run(self, num_steps):
         """Trains, and waits for the weights."""
@@ -131,7 +132,7 @@ class Fit:
         self.model = build(settings)
         self.model.set_weights(lane.weights)
         self.model.compile(
-            make_optimizer(settings, settings.learning_rate),
+            make_optimizer(settings, settings.learning_rate)[0],
             keras.losses.BinaryCrossentropy(from_logits=True),
             steps_per_execution=steps_per_execution,
         )

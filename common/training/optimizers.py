@@ -3,12 +3,12 @@
 import keras
 
 
-def build_optimizer(name, learning_rate):
+def build_optimizer(name, learning_rate=0.01):
     """Returns a Keras optimizer; weight decay is the trainer's.
 
     Args:
         name: "sgd": momentum 0.9, or "adam": epsilon 1e-8, PyTorch's default (Keras's is 1e-7).
-        learning_rate: Number or Keras schedule.
+        learning_rate: Number or Keras schedule; `Trainer.load` can give another.
     """
     if name == "adam":
         return keras.optimizers.Adam(learning_rate, epsilon=1e-8)

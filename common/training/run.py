@@ -1,12 +1,12 @@
 """What a training run of every image paper has in common: data, strategy, run folder, progress, results."""
 
 import dataclasses
-import functools
 import typing
 
 import tensorflow as tf
 
 from common import interruption
+from common.caching import keep_latest
 from common.cluster import current_worker
 from common.data import images
 from common.distribution import replica_strategy
@@ -40,7 +40,7 @@ class Prepared:
     complete: typing.Callable | None = None
 
 
-@functools.lru_cache(maxsize=1)
+@keep_latest
 def _load(*arguments):
     return images.load(*arguments)
 

@@ -2,7 +2,7 @@
 
 Many steps run in one call, batches are gathered and augmented in the graph, and XLA is used on a GPU only:
 its convolutions are many times slower than oneDNN's on CPU. `trainer.Trainer` is built once for an
-architecture and loaded anew for every run, so that a sweep over seeds traces once.
+architecture and loaded anew for every run, so that a sweep over seeds or learning rates traces once.
 """
 
 import dataclasses
@@ -113,6 +113,10 @@ class Trainer:
             self.model = build_model()
             self.optimizer = build_optimizer()
             self.optimizer.build(self.model.trainable_variables)
+        if self.replicas == 1:
+            # There is nothing to sum. Keras would by a custom gradient, which TensorFlow keeps for ever, and
+            # with it the graph and the weights.
+            self.optimizer._all_reduce_sum_gradients = list
         self._fresh_optimizer = [v.numpy() for v in self.optimizer.variables]
         gpus = tf.config.list_logical_devices("GPU")
         jit = bool(gpus) and self.replicas == 1
@@ -124,7 +128,7 @@ class Trainer:
         if size % self.replicas:
             raise UserError(f"{what}: {self.replicas} replicas do not divide a batch of {size} images")
 
-    def load(self, images, labels, streams, augmentation=None):
+    def load(self, images, labels, streams, augmentation=None, learning_rate=None):
         """Starts a run: its training data, fresh weights and a fresh optimizer.
 
         Args:
@@ -132,6 +136,8 @@ class Trainer:
             labels: int32 [n].
             streams: `streams.Streams`; "init" and "dropout" are used.
             augmentation: `Streams` of "augmentation", if other than `streams`.
+            learning_rate: Number, or Keras schedule that changes only between epochs, for an optimizer whose
+                own is a number; None: the optimizer's own.
 
         Raises:
             UserError: The replicas do not divide the last batch of an epoch.
@@ -148,6 +154,7 @@ class Trainer:
         draw_weights(self.model, streams)
         for variable, value in zip(self.optimizer.variables, self._fresh_optimizer, strict=True):
             variable.assign(value)
+        self._learning_rate = learning_rate
 
     def checkpoint(self):
         """Returns a tf.train.Checkpoint of everything that a step changes."""
@@ -195,6 +202,8 @@ class Trainer:
         return tuple(np.concatenate(values) for values in zip(*results, strict=True))
 
     def _call_block(self, order, first, last, size):
+        if (rate := self._learning_rate) is not None:
+            self.optimizer.learning_rate = rate(self.optimizer.iterations) if callable(rate) else rate
         results = self._block(
             (self._images, self._labels),
             tf.constant(order, tf.int32),

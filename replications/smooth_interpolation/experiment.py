@@ -5,6 +5,7 @@ import functools
 
 import numpy as np
 
+from common.caching import keep_latest
 from common.data import corruption
 from common.data.augmentation import (
     CIFAR10_MEAN,
@@ -28,8 +29,9 @@ from replications.smooth_interpolation import regression
 from replications.smooth_interpolation.measure import Measurement, Meters, RunData
 
 # What says on what and how long a network is trained; all other settings reach a compiled program.
-UNCOMPILED = ("num_train", "num_test", "num_validation", "num_samples", "num_checkpoints", "evaluate_every")
-UNCOMPILED += ("epochs", "label_noise", "noise", "num_corrupted_classes", "corrupted_fraction")
+UNCOMPILED = ("num_test", "num_validation", "num_samples", "num_checkpoints", "evaluate_every")
+UNCOMPILED += ("epochs", "learning_rate", "warmup_epochs", "warmup_rate", "label_noise", "noise")
+UNCOMPILED += ("num_corrupted_classes", "corrupted_fraction")
 UNCOMPILED += ("corrupted_classes", "stand_in_for", "degree", "target_noise")
 UNCOMPILED += ("seed", "data_seed", "split_seed", "label_seed")
 # What says how a trained network is measured, and does not reach the training program.
@@ -48,9 +50,10 @@ def _prepare(strategy, settings, image_set):
     streams = Streams(settings.seed)
     data = run_data(settings, image_set)
     compiled = without(settings, UNCOMPILED)
-    trainer = _compiled(strategy, without(compiled, MEASURED), image_set.num_classes, len(data.true_labels))
+    trainer = _compiled(strategy, without(compiled, MEASURED), image_set.num_classes)
     meters = _meters(trainer, compiled, image_set.num_classes)
-    trainer.load(data.train.images, data.train.labels, streams)
+    rate = _learning_rate(settings, len(data.true_labels))
+    trainer.load(data.train.images, data.train.labels, streams, learning_rate=rate)
     measurement = Measurement(settings, trainer, meters, data)
     return Prepared(
         trainer,
@@ -124,29 +127,35 @@ def build_network(settings, num_classes):
     return resnet18w(settings.width, num_classes=num_classes, initialization=settings.initialization)
 
 
+def _learning_rate(settings, num_train):
+    """The rate, or its schedule."""
+    rate = settings.learning_rate
+    if not settings.warmup_epochs:
+        return rate
+    steps_per_epoch = -(-num_train // settings.batch_size)
+    return schedules.LinearWarmup(settings.warmup_rate, rate, settings.warmup_epochs, steps_per_epoch)
+
+
 def _statistics(num_classes):
     """Means and deviations of the channels with which images are normalised."""
     return (CIFAR100_MEAN, CIFAR100_STD) if num_classes == 100 else (CIFAR10_MEAN, CIFAR10_STD)
 
 
-@functools.lru_cache(maxsize=1)
+@keep_latest
 def _meters(trainer, settings, num_classes):
     """The meters of runs whose networks are measured alike."""
     return Meters(settings, trainer.model, *_statistics(num_classes))
 
 
-@functools.lru_cache(maxsize=1)
-def _compiled(strategy, settings, num_classes, num_train):
-    """The trainer of runs that differ only in seeds, labels and what is measured."""
+@keep_latest
+def _compiled(strategy, settings, num_classes):
+    """The trainer of runs that differ only in data, learning rates and what is measured."""
+    _meters.cache_clear()  # they hold the trainer before
     mean, std = _statistics(num_classes)
-    rate = settings.learning_rate
-    if settings.warmup_epochs:
-        steps_per_epoch = -(-num_train // settings.batch_size)
-        rate = schedules.LinearWarmup(settings.warmup_rate, rate, settings.warmup_epochs, steps_per_epoch)
     return Trainer(
         strategy,
         lambda: build_network(settings, num_classes),
-        lambda: build_optimizer(settings.optimizer, rate),
+        lambda: build_optimizer(settings.optimizer),
         Preparation(
             augmentation(settings.augmentation),
             augmentation("none"),

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from common.streams import low_mask, permute, threefry2x32, word
-from replications.snapp_shamir.data import NUM_FEATURES
+from replications.snapp_shamir.data import NUM_FEATURES, ExampleStream
 from replications.snapp_shamir.models import build, initial_weights, num_parameters
 
 MAX_BLOCK_STEPS = 512
@@ -77,28 +77,32 @@ def tile_size(settings, devices, num_lanes):
 
 
 def make_optimizer(settings, learning_rate):
-    """The paper's optimizers (section 2), as Keras has them."""
+    """The paper's optimizers (section 2), as Keras has them.
+
+    Returns:
+        The optimizer, and the variable of its initial learning rate: a new one needs no compilation.
+    """
     if settings.optimizer == "adagrad":
-        return keras.optimizers.Adagrad(learning_rate, initial_accumulator_value=0.1)
+        optimizer = keras.optimizers.Adagrad(learning_rate, initial_accumulator_value=0.1)
+        return optimizer, optimizer.learning_rate
     # `decay` of the Keras of 2021: the rate is divided by 1 + 0.001 t at step t. A schedule computes in
     # the type of its rate.
-    rate = np.dtype(settings.precision).type(learning_rate)
+    rate = keras.Variable(learning_rate, dtype=settings.precision, trainable=False)
     schedule = keras.optimizers.schedules.InverseTimeDecay(rate, 1, 0.001)
-    return keras.optimizers.SGD(schedule, momentum=0.9)
+    return keras.optimizers.SGD(schedule, momentum=0.9), rate
 
 
 class _Shard:
     """The models of one device, with their optimizer and compiled programs."""
 
-    def __init__(self, settings, stream, device, tile, learning_rate):
+    def __init__(self, settings, device, tile):
         self.device = device
-        self._settings, self._stream = settings, stream
+        self._settings = settings
         self._batch_log2 = settings.batch_size.bit_length() - 1
         with tf.device(device):
             self.model = build(settings, tile, settings.precision)
-            self.optimizer = make_optimizer(settings, learning_rate)
+            self.optimizer, self._learning_rate = make_optimizer(settings, 0.01)
             self.optimizer.build(self.model.trainable_variables)
-            self._tables = stream.tables()
             zeros = tf.zeros((tile, 1), tf.uint32)
             self._data_key = [tf.Variable(zeros) for _ in range(2)]
             self._order_key = [tf.Variable(zeros) for _ in range(2)]
@@ -114,8 +118,10 @@ class _Shard:
         """Everything that training changes."""
         return [v.value for v in (*self.model.trainable_variables, *self.optimizer.variables)]
 
-    def load(self, lanes, shuffle_log2):
+    def load(self, lanes, stream, shuffle_log2, learning_rate):
         """Starts the models of `lanes`, with a fresh optimizer."""
+        with tf.device(self.device):
+            self.tables = stream.tables()
         self._window_log2.assign(np.uint32(self._batch_log2 + shuffle_log2))
         for variable, *weights in zip(
             self.model.trainable_variables, *(lane.weights for lane in lanes), strict=True
@@ -123,6 +129,7 @@ class _Shard:
             variable.assign(np.stack(weights))
         for variable, value in zip(self.optimizer.variables, self._fresh, strict=True):
             variable.assign(value)
+        self._learning_rate.assign(learning_rate)
         for i in range(2):
             self._data_key[i].assign(np.array([[lane.data_key[i]] for lane in lanes], np.uint32))
             self._order_key[i].assign(np.array([[lane.order_key[i]] for lane in lanes], np.uint32))
@@ -132,11 +139,11 @@ class _Shard:
         stacked = [variable.numpy() for variable in self.model.trainable_variables]
         return [list(model) for model in zip(*stacked, strict=True)]
 
-    def block(self, first_step, num_steps):
+    def block(self, tables, first_step, num_steps):
         """Trains `num_steps` steps (a Python integer) from the uint32 step `first_step` on."""
         positions = self._positions(first_step, num_steps)
-        examples = self._features(positions)
-        self._train(examples, self._labels(positions, examples))
+        examples = self._features(tables, positions)
+        self._train(examples, self._labels(tables, positions, examples))
 
     def _block_positions(self, first_step, num_steps):
         """Stream positions of a block's examples: uint32, shape (steps, models, batch)."""
@@ -153,13 +160,13 @@ class _Shard:
         start = tf.bitwise.left_shift(window, window_log2)
         return tf.bitwise.bitwise_or(start, permute(offset, key, window_log2))
 
-    def _block_features(self, positions):
+    def _block_features(self, tables, positions):
         key = [k.read_value() for k in self._data_key]
-        return self._stream.features(self._tables, key, positions)
+        return ExampleStream.features(tables, key, positions)
 
-    def _block_labels(self, positions, examples):
+    def _block_labels(self, tables, positions, examples):
         key = [k.read_value() for k in self._data_key]
-        return self._stream.labels(self._tables, key, positions, examples)
+        return ExampleStream.labels(tables, key, positions, examples)
 
     def _block_train(self, examples, labels):
         for i in tf.range(examples.shape[0]):
@@ -184,17 +191,15 @@ class Ensemble:
     """Trains groups of lanes on several devices, block by block.
 
     Args:
-        settings: Resolved Settings; the window and the initialization are given to `load` instead.
-        stream: The `data.ExampleStream` of the experiment.
+        settings: Resolved Settings, of which model, optimizer, precision, batch size and order are used.
         devices: Device names.
         tile: Models on each device, from `tile_size`.
-        learning_rate: Learning rate (a warm start has its own).
     """
 
-    def __init__(self, settings, stream, devices, tile, learning_rate):
+    def __init__(self, settings, devices, tile):
         self.num_slots = tile * len(devices)
         self._tile = tile
-        self._shards = [_Shard(settings, stream, device, tile, learning_rate) for device in devices]
+        self._shards = [_Shard(settings, device, tile) for device in devices]
         self._step = tf.Variable(0, dtype=tf.int64)
         self._advance = tf.function(self._all_blocks)
         self._compiled = set()
@@ -208,29 +213,32 @@ class Ensemble:
         """Whether `advance(num_steps)` runs at once; the first call of each number compiles it."""
         return num_steps in self._compiled
 
-    def load(self, lanes, shuffle_log2):
+    def load(self, lanes, stream, shuffle_log2, learning_rate):
         """Starts a group of at most `num_slots` lanes; idle slots repeat the last lane.
 
         Args:
             lanes: List of Lane.
+            stream: The `data.ExampleStream` of the experiment.
             shuffle_log2: Logarithm of the shuffling window, in mini-batches.
+            learning_rate: Learning rate of the first step.
         """
         slots = list(lanes) + [lanes[-1]] * (self.num_slots - len(lanes))
         for i, shard in enumerate(self._shards):
-            shard.load(slots[i * self._tile : (i + 1) * self._tile], shuffle_log2)
+            shard.load(slots[i * self._tile : (i + 1) * self._tile], stream, shuffle_log2, learning_rate)
         self._step.assign(0)
         self._num_lanes = len(lanes)
 
     def advance(self, num_steps):
         """Trains all models for `num_steps` steps, at most MAX_BLOCK_STEPS."""
         self._compiled.add(num_steps)
-        self._advance(tf.constant(np.uint32(self.step)), num_steps)
+        tables = [shard.tables for shard in self._shards]
+        self._advance(tables, tf.constant(np.uint32(self.step)), num_steps)
         self._step.assign_add(num_steps)
 
-    def _all_blocks(self, first_step, num_steps):
-        for shard in self._shards:
+    def _all_blocks(self, tables, first_step, num_steps):
+        for shard, shard_tables in zip(self._shards, tables, strict=True):
             with tf.device(shard.device):
-                shard.block(first_step, num_steps)
+                shard.block(shard_tables, first_step, num_steps)
 
     def weights(self):
         """The weights of each lane, in the order given to `load`."""

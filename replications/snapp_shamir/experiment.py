@@ -6,7 +6,6 @@ pairs of all workers when all are there.
 """
 
 import dataclasses
-import functools
 import shutil
 import sys
 import time
@@ -15,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from common import interruption
+from common.caching import keep_latest
 from common.checkpoints import Checkpoints
 from common.cluster import current_worker
 from common.distribution import ensemble_devices
@@ -29,7 +29,8 @@ from replications.snapp_shamir.measure import Evaluation, line, summary_rows  # 
 from replications.snapp_shamir.models import initial_weights, num_parameters
 
 # Consecutive runs that differ in these settings alone share compiled programs.
-UNCOMPILED = ("shuffle_log2", "init")
+UNCOMPILED = ("shuffle_log2", "init", "learning_rate", "warm_start", "warm_start_learning_rate", "seed")
+UNCOMPILED += ("examples_log2", "pairs", "evaluation_log2", "evaluate_every_log2")
 _CHECKPOINT_SECONDS = 15
 # Figures 3, 4, 7 and 9 show weights of the models up to this size; the quadratic model's are 2.2 MB each.
 _MAX_SAVED_PARAMETERS = 10_000
@@ -52,16 +53,22 @@ class Job:
         return Streams(self.settings.seed)
 
     @property
+    def stream(self):
+        """The run's examples."""
+        return example_stream(self.settings.data, self.streams)
+
+    @property
     def evaluation(self):
         """What measures a pair."""
-        return _evaluation(self._compiled_settings())
+        compiled, settings = without(self.settings, UNCOMPILED), self.settings
+        return _evaluation(
+            dataclasses.replace(compiled, seed=settings.seed, evaluation_log2=settings.evaluation_log2)
+        )
 
-    def ensemble(self, learning_rate):
+    @property
+    def ensemble(self):
         """What trains the models."""
-        return _ensemble(self._compiled_settings(), self.devices, self.tile, learning_rate)
-
-    def _compiled_settings(self):
-        return without(self.settings, UNCOMPILED)
+        return _ensemble(without(self.settings, UNCOMPILED), self.devices, self.tile)
 
     def stops(self):
         """Steps after which the models are measured: powers of two on the way, and the end."""
@@ -72,16 +79,15 @@ class Job:
         return [first << i for i in range((last // first).bit_length())]
 
 
-@functools.lru_cache(maxsize=1)
+@keep_latest
 def _evaluation(settings):
     streams = Streams(settings.seed)
     return Evaluation(settings, example_stream(settings.data, streams), streams)
 
 
-@functools.lru_cache(maxsize=2)
-def _ensemble(settings, devices, tile, learning_rate):
-    stream = example_stream(settings.data, Streams(settings.seed))
-    return Ensemble(settings, stream, devices, tile, learning_rate)
+@keep_latest
+def _ensemble(settings, devices, tile):
+    return Ensemble(settings, devices, tile)
 
 
 def run(replication, settings, options, label=""):
@@ -137,8 +143,7 @@ def _train_pairs(job, pairs):
     if not todo:
         return
     donors = _train_donors(job, pairs) if settings.warm_start else None
-    rate = settings.warm_start_learning_rate if settings.warm_start else settings.learning_rate
-    ensemble = job.ensemble(rate)
+    ensemble = job.ensemble
     for group in _groups(pairs, ensemble.num_slots // 2):
         if set(group) & set(todo):
             _train_group(job, ensemble, pair_lanes(settings, job.streams, group, donors))
@@ -155,7 +160,9 @@ def _train_group(job, ensemble, lanes):
         _write_scalars(job, rows)
         return rows
 
-    ensemble.load(lanes, job.settings.shuffle_log2)
+    settings = job.settings
+    rate = settings.warm_start_learning_rate if settings.warm_start else settings.learning_rate
+    ensemble.load(lanes, job.stream, settings.shuffle_log2, rate)
     rows = _train(job, ensemble, len(lanes), f"pairs-{pairs[0]:05d}", job.stops(), measure)
     weights = ensemble.weights()
     for i, pair in enumerate(pairs):
@@ -170,7 +177,7 @@ def _train_donors(job, pairs):
     todo = [pair for pair in pairs if not _is_done(_donor_folder(job, pair))]
     job.progress.skip((len(pairs) - len(todo)) * settings.num_steps * settings.batch_size)
     if todo:
-        ensemble = job.ensemble(settings.learning_rate)
+        ensemble = job.ensemble
         for group in _groups(pairs, ensemble.num_slots):
             if not set(group) & set(todo):
                 continue
@@ -184,7 +191,7 @@ def _train_donors(job, pairs):
                 )
                 for pair in group
             ]
-            ensemble.load(lanes, shuffle_log2=0)
+            ensemble.load(lanes, job.stream, 0, settings.learning_rate)
             _train(job, ensemble, len(lanes), f"donors-{group[0]:05d}", [settings.num_steps])
             for pair, weights in zip(group, ensemble.weights(), strict=True):
                 with sealing(_donor_folder(job, pair)) as folder:
@@ -277,7 +284,7 @@ def _finish(job):
         check_sealed(folder)
     rows = [row for folder in folders for row in read_rows(folder / "rows.jsonl")]
     rows.sort(key=lambda row: row["examples"])
-    arrays = {"theta": example_stream(job.settings.data, job.streams).theta}
+    arrays = {"theta": job.stream.theta}
     if num_parameters(job.settings) <= _MAX_SAVED_PARAMETERS:
         weights = [read_arrays(folder / "arrays.npz") for folder in folders]
         arrays |= {name: np.stack([pair[name] for pair in weights]) for name in weights[0]}

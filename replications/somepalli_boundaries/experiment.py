@@ -6,6 +6,7 @@ import functools
 import numpy as np
 
 from common import interruption
+from common.caching import keep_latest
 from common.data.augmentation import CIFAR10_MEAN, CIFAR10_STD, augmentation, normalize
 from common.errors import BusyError, UserError
 from common.files import check_sealed, read_arrays, replacing, sealing, write_arrays
@@ -27,8 +28,10 @@ from replications.somepalli_boundaries.published import KEPT_IDS, NETWORK_NAMES
 
 WEIGHTS = "weights.npz"
 _POLL_SECONDS = 5
-# What says on what a network is trained and measured; all other settings reach the compiled programs.
-UNCOMPILED = ("dataset", "num_train", "num_test", "label_noise", "label_noise_rule", "evaluate_every")
+# What says on what, how fast and how long a network is trained, and on what it is measured; all other settings
+# reach the compiled programs.
+UNCOMPILED = ("dataset", "num_test", "label_noise", "label_noise_rule", "evaluate_every")
+UNCOMPILED += ("epochs", "learning_rate", "schedule")
 UNCOMPILED += ("seed", "init_seed", "order_seed", "augmentation_seed", "data_seed", "teacher_seed")
 UNCOMPILED += ("checkpoint", "pictures", "window", "resolution", "picture_resolution", "num_triplets")
 UNCOMPILED += ("num_fragmentation_triplets", "num_margin_images", "margin_direction", "margin_bisections")
@@ -82,12 +85,13 @@ class _Compiled:
 def _prepare(replication, options, label, strategy, settings, data):
     labels, index_labels = given_labels(settings, data.train, data.num_classes, Streams(settings.data_seed))
     check_measurable(settings, data, labels, index_labels)
-    compiled = _compiled(strategy, without(settings, UNCOMPILED), data.num_classes, len(labels))
+    compiled = _compiled(strategy, without(settings, UNCOMPILED), data.num_classes)
     if settings.teacher:
         load_weights(compiled.teacher, _teacher_weights(replication, settings, options, label))
     streams = {name: Streams(seed) for name, seed in settings.seeds.items()}
     trainer = compiled.trainer
-    trainer.load(data.train.images, labels, streams["init_seed"], streams["augmentation_seed"])
+    rate = _schedule(settings, -(-len(labels) // settings.batch_size))
+    trainer.load(data.train.images, labels, streams["init_seed"], streams["augmentation_seed"], rate)
     train, test = (data.train.images, labels), (data.test.images, data.test.labels)
     subject = Subject(
         settings, compiled.classifier, trainer.model, compiled.preparation, data, labels, index_labels
@@ -108,8 +112,8 @@ def _prepare(replication, options, label, strategy, settings, data):
     )
 
 
-@functools.lru_cache(maxsize=1)
-def _compiled(strategy, settings, num_classes, num_train):
+@keep_latest
+def _compiled(strategy, settings, num_classes):
     scale = functools.partial(normalize, mean=CIFAR10_MEAN, std=CIFAR10_STD)
     preparation = Preparation(augmentation(settings.augmentation), augmentation("none"), scale)
     objective, teacher = cross_entropy, None
@@ -120,11 +124,10 @@ def _compiled(strategy, settings, num_classes, num_train):
         if settings.distillation == "kl":
             loss = functools.partial(softened_divergence, temperature=settings.temperature)
         objective = distillation(teacher, loss)
-    rate = _schedule(settings, -(-num_train // settings.batch_size))
     trainer = Trainer(
         strategy,
         lambda: build_network(settings.network, settings.width, settings.depth, num_classes),
-        lambda: build_optimizer(settings.optimizer, rate),
+        lambda: build_optimizer(settings.optimizer),
         preparation,
         settings.batch_size,
         settings.weight_decay,

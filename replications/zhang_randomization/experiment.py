@@ -1,10 +1,9 @@
 """One run, top to bottom: images, what is randomized in them, network, training, measurements."""
 
-import functools
-
 import numpy as np
 import tensorflow as tf
 
+from common.caching import keep_latest
 from common.data import corruption
 from common.data.augmentation import augmentation, per_image_standardization
 from common.models.alexnet import small_alexnet
@@ -18,8 +17,9 @@ from common.training.optimizers import build_optimizer
 from common.training.run import Prepared, train_run
 from common.training.trainer import Preparation, Trainer
 
-# What says on which data a network is trained; all other settings reach the compiled programs.
-UNCOMPILED = ("seed", "condition", "label_noise", "gaussian_statistics")
+# What says on which data, how fast and how long a network is trained; all others reach the compiled programs.
+UNCOMPILED = ("seed", "condition", "label_noise", "gaussian_statistics", "epochs", "evaluate_every")
+UNCOMPILED += ("learning_rate", "learning_rate_decay", "stop", "target_accuracy", "target_loss")
 
 
 def run(replication, settings, options, label=""):
@@ -31,8 +31,10 @@ def _prepare(strategy, settings, data):
     streams = Streams(settings.seed)
     train, test = randomize(settings, data, streams)
     compiled = without(settings, UNCOMPILED)
-    trainer = _trainer(strategy, compiled, data.num_classes, len(train[1]), _is_cropped(settings))
-    trainer.load(*train, streams)
+    trainer = _trainer(strategy, compiled, data.num_classes, _is_cropped(settings))
+    steps_per_epoch = -(-len(train[1]) // settings.batch_size)
+    rate = schedules.exponential(settings.learning_rate, settings.learning_rate_decay, steps_per_epoch)
+    trainer.load(*train, streams, learning_rate=rate)
     plan = Plan(settings.epochs, settings.target_accuracy, settings.target_loss, settings.evaluate_every)
     return Prepared(trainer, plan, streams, train, test)
 
@@ -94,16 +96,14 @@ def build_network(settings, num_classes):
     return mlp((28, 28, 3), hidden_units, num_classes, initialization=settings.initialization)
 
 
-@functools.lru_cache(maxsize=1)
-def _trainer(strategy, settings, num_classes, num_train, cropped):
-    steps_per_epoch = -(-num_train // settings.batch_size)
-    rate = schedules.exponential(settings.learning_rate, settings.learning_rate_decay, steps_per_epoch)
+@keep_latest
+def _trainer(strategy, settings, num_classes, cropped):
     crop = augmentation("none" if cropped else "central_crop")
     training = augmentation("none" if cropped else settings.augmentation)
     return Trainer(
         strategy,
         lambda: build_network(settings, num_classes),
-        lambda: build_optimizer(settings.optimizer, rate),
+        lambda: build_optimizer(settings.optimizer),
         Preparation(training, crop, per_image_standardization),
         settings.batch_size,
         settings.weight_decay,

@@ -8,15 +8,14 @@ from common import program
 from common.setting import setting, without
 
 REACHING = {
-    "smooth_interpolation": "dataset batch_size optimizer learning_rate weight_decay network width "
-    "initialization warmup_epochs warmup_rate augmentation num_paths strengths num_copies measurement_seed",
-    "snapp_shamir": "model data activation beta optimizer learning_rate examples_log2 pairs batch_size "
-    "evaluation_log2 evaluate_every_log2 batch_order warm_start warm_start_learning_rate precision seed",
-    "somepalli_boundaries": "epochs batch_size optimizer learning_rate weight_decay protocol network width "
-    "depth schedule sam_radius mixup augmentation distillation teacher teacher_width temperature",
-    "zhang_randomization": "dataset num_train num_test epochs batch_size optimizer learning_rate "
-    "weight_decay evaluate_every protocol network batch_norm initialization augmentation "
-    "batch_norm_momentum dropout decay_weights learning_rate_decay stop target_accuracy target_loss",
+    "smooth_interpolation": "dataset num_train batch_size optimizer weight_decay network width "
+    "initialization augmentation num_paths strengths num_copies measurement_seed",
+    "snapp_shamir": "model data activation beta optimizer batch_size batch_order precision",
+    "somepalli_boundaries": "num_train batch_size optimizer weight_decay protocol network width "
+    "depth sam_radius mixup augmentation distillation teacher teacher_width temperature",
+    "zhang_randomization": "dataset num_train num_test batch_size optimizer weight_decay protocol network "
+    "batch_norm initialization augmentation "
+    "batch_norm_momentum dropout decay_weights",
 }
 
 

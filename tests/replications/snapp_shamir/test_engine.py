@@ -18,11 +18,11 @@ DEVICES = ["/CPU:0", "/CPU:1"]
 
 def batches(settings, stream, lane, num_steps):
     """The batches of one lane, in the order in which the engine trains on them."""
-    shard = _Shard(settings, stream, "/CPU:0", 1, 0.1)
-    shard.load([lane], settings.shuffle_log2)
+    shard = _Shard(settings, "/CPU:0", 1)
+    shard.load([lane], stream, settings.shuffle_log2, 0.1)
     positions = shard._positions(tf.constant(np.uint32(0)), num_steps)
-    examples = shard._features(positions)
-    labels = shard._labels(positions, examples)
+    examples = shard._features(shard.tables, positions)
+    labels = shard._labels(shard.tables, positions, examples)
     return unpack(examples.numpy()[:, 0]), labels.numpy()[:, 0]
 
 
@@ -30,7 +30,7 @@ def train_with_fit(settings, lane, features, labels):
     model = build(settings, dtype=settings.precision)
     model.set_weights(lane.weights)
     model.compile(
-        make_optimizer(settings, settings.learning_rate),
+        make_optimizer(settings, settings.learning_rate)[0],
         keras.losses.BinaryCrossentropy(from_logits=True, dtype=settings.precision),
     )
     model.fit(
@@ -48,8 +48,8 @@ def check_against_fit(settings, num_steps, tolerance):
     streams = Streams(settings.seed)
     stream = example_stream(settings.data, streams)
     lanes = pair_lanes(settings, streams, [0])
-    ensemble = Ensemble(settings, stream, DEVICES, 1, settings.learning_rate)
-    ensemble.load(lanes, settings.shuffle_log2)
+    ensemble = Ensemble(settings, DEVICES, 1)
+    ensemble.load(lanes, stream, settings.shuffle_log2, settings.learning_rate)
     block = min(num_steps, 250)
     while ensemble.step < num_steps:
         ensemble.advance(block)
@@ -110,8 +110,9 @@ def test_float64_short_run_equals_keras_fit(model):
 def trained(settings, num_pairs, tile, devices, steps=(64,)):
     settings = settings.resolve()
     streams = Streams(settings.seed)
-    ensemble = Ensemble(settings, example_stream(settings.data, streams), devices, tile, 0.1)
-    ensemble.load(pair_lanes(settings, streams, range(num_pairs)), settings.shuffle_log2)
+    ensemble = Ensemble(settings, devices, tile)
+    lanes = pair_lanes(settings, streams, range(num_pairs))
+    ensemble.load(lanes, example_stream(settings.data, streams), settings.shuffle_log2, 0.1)
     for count in steps:
         ensemble.advance(count)
     return ensemble.weights()
@@ -212,7 +213,7 @@ def test_optimizers_follow_the_papers_formulas():
     found, expected = {}, {}
     for name in ("sgd", "adagrad"):
         variable = keras.Variable(np.zeros(1), dtype="float64")
-        optimizer = make_optimizer(Settings(optimizer=name, precision="float64").resolve(), 0.3)
+        optimizer, _ = make_optimizer(Settings(optimizer=name, precision="float64").resolve(), 0.3)
         optimizer.build([variable])
         weight, velocity, squares = 0.0, 0.0, 0.1
         for t in range(300):
