@@ -48,7 +48,9 @@ def _sync(path: pathlib.Path) -> None:
         os.close(descriptor)
 
 
-def _is_alive(process: int) -> bool:
+def _is_another_alive(process: int) -> bool:
+    if process == os.getpid():  # the same number as that of one that was killed, as in a new container
+        return False
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -62,7 +64,7 @@ def _temporary(path: pathlib.Path) -> pathlib.Path:
     """The temporary name of `path` in this process; removes what killed processes left under theirs."""
     for leftover in path.parent.glob(f".{_escaped(path.name)}.*"):
         process = leftover.name.rpartition(".")[2]
-        if process.isdecimal() and not _is_alive(int(process)):
+        if process.isdecimal() and not _is_another_alive(int(process)):
             _remove(leftover)
     return path.with_name(f".{path.name}.{os.getpid()}")
 

@@ -207,7 +207,9 @@ def _run_all(replication, runs, options):
     folders = [run_folder(replication, run, options.out_dir) for run in runs]
     experiment, names = replication.experiment(), differing(runs)
     for i, (run, folder) in enumerate(zip(runs, folders, strict=True), start=1):
-        if not folder.finished:
+        if folder.finished:
+            folder.drop_work()
+        else:
             label = f"run {i} of {len(runs)} {_named(run, names)}".strip()
             experiment.run(replication, run, options, label)
     results = [run_folder(replication, run, options.out_dir) for run in runs]

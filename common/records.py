@@ -263,6 +263,10 @@ class RunFolder:
         }
         self.record["sha256"]["run.json"] = _own_hash(self.record)
         self.save()
+        self.drop_work()
+
+    def drop_work(self):
+        """Removes the working state of a finished run, also where a process was killed before it could."""
         shutil.rmtree(self.work, ignore_errors=True)
 
     def fail(self, error):
