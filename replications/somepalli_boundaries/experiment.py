@@ -28,8 +28,8 @@ from replications.somepalli_boundaries.published import KEPT_IDS, NETWORK_NAMES
 
 WEIGHTS = "weights.npz"
 _POLL_SECONDS = 5
-# What says on what, how fast and how long a network is trained, and on what it is measured; all other settings
-# reach the compiled programs.
+# What says on what, how fast and how long a network is trained, and on what it is measured; all others reach
+# the compiled programs.
 UNCOMPILED = ("dataset", "num_test", "label_noise", "label_noise_rule", "evaluate_every")
 UNCOMPILED += ("epochs", "learning_rate", "schedule")
 UNCOMPILED += ("seed", "init_seed", "order_seed", "augmentation_seed", "data_seed", "teacher_seed")

@@ -47,10 +47,10 @@ def files(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def unfinished(chosen: programs.Program, folder: pathlib.Path) -> list[pathlib.Path]:
-    """Leaves unfinished runs, stopped at a third of their way and near their end; returns their `out_dir`s."""
+    """Leaves unfinished runs, stopped at one and at two thirds of their way; returns their `out_dir`s."""
     num_steps = faults.count_steps(chosen, folder / "counted")
     found = []
-    for number, first in enumerate((num_steps // 3, num_steps - 8)):
+    for number, first in enumerate((num_steps // 3, 2 * num_steps // 3)):
         found.append(folder / f"unfinished-{number}")
         faults.kill(chosen, found[-1], first)
     return found

@@ -1,4 +1,4 @@
-"""`python -m tests.chaos.launch MODULE [--flag=value ...]`: a program that keeps a checkpoint after every block.
+"""`python -m tests.chaos.launch MODULE [--flag=value ...]`: a program that keeps every checkpoint it could.
 
 Otherwise it is the program: the constants are changed once it has imported TensorFlow by itself.
 """
