@@ -28,4 +28,5 @@ def keep_latest(build: Callable[..., Built]) -> Callable[..., Built]:
         return latest[arguments]
 
     kept.cache_clear = latest.clear
+    kept.latest = lambda: next(iter(latest.values()), None)
     return kept

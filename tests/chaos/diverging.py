@@ -10,21 +10,20 @@ from tests.chaos.result import Tally
 
 KIND = "learning rates that diverge"
 RATES = ("1e6", "1e9", "1e15", "1e22", "1e30")
-SAID = "diverged, with the step"
+SAID, FINITE = "diverged, with the step", "finite"
+
+
+def disturbed(chosen: programs.Program, rate: str) -> programs.Program:
+    """The program with another learning rate."""
+    return dataclasses.replace(chosen, arguments=(*chosen.arguments, f"--learning_rate={rate}"))
 
 
 def try_rates(tally: Tally, chosen: programs.Program, folder: pathlib.Path, rates: tuple = RATES) -> None:
     """Trains at each rate: the status is diverged and a row says at which step, or all numbers are finite."""
     for rate in rates:
-        disturbed = dataclasses.replace(chosen, arguments=(*chosen.arguments, f"--learning_rate={rate}"))
-        out_dir = folder / f"rate-{rate}"
-        outcome = programs.run(disturbed, out_dir)
-        tally.add(
-            f"{chosen.name}, --learning_rate={rate}", _judge(disturbed, out_dir, outcome), (SAID, FINITE)
-        )
-
-
-FINITE = "finite"
+        faster, out_dir = disturbed(chosen, rate), folder / f"rate-{rate}"
+        verdict = _judge(faster, out_dir, programs.run(faster, out_dir))
+        tally.add(f"{chosen.name}, --learning_rate={rate}", verdict, (SAID, FINITE))
 
 
 def _judge(chosen, out_dir, outcome):

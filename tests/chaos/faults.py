@@ -1,4 +1,4 @@
-"""Faults of a disk and sudden deaths, injected into a program in this process at its n-th step to the disk."""
+"""Faults of a disk and sudden deaths, put into a program in this process at its n-th step to the disk."""
 
 import contextlib
 import errno

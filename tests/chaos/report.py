@@ -20,15 +20,15 @@ _SEED = 0
 
 _HEAD = """# Reliability
 
-All four programs were killed, interrupted, starved of disk, damaged, run twice at once and driven to divergence, \
-and given bad command lines and bad model files.
+All four programs were killed, interrupted, starved of disk, damaged, run twice at once and driven to
+divergence, and given bad command lines and bad model files.
 {outcome}
 `python -m tests.chaos --report` runs all of it again, in about a quarter of an hour, and writes this page.
 
-A scenario ends well in one of two ways. *Bit-equal*: the results are those of an undisturbed run, byte for byte.
-*One line*: the program says what is wrong in one line and ends with a status of its own; then the same command, \
-undisturbed, ends bit-equal, so nothing was lost. All else is a problem: a traceback, other numbers, a file, \
-process or open file left behind.
+A scenario ends well in one of two ways. *Bit-equal*: the results are those of an undisturbed run, byte for
+byte. *One line*: the program says what is wrong in one line and ends with a status of its own; then the same
+command, undisturbed, ends bit-equal, so nothing was lost. All else is a problem: a traceback, other numbers, a
+file, process or open file left behind.
 
 | kind | what is counted | tried | how it ended | problems |
 |---|---|---|---|---|
@@ -87,7 +87,6 @@ def kinds() -> dict[str, tuple[str, Callable[[Tally], None]]]:
     """All kinds: name -> (what is counted, function that tries it)."""
     everything, papers = programs.PROGRAMS, programs.PAPERS
     found = {
-        # Bad command lines come first: they must be refused before TensorFlow is loaded.
         COMMAND_LINES: ("lines", _command_lines),
         faults.KILL: ("moments", _over(everything, faults.try_kills, 40)),
         faults.DISK: ("failures", _over(everything, _disks)),
@@ -138,7 +137,8 @@ def page(tallies: list[Tally]) -> str:
     commit, date = _git("log", "-1", "--format=%h"), _git("log", "-1", "--format=%cs")
     text += (
         f"\nMeasured at commit {commit} of {date} in {minutes:.0f} minutes on {platform.machine()} with "
-        f"{os.cpu_count()} cores, Python {platform.python_version()}, {versions}. Random moments: seed {_SEED}.\n"
+        f"{os.cpu_count()} cores, Python {platform.python_version()}, {versions}. Random moments: "
+        f"seed {_SEED}.\n"
     )
     if problems:
         text += "\n## Problems\n\n" + "".join(f"- `{' '.join(p.split())[:300]}`\n" for p in problems)
