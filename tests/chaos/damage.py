@@ -42,12 +42,12 @@ WAYS = {
 
 
 def files(folder: pathlib.Path) -> list[pathlib.Path]:
-    """All files of a run, relative to its folder; where an unfinished and a finished one differ, each counts."""
+    """All files of a run, relative to its folder."""
     return sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
 
 
 def unfinished(chosen: programs.Program, folder: pathlib.Path) -> list[pathlib.Path]:
-    """Leaves unfinished runs, stopped at one and at two thirds of their way; returns their `out_dir`s."""
+    """Leaves runs that were killed at one and at two thirds of their way; returns their `out_dir`s."""
     num_steps = faults.count_steps(chosen, folder / "counted")
     found = []
     for number, first in enumerate((num_steps // 3, 2 * num_steps // 3)):
@@ -59,7 +59,7 @@ def unfinished(chosen: programs.Program, folder: pathlib.Path) -> list[pathlib.P
 def try_damage(
     tally: Tally, chosen: programs.Program, folder: pathlib.Path, ways: tuple = tuple(WAYS), every: int = 1
 ) -> None:
-    """Damages each file of unfinished and finished runs in each way; of the cases, one in `every` is tried."""
+    """Damages each file of unfinished and finished runs in each way; one case in `every` is tried."""
     whole = folder / "whole"
     assert programs.run(chosen, whole).status == 0
     expected = programs.results(chosen.folder(whole))

@@ -27,8 +27,8 @@ divergence, and given bad command lines and bad model files.
 
 A scenario ends well in one of two ways. *Bit-equal*: the results are those of an undisturbed run, byte for
 byte. *One line*: the program says what is wrong in one line and ends with a status of its own; then the same
-command, undisturbed, ends bit-equal, so nothing was lost. All else is a problem: a traceback, other numbers, a
-file, process or open file left behind.
+command, undisturbed, ends bit-equal, so nothing was lost. All else is a problem: a traceback, other numbers,
+a file, process or open file left behind.
 
 | kind | what is counted | tried | how it ended | problems |
 |---|---|---|---|---|

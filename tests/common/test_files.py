@@ -40,6 +40,17 @@ def test_what_killed_processes_left_is_removed_and_others_work_is_not(tmp_path):
     assert sorted(os.listdir(tmp_path)) == sorted([alive, other, "run[1].json", "step"])
 
 
+def test_what_a_killed_process_of_the_same_number_left_is_removed(tmp_path):
+    """Numbers come again, in containers above all."""
+    leftover = tmp_path / f".step.{os.getpid()}"
+    leftover.mkdir()
+    (leftover / "half").touch()
+    with files.sealing(tmp_path / "step") as folder:
+        (folder / "whole").touch()
+    assert sorted(os.listdir(tmp_path / "step")) == [files.SUMS, "whole"]
+    assert os.listdir(tmp_path) == ["step"]
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
 def test_a_disk_error_names_the_path(number, tmp_path, monkeypatch):
     def full(descriptor):
