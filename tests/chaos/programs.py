@@ -168,11 +168,6 @@ def finish(process: subprocess.Popen) -> Outcome:
     return Outcome(process.returncode, error)
 
 
-def run_process(chosen: Program, out_dir: os.PathLike) -> Outcome:
-    """Runs a program as a process of its own, to its end."""
-    return finish(start(chosen, out_dir))
-
-
 def results(folder: pathlib.Path) -> dict[str, bytes]:
     """The bytes of a run's results: file -> content."""
     return {name: (folder / name).read_bytes() for name in _RESULTS if (folder / name).exists()}
@@ -220,7 +215,7 @@ def leftovers(folder: pathlib.Path) -> str:
 
 
 def judge_with_recovery(
-    chosen: Program, out_dir: os.PathLike, outcome: Outcome, expected: dict[str, bytes], again=run
+    chosen: Program, out_dir: os.PathLike, outcome: Outcome, expected: dict[str, bytes]
 ) -> str:
     """Judges a disturbed command; if it was refused, the same command must then end EQUAL.
 
@@ -229,10 +224,10 @@ def judge_with_recovery(
     verdict = judge(chosen, out_dir, outcome, expected)
     if verdict != REFUSED:
         return verdict
-    after = again(chosen, out_dir)
+    after = run(chosen, out_dir)
     verdict = judge(chosen, out_dir, after, expected)
     if verdict == REFUSED:
         shutil.rmtree(chosen.folder(out_dir))
-        after = again(chosen, out_dir)
+        after = run(chosen, out_dir)
         verdict = judge(chosen, out_dir, after, expected)
     return REFUSED if verdict == EQUAL else f"afterwards {verdict}"

@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 
-from tests.chaos import damage, diverging, faults, memory, processes, programs
+from tests.chaos import damage, data_sets, diverging, faults, memory, processes, programs
 from tests.chaos.result import Tally
 
 PAGE = programs.ROOT / "docs" / "reliability.md"
@@ -48,7 +48,7 @@ def _over(chosen: dict, step: Callable, *arguments) -> Callable[[Tally], None]:
 
 
 def _disks(tally, chosen, folder):
-    faults.try_errors(tally, chosen, folder / "errors", 6)
+    faults.try_errors(tally, chosen, folder / "errors", 4)
     try:
         with faults.small_disk(folder / "try"):
             pass
@@ -56,7 +56,12 @@ def _disks(tally, chosen, folder):
         print("no disk can be mounted here", file=sys.stderr)
         return
     (folder / "disks").mkdir()
-    faults.try_small_disks(tally, chosen, folder / "disks", 12)
+    faults.try_small_disks(tally, chosen, folder / "disks", 8)
+
+
+def _data_sets(tally):
+    with tempfile.TemporaryDirectory() as folder:
+        data_sets.try_damage(tally, pathlib.Path(folder))
 
 
 def _command_lines(tally):
@@ -88,13 +93,14 @@ def kinds() -> dict[str, tuple[str, Callable[[Tally], None]]]:
     everything, papers = programs.PROGRAMS, programs.PAPERS
     found = {
         COMMAND_LINES: ("lines", _command_lines),
-        faults.KILL: ("moments", _over(everything, faults.try_kills, 40)),
+        faults.KILL: ("moments", _over(everything, faults.try_kills, 24)),
         faults.DISK: ("failures", _over(everything, _disks)),
-        damage.KIND: ("files, each in five ways", _over(everything, damage.try_damage)),
+        damage.KIND: ("damages", _over(everything, damage.try_damage)),
+        data_sets.KIND: ("damages", _data_sets),
         diverging.KIND: ("runs", _over(papers, diverging.try_rates)),
         memory.KIND: ("programs, 20 rates each", _over(papers, memory.try_settings)),
-        processes.KILL: ("moments", _over(papers, processes.try_kills, 5, _SEED)),
-        processes.SIGNAL: ("signals", _over(papers, processes.try_signals, 6, _SEED)),
+        processes.KILL: ("moments", _over(papers, processes.try_kills, 4, _SEED)),
+        processes.SIGNAL: ("signals", _over(papers, processes.try_signals, 4, _SEED)),
         processes.TWO: ("processes", _over(papers, processes.try_two)),
         SAVED_MODELS: ("files", _saved_models),
     }

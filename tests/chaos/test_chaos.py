@@ -10,7 +10,7 @@ import pytest
 
 from common.program import run_folder
 from replications.zhang_randomization import experiment
-from tests.chaos import damage, diverging, faults, memory, processes, programs, report
+from tests.chaos import damage, data_sets, diverging, faults, memory, processes, programs, report
 from tests.chaos.result import Held, Tally
 
 SHORT = programs.PROGRAMS["zhang_randomization"]
@@ -116,6 +116,11 @@ def test_the_harness_sees_what_is_wrong(tmp_path):
 def test_the_page_has_exactly_the_kinds_of_the_code():
     rows = re.findall(r"^\| (.+?) \|", report.PAGE.read_text(), flags=re.MULTILINE)
     assert rows == ["kind", *report.kinds()]
+
+
+@pytest.mark.slow
+def test_damaged_data_sets(tally, tmp_path):
+    data_sets.try_damage(tally, tmp_path)
 
 
 @pytest.mark.slow
