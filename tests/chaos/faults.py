@@ -152,7 +152,7 @@ def try_small_disks(tally: Tally, chosen: programs.Program, folder: pathlib.Path
     assert programs.run(chosen, folder / "whole").status == 0
     expected = programs.results(chosen.folder(folder / "whole"))
     peak = max(4, _peak_kilobytes(chosen, folder / "peak"))
-    for size in [*(max(4, peak * i // sizes) for i in range(sizes)), None]:
+    for size in [*sorted({max(4, peak * i // sizes) for i in range(sizes)}), None]:
         disk, held = folder / f"disk-{size}", Held.now()
         with small_disk(disk) as change:
             change(f"size={size}k" if size else "ro")

@@ -84,14 +84,10 @@ def _other(name):
     return importlib.import_module(f"tests.chaos.{name}")
 
 
-def _is_there(name):
-    return (pathlib.Path(__file__).parent / f"{name}.py").exists()
-
-
 def kinds() -> dict[str, tuple[str, Callable[[Tally], None]]]:
     """All kinds: name -> (what is counted, function that tries it)."""
     everything, papers = programs.PROGRAMS, programs.PAPERS
-    found = {
+    return {
         COMMAND_LINES: ("lines", _command_lines),
         faults.KILL: ("moments", _over(everything, faults.try_kills, 24)),
         faults.DISK: ("failures", _over(everything, _disks)),
@@ -104,8 +100,6 @@ def kinds() -> dict[str, tuple[str, Callable[[Tally], None]]]:
         processes.TWO: ("processes", _over(papers, processes.try_two)),
         SAVED_MODELS: ("files", _saved_models),
     }
-    modules = {COMMAND_LINES: "command_lines", SAVED_MODELS: "saved_models"}
-    return {kind: tried for kind, tried in found.items() if _is_there(modules.get(kind, "report"))}
 
 
 def run_kinds(chosen: dict[str, tuple[str, Callable[[Tally], None]]]) -> Iterator[Tally]:
