@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator
 
 from tests.chaos import damage, data_sets, diverging, faults, memory, processes, programs
@@ -106,7 +107,11 @@ def run_kinds(chosen: dict[str, tuple[str, Callable[[Tally], None]]]) -> Iterato
     """Tries kinds one after the other."""
     for kind, (tried, run) in chosen.items():
         tally, started = Tally(kind, tried), time.monotonic()
-        run(tally)
+        try:
+            run(tally)
+        except Exception:
+            tally.problems.append(f"the kind itself failed: {traceback.format_exc()[-500:]}")
+            traceback.print_exc()
         tally.seconds = time.monotonic() - started
         counts = ", ".join(f"{number} {verdict}" for verdict, number in tally.verdicts.items())
         print(f"{kind}: {tally.number} {tried}: {counts}", file=sys.stderr, flush=True)
