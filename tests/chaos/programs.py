@@ -27,7 +27,7 @@ from common.setting import identity
 ROOT = pathlib.Path(__file__).parents[2]
 EQUAL, REFUSED = "bit-equal", "one line"
 _RESULTS = ("rows.jsonl", "arrays.npz", "weights.npz")
-_IMAGES = ("--dataset=synthetic", "--num_train=60", "--num_test=40", "--batch_size=20", "--epochs=3")
+_IMAGES = ("--dataset=synthetic", "--num_train=100", "--num_test=40", "--batch_size=50", "--epochs=3")
 
 
 @dataclasses.dataclass(frozen=True)
