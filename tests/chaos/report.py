@@ -139,9 +139,9 @@ def page(tallies: list[Tally]) -> str:
         f"{name} {importlib.metadata.version(name)}" for name in ("tensorflow", "keras", "numpy")
     )
     minutes = sum(t.seconds for t in tallies) / 60
-    commit, date = _git("log", "-1", "--format=%h"), _git("log", "-1", "--format=%cs")
+    date = _git("log", "-1", "--format=%cs")
     text += (
-        f"\nMeasured at commit {commit} of {date} in {minutes:.0f} minutes on {platform.machine()} with "
+        f"\nMeasured at the commit of {date} in {minutes:.0f} minutes on {platform.machine()} with "
         f"{os.cpu_count()} cores, Python {platform.python_version()}, {versions}. Random moments: "
         f"seed {_SEED}.\n"
     )

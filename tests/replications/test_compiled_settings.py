@@ -9,7 +9,7 @@ from common.setting import setting, without
 
 REACHING = {
     "smooth_interpolation": "dataset num_train batch_size optimizer weight_decay network width "
-    "initialization augmentation num_paths strengths num_copies measurement_seed",
+    "initialization augmentation num_paths strengths num_copies colour_clip measurement_seed",
     "snapp_shamir": "model data activation beta optimizer batch_size batch_order precision",
     "somepalli_boundaries": "num_train batch_size optimizer weight_decay protocol network width "
     "depth sam_radius mixup augmentation distillation teacher teacher_width temperature",

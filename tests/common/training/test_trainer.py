@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -94,6 +97,44 @@ def test_loading_again_starts_the_same_run_bit_for_bit(make_trainer, images):
     for a, b in zip(results[0][1], results[1][1], strict=True):
         np.testing.assert_array_equal(a, b)
     assert not np.array_equal(results[0][0], results[2][0])
+
+
+@pytest.mark.parametrize(
+    "rate",
+    [
+        schedules.exponential(0.02, 0.5, steps_per_epoch=3),
+        schedules.LinearWarmup(0.01, 0.03, epochs=2, steps_per_epoch=3),
+        schedules.EpochCosine(0.02, epochs=3, steps_per_epoch=3),
+        schedules.step(0.02, epochs=3, steps_per_epoch=3),
+        0.03,
+    ],
+    ids=["exponential", "warm-up", "cosine", "step", "constant"],
+)
+def test_a_rate_given_when_it_is_loaded_is_that_of_the_optimizer_and_compiles_nothing(
+    make_trainer, images, rate
+):
+    def trained(trainer, **arguments):
+        trainer.load(images.images, images.labels, Streams(0), **arguments)
+        return np.concatenate([trainer.train(ORDER, 2)[0] for _ in range(5)]), weights(trainer)
+
+    trainer = make_trainer(rate=0.5)
+    trained(trainer, learning_rate=0.1)
+    num_traces = trainer._block.experimental_get_tracing_count()
+    losses, found = trained(trainer, learning_rate=rate)
+    assert trainer._block.experimental_get_tracing_count() == num_traces
+    expected_losses, expected = trained(make_trainer(rate=rate))
+    np.testing.assert_allclose(losses, expected_losses, rtol=1e-6)
+    assert_close(found, expected, 1e-6)
+
+
+def test_what_a_dropped_trainer_compiled_is_freed(make_trainer, images):
+    trainer = make_trainer()
+    trainer.load(images.images, images.labels, Streams(0))
+    trainer.train(ORDER, 3)
+    weight = weakref.ref(trainer.model.trainable_variables[0].value)
+    del trainer
+    gc.collect()
+    assert weight() is None
 
 
 def test_evaluation_counts_every_image_once(make_trainer, images, monkeypatch):

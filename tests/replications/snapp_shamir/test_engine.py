@@ -127,6 +127,29 @@ def test_tile_and_devices_do_not_change_what_is_computed():
             np.testing.assert_allclose(x, y, rtol=1e-12, atol=1e-15)
 
 
+@pytest.mark.parametrize("optimizer", ["adagrad", "sgd"])
+def test_another_seed_and_rate_compile_nothing_and_train_as_if_they_had_been_first(optimizer):
+    settings = Settings(optimizer=optimizer, shuffle_log2=4, examples_log2=12).resolve()
+
+    def load_and_train(ensemble, seed, rate):
+        streams = Streams(seed)
+        stream = example_stream(settings.data, streams)
+        ensemble.load(pair_lanes(settings, streams, [0]), stream, settings.shuffle_log2, rate)
+        ensemble.advance(64)
+        return ensemble.weights()
+
+    used = Ensemble(settings, DEVICES, 1)
+    before = load_and_train(used, 0, 0.1)
+    num_traces = used._advance.experimental_get_tracing_count()
+    after = load_and_train(used, 1, 0.02)
+    assert used._advance.experimental_get_tracing_count() == num_traces
+    fresh = load_and_train(Ensemble(settings, DEVICES, 1), 1, 0.02)
+    for a, b, c in zip(before, after, fresh, strict=True):
+        for x, y, z in zip(a, b, c, strict=True):
+            assert not np.array_equal(x, y)
+            np.testing.assert_array_equal(y, z)
+
+
 def test_blocks_of_any_size_are_the_same_run():
     settings = Settings(shuffle_log2=4, examples_log2=12)
     for a, b in zip(
