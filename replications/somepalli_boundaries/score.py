@@ -21,8 +21,8 @@ from common.command_line import exit_status, parse_flags
 from common.data.datasets import NUM_TRAIN
 from common.errors import UserError
 from common.files import replacing
+from common.folders import check_file_to_make, check_folder
 from common.input_scaling import SCALINGS
-from common.program import is_writable
 from replications.somepalli_boundaries.settings import TRIPLETS
 
 DATASETS = ("cifar10", "synthetic")
@@ -83,14 +83,11 @@ def _check(flag_values):
 
 def _check_folders(flag_values):
     """Refuses a folder of data that is none, and a picture that could not be written."""
-    data_dir = flag_values.data_dir
-    if data_dir is not None and not (data_dir and os.path.isdir(os.path.expanduser(data_dir))):
-        raise UserError(f"--data_dir={data_dir}: is no folder")
-    out = pathlib.Path(flag_values.out)
-    if out.suffix not in (".png", ".pdf") or not out.absolute().parent.is_dir() or out.is_dir():
-        raise UserError(f"--out={out}: must be a .png or .pdf file in a folder that exists")
-    if not is_writable(out.absolute().parent):
-        raise UserError(f"--out={out}: its folder is not writable; choose another one")
+    if (data_dir := flag_values.data_dir) is not None:
+        check_folder("data_dir", os.path.expanduser(data_dir), "name the folder that holds the data sets")
+    if pathlib.Path(flag_values.out).suffix not in (".png", ".pdf"):
+        raise UserError(f"--out={flag_values.out}: must be a .png or .pdf file")
+    check_file_to_make("out", flag_values.out)
 
 
 def _triplet(flag_values):
