@@ -12,6 +12,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 
+from common.distribution import logical_cpu_devices
 from tests.chaos import damage, data_sets, diverging, faults, memory, processes, programs
 from tests.chaos.result import Tally
 
@@ -105,6 +106,7 @@ def kinds() -> dict[str, tuple[str, Callable[[Tally], None]]]:
 
 def run_kinds(chosen: dict[str, tuple[str, Callable[[Tally], None]]]) -> Iterator[Tally]:
     """Tries kinds one after the other."""
+    logical_cpu_devices(2)  # as the programs make them, before one of the kinds uses TensorFlow
     for kind, (tried, run) in chosen.items():
         tally, started = Tally(kind, tried), time.monotonic()
         try:
