@@ -15,13 +15,14 @@ import typing
 import pandas as pd
 from absl import flags
 
+from common.archive import Archive
 from common.cluster import current_worker
 from common.command_line import define_flags, exit_status, given_options, given_settings, parse_flags
 from common.data.datasets import TITLES
 from common.errors import UserError
 from common.folders import check_folder, check_folder_to_make
 from common.progress import duration
-from common.records import RunFolder, find_run
+from common.records import RunFolder, find_run, settings_hash
 from common.setting import identity
 from common.variation import changed_defaults, changed_figure, check_number
 
@@ -42,6 +43,8 @@ class Replication:
         fewest_seeds: Figure -> how many of the seeds of its preset it needs, where one is not enough.
         network_sizes: Scale -> network -> the values of settings that the scale has for this network.
         usage: A line for --help on what else the program does.
+        named_by: The settings that a packed run's readable name is made of, the first one always: one text.
+        keeps_array: Function (settings, name) -> whether an array of a run is packed with it.
     """
 
     name: str
@@ -55,6 +58,8 @@ class Replication:
     fewest_seeds: dict = dataclasses.field(default_factory=dict)
     network_sizes: dict = dataclasses.field(default_factory=dict)
     usage: str = ""
+    named_by: str = "seed"
+    keeps_array: typing.Callable = lambda settings, name: True
 
     def experiment(self):
         """Imports the module that trains; it imports TensorFlow."""
@@ -114,12 +119,16 @@ def unfinished(replication, runs, out_dir):
 
 
 def find_runs(replication, settings, records):
-    """Returns (settings, finished `records.Run` or None) for each of the settings."""
+    """Returns (settings, finished `records.Run` or None) for each, from run folders or packed records."""
     name, version = replication.name, replication.protocol_version
-    return [
-        (s, find_run(records, name, version, dataclasses.asdict(s), identity(s)))
-        for s in (chosen.resolve() for chosen in settings)
-    ]
+    archive = Archive(pathlib.Path(records) / name)
+
+    def find(resolved):
+        known = identity(resolved)
+        run = find_run(records, name, version, dataclasses.asdict(resolved), known)
+        return run or archive.find(settings_hash(name, version, known))
+
+    return [(resolved, find(resolved)) for resolved in (chosen.resolve() for chosen in settings)]
 
 
 def finished_seeds(found, fewest=1):

@@ -389,4 +389,6 @@ REPLICATION = Replication(
     images=True,
     fewest_seeds={"pd": 2},
     network_sizes=presets.NETWORK_SIZES,
+    named_by="network width degree noise label_noise stand_in_for num_train seed",
+    keeps_array=lambda settings, name: name != "batch_losses",
 )

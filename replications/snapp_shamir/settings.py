@@ -5,6 +5,7 @@ that wrong flags are refused at once.
 """
 
 import dataclasses
+import functools
 
 from common.errors import UserError
 from common.program import Replication
@@ -348,6 +349,17 @@ def figure(name, scale):
     return _FIGURES[name](scale)
 
 
+@functools.cache
+def _with_weights() -> frozenset:
+    """Settings of the figures that show weights of the models."""
+    figures = ("3", "4", "7", "9")
+    return frozenset(s.resolve() for name in figures for scale in _SCALES for s in figure(name, scale))
+
+
+def _keeps_array(settings: Settings, name: str) -> bool:
+    return dataclasses.replace(settings, seed=0) in _with_weights()
+
+
 REPLICATION = Replication(
     name="snapp_shamir",
     settings=Settings,
@@ -356,4 +368,7 @@ REPLICATION = Replication(
     figure=figure,
     estimate=estimate,
     swept="shuffle_log2",
+    named_by="model activation beta init optimizer learning_rate batch_order warm_start examples_log2 "
+    "shuffle_log2 seed",
+    keeps_array=_keeps_array,
 )

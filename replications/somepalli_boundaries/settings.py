@@ -394,4 +394,6 @@ REPLICATION = Replication(
     fewest_seeds=presets.FEWEST_SEEDS,
     network_sizes=presets.NETWORK_SIZES,
     usage="With --models=A.keras,B.keras it scores two saved models instead; --models --help shows how.",
+    named_by="network width optimizer sam_radius mixup label_noise teacher num_train seed",
+    keeps_array=lambda settings, name: name != "batch_losses",
 )

@@ -388,4 +388,5 @@ REPLICATION = Replication(
     swept="seed",
     images=True,
     network_sizes={"laptop": _LAPTOP, "smoke": _SMOKE},
+    named_by="network condition label_noise batch_norm augmentation weight_decay num_train seed",
 )

@@ -1,0 +1,106 @@
+"""`python -m launch.archive --records=results/runs --archive=results/reference`: packs finished runs as data.
+
+Every finished run below `--records` becomes a line of `runs.csv`, a CSV of its rows, and those of its arrays
+that a figure or a claim reads; see `common.archive`. Figures and the report read both forms alike.
+"""
+
+import dataclasses
+import json
+import pathlib
+import shutil
+import sys
+
+from absl import flags
+
+from common import command_line, program
+from common.archive import Archive
+from common.errors import UserError
+from common.folders import check_folder, check_folder_to_make
+from common.records import FINISHED, Run, RunFolder, settings_hash
+from common.setting import completed, identity
+
+_USAGE = "python -m launch.archive --records=DIR --archive=DIR [--remove]"
+
+
+def run_name(study: program.Replication, settings: object, identifier: str) -> str:
+    """Returns a readable name of a run, such as `single-activation=relu-shuffle_log2=20-seed=0-3fa9c1`.
+
+    Args:
+        study: Its paper.
+        settings: Its resolved settings.
+        identifier: Its id, the start of which makes the name unique.
+    """
+    defaults = {field.name: field.default for field in dataclasses.fields(settings)}
+    first, *others = study.named_by.split()
+    shown = [str(getattr(settings, first))]
+    for name in others:
+        value = getattr(settings, name)
+        if value is None or (value == defaults[name] and name != "seed"):
+            continue
+        shown.append(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}")
+    return "-".join([*shown, identifier[:6]])
+
+
+def pack(study: program.Replication, folder: pathlib.Path, archive: Archive) -> bool:
+    """Packs the run of a run folder, if it is finished; a suspect one keeps its mark.
+
+    Returns:
+        Whether it is now in the archive.
+
+    Raises:
+        UserError: The record is damaged, or was made by another version of the paper's settings.
+    """
+    try:
+        values = json.loads((folder / "run.json").read_text())["settings"]
+        settings = completed(study.settings, values)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder} holds no record that can be packed ({error})") from None
+    known = identity(settings)
+    version = study.protocol_version
+    identifier = settings_hash(study.name, version, known)
+    if identifier != folder.name:  # another protocol version made it
+        return False
+    values = dataclasses.asdict(settings)
+    record = RunFolder(folder.parents[1], study.name, version, values, identity=known).record
+    if record["status"] not in FINISHED:
+        return False
+    run = Run(folder, record)
+    arrays = [name for name in run.arrays if study.keeps_array(settings, name)]
+    archive.add(run_name(study, settings, identifier), identifier, run, values, arrays)
+    return True
+
+
+def _pack_all(records: pathlib.Path, target: pathlib.Path, remove: bool) -> None:
+    packed = left = 0
+    for name in program.replication_names():
+        study, archive = program.replication(name), Archive(target / name)
+        for path in sorted((records / name).glob("*/run.json")):
+            if pack(study, path.parent, archive):
+                packed += 1
+                if remove:
+                    shutil.rmtree(path.parent)
+            else:
+                left += 1
+    print(f"{packed} runs are packed in {target}, {left} are not finished or of another protocol version")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Runs the command line and exits with its status."""
+    flag_values = flags.FlagValues()
+    flags.DEFINE_string("records", "results/runs", "Folder of the run folders.", flag_values=flag_values)
+    flags.DEFINE_string("archive", None, "Folder of the packed records.", flag_values=flag_values)
+    flags.DEFINE_bool(
+        "remove", False, "Removes each run folder once its run is packed.", flag_values=flag_values
+    )
+    with command_line.exit_status("archive"):
+        command_line.parse_flags(flag_values, sys.argv if argv is None else argv, _USAGE)
+        records = pathlib.Path(flag_values.records)
+        if not flag_values.archive:
+            raise UserError("--archive: name the folder of the packed records")
+        check_folder("records", flag_values.records, "name the folder of the runs")
+        check_folder_to_make("archive", flag_values.archive)
+        _pack_all(records, pathlib.Path(flag_values.archive), flag_values.remove)
+
+
+if __name__ == "__main__":
+    main()
