@@ -20,7 +20,8 @@ FAST = {
 def program(*arguments):
     done = subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    # A run that takes a minute, as on a busy machine, says how far it is.
+    assert [line for line in done.stderr.splitlines() if not line.endswith(" left")] == []
     return done.stdout
 
 
