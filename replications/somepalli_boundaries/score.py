@@ -23,6 +23,7 @@ from common.errors import UserError
 from common.files import replacing
 from common.folders import check_file_to_make, check_folder
 from common.input_scaling import SCALINGS
+from common.startup import check_backend
 from replications.somepalli_boundaries.settings import TRIPLETS
 
 DATASETS = ("cifar10", "synthetic")
@@ -69,8 +70,6 @@ def _check(flag_values):
     models = flag_values.models or []
     if len(models) != 2:
         raise UserError(f"--models={','.join(models)}: must be two files, separated by a comma")
-    for path in models:
-        saved_models.check_file(path)
     scalings = flag_values.input_scaling
     if scalings is not None and (len(scalings) not in (1, 2) or not set(scalings) <= set(SCALINGS)):
         raise UserError(
@@ -78,7 +77,11 @@ def _check(flag_values):
             "one for each model"
         )
     _check_folders(flag_values)
-    return _triplet(flag_values)
+    triplet = _triplet(flag_values)
+    check_backend()
+    for path in models:  # last: it takes the longest
+        saved_models.check_file(path)
+    return triplet
 
 
 def _check_folders(flag_values):
