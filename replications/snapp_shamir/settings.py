@@ -351,9 +351,12 @@ def figure(name, scale):
 
 @functools.cache
 def _with_weights() -> frozenset:
-    """Settings of the figures that show weights of the models."""
-    figures = ("3", "4", "7", "9")
-    return frozenset(s.resolve() for name in figures for scale in _SCALES for s in figure(name, scale))
+    """Settings of the runs whose weights figures show, or claims compare: those of one linear hidden unit."""
+    shown = (s for name in ("3", "4", "7", "9") for scale in _SCALES for s in figure(name, scale))
+    compared = (s for scale in _SCALES for s in figure("2", scale) if s.model == "single")
+    return frozenset(
+        settings.resolve() for settings in (*shown, *(s for s in compared if s.activation == "identity"))
+    )
 
 
 def _keeps_array(settings: Settings, name: str) -> bool:
