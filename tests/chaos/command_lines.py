@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -345,6 +346,14 @@ _OWN = {
         ("--models=", "must be two files"),
         ("--models=a,b,c", "must be two files"),
         ("--models=a.keras,b.keras", "no file a.keras"),
+        ("--models={file},{file}", "it is empty"),
+        ("--models=.,.", "it is a folder"),
+        ("--models={models} --triplet=1,2,50000", "image 50000 is not among the training images"),
+        ("--models={models} --triplet=1,2,-3", "image -3 is not among the training images"),
+        ("--models={models} --data_dir=", "--data_dir=: names no folder"),
+        ("--models={models} --data_dir=nowhere", "--data_dir=nowhere: no such folder"),
+        ("--models={models} --out=/proc/a.png", "not writable"),
+        (f"--models={{models}} --out={'n' * 300}.png", "has a name of 304 bytes"),
         ("--models={models} --triplet=1,2", "must be three image numbers"),
         ("--models={models} --triplet=1,2,2", "three different images"),
         ("--models={models} --triplet=a,b,c", "must be three image numbers"),
@@ -444,8 +453,11 @@ def _folder() -> Iterator[tuple[pathlib.Path, dict]]:
     """An empty working folder, and the texts that stand for files beside it."""
     with tempfile.TemporaryDirectory() as above:
         names = {"file": f"{above}/file", "models": f"{above}/a.keras,{above}/b.keras"}
-        for path in ("file", "a.keras", "b.keras"):
-            pathlib.Path(above, path).touch()
+        pathlib.Path(above, "file").touch()
+        for name in ("a.keras", "b.keras"):
+            # What a saved model looks like before it is loaded.
+            with zipfile.ZipFile(pathlib.Path(above, name), "w") as archive:
+                archive.writestr("config.json", "{}")
         empty = pathlib.Path(above, "empty")
         empty.mkdir()
         yield empty, names
