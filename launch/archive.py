@@ -4,6 +4,11 @@ Every finished run below `--records` becomes a line of `runs.csv`, a CSV of its 
 that a figure or a claim reads; see `common.archive`. Figures and the report read both forms alike.
 """
 
+from common import interruption
+
+if __name__ == "__main__":
+    interruption.listen("archive")  # also while the rest is imported
+
 import dataclasses
 import json
 import pathlib
@@ -75,6 +80,7 @@ def _pack_all(records: pathlib.Path, target: pathlib.Path, remove: bool) -> None
     for name in program.replication_names():
         study, archive = program.replication(name), Archive(target / name)
         for path in sorted((records / name).glob("*/run.json")):
+            interruption.check()
             if pack(study, path.parent, archive):
                 packed += 1
                 if remove:
@@ -99,7 +105,8 @@ def main(argv: list[str] | None = None) -> None:
             raise UserError("--archive: name the folder of the packed records")
         check_folder("records", flag_values.records, "name the folder of the runs")
         check_folder_to_make("archive", flag_values.archive)
-        _pack_all(records, pathlib.Path(flag_values.archive), flag_values.remove)
+        with interruption.deferred():
+            _pack_all(records, pathlib.Path(flag_values.archive), flag_values.remove)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def test_lines_differ_and_every_program_has_its_own():
     counts = {line.program: 0 for line in lines()}
     for line in lines():
         counts[line.program] += 1
-    assert len(counts) == 12 and min(counts.values()) >= 12
+    assert len(counts) == 13 and min(counts.values()) >= 12
 
 
 LINE = Line("figures.report", ("--out=",), "--out=")

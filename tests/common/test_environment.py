@@ -106,7 +106,7 @@ def test_a_run_without_standard_error_is_that_with_it(tmp_path):
 
 MODULES = [
     *(f"{package}.{paper}" for package in ("replications", "figures") for paper in replication_names()),
-    *("figures.report", "launch.sweep", "launch.benchmark"),
+    *("figures.report", "launch.sweep", "launch.benchmark", "launch.archive"),
 ]
 ASK_ALL = f"""
 import contextlib, io, json, runpy, sys
