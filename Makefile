@@ -20,7 +20,7 @@ test-all: lint
 
 # The fast suite as other processors would round: with narrower vectors, without oneDNN, on one core.
 test-processors: .venv/test
-	ONEDNN_MAX_CPU_ISA=AVX2 XLA_FLAGS=--xla_cpu_max_isa=AVX2 $(RUN) -m pytest -q -m "not slow and not bfloat16"
+	ONEDNN_MAX_CPU_ISA=AVX2 XLA_FLAGS=--xla_cpu_max_isa=AVX2 $(RUN) -m pytest -q -m "not slow"
 	TF_ENABLE_ONEDNN_OPTS=0 XLA_FLAGS=--xla_cpu_max_isa=AVX $(RUN) -m pytest -q -m "not slow"
 	taskset -c 0 $(RUN) -m pytest -q -m "not slow"
 
