@@ -10,7 +10,7 @@ from tests.chaos.result import Tally
 
 KIND = "learning rates that diverge"
 RATES = ("1e6", "1e9", "1e15", "1e22", "1e30")
-SAID, FINITE = "diverged, with the step", "finite"
+SAID, FINITE = "diverged, with the step", "finite numbers"
 
 
 def disturbed(chosen: programs.Program, rate: str) -> programs.Program:

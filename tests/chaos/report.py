@@ -30,7 +30,8 @@ divergence, and given bad command lines and bad model files.
 A scenario ends well in one of two ways. *Bit-equal*: the results are those of an undisturbed run, byte for
 byte. *One line*: the program says what is wrong in one line and ends with a status of its own; then the same
 command, undisturbed, ends bit-equal, so nothing was lost. All else is a problem: a traceback, other numbers,
-a file, process or open file left behind.
+a file, process or open file left behind. A run at a learning rate that is too large must say that it
+diverged, and at which step, or end with finite numbers; memory may grow by {mebibytes:g} MiB a setting.
 
 | kind | what is counted | tried | how it ended | problems |
 |---|---|---|---|---|
@@ -114,9 +115,11 @@ def run_kinds(chosen: dict[str, tuple[str, Callable[[Tally], None]]]) -> Iterato
         except Exception:
             tally.problems.append(f"the kind itself failed: {traceback.format_exc()[-500:]}")
             traceback.print_exc()
-        tally.seconds = time.monotonic() - started
+        minutes = (time.monotonic() - started) / 60
         counts = ", ".join(f"{number} {verdict}" for verdict, number in tally.verdicts.items())
-        print(f"{kind}: {tally.number} {tried}: {counts}", file=sys.stderr, flush=True)
+        print(
+            f"{kind}: {tally.number} {tried} in {minutes:.1f} minutes: {counts}", file=sys.stderr, flush=True
+        )
         yield tally
 
 
@@ -136,14 +139,13 @@ def page(tallies: list[Tally]) -> str:
     number, problems = sum(t.number for t in tallies), [p for t in tallies for p in t.problems]
     outcome = f"Of {number:,} scenarios, {len(problems):,} ended badly"
     outcome += "; no byte of results was lost." if not problems else ", as listed at the end."
-    text = _HEAD.format(outcome=outcome) + "".join(map(_row, tallies))
+    text = _HEAD.format(outcome=outcome, mebibytes=memory.MEBIBYTES_EACH) + "".join(map(_row, tallies))
     versions = ", ".join(
         f"{name} {importlib.metadata.version(name)}" for name in ("tensorflow", "keras", "numpy")
     )
-    minutes = sum(t.seconds for t in tallies) / 60
     date = _git("log", "-1", "--format=%cs")
     text += (
-        f"\nMeasured at the commit of {date} in {minutes:.0f} minutes on {platform.machine()} with "
+        f"\nMeasured at the commit of {date} on {platform.machine()} with "
         f"{os.cpu_count()} cores, Python {platform.python_version()}, {versions}. Random moments: "
         f"seed {_SEED}.\n"
     )

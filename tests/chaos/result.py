@@ -18,14 +18,12 @@ class Tally:
         tried: What is counted, such as "moments".
         verdicts: How often each end.
         problems: What ended badly, a text each.
-        seconds: How long it took.
     """
 
     kind: str
     tried: str
     verdicts: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     problems: list = dataclasses.field(default_factory=list)
-    seconds: float = 0.0
 
     def add(self, what: str, verdict: str, good: tuple = (EQUAL, REFUSED)) -> None:
         """Counts a scenario; a verdict that is not good is a problem, shown at once."""
