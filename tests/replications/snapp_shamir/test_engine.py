@@ -252,8 +252,8 @@ def test_optimizers_follow_the_papers_formulas():
 def test_a_window_is_shuffled_as_a_whole_and_each_anew(shuffle_log2):
     settings = Settings(examples_log2=15, shuffle_log2=shuffle_log2).resolve()
     streams, window = Streams(3), 32 << shuffle_log2
-    shard = _Shard(settings, example_stream("linear", streams), "/CPU:0", 2, 0.1)
-    shard.load(pair_lanes(settings, streams, [0]), shuffle_log2)
+    shard = _Shard(settings, "/CPU:0", 2)
+    shard.load(pair_lanes(settings, streams, [0]), example_stream("linear", streams), shuffle_log2, 0.1)
     positions = shard._positions(tf.constant(np.uint32(0)), 64).numpy()  # steps, models, batch
     places = positions.transpose(1, 0, 2).reshape(2, -1, window)
     starts = window * np.arange(places.shape[1])[:, None]
