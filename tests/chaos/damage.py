@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import shutil
 
 import numpy as np
@@ -47,28 +48,37 @@ def files(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def unfinished(chosen: programs.Program, folder: pathlib.Path) -> list[pathlib.Path]:
-    """Leaves runs that were killed at one and at two thirds of their way; returns their `out_dir`s."""
+    """Leaves runs that were killed at two thirds and at one of their way; returns their `out_dir`s."""
     num_steps = faults.count_steps(chosen, folder / "counted")
     found = []
-    for number, first in enumerate((num_steps // 3, 2 * num_steps // 3)):
+    for number, first in enumerate((2 * num_steps // 3, num_steps // 3)):
         found.append(folder / f"unfinished-{number}")
         faults.kill(chosen, found[-1], first)
     return found
 
 
+def _cases(chosen, states, ways):
+    """Every file in every way; of a state after the first, files of a kind that no state before it has."""
+    kinds = set()
+    for state in states:
+        names = files(chosen.folder(state))
+        new = [name for name in names if _kind(name) not in kinds]
+        kinds |= set(map(_kind, names))
+        yield from ((state, name, way) for name in new for way in ways)
+
+
+def _kind(name):
+    return re.sub(r"\d+", "N", str(name))
+
+
 def try_damage(
     tally: Tally, chosen: programs.Program, folder: pathlib.Path, ways: tuple = tuple(WAYS), every: int = 1
 ) -> None:
-    """Damages each file of unfinished and finished runs in each way; one case in `every` is tried."""
+    """Damages files of a finished and of unfinished runs in each way; one case in `every` is tried."""
     whole = folder / "whole"
     assert programs.run(chosen, whole).status == 0
     expected = programs.results(chosen.folder(whole))
-    cases = [
-        (state, name, way)
-        for state in (*unfinished(chosen, folder), whole)
-        for name in files(chosen.folder(state))
-        for way in ways
-    ]
+    cases = [*_cases(chosen, (whole,), ways), *_cases(chosen, unfinished(chosen, folder), ways)]
     for number, (state, name, way) in enumerate(cases[::every]):
         out_dir = folder / f"damaged-{number}"
         shutil.copytree(state, out_dir)

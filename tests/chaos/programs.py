@@ -18,7 +18,7 @@ import traceback
 
 import common.training.fit
 import replications.snapp_shamir.experiment
-from common import program
+from common import interruption, program
 from common.distribution import logical_cpu_devices
 from common.errors import UserError
 from common.records import checked_file, find_run, settings_hash
@@ -149,6 +149,8 @@ def run(chosen: Program, out_dir: os.PathLike) -> Outcome:
             program.main(chosen.replication, argv)
         except SystemExit as end:
             status = end.code or 0
+            if status == interruption.STATUS:  # no scenario signals this process: somebody stops the harness
+                raise KeyboardInterrupt from None
         except Exception:
             traceback.print_exc()
             status = 1

@@ -92,7 +92,7 @@ def kinds() -> dict[str, tuple[str, Callable[[Tally], None]]]:
     everything, papers = programs.PROGRAMS, programs.PAPERS
     return {
         COMMAND_LINES: ("lines", _command_lines),
-        faults.KILL: ("moments", _over(everything, faults.try_kills, 24)),
+        faults.KILL: ("moments", _over(everything, faults.try_kills, 16)),
         faults.DISK: ("failures", _over(everything, _disks)),
         damage.KIND: ("damages", _over(everything, damage.try_damage)),
         data_sets.KIND: ("damages", _data_sets),
