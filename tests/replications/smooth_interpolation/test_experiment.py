@@ -13,7 +13,6 @@ from common.data.images import Images, ImageSet
 from common.errors import UserError
 from common.metrics.volumes import measure_volumes
 from common.setting import without
-from common.streams import Streams
 from common.training import fit
 from common.training.run import Prepared
 from common.training.trainer import Trainer
@@ -286,7 +285,7 @@ def test_checkpoints_measure_what_the_end_does_at_the_images():
 def test_images_of_100_classes_are_normalized_by_the_statistics_of_cifar100():
     settings = without(TINY.resolve(), experiment.UNCOMPILED)
     strategy = tf.distribute.get_strategy()
-    trainer = experiment._compiled.__wrapped__(strategy, settings, 100, 60)
+    trainer = experiment._compiled.__wrapped__(strategy, settings, 100)
     meters = experiment._meters.__wrapped__(trainer, settings, 100)
     mean, std = np.float32([0.5071, 0.4865, 0.4409]), np.float32([0.2009, 0.1984, 0.2023])
     np.testing.assert_array_equal([meters._mean, meters._std], [mean, std])
@@ -337,9 +336,8 @@ def test_warm_up_rises_to_the_rate():
     settings = dataclasses.replace(TINY, epochs=10).resolve()
     data = images.load("synthetic", None, 60, 40, 0)
     trainer = experiment._prepare(tf.distribute.get_strategy(), settings, data).trainer
-    trainer.load(data.train.images, data.train.labels, Streams(0))
     rates = []
     for epoch in range(7):
-        rates.append(float(trainer.optimizer.learning_rate))
         trainer.train(np.random.default_rng(epoch).permutation(60), 3)
+        rates.append(float(trainer.optimizer.learning_rate))
     np.testing.assert_allclose(rates, [0.001, 0.01325, 0.0255, 0.03775, 0.05, 0.05, 0.05], rtol=1e-5)

@@ -117,9 +117,9 @@ def test_each_seed_has_its_own_streams(tmp_path, monkeypatch):
     seen = []
     load, train = Trainer.load, Fit.run
 
-    def loading(self, images, labels, streams, augmentation):
+    def loading(self, images, labels, streams, augmentation, rate):
         seen[:] = [("init_seed", streams.seed), ("augmentation_seed", augmentation.seed)]
-        load(self, images, labels, streams, augmentation)
+        load(self, images, labels, streams, augmentation, rate)
 
     def training(self):
         seen.append(("order_seed", self.streams.seed))
@@ -213,7 +213,7 @@ def test_a_student_waits_for_a_teacher_that_another_process_trains(tmp_path, mon
         waits.append(seconds)
         teacher.__exit__()
 
-    monkeypatch.setattr(experiment.time, "sleep", release)
+    monkeypatch.setattr(experiment.interruption, "sleep", release)
     with teacher:
         student = run(tmp_path, teacher="fully_connected", teacher_width=32)
     assert student.finished and len(waits) == 1
@@ -291,10 +291,10 @@ def test_the_printed_table_names_all_seeds(tmp_path):
 
 def test_sharpness_mixup_and_schedules_are_those_of_the_settings():
     settings = dataclasses.replace(TINY, sam_radius=0.05, mixup=True, epochs=100).resolve()
-    compiled = experiment._compiled.__wrapped__(
-        __import__("tensorflow").distribute.get_strategy(), without(settings, experiment.UNCOMPILED), 10, 160
-    )
+    strategy = __import__("tensorflow").distribute.get_strategy()
+    compiled = experiment._compiled.__wrapped__(strategy, without(settings, experiment.UNCOMPILED), 10)
     trainer = compiled.trainer
     assert (trainer._sam_radius, trainer._mixup, trainer._weight_decay) == (0.05, True, 5e-4)
-    rates = [float(trainer.optimizer._learning_rate(4 * epoch)) for epoch in (0, 36, 37, 61, 62, 87)]
+    schedule = experiment._schedule(settings, 4)
+    rates = [float(schedule(4 * epoch)) for epoch in (0, 36, 37, 61, 62, 87)]
     np.testing.assert_allclose(rates, [0.01, 0.01, 0.001, 0.001, 1e-4, 1e-5], rtol=1e-5)
