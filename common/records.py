@@ -261,7 +261,6 @@ class RunFolder:
         self.record["sha256"] = {
             name: digest(self.path / name) for name in _RESULTS if (self.path / name).exists()
         }
-        self.record["sha256"]["run.json"] = _own_hash(self.record)
         self.save()
         self.drop_work()
 
@@ -276,8 +275,9 @@ class RunFolder:
             self.save()
 
     def save(self):
-        """Writes the record."""
+        """Writes the record, with a checksum of its own."""
         if self._chief:
+            self.record["sha256"] = self.record.get("sha256", {}) | {"run.json": _own_hash(self.record)}
             write_json(self.path / "run.json", self.record)
 
 

@@ -175,6 +175,16 @@ def test_a_record_that_was_changed_is_refused(change, tmp_path):
         folder(tmp_path)
 
 
+@pytest.mark.parametrize("change", [{"layout": {"tile": 2}}, {"started": "2020"}, {"status": "failed"}])
+def test_an_unfinished_record_that_was_changed_is_refused(change, tmp_path):
+    with folder(tmp_path) as run:
+        run.start({"tile": 1})
+    path = run.path / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(UserError, match=r"run.json is damaged; remove its folder"):
+        folder(tmp_path)
+
+
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"[]", b"{}", b"", b'"text"', b'{"schema": 1}'])
 def test_what_is_no_record_is_one_line(content, tmp_path):
     path = finished(tmp_path).path / "run.json"
