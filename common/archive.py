@@ -8,7 +8,6 @@ of `runs.csv` is empty for None, JSON for numbers, switches and lists, and else 
 import contextlib
 import fcntl
 import functools
-import hashlib
 import io
 import json
 import math
@@ -20,7 +19,16 @@ import numpy as np
 import pandas as pd
 
 from common.errors import UserError
-from common.files import SUMS, DamagedError, digest, read_arrays, replacing
+from common.files import (
+    SUMS,
+    DamagedError,
+    digest,
+    known_digest,
+    read_arrays,
+    read_sums,
+    replacing,
+    sums_text,
+)
 from common.records import Run
 
 RUNS = "runs.csv"
@@ -111,18 +119,11 @@ def _typed(cells: list[str]) -> list:
     return [math.nan if cell == "" else cell for cell in cells]
 
 
-@functools.cache
-def _digest(path: pathlib.Path, changed: int) -> str:
-    """The SHA-256 of a file, computed once for each time that it changed."""
-    return digest(path)
-
-
 def _checked(folder: pathlib.Path, name: str) -> pathlib.Path:
     """Returns the path of an archive's file, once it is seen to be what was packed."""
     path = folder / name
     try:
-        sums = _read_sums(folder, (folder / SUMS).stat().st_mtime_ns)
-        if sums.get(name) == _digest(path, path.stat().st_mtime_ns):
+        if _sums(folder, (folder / SUMS).stat().st_mtime_ns).get(name) == known_digest(path):
             return path
         reason = f"its SHA-256 is not that of {SUMS}"
     except OSError as error:
@@ -131,12 +132,8 @@ def _checked(folder: pathlib.Path, name: str) -> pathlib.Path:
 
 
 @functools.cache
-def _read_sums(folder: pathlib.Path, changed: int) -> dict[str, str]:
-    try:
-        lines = (folder / SUMS).read_text().splitlines()
-        return dict(reversed(line.split("  ", 1)) for line in lines)
-    except ValueError:
-        raise DamagedError(f"{folder / SUMS} is damaged; restore it") from None
+def _sums(folder: pathlib.Path, changed: int) -> dict[str, str]:
+    return read_sums(folder)
 
 
 @functools.cache
@@ -219,13 +216,11 @@ class Archive:
         names = dict.fromkeys(name for row in table for name in row)
         frame = pd.DataFrame([{name: _cell(row.get(name)) for name in names} for row in table])
         files = dict(files) | {RUNS: frame.to_csv(index=False).encode()}
-        sums = {}
-        if (self.folder / SUMS).exists():
-            sums |= _read_sums(self.folder, (self.folder / SUMS).stat().st_mtime_ns)
+        sums = read_sums(self.folder) if (self.folder / SUMS).exists() else {}
         for name, content in files.items():
             (self.folder / name).parent.mkdir(exist_ok=True)
             with replacing(self.folder / name) as temporary:
                 temporary.write_bytes(content)
-            sums[name] = hashlib.sha256(content).hexdigest()
+            sums[name] = digest(self.folder / name)
         with replacing(self.folder / SUMS) as temporary:
-            temporary.write_text("".join(f"{sums[name]}  {name}\n" for name in sorted(sums)))
+            temporary.write_text(sums_text(dict(sorted(sums.items()))))

@@ -4,6 +4,7 @@ A sealed folder holds files that belong together and their SHA-256, as `sha256su
 """
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -27,6 +28,16 @@ def digest(path: str | os.PathLike) -> str:
     """Returns the SHA-256 of a file, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def known_digest(path: pathlib.Path) -> str:
+    """The same of a file that is read often: computed once in a process, and anew when the file changes."""
+    return _digest_at(path, path.stat().st_mtime_ns)
+
+
+@functools.cache
+def _digest_at(path: pathlib.Path, changed: int) -> str:
+    return digest(path)
 
 
 @contextlib.contextmanager
@@ -81,21 +92,27 @@ def _remove(path: pathlib.Path) -> None:
 
 
 @contextlib.contextmanager
+def _taking_place(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Gives a temporary name, of a file or a folder, that becomes `path` when the block succeeds."""
+    temporary = _temporary(path)
+    try:
+        with _naming(path):
+            yield temporary
+            os.replace(temporary, path)
+    finally:
+        _remove(temporary)
+
+
+@contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """Gives a temporary path whose file takes the place of `path` when the block succeeds.
 
     Raises:
         OSError: It cannot be written; the error names `path`.
     """
-    path = pathlib.Path(path)
-    temporary = _temporary(path)
-    try:
-        with _naming(path):
-            yield temporary
-            _sync(temporary)
-            os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _taking_place(pathlib.Path(path)) as temporary:
+        yield temporary
+        _sync(temporary)
 
 
 @contextlib.contextmanager
@@ -106,31 +123,47 @@ def sealing(folder: str | os.PathLike) -> Iterator[pathlib.Path]:
         OSError: It cannot be written; the error names `folder`.
     """
     folder = pathlib.Path(folder)
-    temporary = _temporary(folder)
+    with _taking_place(folder) as temporary:
+        temporary.mkdir(parents=True)
+        yield temporary
+        files = sorted(temporary.iterdir())
+        (temporary / SUMS).write_text(sums_text({path.name: digest(path) for path in files}))
+        for path in (*files, temporary / SUMS, temporary):
+            _sync(path)
+        _remove(folder)
+    with _naming(folder):
+        _sync(folder.parent)
+
+
+def sums_text(sums: Mapping[str, str]) -> str:
+    """Writes checksums, file name -> SHA-256, as `sha256sum` does."""
+    return "".join(f"{value}  {name}\n" for name, value in sums.items())
+
+
+def read_sums(folder: pathlib.Path) -> dict[str, str]:
+    """Reads the checksums of a folder: file name -> SHA-256.
+
+    Raises:
+        OSError: There are none.
+        DamagedError: They are cut, or no checksums.
+    """
     try:
-        with _naming(folder):
-            temporary.mkdir(parents=True)
-            yield temporary
-            files = sorted(path for path in temporary.iterdir())
-            (temporary / SUMS).write_text("".join(f"{digest(path)}  {path.name}\n" for path in files))
-            for path in (*files, temporary / SUMS, temporary):
-                _sync(path)
-            _remove(folder)
-            os.replace(temporary, folder)
-            _sync(folder.parent)
-    finally:
-        _remove(temporary)
+        text = (folder / SUMS).read_text()
+        if text.endswith("\n"):
+            return dict(reversed(line.split("  ", 1)) for line in text.splitlines())
+    except ValueError:  # undecodable bytes, or a line without a name
+        pass
+    raise DamagedError(f"{folder / SUMS} is damaged; restore it")
 
 
 def is_sound(folder: str | os.PathLike) -> bool:
     """Whether a sealed folder is there and holds what was written, to the last bit."""
     folder = pathlib.Path(folder)
     try:
-        text = (folder / SUMS).read_text()
-        sums = dict(reversed(line.split("  ", 1)) for line in text.splitlines())
-        complete = text.endswith("\n") and set(sums) == {path.name for path in folder.iterdir()} - {SUMS}
+        sums = read_sums(folder)
+        complete = set(sums) == {path.name for path in folder.iterdir()} - {SUMS}
         return complete and all(digest(folder / name) == value for name, value in sums.items())
-    except (OSError, ValueError):  # a missing file, an undecodable or cut line
+    except (OSError, DamagedError):
         return False
 
 

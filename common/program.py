@@ -22,7 +22,7 @@ from common.data.datasets import TITLES
 from common.errors import UserError
 from common.folders import check_folder, check_folder_to_make
 from common.progress import duration
-from common.records import RunFolder, find_run, settings_hash
+from common.records import RunFolder
 from common.setting import identity
 from common.variation import changed_defaults, changed_figure, check_number
 
@@ -120,13 +120,11 @@ def unfinished(replication, runs, out_dir):
 
 def find_runs(replication, settings, records):
     """Returns (settings, finished `records.Run` or None) for each, from run folders or packed records."""
-    name, version = replication.name, replication.protocol_version
-    archive = Archive(pathlib.Path(records) / name)
+    archive = Archive(pathlib.Path(records) / replication.name)
 
     def find(resolved):
-        known = identity(resolved)
-        run = find_run(records, name, version, dataclasses.asdict(resolved), known)
-        return run or archive.find(settings_hash(name, version, known))
+        folder = run_folder(replication, resolved, records)
+        return folder.run() or archive.find(folder.path.name)
 
     return [(resolved, find(resolved)) for resolved in (chosen.resolve() for chosen in settings)]
 

@@ -26,12 +26,22 @@ import time
 import pandas as pd
 
 from common.errors import BusyError, UserError
-from common.files import DamagedError, digest, read_arrays, read_rows, write_arrays, write_json, write_rows
+from common.files import (
+    DamagedError,
+    digest,
+    known_digest,
+    read_arrays,
+    read_rows,
+    write_arrays,
+    write_json,
+    write_rows,
+)
 
 SCHEMA = 1
 FINISHED = ("done", "diverged")
 _FIELDS = (("schema", int), ("settings", dict), ("status", str), ("times", dict))
 _RESULTS = ("rows.jsonl", "arrays.npz", "weights.npz")
+_RERUN = "remove its folder and run it again"
 _PACKAGES = ("tensorflow", "keras", "numpy", "scipy")
 
 
@@ -53,16 +63,6 @@ def settings_hash(replication, protocol_version, identity):
 
 def _hash(value):
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-@functools.cache
-def _check(path, expected):
-    """Refuses a file that is not what its record says; once in a process."""
-    if digest(path) != expected:
-        raise DamagedError(f"{path} is damaged (its SHA-256 is not that of run.json); {_RERUN}")
-
-
-_RERUN = "remove its folder and run it again"
 
 
 def provenance():
@@ -153,8 +153,8 @@ class RunFolder:
         of_this_run = record["settings"] == expected and all(
             record.get(name) == self._identity[name] for name in ("replication", "protocol_version")
         )
-        sums = record.get("sha256", {})
-        if not of_this_run or sums.get("run.json", _own_hash(record)) != _own_hash(record):
+        own = record.get("sha256", {}).get("run.json")
+        if not of_this_run or (own and own != _own_hash(record)):
             raise DamagedError(f"{path} is damaged; {_RERUN}")
 
     @property
@@ -300,9 +300,11 @@ def checked_file(folder, record, name):
     path = folder / name
     if expected := record.get("sha256", {}).get(name):
         try:
-            _check(path, expected)
+            found = known_digest(path)
         except OSError as error:
             raise DamagedError(f"cannot read {path} ({error.strerror}); {_RERUN}") from None
+        if found != expected:
+            raise DamagedError(f"{path} is damaged (its SHA-256 is not that of run.json); {_RERUN}")
     return path
 
 
@@ -351,8 +353,3 @@ def last(run, metric, **coordinates):
     """The last value of a metric with these coordinates; nan if there is none."""
     values = rows_of(run, metric, **coordinates).value
     return float(values.iloc[-1]) if len(values) else math.nan
-
-
-def find_run(records, replication, protocol_version, settings, identity=None):
-    """Returns the finished `Run` of exactly these settings below the folder `records`, or None."""
-    return RunFolder(records, replication, protocol_version, settings, identity=identity).run()

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from common.errors import UserError
+from common.setting import without
 
 MAX_RUNS = 10_000
 
@@ -115,15 +116,13 @@ def _of_size(run: Any, network: str, sizes: Mapping[str, Mapping]) -> Any:
     """A run in the size of another network, if the scale has one for both."""
     if network == run.network or not {network, run.network} <= sizes.keys():
         return run
-    defaults = {field.name: field.default for field in _fields(run)}
-    values = {name: defaults[name] for name in sizes[run.network]} | sizes[network]
-    return dataclasses.replace(run, **values)
+    return dataclasses.replace(without(run, sizes[run.network]), **sizes[network])
 
 
 def _without_lost_values(base: Any, run: Any) -> Any:
     """A changed run with defaults in the place of the values that only the base had a use for."""
-    lost = [field for field in _fields(run) if _has_use(base, field) and not _has_use(run, field)]
-    return dataclasses.replace(run, **{field.name: field.default for field in lost})
+    lost = [field.name for field in _fields(run) if _has_use(base, field) and not _has_use(run, field)]
+    return without(run, lost)
 
 
 def _have_anyway(runs: Iterable, field: dataclasses.Field, values: tuple) -> bool:

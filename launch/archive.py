@@ -21,8 +21,8 @@ from common import command_line, program
 from common.archive import Archive
 from common.errors import UserError
 from common.folders import check_folder, check_folder_to_make
-from common.records import FINISHED, Run, RunFolder, settings_hash
-from common.setting import completed, identity
+from common.records import FINISHED, Run
+from common.setting import completed
 
 _USAGE = "python -m launch.archive --records=DIR --archive=DIR [--remove]"
 
@@ -60,18 +60,13 @@ def pack(study: program.Replication, folder: pathlib.Path, archive: Archive) -> 
         settings = completed(study.settings, values)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder} holds no record that can be packed ({error})") from None
-    known = identity(settings)
-    version = study.protocol_version
-    identifier = settings_hash(study.name, version, known)
-    if identifier != folder.name:  # another protocol version made it
-        return False
-    values = dataclasses.asdict(settings)
-    record = RunFolder(folder.parents[1], study.name, version, values, identity=known).record
-    if record["status"] not in FINISHED:
-        return False
-    run = Run(folder, record)
+    found = program.run_folder(study, settings, folder.parents[1])
+    if found.path.name != folder.name or found.record["status"] not in FINISHED:
+        return False  # another protocol version made it, or it is not finished
+    run = Run(folder, found.record)
     arrays = [name for name in run.arrays if study.keeps_array(settings, name)]
-    archive.add(run_name(study, settings, identifier), identifier, run, values, arrays)
+    name = run_name(study, settings, folder.name)
+    archive.add(name, folder.name, run, dataclasses.asdict(settings), arrays)
     return True
 
 

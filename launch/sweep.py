@@ -98,10 +98,6 @@ def make_jobs(replication, runs, options):
     return sorted(jobs, key=lambda job: (job.has_students, -sum(map(replication.estimate, job.runs))))
 
 
-def _folder(replication, run, out_dir):
-    return program.run_folder(replication, run, out_dir)
-
-
 def _start(job, cores):
     job.log.parent.mkdir(parents=True, exist_ok=True)
     prepare = functools.partial(_prepare_child, os.getpid(), cores, _libc())
@@ -158,12 +154,12 @@ def run_jobs(replication, jobs, out_dir, workers):
     waiting, running, failed = list(jobs), {}, []
 
     def is_held(run):
-        return _folder(replication, run, out_dir).held
+        return program.run_folder(replication, run, out_dir).held
 
     try:
         while waiting or running:
             interruption.check()
-            done = {run for run in left if _folder(replication, run, out_dir).finished}
+            done = {run for run in left if program.run_folder(replication, run, out_dir).finished}
             left -= done
             progress.add(sum(seconds[run] for run in done))
             waiting = [job for job in waiting if left.intersection(job.runs)]

@@ -21,7 +21,7 @@ import replications.snapp_shamir.experiment
 from common import interruption, program
 from common.distribution import logical_cpu_devices
 from common.errors import UserError
-from common.records import checked_file, find_run, settings_hash
+from common.records import checked_file, settings_hash
 from common.setting import identity
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -181,9 +181,7 @@ def read(chosen: Program, out_dir: os.PathLike) -> dict[str, bytes] | None:
     Raises:
         UserError: They are damaged.
     """
-    paper, settings = chosen.replication, chosen.settings
-    values = dataclasses.asdict(settings)
-    found = find_run(out_dir, paper.name, paper.protocol_version, values, identity(settings))
+    found = program.run_folder(chosen.replication, chosen.settings, out_dir).run()
     if found is None:
         return None
     names = set(found.record["sha256"]) - {"run.json"}

@@ -7,13 +7,17 @@ import pytest
 from common import records
 from common.errors import UserError
 from common.files import digest
-from common.records import RunFolder, find_run, settings_hash
+from common.records import RunFolder, settings_hash
 
 SETTINGS = {"model": "single", "seed": 0}
 
 
 def folder(tmp_path, settings=SETTINGS, version=1):
     return RunFolder(tmp_path, "paper", version, settings)
+
+
+def find_run(*arguments, **keywords):
+    return RunFolder(*arguments, **keywords).run()
 
 
 def finished(tmp_path, rows=(), arrays=None):

@@ -7,31 +7,19 @@ import pathlib
 import pytest
 
 from common import program
-from common.records import RunFolder
-from common.setting import identity, setting
+from common.setting import completed, setting
 
 REFERENCE = pathlib.Path(__file__).parents[2] / "results" / "reference"
 
 
 def recorded(paper):
     """(folder, settings in the class of today) of every reference record."""
-    known = {field.name for field in dataclasses.fields(paper.settings)}
     for path in sorted((REFERENCE / paper.name).glob("*/run.json")):
-        record = json.loads(path.read_text())
-        values = {name: value for name, value in record["settings"].items() if name in known}
-        assert len(values) == len(record["settings"]), f"{path}: a setting was removed"
-        absent = {
-            field.name: field.metadata["absent"]
-            for field in dataclasses.fields(paper.settings)
-            if field.name not in values
-        }
-        yield path.parent, paper.settings(**values, **absent)
+        yield path.parent, completed(paper.settings, json.loads(path.read_text())["settings"])
 
 
 def found(paper, settings):
-    values = dataclasses.asdict(settings)
-    version = paper.protocol_version
-    return RunFolder(REFERENCE, paper.name, version, values, identity=identity(settings))
+    return program.run_folder(paper, settings, REFERENCE)
 
 
 @pytest.mark.parametrize("name", program.replication_names())

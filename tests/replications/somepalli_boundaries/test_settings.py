@@ -8,6 +8,7 @@ import pytest
 from common import command_line, program
 from common.errors import UserError
 from common.setting import identity
+from common.variation import changed_figure
 from replications.somepalli_boundaries.published import MATRIX_NETWORKS
 from replications.somepalli_boundaries.settings import REPLICATION, Settings, figure
 
@@ -284,9 +285,9 @@ def test_a_figure_of_distillation_changes_its_students_alone():
 
 
 def test_the_radius_of_the_optimizers_figure_is_that_of_its_runs_with_one():
-    runs = program.changed_figure(REPLICATION, "optimizers", "paper", {"sam_radius": (0.01,)})
+    runs = changed_figure(REPLICATION, "optimizers", "paper", {"sam_radius": (0.01,)})
     names = [settings.resolve().optimizer_name for settings in REPLICATION.figure("optimizers", "paper")]
     assert [settings.resolve().optimizer_name for settings in runs] == names
     assert {settings.sam_radius for settings in runs} == {0.0, 0.01}
-    mixup = program.changed_figure(REPLICATION, "mixup", "paper", {"sam_radius": (0.01,)})
+    mixup = changed_figure(REPLICATION, "mixup", "paper", {"sam_radius": (0.01,)})
     assert {settings.sam_radius for settings in mixup} == {0.01}
