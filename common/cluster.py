@@ -4,7 +4,7 @@ import dataclasses
 import json
 import os
 
-from common.errors import UserError
+from .errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)

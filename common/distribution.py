@@ -4,8 +4,8 @@ import functools
 
 import tensorflow as tf
 
-from common.cluster import current_worker
-from common.cores import usable_cores
+from .cluster import current_worker
+from .cores import usable_cores
 
 
 def num_cores():

@@ -7,8 +7,8 @@ import typing
 
 import numpy as np
 
-from common.arrays import class_labels
-from common.errors import UserError
+from .arrays import class_labels
+from .errors import UserError
 
 if typing.TYPE_CHECKING:
     import keras
@@ -138,8 +138,8 @@ def on_standardized(
     """
     import tensorflow as tf
 
-    from common.metrics.logits import are_probabilities, logits_of
-    from common.tensors import floating
+    from .metrics.logits import are_probabilities, logits_of
+    from .tensors import floating
 
     dtype = tf.as_dtype(model.inputs[0].dtype)
 

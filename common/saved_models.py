@@ -14,7 +14,7 @@ import zlib
 
 import numpy as np
 
-from common.errors import UserError
+from .errors import UserError
 
 if typing.TYPE_CHECKING:
     import keras
@@ -128,8 +128,8 @@ def read(path: str) -> "keras.Model":
     check_file(path)
     import keras
 
-    import common.layers
-    import common.models.vit  # noqa: F401  (registers its layers)
+    from . import layers  # noqa: F401
+    from .models import vit  # noqa: F401  (registers its layers)
 
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")

@@ -12,11 +12,14 @@ import pathlib
 import sys
 import typing
 
+import matplotlib
+import numpy as np
 from absl import flags
 
-from common import interruption
-from common.claims import data_name
-from common.command_line import (
+from common.errors import UserError
+from common.study import interruption
+from common.study.claims import data_name
+from common.study.command_line import (
     SCALES,
     define_setting_flags,
     exit_status,
@@ -24,24 +27,26 @@ from common.command_line import (
     given_settings,
     parse_flags,
 )
-from common.errors import UserError
-from common.files import replacing
-from common.folders import check_folder, check_folder_to_make
-from common.program import describe, find_runs, finished_seeds, replication
-from common.variation import changed_figure
+from common.study.files import replacing
+from common.study.folders import check_folder, check_folder_to_make
+from common.study.runs import describe, find_runs, finished_seeds, load_study
+from common.study.variation import changed_figure
 from figures import style
 
 RECORDS, OUT_DIR = "results/runs", "figures/out"
+# No dates and no program version: the same records give the same bytes.
+_METADATA = {"png": {"Software": None}, "pdf": {"CreationDate": None}}
+KINDS = tuple(_METADATA)
 _NAMED = 3  # missing runs that a message names
 
 
 @dataclasses.dataclass(frozen=True)
-class Gallery:
+class PaperFigures:
     """The figures of one paper.
 
     Args:
-        replication: Package name below `replications`.
-        figures: Figure name -> function of a list of (settings, `records.Run`), giving a matplotlib Figure.
+        study: Package name below `replications`.
+        figures: Figure name -> function of a list of (settings, Run), giving a matplotlib Figure.
         size: Function of a list of settings, giving the words for how large their runs are.
         num_seeds: How many consecutive seeds a figure shows of each run, where they exist; it is complete
             with the seed that its preset names.
@@ -51,7 +56,7 @@ class Gallery:
         changes: Setting -> the value that it has in every run, other than in the published figure.
     """
 
-    replication: str
+    study: str
     figures: dict
     size: typing.Callable
     num_seeds: int = 1
@@ -100,18 +105,18 @@ class Gallery:
 
     def _resolved(self, name, scale, changes):
         given = {setting: (value,) for setting, value in changes.items()}
-        runs = changed_figure(replication(self.replication), name, scale, given)
+        runs = changed_figure(load_study(self.study), name, scale, given)
         return list(dict.fromkeys(settings.resolve() for settings in runs))
 
     def runs(self, name, scale, records):
-        """Returns (settings, `records.Run`) for each run of a figure; None for one that is not finished.
+        """Returns (settings, `run_folders.Run`) for each run of a figure; None for one that is not finished.
 
         Seeds of the preset that are not finished are left out if the others are enough for the figure. Runs
         of further seeds follow those of the preset, and only finished ones.
         """
-        paper = replication(self.replication)
+        paper = load_study(self.study)
         found = find_runs(paper, self.settings(name, scale), records)
-        found = finished_seeds(found, paper.fewest_seeds.get(name, 1))
+        found = finished_seeds(found, paper.min_seeds.get(name, 1))
         if not all(run for _, run in found):
             return found
         known = {settings for settings, _ in found}
@@ -124,11 +129,11 @@ class Gallery:
         return found + [(settings, run) for settings, run in further if run]
 
 
-def choose(gallery, name, records, scale=None):
+def choose(paper_figures, name, records, scale=None):
     """Finds the records of a figure.
 
     Args:
-        gallery: The paper's Gallery.
+        paper_figures: The paper's `PaperFigures`.
         name: Figure.
         records: Folder of run folders.
         scale: Scale of the runs; None for the largest one at which all are there.
@@ -142,7 +147,7 @@ def choose(gallery, name, records, scale=None):
     """
     check_records(records)
     scales = [scale] if scale else list(reversed(SCALES))
-    found = {s: gallery.runs(name, s, records) for s in scales}
+    found = {s: paper_figures.runs(name, s, records) for s in scales}
     for chosen, runs in found.items():
         if all(run for _, run in runs):
             _check_data(name, chosen, runs)
@@ -150,7 +155,7 @@ def choose(gallery, name, records, scale=None):
     begun = [s for s, runs in found.items() if any(run for _, run in runs)]
     # With no run at all, the scale that takes at most about an hour.
     chosen = scale or (begun or ["laptop"])[0]
-    raise UserError(_missing(gallery, name, chosen, found[chosen], records))
+    raise UserError(_missing(paper_figures, name, chosen, found[chosen], records))
 
 
 def check_records(records):
@@ -173,7 +178,7 @@ def _check_data(name, scale, runs):
         )
 
 
-def _missing(gallery, name, scale, runs, records):
+def _missing(paper_figures, name, scale, runs, records):
     everything = [settings for settings, _ in runs]
     missing = [settings for settings, run in runs if run is None]
     names = "; ".join(describe(s, everything) or "the only one" for s in missing[:_NAMED])
@@ -181,48 +186,62 @@ def _missing(gallery, name, scale, runs, records):
         names += f"; and {len(missing) - _NAMED} more"
     return (
         f"figure {name} at {scale} scale: {len(missing)} of {len(runs)} runs are missing in {records} "
-        f"({names}); `{_command(gallery, name, scale, records)}` makes them"
+        f"({names}); `{_command(paper_figures, name, scale, records)}` makes them"
     )
 
 
-def _command(gallery, name, scale, records):
+def _command(paper_figures, name, scale, records):
     place = "" if records == RECORDS else f" --out_dir={records}"
-    changes = "".join(f" {argument}" for argument in gallery.arguments)
-    return f"python -m replications.{gallery.replication} --figure={name} --scale={scale}{changes}{place}"
+    changes = "".join(f" {argument}" for argument in paper_figures.arguments)
+    return f"python -m replications.{paper_figures.study} --figure={name} --scale={scale}{changes}{place}"
 
 
-def draw(gallery, name, records=RECORDS, scale=None, out_dir=OUT_DIR):
-    """Draws one figure as PNG and PDF; the same records give the same bytes.
+def draw(paper_figures, name, records=RECORDS, scale=None, out_dir=OUT_DIR, kinds=KINDS):
+    """Draws one figure, as PNG and PDF; the same records give the same bytes.
 
     Args:
-        gallery: The paper's Gallery.
-        name: Figure, a key of `gallery.figures`.
+        paper_figures: The paper's `PaperFigures`.
+        name: Figure, a key of `paper_figures.figures`.
         records: Folder of run folders.
         scale: Scale of the runs; None for the largest complete one.
         out_dir: Folder of the pictures.
+        kinds: Some of `KINDS`.
 
     Returns:
-        The two paths.
+        Their paths.
 
     Raises:
         UserError: Runs are missing, or the folder cannot be made.
     """
-    scale, runs = choose(gallery, name, records, scale)
-    gallery = gallery.without_idle_changes(name, scale)
+    scale, runs = choose(paper_figures, name, records, scale)
+    paper_figures = paper_figures.without_idle_changes(name, scale)
     check_folder_to_make("out_dir", str(out_dir))
     paths = []
     with style.applied():
-        figure = _figure(gallery, name, runs)
-        if text := _stamp(gallery, scale, runs):
+        figure = _figure(paper_figures, name, runs)
+        if text := _stamp(paper_figures, scale, runs):
             style.stamp(figure, text)
-        figure.draw_without_rendering()  # ticks settle on the first layout, their room is right on the second
+        _lay_out(figure)
         folder = _made_folder(out_dir)
-        # No dates and no program version: the same records give the same bytes.
-        for kind, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
-            paths.append(folder / f"{_file_name(gallery, name)}.{kind}")
+        for kind in kinds:
+            paths.append(folder / f"{_file_name(paper_figures, name)}.{kind}")
             with replacing(paths[-1]) as temporary:
-                figure.savefig(temporary, format=kind, metadata=metadata)
+                figure.savefig(temporary, format=kind, metadata=_METADATA[kind])
     return paths
+
+
+def _lay_out(figure):
+    """Gives everything its place, once for all files.
+
+    Ticks settle on the first layout, their room is right on the second. The last digits of the solver depend
+    on addresses in memory, so places are rounded: the same records give the same bytes.
+    """
+    figure.set_dpi(matplotlib.rcParams["savefig.dpi"])
+    figure.draw_without_rendering()
+    figure.get_layout_engine().execute(figure)
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        axes.set_position(np.round(axes.get_position(original=True).bounds, 6))
 
 
 def _made_folder(out_dir):
@@ -233,29 +252,29 @@ def _made_folder(out_dir):
     return pathlib.Path(out_dir)
 
 
-def _figure(gallery, name, runs):
+def _figure(paper_figures, name, runs):
     try:
-        return gallery.figures[name](runs)
+        return paper_figures.figures[name](runs)
     except (LookupError, ValueError):
-        if not gallery.changes:
+        if not paper_figures.changes:
             raise
-        changes = " ".join(gallery.arguments)
+        changes = " ".join(paper_figures.arguments)
         raise UserError(f"figure {name} cannot be drawn with {changes}: it shows other runs") from None
 
 
-def _file_name(gallery, name):
-    changes = "".join(f"_{setting}_{value}" for setting, value in gallery.changes.items())
-    return f"{gallery.replication}_figure_{name}{changes}"
+def _file_name(paper_figures, name):
+    changes = "".join(f"_{setting}_{value}" for setting, value in paper_figures.changes.items())
+    return f"{paper_figures.study}_figure_{name}{changes}"
 
 
-def _stamp(gallery, scale, runs):
+def _stamp(paper_figures, scale, runs):
     """What a picture must say of its runs: what was changed, how small they are, and on which images."""
     lines = []
-    if gallery.changes:
-        lines.append("changed: " + ", ".join(f"{n} {value}" for n, value in gallery.changes.items()))
+    if paper_figures.changes:
+        lines.append("changed: " + ", ".join(f"{n} {value}" for n, value in paper_figures.changes.items()))
     if scale != "paper":
-        lines.append(f"{scale} scale: {gallery.size([settings for settings, _ in runs])}")
-    if replication(gallery.replication).images:
+        lines.append(f"{scale} scale: {paper_figures.size([settings for settings, _ in runs])}")
+    if load_study(paper_figures.study).images:
         lines.append(data_name(runs[0][1]))
         diverged = sum(run.diverged for _, run in runs)
         if diverged:
@@ -263,12 +282,12 @@ def _stamp(gallery, scale, runs):
     return "\n".join(lines)
 
 
-def _draw_all(gallery, records, scale, out_dir):
+def _draw_all(paper_figures, records, scale, out_dir):
     drawn, reasons = [], []
-    for name in gallery.figures:
+    for name in paper_figures.figures:
         interruption.check()
         try:
-            drawn += draw(gallery, name, records, scale, out_dir)
+            drawn += draw(paper_figures, name, records, scale, out_dir)
         except UserError as error:
             reasons.append(str(error))
     if not drawn:
@@ -281,11 +300,11 @@ def _draw_all(gallery, records, scale, out_dir):
     return drawn
 
 
-def _define_flags(gallery, flag_values):
+def _define_flags(paper_figures, flag_values):
     flags.DEFINE_enum(
         "figure",
         "all",
-        [*gallery.figures, "all"],
+        [*paper_figures.figures, "all"],
         "Draws this figure, or all that have records.",
         flag_values=flag_values,
     )
@@ -298,34 +317,34 @@ def _define_flags(gallery, flag_values):
         flag_values=flag_values,
     )
     flags.DEFINE_string("out_dir", OUT_DIR, "Folder of the pictures.", flag_values=flag_values)
-    define_setting_flags(replication(gallery.replication), flag_values)
+    define_setting_flags(load_study(paper_figures.study), flag_values)
 
 
-def _changes(gallery, flag_values):
+def _changes(paper_figures, flag_values):
     """The settings that the flags change; a picture has one value of each."""
-    given = given_settings(replication(gallery.replication), flag_values)
+    given = given_settings(load_study(paper_figures.study), flag_values)
     for name, values in given.items():
         if len(values) > 1:
             raise UserError(f"--{name}={','.join(map(str, values))}: a picture takes one value")
     return {name: value for name, (value,) in given.items()}
 
 
-def main(gallery, argv=None):
+def main(paper_figures, argv=None):
     """Runs a paper's drawing command and exits with its status."""
     flag_values = flags.FlagValues()
-    _define_flags(gallery, flag_values)
-    program = f"figures.{gallery.replication}"
+    _define_flags(paper_figures, flag_values)
+    program = f"figures.{paper_figures.study}"
     with exit_status(program, goes_on=False):
         argv = sys.argv if argv is None else argv
         parse_flags(flag_values, argv, f"python -m {program} [--flag=value ...]")
-        gallery = gallery.changed(_changes(gallery, flag_values))
+        paper_figures = paper_figures.changed(_changes(paper_figures, flag_values))
         values = (flag_values.records, flag_values.scale, flag_values.out_dir)
         check_records(flag_values.records)
         check_folder_to_make("out_dir", flag_values.out_dir)
         with interruption.deferred():
             if flag_values.figure == "all":
-                paths = _draw_all(gallery, *values)
+                paths = _draw_all(paper_figures, *values)
             else:
-                paths = draw(gallery, flag_values.figure, *values)
+                paths = draw(paper_figures, flag_values.figure, *values)
         for path in paths:
             print(path)

@@ -3,7 +3,7 @@
 Reads records alone; trains nothing and loads no TensorFlow. Exit status 2 for bad input (one line says what).
 """
 
-from common import interruption
+from common.study import interruption
 
 if __name__ == "__main__":
     interruption.listen("report", goes_on=False)  # also while the rest is imported
@@ -17,13 +17,13 @@ from collections import Counter
 
 from absl import flags
 
-from common.claims import judge
-from common.command_line import SCALES, exit_status, parse_flags
 from common.errors import UserError
-from common.files import replacing
-from common.folders import check_file_to_make
-from common.program import replication, replication_names
-from common.verdicts import VERDICTS
+from common.study.claims import judge
+from common.study.command_line import SCALES, exit_status, parse_flags
+from common.study.files import replacing
+from common.study.folders import check_file_to_make
+from common.study.runs import load_study, study_names
+from common.study.verdicts import VERDICTS
 from figures import drawing
 from figures.report_page import page
 
@@ -35,7 +35,7 @@ _MARKS = {"reproduced": "+", "contradicted": "-", "unclear": "?", "not judged": 
 class FigureRecords:
     """The finished runs of one figure at one scale.
 
-    `runs` are pairs (settings, `records.Run`), `expected` is their number when the figure is complete, and
+    `runs` are pairs (settings, Run), `expected` is their number when the figure is complete, and
     `picture` holds a PNG file's bytes, or None if there is none; `reason` then says why. `table` holds the
     head and the rows of our numbers beside the published ones, or None.
     """
@@ -79,7 +79,7 @@ def collect(name, records, scales=()):
         scales: Scales to judge, each on its own; empty takes for each claim and figure the largest at which
             its runs are finished.
     """
-    study = replication(name)
+    study = load_study(name)
     claims = importlib.import_module(f"replications.{name}.claims")
     judgements = [j for scale in scales or (None,) for j in judge(claims.CLAIMS, study, records, scale)]
     judgements.sort(key=lambda judgement: judgement.claim.number)
@@ -90,8 +90,8 @@ def collect(name, records, scales=()):
 def _figure_records(study, figure, records, scales):
     """The largest complete scale of a figure, else the largest with any run, else None."""
     interruption.check()
-    gallery = importlib.import_module(f"figures.{study.name}.gallery").GALLERY
-    found = {s: gallery.runs(figure, s, records) for s in reversed(SCALES) if s in scales}
+    paper_figures = importlib.import_module(f"figures.{study.name}.paper_figures").PAPER_FIGURES
+    found = {s: paper_figures.runs(figure, s, records) for s in reversed(SCALES) if s in scales}
     complete = [scale for scale, runs in found.items() if all(run for _, run in runs)]
     begun = [scale for scale, runs in found.items() if any(run for _, run in runs)]
     if not begun:
@@ -102,17 +102,17 @@ def _figure_records(study, figure, records, scales):
     reason = "" if complete else "Drawn when all its runs are finished."
     if complete:
         try:
-            picture = _picture(gallery, figure, records, scale)
-            table = gallery.tables[figure](finished) if figure in gallery.tables else None
+            picture = _picture(paper_figures, figure, records, scale)
+            table = paper_figures.tables[figure](finished) if figure in paper_figures.tables else None
         except UserError as error:
             reason = f"Not drawn: {error}."
     return FigureRecords(figure, scale, finished, len(found[scale]), picture, reason, table)
 
 
-def _picture(gallery, figure, records, scale):
+def _picture(paper_figures, figure, records, scale):
     with tempfile.TemporaryDirectory() as folder:
-        paths = drawing.draw(gallery, figure, records, scale, folder)
-        return next(path.read_bytes() for path in paths if path.suffix == ".png")
+        (path,) = drawing.draw(paper_figures, figure, records, scale, folder, kinds=("png",))
+        return path.read_bytes()
 
 
 def counts(judgements):
@@ -147,7 +147,7 @@ def _define_flags(flag_values):
     flags.DEFINE_enum(
         "replication",
         None,
-        replication_names(),
+        study_names(),
         "Reports on this paper only; by default on all that have records.",
         flag_values=flag_values,
     )
@@ -170,12 +170,12 @@ def _check(flag_values):
 
 def _report(flag_values):
     _check(flag_values)
-    names = [flag_values.replication] if flag_values.replication else replication_names()
+    names = [flag_values.replication] if flag_values.replication else study_names()
     papers = [collect(name, flag_values.records, tuple(flag_values.scale)) for name in names]
     papers = [paper for paper in papers if paper.figures]
     if not papers:
         scales = f" at {' or '.join(flag_values.scale)} scale" if flag_values.scale else ""
-        figure, scale = replication(names[0]).figures[0], [*flag_values.scale, "laptop"][0]
+        figure, scale = load_study(names[0]).figures[0], [*flag_values.scale, "laptop"][0]
         raise UserError(
             f"--records={flag_values.records}: no finished run of a figure{scales}; "
             f"`python -m replications.{names[0]} --figure={figure} --scale={scale} "

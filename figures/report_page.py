@@ -7,7 +7,7 @@ import html
 import numpy as np
 
 from common.statistics import interval_of_pairs
-from common.verdicts import number
+from common.study.verdicts import number
 
 _KINDS = ("mean", "low", "high", "median")
 

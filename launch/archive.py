@@ -1,10 +1,11 @@
 """`python -m launch.archive --records=results/runs --archive=results/reference`: packs finished runs as data.
 
 Every finished run below `--records` becomes a line of `runs.csv`, a CSV of its rows, and those of its arrays
-that a figure or a claim reads; see `common.archive`. Figures and the report read both forms alike.
+that a figure or a claim reads; see `common.study.archive`. Figures and the report read both forms alike.
 """
 
-from common import interruption
+from common.study import interruption
+from common.study.runs import Study, load_study, run_folder, study_names
 
 if __name__ == "__main__":
     interruption.listen("archive")  # also while the rest is imported
@@ -17,17 +18,17 @@ import sys
 
 from absl import flags
 
-from common import command_line, program
-from common.archive import Archive
 from common.errors import UserError
-from common.folders import check_folder, check_folder_to_make
-from common.records import FINISHED, Run
-from common.setting import completed
+from common.study import command_line
+from common.study.archive import Archive
+from common.study.folders import check_folder, check_folder_to_make
+from common.study.run_folders import FINISHED, Run
+from common.study.setting import completed
 
 _USAGE = "python -m launch.archive --records=DIR --archive=DIR [--remove]"
 
 
-def run_name(study: program.Replication, settings: object, identifier: str) -> str:
+def run_name(study: Study, settings: object, identifier: str) -> str:
     """Returns a readable name of a run, such as `single-activation=relu-shuffle_log2=20-seed=0-3fa9c1`.
 
     Args:
@@ -46,7 +47,7 @@ def run_name(study: program.Replication, settings: object, identifier: str) -> s
     return "-".join([*shown, identifier[:6]])
 
 
-def pack(study: program.Replication, folder: pathlib.Path, archive: Archive) -> bool:
+def pack(study: Study, folder: pathlib.Path, archive: Archive) -> bool:
     """Packs the run of a run folder, if it is finished; a suspect one keeps its mark.
 
     Returns:
@@ -60,7 +61,7 @@ def pack(study: program.Replication, folder: pathlib.Path, archive: Archive) -> 
         settings = completed(study.settings, values)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder} holds no record that can be packed ({error})") from None
-    found = program.run_folder(study, settings, folder.parents[1])
+    found = run_folder(study, settings, folder.parents[1])
     if found.path.name != folder.name or found.record["status"] not in FINISHED:
         return False  # another protocol version made it, or it is not finished
     run = Run(folder, found.record)
@@ -72,8 +73,8 @@ def pack(study: program.Replication, folder: pathlib.Path, archive: Archive) -> 
 
 def _pack_all(records: pathlib.Path, target: pathlib.Path, remove: bool) -> None:
     packed = left = 0
-    for name in program.replication_names():
-        study, archive = program.replication(name), Archive(target / name)
+    for name in study_names():
+        study, archive = load_study(name), Archive(target / name)
         for path in sorted((records / name).glob("*/run.json")):
             interruption.check()
             if pack(study, path.parent, archive):

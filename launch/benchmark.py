@@ -7,7 +7,7 @@ Every contender of a model is compiled and calibrated first; then they take turn
 whatever else the machine does meets all of them.
 """
 
-from common import interruption
+from common.study import interruption
 
 if __name__ == "__main__":
     interruption.listen("benchmark", goes_on=False)  # also while the rest is imported
@@ -25,10 +25,10 @@ import numpy as np
 import pandas as pd
 from absl import flags
 
-from common.command_line import exit_status, parse_flags
 from common.errors import UserError
-from common.records import provenance
-from common.startup import import_quietly
+from common.study.command_line import exit_status, parse_flags
+from common.study.run_folders import provenance
+from common.study.startup import import_quietly
 
 REPETITIONS = 3
 _MAX_SECONDS = 3600

@@ -18,7 +18,7 @@ from replications.snapp_shamir.engine import (
     MAX_BLOCK_STEPS,
     Ensemble,
     make_optimizer,
-    pair_lanes,
+    pair_members,
     tile_size,
 )
 from replications.snapp_shamir.models import build
@@ -45,24 +45,24 @@ def contenders(model, devices=None):
     """
     settings = Settings(model=model, shuffle_log2=20).resolve()
     devices = devices or ensemble_devices("auto")
-    stream, lanes = stream_and_lanes(settings)
-    tile = tile_size(settings, devices, len(lanes))
-    examples = examples_in_memory(stream, lanes[0], MAX_FIT_STEPS * settings.batch_size)
+    stream, members = stream_and_members(settings)
+    tile = tile_size(settings, devices, len(members))
+    examples = examples_in_memory(stream, members[0], MAX_FIT_STEPS * settings.batch_size)
     found = [
-        Engine(settings, stream, lanes, devices, tile),
-        Fit(settings, lanes[0], examples, 1),
-        Fit(settings, lanes[0], examples, FIT_EXECUTION_STEPS),
+        Engine(settings, stream, members, devices, tile),
+        Fit(settings, members[0], examples, 1),
+        Fit(settings, members[0], examples, FIT_EXECUTION_STEPS),
     ]
     if _why_no_jax(devices) is None:
-        found.append(JaxEnsemble(settings, stream, lanes, len(devices), tile))
+        found.append(JaxEnsemble(settings, stream, members, len(devices), tile))
     return found
 
 
-def stream_and_lanes(settings):
-    """Returns the example stream of a run and the lanes of all its pairs."""
+def stream_and_members(settings):
+    """Returns the example stream of a run and the members of all its pairs."""
     streams = Streams(settings.seed)
-    lanes = pair_lanes(settings, streams, range(settings.pairs))
-    return example_stream(settings.data, streams), lanes
+    members = pair_members(settings, streams, range(settings.pairs))
+    return example_stream(settings.data, streams), members
 
 
 def notes(devices=None):
@@ -78,9 +78,9 @@ def _why_no_jax(devices):
     return None if ours == theirs else f"it runs on {theirs} here and TensorFlow on {ours}"
 
 
-def models_at_once(num_lanes, num_slots):
-    """Models trained at once, the mean over the groups that all lanes need: the last may have idle slots."""
-    return num_lanes / -(-num_lanes // num_slots)
+def models_at_once(num_members, num_slots):
+    """Models trained at once, the mean over the groups of all members: the last may have idle slots."""
+    return num_members / -(-num_members // num_slots)
 
 
 class Engine:
@@ -91,12 +91,12 @@ class Engine:
     unit = MAX_BLOCK_STEPS
     max_steps = 2**27  # positions are words of 32 bits
 
-    def __init__(self, settings, stream, lanes, devices, tile):
+    def __init__(self, settings, stream, members, devices, tile):
         self.batch_size = settings.batch_size
         self._ensemble = Ensemble(settings, devices, tile)
-        self.num_models = models_at_once(len(lanes), self._ensemble.num_slots)
-        lanes = lanes[: self._ensemble.num_slots]
-        self._ensemble.load(lanes, stream, settings.shuffle_log2, settings.learning_rate)
+        self.num_models = models_at_once(len(members), self._ensemble.num_slots)
+        members = members[: self._ensemble.num_slots]
+        self._ensemble.load(members, stream, settings.shuffle_log2, settings.learning_rate)
 
     def run(self, num_steps):
         """Trains, and waits for the weights."""
@@ -105,10 +105,10 @@ class Engine:
         return self._ensemble.weights()
 
 
-def examples_in_memory(stream, lane, num_examples):
-    """Features and labels of a lane in the order of the stream: float32, (examples, 32) and (examples, 1)."""
+def examples_in_memory(stream, member, num_examples):
+    """A member's features and labels in the order of the stream: float32 (examples, 32), (examples, 1)."""
     positions = tf.constant(np.arange(num_examples, dtype=np.uint32))
-    tables, key = stream.tables(), tf.constant(lane.data_key)
+    tables, key = stream.tables(), tf.constant(member.data_key)
     examples = stream.features(tables, key, positions)
     labels = stream.labels(tables, key, positions, examples)
     return unpack(examples.numpy()).astype(np.float32), labels.numpy()[:, None]
@@ -122,7 +122,7 @@ class Fit:
     unit = 8 * FIT_EXECUTION_STEPS
     max_steps = MAX_FIT_STEPS
 
-    def __init__(self, settings, lane, examples, steps_per_execution):
+    def __init__(self, settings, member, examples, steps_per_execution):
         self.name = "fit" if steps_per_execution == 1 else f"fit{steps_per_execution}"
         self.about = (
             f"keras.fit, steps_per_execution={steps_per_execution}, one model at a time; examples in memory"
@@ -130,7 +130,7 @@ class Fit:
         self.batch_size = settings.batch_size
         self._examples = examples
         self.model = build(settings)
-        self.model.set_weights(lane.weights)
+        self.model.set_weights(member.weights)
         self.model.compile(
             make_optimizer(settings, settings.learning_rate)[0],
             keras.losses.BinaryCrossentropy(from_logits=True),
@@ -156,17 +156,17 @@ class JaxEnsemble:
     unit = MAX_BLOCK_STEPS
     max_steps = 2**27
 
-    def __init__(self, settings, stream, lanes, num_devices, tile):
+    def __init__(self, settings, stream, members, num_devices, tile):
         self.batch_size = settings.batch_size
-        self.num_models = models_at_once(len(lanes), num_devices * tile)
-        self._num_lanes = min(len(lanes), num_devices * tile)
-        lanes = [*lanes, *[lanes[-1]] * (num_devices * tile)]
+        self.num_models = models_at_once(len(members), num_devices * tile)
+        self._num_members = min(len(members), num_devices * tile)
+        members = [*members, *[members[-1]] * (num_devices * tile)]
         self._block = jax.jit(_jax_block, static_argnums=2, donate_argnums=0)
         self._rate = settings.learning_rate
         self._states, self._batches = [], []
         for i, device in enumerate(_jax_devices(num_devices)):
-            shard = lanes[i * tile : (i + 1) * tile]
-            weights = [np.stack(arrays) for arrays in zip(*(lane.weights for lane in shard), strict=True)]
+            shard = members[i * tile : (i + 1) * tile]
+            weights = [np.stack(arrays) for arrays in zip(*(member.weights for member in shard), strict=True)]
             accumulators = [np.full_like(array, 0.1) for array in weights]
             self._states.append(jax.device_put((weights, accumulators), device))
             self._batches.append(
@@ -186,7 +186,7 @@ class JaxEnsemble:
         models = []
         for weights, _ in self._states:
             models += map(list, zip(*(np.asarray(array) for array in weights), strict=True))
-        return models[: self._num_lanes]
+        return models[: self._num_members]
 
 
 @functools.cache
@@ -195,15 +195,15 @@ def _jax_devices(count):
     return jax.devices()[:count]
 
 
-def _packed_block(stream, lanes, num_steps, batch_size):
-    """The first batches of each lane, in the order of the stream.
+def _packed_block(stream, members, num_steps, batch_size):
+    """The first batches of each member, in the order of the stream.
 
     Returns:
         (examples, labels): uint32 and float32, shape (steps, models, batch).
     """
     index = np.arange(num_steps * batch_size, dtype=np.uint32).reshape(-1, 1, batch_size)
-    positions = tf.constant(np.repeat(index, len(lanes), axis=1))
-    key = [tf.constant(np.array([[lane.data_key[i]] for lane in lanes], np.uint32)) for i in range(2)]
+    positions = tf.constant(np.repeat(index, len(members), axis=1))
+    key = [tf.constant(np.array([[member.data_key[i]] for member in members], np.uint32)) for i in range(2)]
     tables = stream.tables()
     examples = stream.features(tables, key, positions)
     return examples.numpy(), stream.labels(tables, key, positions, examples).numpy()

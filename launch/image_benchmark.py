@@ -26,7 +26,7 @@ from common.models.mlp import mlp
 from common.models.resnet import resnet18, resnet18k, resnet18w
 from common.streams import Streams
 from common.training.optimizers import build_optimizer
-from common.training.trainer import Preparation, Trainer
+from common.training.trainer import Preprocessing, Trainer
 from replications.somepalli_boundaries.networks import build_network
 
 BATCH_SIZE = 128
@@ -92,10 +92,10 @@ class Loop:
 
     def __init__(self, model):
         self.steps_per_run = _STEPS_PER_RUN if model in PACKED else None
-        preparation = Preparation(augmentation("none"), augmentation("none"), lambda images: images)
+        preprocessing = Preprocessing(augmentation("none"), augmentation("none"), lambda images: images)
         optimizer = lambda: build_optimizer("sgd", 0.01)  # noqa: E731
         strategy = tf.distribute.get_strategy()
-        self.trainer = Trainer(strategy, NETWORKS[model], optimizer, preparation, BATCH_SIZE)
+        self.trainer = Trainer(strategy, NETWORKS[model], optimizer, preprocessing, BATCH_SIZE)
         self.trainer.load(*_data(self.trainer.model.input_shape[1:]), Streams(0))
 
     def run(self, num_steps):
@@ -128,7 +128,7 @@ def _serve(model, cores, connection):
     """A process that trains as many steps as it is told, on its share of the cores."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
-    from common.startup import import_quietly
+    from common.study.startup import import_quietly
 
     loop = import_quietly("launch.image_benchmark").Loop(model)
     with contextlib.suppress(EOFError):  # the other end is gone

@@ -1,11 +1,12 @@
 """`python -m launch.sweep --replication=snapp_shamir --figure=2`: all runs of a figure, side by side.
 
-Runs that differ only in the setting that their replication names as swept go to one process, which compiles
+Runs that differ only in the setting that their study compiles once over go to one process, which compiles
 once for all of them. A process is an argv list that a person can paste. Several workers share out the
 processor cores, and several sweeps the runs: one that another process works on is waited for.
 """
 
-from common import interruption
+from common.study import interruption
+from common.study.runs import load_study, run_folder, study_names, unfinished
 
 if __name__ == "__main__":
     interruption.listen("sweep")  # also while the rest is imported
@@ -24,11 +25,11 @@ import sys
 
 from absl import flags
 
-from common import command_line, program
 from common.cores import usable_cores
 from common.errors import BusyError, UserError
-from common.progress import Progress, duration
-from common.startup import check_backend
+from common.study import command_line, program
+from common.study.progress import Progress, duration
+from common.study.startup import check_backend
 
 _POLL_SECONDS, _PATIENCE_SECONDS = 0.2, 30
 _USAGE = "python -m launch.sweep --replication=NAME --figure=NAME [--flag=value ...]"
@@ -38,7 +39,7 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 @dataclasses.dataclass
-class Job:
+class SweepProcess:
     """One process and the runs it makes."""
 
     argv: list
@@ -63,39 +64,41 @@ class Job:
         return self.process.returncode == 2 and BusyError.WORDS in self.last_words
 
 
-def make_jobs(replication, runs, options):
+def make_jobs(study, runs, options):
     """Groups runs into processes, students last, else the longest first.
 
     At the end no long process is left to a single worker.
 
     Args:
-        replication: `program.Replication`.
+        study: `runs.Study`.
         runs: Resolved settings.
-        options: `command_line.Options` of every process.
+        options: `command_line.RunOptions` of every process.
 
     Returns:
-        List of Job; each argv names every setting that is not the default.
+        List of `SweepProcess`; each argv names every setting that is not the default.
     """
-    defaults = replication.settings()
+    defaults = study.settings()
     groups = collections.defaultdict(list)
     for run in runs:
-        groups[dataclasses.replace(run, **{replication.swept: getattr(defaults, replication.swept)})].append(
-            run
-        )
+        groups[
+            dataclasses.replace(
+                run, **{study.compiles_once_over: getattr(defaults, study.compiles_once_over)}
+            )
+        ].append(run)
     jobs = []
     for i, (common, members) in enumerate(groups.items()):
-        argv = [sys.executable, "-m", f"replications.{replication.name}"]
+        argv = [sys.executable, "-m", f"replications.{study.name}"]
         for field in dataclasses.fields(common):
-            if field.name != replication.swept and getattr(common, field.name) != field.default:
+            if field.name != study.compiles_once_over and getattr(common, field.name) != field.default:
                 argv.append(command_line.flag_text(field.name, getattr(common, field.name)))
-        values = ",".join(str(getattr(run, replication.swept)) for run in members)
-        argv.append(f"--{replication.swept}={values}")
+        values = ",".join(str(getattr(run, study.compiles_once_over)) for run in members)
+        argv.append(f"--{study.compiles_once_over}={values}")
         for field in dataclasses.fields(options):
             if (value := getattr(options, field.name)) != field.default:
                 argv.append(command_line.flag_text(field.name, value))
-        log = pathlib.Path(options.out_dir) / replication.name / "logs" / f"{os.getpid()}-{i:03d}.log"
-        jobs.append(Job(argv, members, log))
-    return sorted(jobs, key=lambda job: (job.has_students, -sum(map(replication.estimate, job.runs))))
+        log = pathlib.Path(options.out_dir) / study.name / "logs" / f"{os.getpid()}-{i:03d}.log"
+        jobs.append(SweepProcess(argv, members, log))
+    return sorted(jobs, key=lambda job: (job.has_students, -sum(map(study.estimate, job.runs))))
 
 
 def _start(job, cores):
@@ -134,7 +137,7 @@ def _next(waiting, running, is_held):
     return None
 
 
-def run_jobs(replication, jobs, out_dir, workers):
+def run_jobs(study, jobs, out_dir, workers):
     """Runs the jobs, `workers` at once, with one progress line; goes on after a failed one.
 
     Students start last. A job whose runs another process has finished is not started, and one whose run
@@ -148,18 +151,18 @@ def run_jobs(replication, jobs, out_dir, workers):
     """
     cores = usable_cores()
     shares = [set(cores[i::workers]) or set(cores) for i in range(workers)]
-    seconds = {run: replication.estimate(run) for job in jobs for run in job.runs}
+    seconds = {run: study.estimate(run) for job in jobs for run in job.runs}
     left = set(seconds)
     progress = Progress(f"{len(left)} runs", sum(seconds.values()))
     waiting, running, failed = list(jobs), {}, []
 
     def is_held(run):
-        return program.run_folder(replication, run, out_dir).held
+        return run_folder(study, run, out_dir).held
 
     try:
         while waiting or running:
             interruption.check()
-            done = {run for run in left if program.run_folder(replication, run, out_dir).finished}
+            done = {run for run in left if run_folder(study, run, out_dir).finished}
             left -= done
             progress.add(sum(seconds[run] for run in done))
             waiting = [job for job in waiting if left.intersection(job.runs)]
@@ -191,32 +194,32 @@ def _stop(jobs):
             job.process.kill()
 
 
-def default_workers(replication):
+def default_workers(study):
     """Returns how many processes at once are fastest.
 
     A small network leaves several cores partly idle, hence one process a core (`launch.benchmark
     --suite=images`: 1.15 to 1.4 times as many runs an hour); the ensembles of synthetic data use all of them,
     and a GPU takes one process at a time.
     """
-    if not replication.images or pathlib.Path("/proc/driver/nvidia").exists():
+    if not study.images or pathlib.Path("/proc/driver/nvidia").exists():
         return 1
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return max(1, min(len(usable_cores()), memory // _BYTES_PER_WORKER))
 
 
-def _print_plan(replication, jobs, workers):
+def _print_plan(study, jobs, workers):
     for job in jobs:
-        estimate = sum(replication.estimate(run) for run in job.runs)
+        estimate = sum(study.estimate(run) for run in job.runs)
         print(f"{shlex.join(['python', *job.argv[1:]])}  # {len(job.runs)} runs, about {duration(estimate)}")
-    total = sum(replication.estimate(run) for job in jobs for run in job.runs)
+    total = sum(study.estimate(run) for job in jobs for run in job.runs)
     runs = sum(len(job.runs) for job in jobs)
     print(
         f"{runs} runs to do in {len(jobs)} processes, {workers} at once, about {duration(total)} on two cores"
     )
 
 
-def _name_of_replication(argv):
-    known = program.replication_names()
+def _name_of_study(argv):
+    known = study_names()
     names = [a.split("=", 1)[1] for a in argv if a.startswith("--replication=")]
     names += [name for flag, name in itertools.pairwise(argv) if flag == "--replication"]
     if len(names) == 1 and names[0] in known:
@@ -230,7 +233,7 @@ def _name_of_replication(argv):
 
 
 def _define_flags(flag_values):
-    names = ", ".join(program.replication_names())
+    names = ", ".join(study_names())
     flags.DEFINE_string("replication", None, f"One of {names}.", flag_values=flag_values)
     flags.DEFINE_integer(
         "workers",
@@ -247,34 +250,34 @@ def main(argv=None):
     """Runs the command line and exits with its status: 1 if a run is not finished at the end."""
     argv = sys.argv if argv is None else argv
     with command_line.exit_status("sweep"):
-        replication = program.replication(_name_of_replication(argv))
+        study = load_study(_name_of_study(argv))
         flag_values = flags.FlagValues()
-        command_line.define_flags(replication, flag_values)
+        command_line.define_flags(study, flag_values)
         _define_flags(flag_values)
         command_line.parse_flags(flag_values, argv, _USAGE)
-        runs = program.expand(replication, flag_values)
-        program.check_options(replication, runs, flag_values)
+        runs = program.expand(study, flag_values)
+        program.check_options(study, runs, flag_values)
         if len(runs) == 1 and not flag_values.figure:
             raise UserError("a sweep has several runs: name a --figure, or several values of a setting")
-        out_dir, workers = flag_values.out_dir, flag_values.workers or default_workers(replication)
-        todo = program.unfinished(replication, runs, out_dir)
-        jobs = make_jobs(replication, todo, command_line.given_options(flag_values))
+        out_dir, workers = flag_values.out_dir, flag_values.workers or default_workers(study)
+        todo = unfinished(study, runs, out_dir)
+        jobs = make_jobs(study, todo, command_line.given_options(flag_values))
         if flag_values.dry_run:
-            _print_plan(replication, jobs, workers)
+            _print_plan(study, jobs, workers)
             return
         check_backend()
-        if replication.images:
+        if study.images:
             program.check_data(todo, flag_values)
         with interruption.deferred():
-            failed = run_jobs(replication, jobs, out_dir, workers)
-        _finish(replication, runs, failed, out_dir)
+            failed = run_jobs(study, jobs, out_dir, workers)
+        _finish(study, runs, failed, out_dir)
 
 
-def _finish(replication, runs, failed, out_dir):
+def _finish(study, runs, failed, out_dir):
     """Says what is done and what failed, and exits with status 1 if a run is not finished."""
-    left = program.unfinished(replication, runs, out_dir)
+    left = unfinished(study, runs, out_dir)
     done = len(runs) - len(left)
-    print(f"{done} of {len(runs)} runs are done, in {pathlib.Path(out_dir) / replication.name}")
+    print(f"{done} of {len(runs)} runs are done, in {pathlib.Path(out_dir) / study.name}")
     for job in failed:
         if any(run in left for run in job.runs):
             print(f"failed: {shlex.join(job.argv)}\n  {job.last_words} ({job.log})", file=sys.stderr)

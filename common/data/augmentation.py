@@ -10,9 +10,9 @@ import typing
 
 import tensorflow as tf
 
-from common.errors import UserError
-from common.streams import uniform_numbers
-from common.tensors import floating
+from ..errors import UserError
+from ..streams import uniform_numbers
+from ..tensors import floating
 
 # Mean and standard deviation in use in the official code of Somepalli et al. 2022 and Gamba et al. 2022
 # (somepago/dbViz, data.py; magamba/double_descent, core/data.py). The deviations of CIFAR-10 are means over

@@ -10,8 +10,8 @@ import itertools
 import numpy as np
 import tensorflow as tf
 
-from common.streams import Streams, threefry2x32
-from common.tensors import floating
+from ..streams import Streams, threefry2x32
+from ..tensors import floating
 
 # torchvision's rgb_to_grayscale; the weights add up to 0.9999.
 RGB_LUMA = (0.2989, 0.587, 0.114)

@@ -8,8 +8,8 @@ shape (n, 1), as `keras.datasets` gives them, are taken as those of shape (n,).
 
 import numpy as np
 
-from common.arrays import class_labels, floating
-from common.errors import UserError
+from ..arrays import class_labels, floating
+from ..errors import UserError
 
 
 def _check_fraction(value, flag="label_noise"):

@@ -15,11 +15,11 @@ import typing
 import numpy as np
 import tensorflow as tf
 
-from common.arrays import class_labels
-from common.data.datasets import DATASETS, NUM_CLASSES, NUM_TEST, NUM_TRAIN, TITLES
-from common.errors import UserError
-from common.startup import quiet_stderr
-from common.streams import Streams
+from ..arrays import class_labels
+from ..errors import UserError
+from ..streams import Streams
+from ..study.startup import quiet_stderr
+from .datasets import DATASETS, NUM_CLASSES, NUM_TEST, NUM_TRAIN, TITLES
 
 IMAGE_SIZE = 32
 _JPEG = b"\xff\xd8\xff"

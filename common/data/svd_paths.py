@@ -7,8 +7,8 @@ segments without forming an image.
 import numpy as np
 import tensorflow as tf
 
-from common.errors import UserError
-from common.tensors import floating
+from ..errors import UserError
+from ..tensors import floating
 
 # Gamba et al. 2022; the numbers are those of magamba/double_descent, core/strategies.py, "svd-path".
 STRENGTHS = (5, 10, 15, 20, 22, 25)

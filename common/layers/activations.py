@@ -10,6 +10,8 @@ import numbers
 import keras
 from keras import ops
 
+from ..registration import registered
+
 
 def _check_beta(beta):
     """Returns `beta` as a Python float, which a saved config can hold."""
@@ -24,7 +26,7 @@ def _to_float(x):
     return ops.cast(x, keras.backend.result_type(x.dtype, float))
 
 
-@keras.saving.register_keras_serializable(package="replications")
+@registered
 def smelu(x, beta=1.0):
     """Smooth ReLU: zero and identity, joined by a parabola.
 
@@ -66,7 +68,7 @@ def smelu(x, beta=1.0):
     return ops.where(x >= beta, x, 0.25 * shifted * (shifted / beta))
 
 
-@keras.saving.register_keras_serializable(package="replications")
+@registered
 def swish(x, beta=1.0):
     """Swish: the input times its own sigmoid gate.
 
@@ -104,7 +106,7 @@ def swish(x, beta=1.0):
     return x * ops.sigmoid(beta * x)
 
 
-@keras.saving.register_keras_serializable(package="replications")
+@registered
 class SmeLU(keras.layers.Layer):
     """Applies the smooth ReLU, SmeLU, to each element of its input.
 
@@ -154,7 +156,7 @@ class SmeLU(keras.layers.Layer):
         return {**super().get_config(), "beta": self.beta}
 
 
-@keras.saving.register_keras_serializable(package="replications")
+@registered
 class Swish(keras.layers.Layer):
     """Applies Swish to each element of its input.
 

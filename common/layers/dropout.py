@@ -3,8 +3,10 @@
 import keras
 import tensorflow as tf
 
+from ..registration import registered
 
-@keras.saving.register_keras_serializable(package="replications")
+
+@registered
 class ReplicaDropout(keras.layers.Dropout):
     """Dropout whose masks differ between the replicas of a `tf.distribute` strategy.
 

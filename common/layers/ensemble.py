@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from ..registration import registered
+
 # Below this many output units XLA on CPU runs one matrix-vector product per unit faster than a batched
 # matrix product (1.3 to 2.8 times; 2 and 4 units, 16 models, batch 32); the numbers agree within rounding.
 _FEW_UNITS = 4
@@ -56,7 +58,7 @@ class _PerModel(keras.initializers.Initializer):
         return type(self.initializer).from_config(config)
 
 
-@keras.saving.register_keras_serializable(package="replications")
+@registered
 class EnsembleDense(keras.layers.Layer):
     """`num_models` independent `Dense` layers in one array operation.
 
@@ -138,7 +140,7 @@ class EnsembleDense(keras.layers.Layer):
         }
 
 
-@keras.saving.register_keras_serializable(package="replications")
+@registered
 class EmbeddingSum(keras.layers.Layer):
     """Sums the embeddings of the active features of each feature set.
 

@@ -8,8 +8,10 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from ..registration import registered
 
-@keras.saving.register_keras_serializable(package="replications")
+
+@registered
 class LocalResponseNormalization(keras.layers.Layer):
     """Divides each value by the response of its neighbouring channels at the same position.
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from common.arrays import floating_type
-from common.metrics.classifier import Rays, as_classifier, num_images_per_block
+from ..arrays import floating_type
+from .classifier import Rays, as_classifier, num_images_per_block
 
 
 def class_skips(model, first_images, second_images, num_points, batch_size=512):

@@ -3,9 +3,9 @@
 import numpy as np
 import tensorflow as tf
 
-from common.arrays import floating_type
-from common.metrics.logits import check_logits, compiled, logits_of
-from common.tensors import floating
+from ..arrays import floating_type
+from ..tensors import floating
+from .logits import check_logits, compiled, logits_of
 
 _BLOCK_BYTES = 2**25
 

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 from scipy.special import lambertw
 
-from common.metrics.logits import check_logits, compiled, logits_of
+from .logits import check_logits, compiled, logits_of
 
 
 def _positive(**values):

@@ -1,10 +1,10 @@
 """Excess label loss: what a model's predictions cost above the true probabilities, in nats."""
 
-import keras
 import numpy as np
 from keras import ops
 
-from common.metrics.examples import (
+from ..registration import registered
+from .examples import (
     MeanOverExamples,
     check_values,
     column,
@@ -102,7 +102,7 @@ def excess_label_loss(true_logits, logits, sample_weight=None):
     return mean_over_examples(_bernoulli_divergence(a, b, np), weights)
 
 
-@keras.saving.register_keras_serializable(package="replications")
+@registered
 class ExcessLabelLoss(MeanOverExamples):
     """Mean KL divergence from the true label probabilities to a model's, in nats.
 

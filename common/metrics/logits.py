@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common.tensors import floating
+from ..tensors import floating
 
 # Half precision computes each probability to within 2^-9 (bfloat16) of itself; a cast to float32 hides that.
 _HALF_PRECISION = 2.0**-7

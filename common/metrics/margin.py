@@ -4,9 +4,9 @@ import dataclasses
 
 import numpy as np
 
-from common.arrays import floating_type
-from common.metrics.classifier import Rays, as_classifier, num_images_per_block
-from common.metrics.examples import check_values
+from ..arrays import floating_type
+from .classifier import Rays, as_classifier, num_images_per_block
+from .examples import check_values
 
 # The steps between the probed distances: step, how often (somepago/dbViz, double-descent/dd_margin.py).
 _STEPS = ((0.01, 11), (0.1, 9), (0.5, 31), (1.0, 25), (10.0, 25), (20.0, 98))

@@ -7,8 +7,8 @@ import random
 import numpy as np
 import tensorflow as tf
 
-from common.arrays import class_labels, floating_type
-from common.metrics.classifier import as_classifier, check_defined
+from ..arrays import class_labels, floating_type
+from .classifier import as_classifier, check_defined
 
 WINDOWS = ("code", "paper")
 # Relative to the images' distance: above the float32 rounding of images on one line, far below any others.

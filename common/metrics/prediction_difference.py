@@ -1,11 +1,11 @@
 """Relative prediction difference: how far two trainings of a model disagree on an example."""
 
-import keras
 import numpy as np
 from keras import ops
 
-from common.arrays import class_labels
-from common.metrics.examples import (
+from ..arrays import class_labels
+from ..registration import registered
+from .examples import (
     MeanOverExamples,
     check_values,
     column,
@@ -106,7 +106,7 @@ def _of_label(name, probabilities, label):
     return probabilities[np.arange(num_examples), labels]
 
 
-@keras.saving.register_keras_serializable(package="replications")
+@registered
 class RelativePredictionDifference(MeanOverExamples):
     """Mean relative difference of the predictions of two models.
 

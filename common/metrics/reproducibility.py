@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from common.statistics import interval_over_units
+from ..statistics import interval_over_units
 
 
 def triplet_agreement(labels_a, labels_b):

@@ -7,11 +7,11 @@ sum of squares is kept, from which the prefactors of both the paper and its code
 import numpy as np
 import tensorflow as tf
 
-from common.arrays import class_labels
-from common.data.colour_jitter import apply_jitter, jitter_coefficients, luma_weights
-from common.metrics.examples import check_values
-from common.metrics.logits import check_logits, compiled, logits_of, padded_batches
-from common.tensors import floating
+from ..arrays import class_labels
+from ..data.colour_jitter import apply_jitter, jitter_coefficients, luma_weights
+from ..tensors import floating
+from .examples import check_values
+from .logits import check_logits, compiled, logits_of, padded_batches
 
 NUM_COPIES = 4
 # Points of one forward and backward pass: 64 samples with their four transformed copies.

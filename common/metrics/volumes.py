@@ -8,8 +8,8 @@ score at these points becomes one value for each volume: the integral along a pa
 import numpy as np
 import tensorflow as tf
 
-from common.data.colour_jitter import check_clip, jitter_coefficients
-from common.data.svd_paths import (
+from ..data.colour_jitter import check_clip, jitter_coefficients
+from ..data.svd_paths import (
     STRENGTHS,
     decompose,
     erase,
@@ -17,8 +17,8 @@ from common.data.svd_paths import (
     erasure_windows,
     segment_lengths,
 )
-from common.metrics.logits import compiled, padded_batches
-from common.metrics.sharpness import (
+from .logits import compiled, padded_batches
+from .sharpness import (
     BATCH_SIZE,
     NUM_COPIES,
     check_examples,

@@ -2,9 +2,9 @@
 
 import keras
 
-from common.layers.dropout import ReplicaDropout
-from common.layers.local_response_normalization import LocalResponseNormalization
-from common.models.blocks import convolution, dense, logits, relu
+from ..layers.dropout import ReplicaDropout
+from ..layers.local_response_normalization import LocalResponseNormalization
+from .blocks import convolution, dense, logits, relu
 
 
 def small_alexnet(input_shape=(28, 28, 3), num_classes=10, dropout=0.0, initialization="glorot"):
@@ -18,7 +18,7 @@ def small_alexnet(input_shape=(28, 28, 3), num_classes=10, dropout=0.0, initiali
         input_shape: (height, width, channels) of the images.
         num_classes: Number of logits.
         dropout: Share of the values dropped before each of the three dense layers.
-        initialization: As for `common.models.initialization.layer_initializers`.
+        initialization: As for `models.initialization.layer_initializers`.
 
     Returns:
         Functional model from (batch, *input_shape) to (batch, num_classes) logits.

@@ -2,7 +2,7 @@
 
 import keras
 
-from common.models.initialization import layer_initializers
+from .initialization import layer_initializers
 
 
 def convolution(

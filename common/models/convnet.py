@@ -2,8 +2,8 @@
 
 import keras
 
-from common.models.blocks import convolution, logits, relu
-from common.models.normalization import batch_normalization
+from .blocks import convolution, logits, relu
+from .normalization import batch_normalization
 
 
 def convnet(width, input_shape=(32, 32, 3), num_classes=10, batch_norm=False, initialization="pytorch"):
@@ -17,7 +17,7 @@ def convnet(width, input_shape=(32, 32, 3), num_classes=10, batch_norm=False, in
         input_shape: (height, width, channels) of the images; sides of 32 to 63 pixels.
         num_classes: Number of logits.
         batch_norm: Whether convolutions are normalized before the ReLU; biases stay.
-        initialization: As for `common.models.initialization.layer_initializers`.
+        initialization: As for `models.initialization.layer_initializers`.
 
     Returns:
         Functional model from (batch, *input_shape) to (batch, num_classes) logits.

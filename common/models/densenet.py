@@ -2,8 +2,8 @@
 
 import keras
 
-from common.models.blocks import convolution, logits, relu
-from common.models.normalization import batch_normalization
+from .blocks import convolution, logits, relu
+from .normalization import batch_normalization
 
 
 def densenet(
@@ -20,7 +20,7 @@ def densenet(
         blocks: Number of layers of each dense block.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of logits.
-        initialization: As for `common.models.initialization.layer_initializers`.
+        initialization: As for `models.initialization.layer_initializers`.
 
     Returns:
         Functional model from (batch, *input_shape) to (batch, num_classes) logits.

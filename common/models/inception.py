@@ -2,9 +2,9 @@
 
 import keras
 
-from common.layers.dropout import ReplicaDropout
-from common.models.blocks import convolution, logits, relu
-from common.models.normalization import batch_normalization
+from ..layers.dropout import ReplicaDropout
+from .blocks import convolution, logits, relu
+from .normalization import batch_normalization
 
 BATCH_NORM_MODES = ("all", "none", "downsample")
 
@@ -44,7 +44,7 @@ def small_inception(
         batch_norm: `"all"`, `"none"`, or `"downsample"`: only in the convolutions of the two downsample
             modules.
         dropout: Share of the values dropped after each conv module and before the linear layer.
-        initialization: As for `common.models.initialization.layer_initializers`.
+        initialization: As for `models.initialization.layer_initializers`.
         batch_norm_momentum: Share of the old value that the moving statistics keep.
 
     Returns:

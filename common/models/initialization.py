@@ -64,7 +64,7 @@ def draw_weights(model, streams):
 
     Args:
         model: Built Keras model.
-        streams: `common.streams.Streams`, the random streams of the run.
+        streams: `streams.Streams`, the random streams of the run.
 
     Raises:
         ValueError: If a layer has no initializer for one of its variables.

@@ -2,7 +2,7 @@
 
 import keras
 
-from common.models.blocks import dense, logits
+from .blocks import dense, logits
 
 
 def mlp(input_shape, hidden_units, num_classes=10, initialization="glorot"):
@@ -16,7 +16,7 @@ def mlp(input_shape, hidden_units, num_classes=10, initialization="glorot"):
         input_shape: Shape of one input, such as (height, width, channels).
         hidden_units: Sequence of positive integers, the units of each hidden layer; may be empty.
         num_classes: Number of logits.
-        initialization: As for `common.models.initialization.layer_initializers`.
+        initialization: As for `models.initialization.layer_initializers`.
 
     Returns:
         Functional model from (batch, *input_shape) to (batch, num_classes) logits.

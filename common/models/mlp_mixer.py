@@ -2,8 +2,8 @@
 
 import keras
 
-from common.models.blocks import dense, logits, patch_embedding
-from common.models.normalization import layer_normalization
+from .blocks import dense, logits, patch_embedding
+from .normalization import layer_normalization
 
 
 def mlp_mixer(
@@ -28,7 +28,7 @@ def mlp_mixer(
         expansion: Width of the hidden layers as a multiple of tokens and channels.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of logits.
-        initialization: As for `common.models.initialization.layer_initializers`.
+        initialization: As for `models.initialization.layer_initializers`.
 
     Returns:
         Functional model from (batch, *input_shape) to (batch, num_classes) logits.

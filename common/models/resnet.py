@@ -2,8 +2,8 @@
 
 import keras
 
-from common.models.blocks import convolution, logits, relu
-from common.models.normalization import batch_normalization
+from .blocks import convolution, logits, relu
+from .normalization import batch_normalization
 
 _STAGES = 4
 _BLOCKS_PER_STAGE = 2
@@ -22,7 +22,7 @@ def resnet18(width=64, input_shape=(32, 32, 3), num_classes=10, initialization="
         width: Positive integer, the channels of the stem.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of logits.
-        initialization: As for `common.models.initialization.layer_initializers`.
+        initialization: As for `models.initialization.layer_initializers`.
 
     Returns:
         Functional model from (batch, *input_shape) to (batch, num_classes) logits.
@@ -99,7 +99,7 @@ def resnet18k(width, input_shape=(32, 32, 3), num_classes=10, initialization="py
         width: Positive integer k, the channels of the stem.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of logits.
-        initialization: As for `common.models.initialization.layer_initializers`.
+        initialization: As for `models.initialization.layer_initializers`.
 
     Returns:
         Functional model from (batch, *input_shape) to (batch, num_classes) logits.

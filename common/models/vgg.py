@@ -2,8 +2,8 @@
 
 import keras
 
-from common.models.blocks import convolution, logits, relu
-from common.models.normalization import batch_normalization
+from .blocks import convolution, logits, relu
+from .normalization import batch_normalization
 
 # Multiple of the width and number of convolutions, stage by stage.
 _STAGES = ((1, 2), (2, 2), (4, 4), (8, 4), (8, 4))
@@ -19,7 +19,7 @@ def vgg19(width=64, input_shape=(32, 32, 3), num_classes=10, initialization="pyt
         width: Positive integer, the channels of the first stage.
         input_shape: (height, width, channels) of the images; sides of at least 32 pixels.
         num_classes: Number of logits.
-        initialization: As for `common.models.initialization.layer_initializers`.
+        initialization: As for `models.initialization.layer_initializers`.
 
     Returns:
         Functional model from (batch, *input_shape) to (batch, num_classes) logits.

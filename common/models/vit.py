@@ -3,9 +3,10 @@
 import keras
 from keras import ops
 
-from common.layers.dropout import ReplicaDropout
-from common.models.blocks import dense, logits, patch_embedding
-from common.models.normalization import layer_normalization
+from ..layers.dropout import ReplicaDropout
+from ..registration import registered
+from .blocks import dense, logits, patch_embedding
+from .normalization import layer_normalization
 
 
 def vit(
@@ -38,7 +39,7 @@ def vit(
         dropout: Share of the values dropped.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of logits.
-        initialization: As for `common.models.initialization.layer_initializers`.
+        initialization: As for `models.initialization.layer_initializers`.
 
     Returns:
         Functional model from (batch, *input_shape) to (batch, num_classes) logits.
@@ -85,7 +86,7 @@ def _perceptron(x, hidden_units, dropout, initialization, name):
     return ReplicaDropout(dropout, name=f"{name}_dropout2")(x)
 
 
-@keras.saving.register_keras_serializable(package="replications")
+@registered
 class ClassTokenAndPositions(keras.layers.Layer):
     """Puts a learned class token before the tokens and adds a learned vector to each position.
 
@@ -142,7 +143,7 @@ class ClassTokenAndPositions(keras.layers.Layer):
         }
 
 
-@keras.saving.register_keras_serializable(package="replications")
+@registered
 class SelfAttention(keras.layers.Layer):
     """Scaled dot-product attention over packed queries, keys and values; it has no weights.
 

@@ -2,8 +2,8 @@
 
 import keras
 
-from common.models.blocks import convolution, dense, relu
-from common.models.normalization import batch_normalization
+from .blocks import convolution, dense, relu
+from .normalization import batch_normalization
 
 
 def wide_resnet(width_factor, depth=28, input_shape=(32, 32, 3), num_classes=10):

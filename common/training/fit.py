@@ -11,15 +11,15 @@ import typing
 import numpy as np
 import tensorflow as tf
 
-from common import interruption
-from common.checkpoints import Checkpoints
+from ..study import interruption
+from ..study.checkpoints import Checkpoints
 
 _CHECKPOINT_SECONDS = 20
 _BLOCK_SECONDS = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class StoppingRule:
     """How long a run trains and what it measures on the way.
 
     Args:
@@ -52,10 +52,10 @@ class Fit:
 
     Args:
         trainer: `Trainer`, loaded with the run's data.
-        plan: `Plan`.
+        plan: `StoppingRule`.
         train, test: What `Trainer.evaluation_data` returned for the two sets.
         streams: `streams.Streams`; "order" is used.
-        folder: The run's `records.RunFolder`, started.
+        folder: The run's `run_folders.RunFolder`, started.
         progress: `progress.Progress` over images; None shows nothing.
         chief: Whether this process writes checkpoints and the record.
         measure: Function epoch -> rows of further measurements, called after every epoch and with 0 before
@@ -64,7 +64,7 @@ class Fit:
     """
 
     trainer: typing.Any
-    plan: Plan
+    plan: StoppingRule
     train: typing.Any
     test: typing.Any
     streams: typing.Any

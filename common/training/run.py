@@ -5,16 +5,16 @@ import typing
 
 import tensorflow as tf
 
-from common import interruption
-from common.caching import keep_latest
-from common.cluster import current_worker
-from common.data import images
-from common.distribution import replica_strategy
-from common.program import run_folder
-from common.progress import Progress
-from common.streams import Streams
-from common.training.fit import Fit, Plan
-from common.training.trainer import Trainer
+from ..caching import keep_latest
+from ..cluster import current_worker
+from ..data import images
+from ..distribution import replica_strategy
+from ..streams import Streams
+from ..study import interruption
+from ..study.progress import Progress
+from ..study.runs import run_folder
+from .fit import Fit, StoppingRule
+from .trainer import Trainer
 
 
 @dataclasses.dataclass
@@ -23,7 +23,7 @@ class Prepared:
 
     Args:
         trainer: `Trainer`, loaded with the run's training data and weights.
-        plan: `Plan`.
+        plan: `StoppingRule`.
         streams: `Streams`; "order" is used.
         train: Images and labels that the trainer was loaded with: what the training accuracy is measured on.
         test: Images and labels of the test set.
@@ -32,7 +32,7 @@ class Prepared:
     """
 
     trainer: Trainer
-    plan: Plan
+    plan: StoppingRule
     streams: Streams
     train: tuple
     test: tuple
@@ -45,13 +45,13 @@ def _load(*arguments):
     return images.load(*arguments)
 
 
-def train_run(replication, settings, options, label, prepare, data_seed=None, keep=()):
+def train_run(study, settings, options, label, prepare, data_seed=None, keep=()):
     """Trains and measures one setting, or goes on with it; leaves a finished run folder.
 
     Args:
-        replication: The `program.Replication`.
+        study: The `runs.Study`.
         settings: Resolved settings, an `ImageSettings`.
-        options: `command_line.Options`.
+        options: `command_line.RunOptions`.
         label: Words that name the run in its progress line.
         prepare: Function (strategy, settings, `ImageSet`) -> `Prepared`.
         data_seed: Seed of the part of the data set; None: the run's.
@@ -66,7 +66,7 @@ def train_run(replication, settings, options, label, prepare, data_seed=None, ke
     part = (settings.num_train, settings.num_test, seed, keep)
     data = _load(settings.dataset, options.data_dir, *part, options.download)
     prepared = prepare(strategy, settings, data)
-    with run_folder(replication, settings, options.out_dir, worker.index) as folder:
+    with run_folder(study, settings, options.out_dir, worker.index) as folder:
         if folder.finished:
             return
         replicas = strategy.num_replicas_in_sync

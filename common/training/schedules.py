@@ -2,8 +2,10 @@
 
 import keras
 
+from ..registration import registered
 
-@keras.saving.register_keras_serializable("irreproducibility")
+
+@registered
 class LinearWarmup(keras.optimizers.schedules.LearningRateSchedule):
     """A rate that rises linearly from epoch to epoch, then stays.
 
@@ -54,7 +56,7 @@ def step(rate, epochs, steps_per_epoch, factor=0.1, divisors=(2.667, 1.6, 1.142)
     return keras.optimizers.schedules.PiecewiseConstantDecay([b - 1 for b in boundaries], values)
 
 
-@keras.saving.register_keras_serializable("irreproducibility")
+@registered
 class EpochCosine(keras.optimizers.schedules.LearningRateSchedule):
     """Half a cosine from the rate to 0 over all epochs, changed once an epoch.
 

@@ -2,9 +2,9 @@
 
 import dataclasses
 
-from common.data.datasets import DATASETS, FILE_DATASETS, NUM_TEST, NUM_TRAIN
-from common.errors import UserError
-from common.setting import POSITIVE, SEED, Limits, setting
+from ..data.datasets import DATASETS, FILE_DATASETS, NUM_TEST, NUM_TRAIN
+from ..errors import UserError
+from ..study.setting import POSITIVE, SEED, Limits, setting
 
 OPTIMIZERS = ("sgd", "adam")
 COUNT = Limits(1, 10**6)  # of epochs, images or planes: more is a slip of the finger
@@ -15,7 +15,7 @@ def of_images(settings):
     return settings.of_images
 
 
-ON_IMAGES = {"used": of_images, "needs": "a data set of images"}
+ON_IMAGES = {"applies_to": of_images, "needs": "a data set of images"}
 
 
 @dataclasses.dataclass(frozen=True)

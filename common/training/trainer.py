@@ -11,33 +11,33 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-from common.distribution import on_replicas
-from common.errors import UserError
-from common.models.initialization import draw_weights
-from common.streams import fold_in, uniform_numbers
+from ..distribution import on_replicas
+from ..errors import UserError
+from ..models.initialization import draw_weights
+from ..streams import fold_in, uniform_numbers
 
 _EVALUATION_BATCH = 500
 _AUGMENTATION_BLOCK = 1000
 
 
 @dataclasses.dataclass(frozen=True)
-class Preparation:
+class Preprocessing:
     """What happens to images in [0, 1] before the network sees them.
 
     Args:
         training: `data.augmentation.Augmentation` of the training images.
         evaluation: The same for evaluation; it draws nothing.
-        scale: Function of a float32 batch, such as `per_image_standardization`.
+        normalize: Function of a float32 batch, such as `per_image_standardization`.
     """
 
     training: object
     evaluation: object
-    scale: object
+    normalize: object
 
     def evaluated(self, images):
         """Returns a float32 array of images as they are evaluated."""
         blocks = [
-            self.scale(self.evaluation(tf.constant(images[i : i + _AUGMENTATION_BLOCK]), {})).numpy()
+            self.normalize(self.evaluation(tf.constant(images[i : i + _AUGMENTATION_BLOCK]), {})).numpy()
             for i in range(0, len(images), _AUGMENTATION_BLOCK)
         ]
         return np.concatenate(blocks)
@@ -78,7 +78,7 @@ class Trainer:
         strategy: tf.distribute strategy.
         build_model: Function () -> Keras model of logits.
         build_optimizer: Function () -> Keras optimizer.
-        preparation: `Preparation`.
+        preparation: `Preprocessing`.
         batch_size: Images in a global batch; the last batch of an epoch may be smaller.
         weight_decay: Adds weight_decay * w to the gradient of every trainable weight w, before momentum: the
             gradient of (weight_decay / 2) * sum(w^2) in the loss, not the decoupled decay of Keras.
@@ -97,7 +97,7 @@ class Trainer:
         strategy,
         build_model,
         build_optimizer,
-        preparation,
+        preprocessing,
         batch_size,
         weight_decay=0.0,
         objective=cross_entropy,
@@ -105,7 +105,7 @@ class Trainer:
         mixup=False,
     ):
         self.strategy, self.batch_size = strategy, batch_size
-        self._preparation, self._objective, self._weight_decay = preparation, objective, weight_decay
+        self._preprocessing, self._objective, self._weight_decay = preprocessing, objective, weight_decay
         self._sam_radius, self._mixup = sam_radius, mixup
         self.replicas = strategy.num_replicas_in_sync
         self._check_divides(batch_size, f"--batch_size={batch_size}")
@@ -146,8 +146,8 @@ class Trainer:
         self.steps_per_epoch = -(-self.num_images // self.batch_size)
         last = self.num_images - (self.steps_per_epoch - 1) * self.batch_size
         self._check_divides(last, f"--batch_size={self.batch_size} with {self.num_images} images")
-        if not self._preparation.training.random:
-            images = self._preparation.evaluated(images)
+        if not self._preprocessing.training.random:
+            images = self._preprocessing.evaluated(images)
         self._images = on_replicas(self.strategy, images)
         self._labels = on_replicas(self.strategy, labels)
         self._key = tf.constant((augmentation or streams).key("augmentation").view(np.int32))
@@ -241,8 +241,8 @@ class Trainer:
     def _replica_step(self, images, labels, batch, key):
         """One step on this replica's share of a batch; returns its sums of losses and correct predictions."""
         size, draws = batch.shape[0], {}
-        if self._preparation.training.random:
-            draws = self._preparation.training.draw(key, size)
+        if self._preprocessing.training.random:
+            draws = self._preprocessing.training.draw(key, size)
         inputs, targets = self._gathered(images, labels, batch, draws)
         loss_of = functools.partial(self._objective, inputs, targets)
         if self._mixup:
@@ -264,9 +264,9 @@ class Trainer:
         """This replica's share of a batch, as the network sees it."""
         share = self._share(batch)
         images = tf.gather(images, share)
-        if self._preparation.training.random:
+        if self._preprocessing.training.random:
             draws = {name: self._share(draw) for name, draw in draws.items()}
-            images = self._preparation.scale(self._preparation.training(images, draws))
+            images = self._preprocessing.normalize(self._preprocessing.training(images, draws))
         return images, tf.gather(labels, share)
 
     def _gradients(self, images, loss_of, size):
@@ -310,7 +310,7 @@ class Trainer:
         size = min(_EVALUATION_BATCH, n)
         size += -size % self.replicas
         padding = -n % size
-        images = np.pad(self._preparation.evaluated(images), ((0, padding), (0, 0), (0, 0), (0, 0)))
+        images = np.pad(self._preprocessing.evaluated(images), ((0, padding), (0, 0), (0, 0), (0, 0)))
         labels = np.pad(labels, (0, padding))
         return EvaluationData(on_replicas(self.strategy, images), on_replicas(self.strategy, labels), n, size)
 

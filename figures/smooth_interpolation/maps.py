@@ -4,10 +4,11 @@ import numpy as np
 from matplotlib import ticker
 from matplotlib.colors import LogNorm, Normalize
 
+from common.study.widths import by_width
 from figures import style
-from figures.smooth_interpolation.widths import PAPER, WIDTH_LABEL
+from figures.smooth_interpolation.widths import PAPER
 from figures.style import BLACK, GREY
-from replications.smooth_interpolation import runs as read
+from replications.smooth_interpolation import results as read
 
 _SMALLEST = 1e-3
 _MAPS = {
@@ -67,7 +68,7 @@ def _draw_map(figure, panel, groups, metric):
     bar.outline.set_linewidth(0.5)
     step = -(-len(widths) // 12)
     panel.set_xticks(range(0, len(widths), step), [str(w) for w in widths[::step]])
-    panel.set(title=label, xlabel=WIDTH_LABEL, yscale="log")
+    panel.set(title=label, xlabel="base width", yscale="log")
     panel.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
     panel.grid(visible=False)
     threshold = read.interpolation_threshold(groups)
@@ -78,7 +79,7 @@ def _draw_map(figure, panel, groups, metric):
 
 
 def _map_figure(title, runs, metrics, shape, size):
-    groups = read.by_width(runs)
+    groups = by_width(runs)
     figure = style.new_figure(*size, title)
     panels = figure.subplots(*shape, sharey=True, squeeze=False)
     for panel, metric in zip(panels.flat, metrics, strict=True):

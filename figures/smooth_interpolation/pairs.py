@@ -1,9 +1,10 @@
 """Beyond Gamba et al. 2022: what four papers ask of a network, against one axis of widths."""
 
+from common.study.widths import by_width
 from figures import style
-from figures.smooth_interpolation.widths import draw_curve, dress, handles
+from figures.smooth_interpolation.widths import draw_curve, format_width_axis, handles
 from figures.style import BLACK, BLUE, GREEN, PURPLE, VERMILLION
-from replications.smooth_interpolation import runs as read
+from replications.smooth_interpolation import results as read
 
 _OF_PAIRS = (read.prediction_difference, read.disagreement)
 
@@ -18,7 +19,7 @@ def _jacobian(run):
 
 def figure_pd(runs):
     """Test error, wrong labels that are fitted, sharpness, and how far two seeds disagree."""
-    groups = read.by_width(runs)
+    groups = by_width(runs)
     title = "Beyond the papers: four questions about the same networks, 20 % wrong labels"
     figure = style.new_figure(7, 9.4, title)
     rows = (
@@ -31,7 +32,7 @@ def figure_pd(runs):
     panels = figure.subplots(len(rows), 1, sharex=True)
     for panel, (label, source, measure, color) in zip(panels, rows, strict=True):
         draw_curve(panel, groups, measure, color, label, of_pairs=measure in _OF_PAIRS)
-        dress(panel, groups, "")
+        format_width_axis(panel, groups, "")
         panel.set_ylabel(label)
         panel.set_title(source, loc="right", fontsize=8, color=color)
     panels[-1].set_xlabel("base width")

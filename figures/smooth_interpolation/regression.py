@@ -8,7 +8,7 @@ from common.statistics import summarize
 from figures import style
 from figures.smooth_interpolation.widths import PAPER
 from figures.style import BLUE, GREY, VERMILLION
-from replications.smooth_interpolation import runs as read
+from replications.smooth_interpolation import results as read
 
 _LIMIT = 2.2
 _PANELS = {

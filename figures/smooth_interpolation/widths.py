@@ -3,19 +3,16 @@
 import itertools
 
 import numpy as np
-from matplotlib import colormaps, ticker
-from matplotlib.collections import FillBetweenPolyCollection
+from matplotlib import colormaps
 from matplotlib.colors import to_hex
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
-from common.statistics import interval
-from figures import style
-from figures.style import BLACK, BLUE, GREY
-from replications.smooth_interpolation import runs as read
+from common.study.widths import by_width
+from figures import style, widths
+from figures.style import BLACK, BLUE
+from replications.smooth_interpolation import results as read
 
 PAPER = "Gamba et al. 2022"
-WIDTH_LABEL = "base width"
 
 _TITLES = {
     "accuracy": "training accuracy (%)",
@@ -23,14 +20,10 @@ _TITLES = {
     "jacobian_norm": "Jacobian norm",
     "tangent_hessian_norm": "tangent Hessian norm",
 }
-_DOTTED = {"color": GREY, "linewidth": 1.0, "linestyle": (0, (1, 1.5))}
-_MOST_TICKS = 8
 
 
-def draw_curve(panel, groups, measure, color, label, marker="o", strong=True, of_pairs=False):
-    """Draws a function of a run against the width: runs as dots, their mean, and its 95 % interval.
-
-    Limits of the panel are those of the runs; a wider interval is cut off.
+def draw_curve(panel, groups, measure, color, label, strong=True, of_pairs=False):
+    """Draws a function of a run against the width; see `figures.widths.draw_curve`.
 
     Args:
         panel: Axes.
@@ -38,65 +31,29 @@ def draw_curve(panel, groups, measure, color, label, marker="o", strong=True, of
         measure: Function of a run, or of two.
         color: Color.
         label: Name of the line.
-        marker: Marker of the means.
-        strong: Whether the line is thick and its interval is drawn: of many lines they would hide each other.
+        strong: Whether its interval is drawn.
         of_pairs: Whether the measure is of two runs: it is drawn for all pairs of a width's seeds.
     """
-    widths = list(groups)
-    values = [_values(measure, members, of_pairs) for members in groups.values()]
-    size = {"linewidth": 1.9, "markersize": 4} if strong else {"linewidth": 1.1, "markersize": 2.5}
-    if strong and max(map(len, values)) > 1:
-        pairs = list(itertools.combinations(groups[widths[0]], 2)) if of_pairs else None
-        bounds = np.ma.masked_invalid([_interval(found, pairs) for found in values])
-        band = FillBetweenPolyCollection(
-            "x", np.array(widths), *bounds.T, color=color, alpha=0.15, linewidth=0, label="_interval"
-        )
-        panel.add_collection(band, autolim=False)  # of two seeds it is 13 standard errors high
-        for width, found in zip(widths, values, strict=True):
-            panel.plot([width] * len(found), found, ".", color=color, markersize=3, alpha=0.35, label="_run")
-    means = [np.mean(v) for v in values]
-    panel.plot(widths, means, marker, linestyle="-", color=color, label=label, zorder=3, **size)
+    pairs = list(itertools.combinations(next(iter(groups.values())), 2)) if of_pairs else None
+    values = {
+        width: read.over_pairs(measure, members) if of_pairs else list(map(measure, members.values()))
+        for width, members in groups.items()
+    }
+    widths.draw_curve(panel, values, color, label, strong=strong, pairs=pairs)
 
 
-def _values(measure, members, of_pairs):
-    return read.over_pairs(measure, members) if of_pairs else list(map(measure, members.values()))
-
-
-def _interval(values, pairs):
-    if not np.isfinite(values).all():
-        return np.nan, np.nan
-    return interval(values, groups=() if pairs is None else (pairs,))
-
-
-def dress(panel, groups, label=WIDTH_LABEL):
+def format_width_axis(panel, groups, label="base width"):
     """Gives a panel its width axis and the dotted line at the interpolation threshold."""
-    widths = list(groups)
-    panel.set_xscale("log", base=2)
-    powers = [w for w in widths if w & (w - 1) == 0]
-    ticks = widths if len(widths) <= _MOST_TICKS else powers
-    panel.xaxis.set_major_locator(ticker.FixedLocator(ticks))
-    panel.xaxis.set_major_formatter(ticker.FixedFormatter([str(tick) for tick in ticks]))
-    panel.xaxis.set_minor_locator(ticker.NullLocator())
-    panel.set_xlim(widths[0] / 1.12, widths[-1] * 1.12)
-    panel.set_xlabel(label)
-    threshold = read.interpolation_threshold(groups)
-    if threshold is not None:
-        panel.axvline(threshold, label="_threshold", zorder=1, **_DOTTED)
+    widths.format_width_axis(panel, list(groups), read.interpolation_threshold(groups), label)
 
 
 def handles(groups):
     """Legend entries of the threshold and of what the marks of several seeds are."""
     threshold = read.interpolation_threshold(groups)
+    found = widths.handles(threshold, max(map(len, groups.values())))
     if threshold is None:
-        entries = [Line2D([], [], linestyle="none", label="no width has a training error of 0")]
-    else:
-        entries = [Line2D([], [], label=f"interpolation threshold, width {threshold}", **_DOTTED)]
-    if max(map(len, groups.values())) > 1:
-        entries.append(
-            Patch(color=GREY, alpha=0.25, linewidth=0, label="95 % interval of the mean over seeds")
-        )
-        entries.append(Line2D([], [], color=GREY, linestyle="none", marker=".", alpha=0.5, label="one seed"))
-    return entries
+        found[0].set_label("no width has a training error of 0")
+    return found
 
 
 def _volume_colors(count):
@@ -125,7 +82,7 @@ def _draw_volumes(panel, groups, metric, subset="all"):
             return factor * read.volume(run, metric, subset, anchors)
 
         draw_curve(panel, groups, measure, color, f"{anchors}", strong=anchors == 1)
-    dress(panel, groups)
+    format_width_axis(panel, groups)
     panel.set_title(_TITLES[metric])
     if metric == "accuracy":
         panel.set_ylim(top=103)
@@ -142,12 +99,12 @@ def _legend(figure, runs, groups, **place):
 def draw_test_error(panel, groups, color=BLACK, title="test error (%)"):
     """Draws the test error against the width."""
     draw_curve(panel, groups, read.test_error, color, "test error")
-    dress(panel, groups)
+    format_width_axis(panel, groups)
     panel.set_title(title)
 
 
 def _error_figure(title, runs):
-    groups = read.by_width(runs)
+    groups = by_width(runs)
     figure = style.new_figure(6.2, 4.2, title)
     panel = figure.subplots()
     draw_test_error(panel, groups)
@@ -156,7 +113,7 @@ def _error_figure(title, runs):
 
 
 def _volume_figure(title, runs):
-    groups = read.by_width(runs)
+    groups = by_width(runs)
     figure = style.new_figure(12.5, 4.3, title)
     for panel, metric in zip(figure.subplots(1, 4), read.VOLUME_METRICS, strict=True):
         _draw_volumes(panel, groups, metric)
@@ -186,7 +143,7 @@ def figure_4(runs):
 
 def figure_3(runs):
     """The same around true (top) and wrong labels (bottom)."""
-    groups = read.by_width(runs)
+    groups = by_width(runs)
     title = f"{PAPER}, figure 3: volumes around images with true (top) and wrong labels (bottom)"
     figure = style.new_figure(12.5, 7.2, title)
     for row, subset in zip(figure.subplots(2, 4), ("clean", "noisy"), strict=True):
@@ -199,7 +156,7 @@ def figure_3(runs):
 
 def figure_6(runs):
     """ResNets: test error, and the measures over volumes."""
-    groups = read.by_width(runs)
+    groups = by_width(runs)
     title = f"{PAPER}, figure 6: ResNet18 with augmentation and Adam, 20 % wrong labels"
     figure = style.new_figure(10.5, 6.6, title)
     panels = figure.subplots(2, 3)
@@ -215,7 +172,7 @@ def figure_6(runs):
 
 def figure_7(runs):
     """Asymmetric noise: sharpness around true and wrong labels, and test error by class."""
-    groups = read.by_width(runs)
+    groups = by_width(runs)
     settings = runs[0][0]
     title = (
         f"{PAPER}, figure 7: {100 * settings.corrupted_fraction:g} % wrong labels in "
@@ -233,7 +190,7 @@ def figure_7(runs):
             return 100 * (1 - read.last(run, f"test_accuracy_{name}"))
 
         draw_curve(panel, groups, measure, BLACK, name)
-        dress(panel, groups)
+        format_width_axis(panel, groups)
         panel.set_title(f"test error of {name} classes (%)")
     _legend(figure, runs, groups, loc="outside lower center", ncols=5)
     return figure

@@ -1,11 +1,11 @@
 """`python -m figures.snapp_shamir` draws from records."""
 
-from common import interruption
+from common.study import interruption
 
 if __name__ == "__main__":
     interruption.listen("figures.snapp_shamir", goes_on=False)  # also while the rest is imported
 
     from figures import drawing
-    from figures.snapp_shamir.gallery import GALLERY
+    from figures.snapp_shamir.paper_figures import PAPER_FIGURES
 
-    drawing.main(GALLERY)
+    drawing.main(PAPER_FIGURES)

@@ -7,7 +7,7 @@ from matplotlib.lines import Line2D
 
 from figures import style
 from figures.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, Label, Stroke
-from replications.snapp_shamir.claims_runs import LOSS, PD
+from replications.snapp_shamir.results import LOSS, PD
 
 PD_LABEL = r"relative prediction difference $\Delta_r$"
 WINDOW_LABEL = r"$\log_2 z$ (mini-batches)"

@@ -8,13 +8,14 @@ from common.statistics import interval, summarize
 from figures import style
 from figures.snapp_shamir.curves import PAPER, count, curve_name
 from figures.style import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILLION
-from replications.snapp_shamir.claims_runs import PD, measured
-from replications.snapp_shamir.weights import (
+from replications.snapp_shamir.results import (
     FLIPPED,
+    PD,
     embedding_correlations,
     error_cosines,
     indexed_weights,
     layers,
+    measured,
     member_cosines,
     root_mean_square_differences,
 )

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from common.records import last
+from common.study.records import last
 from figures import style
 from figures.somepalli_boundaries.planes import (
     CLASS_COLORS,
@@ -16,7 +16,7 @@ from figures.somepalli_boundaries.planes import (
 )
 from figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION
 from replications.somepalli_boundaries.published import NETWORK_NAMES
-from replications.somepalli_boundaries.scores import groups
+from replications.somepalli_boundaries.results import groups
 
 _KEY_WIDTH = 1.35
 _BAR_WIDTH = 0.8

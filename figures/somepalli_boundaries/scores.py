@@ -5,12 +5,12 @@ import functools
 
 import numpy as np
 
-from common.records import last
+from common.study.records import last
 from figures import style
 from figures.somepalli_boundaries.pictures import by_network
 from figures.somepalli_boundaries.planes import PAPER
 from figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILLION, Stroke
-from replications.somepalli_boundaries.presets import SOURCES
+from replications.somepalli_boundaries.presets import SOURCES, STUDY
 from replications.somepalli_boundaries.published import (
     DISTILLED,
     MATRIX_NETWORKS,
@@ -22,8 +22,7 @@ from replications.somepalli_boundaries.published import (
     REPRODUCIBILITY_MATRIX,
     VANILLA,
 )
-from replications.somepalli_boundaries.scores import groups, matrix, score_and_error
-from replications.somepalli_boundaries.settings import REPLICATION
+from replications.somepalli_boundaries.results import groups, matrix, score_and_error
 
 _OPTIMIZER_STROKES = {
     "adam": Stroke(ORANGE, "s"),
@@ -46,7 +45,7 @@ def _without_seeds(settings):
 
 @functools.cache
 def _published_settings():
-    presets = (s for name in REPLICATION.figures for s in REPLICATION.figure(name, "paper"))
+    presets = (s for name in STUDY.figures for s in STUDY.runs_of_figure(name, "paper"))
     return {_without_seeds(settings.resolve()) for settings in presets}
 
 

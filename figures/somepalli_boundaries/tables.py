@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from common.records import last
 from common.statistics import interval
-from common.verdicts import number
+from common.study.records import last
+from common.study.verdicts import number
 from figures.somepalli_boundaries.scores import cell_texts
 from figures.somepalli_boundaries.widths import between_seeds, by_noise
 from replications.somepalli_boundaries.published import FRAGMENTATION_KINDS, MARGIN_KINDS

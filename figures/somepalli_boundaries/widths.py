@@ -4,17 +4,15 @@ import itertools
 import math
 
 import numpy as np
-from matplotlib import ticker
 from matplotlib.lines import Line2D
 
 from common.metrics.reproducibility import group_reproducibility
-from common.records import last
-from common.statistics import interval
-from figures import style
+from common.study.records import last
+from figures import style, widths
 from figures.somepalli_boundaries.planes import PAPER
 from figures.style import BLUE, GREY, ORANGE, VERMILLION, Stroke
 from replications.somepalli_boundaries.published import FRAGMENTATION_KINDS
-from replications.somepalli_boundaries.scores import (
+from replications.somepalli_boundaries.results import (
     accuracy,
     class_maps,
     groups,
@@ -23,7 +21,6 @@ from replications.somepalli_boundaries.scores import (
 )
 
 _NOISE_STROKES = (Stroke(BLUE, "o"), Stroke(VERMILLION, "s"))
-_THRESHOLD_LINE = {"color": GREY, "linewidth": 0.9, "linestyle": (0, (4, 2))}
 _MARGINS = {
     "aa": ("all training images", Stroke(VERMILLION, "o", "-")),
     "ca": ("right labels", Stroke(BLUE, "^", "--")),
@@ -39,8 +36,8 @@ _FRAGMENTATION = {
 def by_noise(runs):
     """{label noise: {width: its runs}}, both ascending, every width for every noise."""
     found = groups(runs, lambda settings: (settings.label_noise, settings.width))
-    noises, widths = (sorted(set(values)) for values in zip(*found, strict=True))
-    return {noise: {width: found.get((noise, width), []) for width in widths} for noise in noises}
+    noises, shown = (sorted(set(values)) for values in zip(*found, strict=True))
+    return {noise: {width: found.get((noise, width), []) for width in shown} for noise in noises}
 
 
 def _label(noise):
@@ -48,35 +45,33 @@ def _label(noise):
 
 
 def _draw_curve(panel, by_width, measure, stroke, label):
-    """Means over seeds with intervals against width; single runs lie faintly behind, gaps stay open."""
-    xs, ys = [], []
+    """A function of a run against the width; a run without a finite value is left out."""
+    values = {}
     for width, members in by_width.items():
-        values = np.array([measure(run) for run in members])
-        values = values[np.isfinite(values)]
-        mean, median = (center(values) if values.size else np.nan for center in (np.mean, np.median))
-        ys.append(style.Measured(mean, *interval(values), median, values))
-        xs.append(style.position(width, values))
-    style.draw_points(panel, xs, ys, stroke, label)
+        found = np.array([measure(run) for run in members])
+        values[width] = found[np.isfinite(found)]
+    widths.draw_curve(panel, values, stroke.color, label, stroke.marker, stroke.linestyle)
+
+
+def _threshold(runs):
+    """The narrowest width that fits all noisy labels; None if there is none, or no noise."""
+    noisy = [(settings, run) for settings, run in runs if settings.label_noise]
+    return threshold(noisy) if noisy else None
 
 
 def _width_axis(panel, runs):
     """An axis of widths, with a line at the narrowest that fits all noisy labels."""
     if panel.get_yscale() == "linear":
         style.limit_to_values(panel)
-    widths = sorted({settings.width for settings, _ in runs})
-    panel.set(xscale="log", xlabel="width k")
-    shown = [w for w in widths if w in (1, 2, 3, 4, 6, 8, 10, 12, 16, 20, 30, 40, 64)]
-    panel.xaxis.set_major_locator(ticker.FixedLocator(shown))
-    panel.xaxis.set_major_formatter(ticker.FixedFormatter([str(w) for w in shown]))
-    panel.xaxis.set_minor_locator(ticker.NullLocator())
-    noisy = [(settings, run) for settings, run in runs if settings.label_noise]
-    if noisy and (width := threshold(noisy)) is not None:
-        panel.axvline(width, zorder=1, **_THRESHOLD_LINE)
+    shown = sorted({settings.width for settings, _ in runs})
+    widths.format_width_axis(panel, shown, _threshold(runs), "width k")
 
 
-def _noise_handles(noises):
-    handles = [stroke.handle(_label(noise)) for noise, stroke in zip(noises, _NOISE_STROKES, strict=False)]
-    return [*handles, Line2D([], [], label="interpolation threshold with noise", **_THRESHOLD_LINE)]
+def _handles(runs, noises):
+    """Legend entries of the noises, the threshold, and the marks of several seeds."""
+    found = [stroke.handle(_label(noise)) for noise, stroke in zip(noises, _NOISE_STROKES, strict=False)]
+    num_seeds = max(len(members) for by_width in noises.values() for members in by_width.values())
+    return found + widths.handles(_threshold(runs), num_seeds, "interpolation threshold with noise")
 
 
 def figure_10(runs):
@@ -93,7 +88,7 @@ def figure_10(runs):
     panels[3].set_title("training error, labels as given")
     for panel in panels:
         _width_axis(panel, runs)
-    handles = _noise_handles(noises) + style.value_handles("run")
+    handles = _handles(runs, noises)
     figure.legend(handles=handles, loc="outside lower center", ncols=7, columnspacing=1.0)
     return figure
 
@@ -146,7 +141,7 @@ def figure_11(runs):
         _width_axis(panel, runs)
     pair = {"color": GREY, "marker": ".", "markersize": 5, "linewidth": 1.2, "alpha": 0.5}
     pair = Line2D([], [], label="a pair of seeds, one standard error over planes", **pair)
-    handles = [*_noise_handles(noises), pair, *style.value_handles("run")[1:]]
+    handles = [*_handles(runs, noises), pair]
     figure.legend(handles=handles, loc="outside lower center", ncols=4, columnspacing=1.2)
     return figure
 
@@ -172,7 +167,7 @@ def figure_12(runs):
     for panel in panels:
         axis.apply(panel)
         _width_axis(panel, runs)
-    handles = _noise_handles(noises) + style.value_handles("run")
+    handles = _handles(runs, noises)
     figure.legend(handles=handles, loc="outside lower center", ncols=4, columnspacing=1.0)
     return figure
 
@@ -198,15 +193,13 @@ def figure_nakkiran_1(runs):
     _width_axis(errors, runs)
     _draw_surface(figure, surface, by_width)
     handles = [stroke.handle(f"{name} error") for name, stroke in strokes.items()]
-    handles.append(Line2D([], [], label="interpolation threshold", **_THRESHOLD_LINE))
-    handles += style.value_handles("run")
+    handles += widths.handles(_threshold(runs), max(map(len, by_width.values())))
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), columnspacing=0.9)
     return figure
 
 
 def _draw_surface(figure, panel, by_width):
     """Mean test error over seeds at every width and measured epoch."""
-    widths = list(by_width)
     epochs = None
     rows = []
     for members in by_width.values():
@@ -215,10 +208,10 @@ def _draw_surface(figure, panel, by_width):
         rows.append(np.mean([np.interp(epochs, e, errors) for e, errors in found], axis=0))
     edges = np.concatenate([[max(epochs[0] - 0.5, 0.5)], epochs + 0.5])
     colors = panel.pcolormesh(
-        np.arange(len(widths) + 1) - 0.5, edges, np.transpose(rows), cmap="cividis", rasterized=True
+        np.arange(len(by_width) + 1) - 0.5, edges, np.transpose(rows), cmap="cividis", rasterized=True
     )
     panel.set_yscale("log")
-    panel.set_xticks(range(len(widths)), [str(width) for width in widths])
+    panel.set_xticks(range(len(by_width)), [str(width) for width in by_width])
     panel.set(xlabel="width k", ylabel="epochs", title="test error over training")
     panel.grid(False)
     figure.colorbar(colors, ax=panel, label="test error", pad=0.02)

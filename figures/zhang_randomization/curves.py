@@ -7,11 +7,11 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from common.records import last, rows_of
+from common.study.records import last, rows_of
 from figures import style
 from figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILLION
-from replications.zhang_randomization.claims_runs import is_capped
 from replications.zhang_randomization.published import CHANCE
+from replications.zhang_randomization.results import is_capped
 
 PAPER = "Zhang et al. 2017"
 

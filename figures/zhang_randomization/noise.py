@@ -10,13 +10,13 @@ import math
 import numpy as np
 from matplotlib.lines import Line2D
 
-from common.records import last
 from common.statistics import summarize
+from common.study.records import last
 from figures import style
 from figures.style import BLUE, GREEN, GREY, PURPLE, VERMILLION, Measured, Stroke
 from figures.zhang_randomization.curves import PAPER, by_setting
-from replications.zhang_randomization.claims_runs import epochs_to_fit, is_capped
 from replications.zhang_randomization.published import NETWORK_NAMES
+from replications.zhang_randomization.results import epochs_to_fit, is_capped
 
 NOISE_LABEL = "label noise $p$ (part of the labels drawn anew)"
 STROKES = {

@@ -1,11 +1,11 @@
 """`python -m replications.smooth_interpolation`: sharpness in input space over width and epochs."""
 
-from common import interruption
+from common.study import interruption
 
 if __name__ == "__main__":
     interruption.listen("smooth_interpolation")  # also while the rest is imported
 
-    from common.program import main
-    from replications.smooth_interpolation.settings import REPLICATION
+    from common.study.program import main
+    from replications.smooth_interpolation.presets import STUDY
 
-    main(REPLICATION)
+    main(STUDY)

@@ -18,13 +18,13 @@ from common.data.augmentation import (
 from common.errors import UserError
 from common.models.convnet import convnet
 from common.models.resnet import resnet18w
-from common.setting import without
 from common.streams import Streams
+from common.study.setting import without
 from common.training import schedules
-from common.training.fit import Plan
+from common.training.fit import StoppingRule
 from common.training.optimizers import build_optimizer
 from common.training.run import Prepared, train_run
-from common.training.trainer import Preparation, Trainer
+from common.training.trainer import Preprocessing, Trainer
 from replications.smooth_interpolation import regression
 from replications.smooth_interpolation.measure import Measurement, Meters, RunData
 
@@ -38,12 +38,12 @@ UNCOMPILED += ("seed", "data_seed", "split_seed", "label_seed")
 MEASURED = ("num_paths", "strengths", "num_copies", "colour_clip", "measurement_seed")
 
 
-def run(replication, settings, options, label=""):
+def run(study, settings, options, label=""):
     """Trains and measures one setting, or goes on with it; see `training.run.train_run`."""
     if settings.dataset == "scalar":
-        regression.run(replication, settings, options)
+        regression.run(study, settings, options)
     else:
-        train_run(replication, settings, options, label, _prepare, settings.data_seed)
+        train_run(study, settings, options, label, _prepare, settings.data_seed)
 
 
 def _prepare(strategy, settings, image_set):
@@ -57,7 +57,7 @@ def _prepare(strategy, settings, image_set):
     measurement = Measurement(settings, trainer, meters, data)
     return Prepared(
         trainer,
-        Plan(settings.epochs),
+        StoppingRule(settings.epochs),
         streams,
         (data.train.images, data.train.labels),
         (data.test.images, data.test.labels),
@@ -156,7 +156,7 @@ def _compiled(strategy, settings, num_classes):
         strategy,
         lambda: build_network(settings, num_classes),
         lambda: build_optimizer(settings.optimizer),
-        Preparation(
+        Preprocessing(
             augmentation(settings.augmentation),
             augmentation("none"),
             functools.partial(normalize, mean=mean, std=std),

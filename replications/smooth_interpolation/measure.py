@@ -6,11 +6,10 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from common import interruption
 from common.data.images import Images
 from common.metrics.logits import compiled, padded_batches
 from common.metrics.volumes import VolumeMeter
-from replications.smooth_interpolation.cost import checkpoint_epochs
+from common.study import interruption
 
 _EVALUATION_BATCH = 500
 # Predictions that a record keeps: 1,000 test images of ten classes.
@@ -104,7 +103,7 @@ class Measurement:
 
     def __init__(self, settings, trainer, meters, data):
         self._settings, self._trainer, self._meters, self._data = settings, trainer, meters, data
-        self._epochs = frozenset(checkpoint_epochs(settings))
+        self._epochs = frozenset(settings.checkpoint_epochs)
         self._test = None
 
     def at_checkpoint(self, epoch):

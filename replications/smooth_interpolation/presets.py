@@ -1,4 +1,8 @@
-"""The runs of every figure at every scale, as dictionaries of settings."""
+"""The runs of every figure of Gamba et al. 2022 at every scale, and what they cost."""
+
+from common.data.datasets import NUM_TEST, NUM_TRAIN
+from common.study.runs import Study
+from replications.smooth_interpolation.settings import PROTOCOL_VERSION, Settings
 
 # Figures that show the same runs share them: 1c, 2, 3, 5 and pd; 1d and 4; 6 and heatmaps.
 WIDTHS = {
@@ -105,3 +109,49 @@ FIGURES = {
     "heatmaps": _resnets,
     "pd": _two_seeds,
 }
+
+
+# Microseconds of one core for a training step's image, of a constant, the width and its square; a gradient by
+# the input costs about the same, an evaluation a third.
+_MICROSECONDS = {"convnet": (90, 12, 3), "resnet18w": (400, 60, 8)}
+
+
+def estimate(settings):
+    """Seconds that a run takes on two cores, both in use; an estimate."""
+    if settings.dataset == "scalar":
+        return 2 if settings.network == "polynomial" else 3 + settings.width**2 * settings.epochs / 2e8
+    num_train = (settings.num_train or NUM_TRAIN) - settings.num_validation
+    num_test, num_samples = settings.num_test or NUM_TEST, settings.num_samples or num_train
+    checkpoints, points = len(settings.checkpoint_epochs), 1 + settings.num_copies
+    anchors = 1 + settings.num_paths * len(settings.erased)
+    images = num_train * (settings.epochs + 1 / 3) + num_test * (checkpoints + 2) / 3
+    images += num_samples * points * (anchors + checkpoints)
+    cost = sum(c * settings.width**i for i, c in enumerate(_MICROSECONDS[settings.network]))
+    return 10 + images * cost / 2e6
+
+
+def runs_of_figure(name, scale):
+    """Returns the settings of every run of a figure.
+
+    Args:
+        name: A key of `STUDY.figures`.
+        scale: "paper": the published protocol; "laptop": fewer images, epochs and widths; "smoke":
+            seconds, on synthetic images, for tests.
+    """
+    return [Settings(**values) for values in FIGURES[name](scale)]
+
+
+STUDY = Study(
+    name="smooth_interpolation",
+    settings=Settings,
+    protocol_version=PROTOCOL_VERSION,
+    figures=tuple(FIGURES),
+    runs_of_figure=runs_of_figure,
+    estimate=estimate,
+    compiles_once_over="seed",
+    images=True,
+    min_seeds={"pd": 2},
+    network_sizes=NETWORK_SIZES,
+    named_by="network width degree noise label_noise stand_in_for num_train seed",
+    keeps_array=lambda settings, name: name != "batch_losses",
+)

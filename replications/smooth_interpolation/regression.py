@@ -11,8 +11,8 @@ import tensorflow as tf
 from numpy.polynomial import legendre
 
 from common.cluster import current_worker
-from common.program import run_folder
 from common.streams import Streams
+from common.study.runs import run_folder
 
 TITLE = "noisy samples of a cubic"
 _HIDDEN_LAYERS = 3
@@ -149,23 +149,23 @@ def sharpness(predict, inputs, targets):
     return {"slope": np.mean(np.abs(slopes)), "noise_kept": np.sum(deviation * noise) / np.sum(noise**2)}
 
 
-def run(replication, settings, options):
+def run(study, settings, options):
     """Fits one model and leaves a finished run folder; a run takes seconds, never resumes and has no scalars.
 
     Rows: `train_loss` (mean squared error on the noisy points), `test_loss` (mean squared distance from the
     noise-free function on an even grid), and those of `sharpness`. Arrays: points, grid and predictions.
 
     Args:
-        replication: The `program.Replication`.
+        study: The `runs.Study`.
         settings: Resolved settings with `dataset="scalar"`.
-        options: `command_line.Options`.
+        options: `command_line.RunOptions`.
 
     Raises:
         UserError: The folder is not ours to write.
     """
     if not current_worker(options.strategy).chief:
         return
-    with run_folder(replication, settings, options.out_dir) as folder:
+    with run_folder(study, settings, options.out_dir) as folder:
         if folder.finished:
             return
         folder.start({"device": "CPU"}, TITLE)

@@ -8,11 +8,8 @@ import math
 
 from common.data.datasets import DATASETS, NUM_CLASSES, NUM_TRAIN
 from common.errors import UserError
-from common.program import Replication
-from common.setting import POSITIVE, SEED, Limits, check_limits, filled, setting
+from common.study.setting import POSITIVE, SEED, Limits, check_limits, filled, setting
 from common.training.settings import COUNT, ON_IMAGES, ImageSettings
-from replications.smooth_interpolation import presets
-from replications.smooth_interpolation.cost import estimate
 
 PROTOCOL_VERSION = 2
 
@@ -63,9 +60,12 @@ def _sets_aside(settings):
     return settings.num_validation > 0
 
 
-_NOT_OF_POLYNOMIALS = {"used": lambda settings: not _is_polynomial(settings), "needs": "a network with units"}
+_NOT_OF_POLYNOMIALS = {
+    "applies_to": lambda settings: not _is_polynomial(settings),
+    "needs": "a network with units",
+}
 _OF_ASYMMETRIC_NOISE = {
-    "used": lambda settings: settings.of_images and settings.noise == "asymmetric",
+    "applies_to": lambda settings: settings.of_images and settings.noise == "asymmetric",
     "needs": "--noise=asymmetric",
 }
 
@@ -100,7 +100,7 @@ class Settings(ImageSettings):
         None,
         "Degree of the polynomial; by default 1,000.",
         limits=Limits(0, 10**5),
-        used=_is_polynomial,
+        applies_to=_is_polynomial,
         needs="--dataset=scalar --network=polynomial",
     )
     initialization: str | None = setting(
@@ -108,7 +108,7 @@ class Settings(ImageSettings):
         "Initial weights: PyTorch's default, the only one of the ConvNet; for ResNet18 also Fixup (its "
         "default), Fixup with small normals in place of zeros (mfixup), or He normals.",
         choices=("pytorch", "fixup", "mfixup", "he_normal"),
-        used=lambda settings: settings.network == "resnet18w",
+        applies_to=lambda settings: settings.network == "resnet18w",
         needs="--network=resnet18w; the ConvNet has PyTorch's alone",
     )
     optimizer: str | None = setting(
@@ -131,7 +131,7 @@ class Settings(ImageSettings):
         None,
         "Learning rate of the first epoch of the warm-up; by default 0.001.",
         limits=POSITIVE,
-        used=_warms_up,
+        applies_to=_warms_up,
         needs="--warmup_epochs",
     )
     augmentation: str | None = setting(
@@ -221,28 +221,28 @@ class Settings(ImageSettings):
         None,
         "Standard deviation of the noise on scalar targets; by default 0.3.",
         limits=Limits(0.0),
-        used=lambda settings: not settings.of_images,
+        applies_to=lambda settings: not settings.of_images,
         needs="--dataset=scalar",
     )
     data_seed: int = setting(
         0,
         "Seed of the part of the data set alone, the same for all --seed.",
         limits=SEED,
-        used=lambda settings: settings.of_images and (settings.num_train or settings.num_test),
+        applies_to=lambda settings: settings.of_images and (settings.num_train or settings.num_test),
         needs="--num_train or --num_test: the whole data set needs no draw",
     )
     split_seed: int = setting(
         42,
         "Seed of the split in training and validation images alone.",
         limits=SEED,
-        used=_sets_aside,
+        applies_to=_sets_aside,
         needs="--num_validation",
     )
     label_seed: int = setting(
         0,
         "Seed of the label noise alone.",
         limits=SEED,
-        used=lambda settings: settings.of_images and settings.label_noise != 0,
+        applies_to=lambda settings: settings.of_images and settings.label_noise != 0,
         needs="--label_noise",
     )
     measurement_seed: int = setting(
@@ -272,6 +272,15 @@ class Settings(ImageSettings):
                 "such as 5-10-15"
             )
         return numbers
+
+    @property
+    def checkpoint_epochs(self):
+        """The epochs after which a resolved run is also measured, in order and without the last."""
+        count, last = self.num_checkpoints, self.epochs
+        chosen = set(range(0, last, self.evaluate_every)) if self.evaluate_every else set()
+        if count:
+            chosen |= {round(last ** (i / count)) for i in range(count)}
+        return sorted(chosen - {0, last})
 
     def resolve(self):
         """Returns these settings with every default filled in.
@@ -365,30 +374,3 @@ class Settings(ImageSettings):
             )
         if (self.num_samples or 1) > left:
             raise UserError(f"--num_samples={self.num_samples}: must be from 1 to {left}")
-
-
-def figure(name, scale):
-    """Returns the settings of every run of a figure.
-
-    Args:
-        name: A key of `REPLICATION.figures`.
-        scale: "paper": the published protocol; "laptop": fewer images, epochs and widths; "smoke":
-            seconds, on synthetic images, for tests.
-    """
-    return [Settings(**values) for values in presets.FIGURES[name](scale)]
-
-
-REPLICATION = Replication(
-    name="smooth_interpolation",
-    settings=Settings,
-    protocol_version=PROTOCOL_VERSION,
-    figures=tuple(presets.FIGURES),
-    figure=figure,
-    estimate=estimate,
-    swept="seed",
-    images=True,
-    fewest_seeds={"pd": 2},
-    network_sizes=presets.NETWORK_SIZES,
-    named_by="network width degree noise label_noise stand_in_for num_train seed",
-    keeps_array=lambda settings, name: name != "batch_losses",
-)

@@ -1,11 +1,11 @@
 """`python -m replications.snapp_shamir`: trains and measures pairs of models on synthetic data."""
 
-from common import interruption
+from common.study import interruption
 
 if __name__ == "__main__":
     interruption.listen("snapp_shamir")  # also while the rest is imported
 
-    from common.program import main
-    from replications.snapp_shamir.settings import REPLICATION
+    from common.study.program import main
+    from replications.snapp_shamir.presets import STUDY
 
-    main(REPLICATION)
+    main(STUDY)

@@ -23,7 +23,7 @@ TILE_BYTES = {"CPU": 2**21, "GPU": 2**28}
 
 
 @dataclasses.dataclass(frozen=True)
-class Lane:
+class EnsembleMember:
     """One model to train: where it starts and which random streams it reads.
 
     Args:
@@ -41,8 +41,8 @@ class Lane:
     weights: list
 
 
-def pair_lanes(settings, streams, pairs, starts=None):
-    """Returns the two lanes of each pair: the same examples, each member in its own order.
+def pair_members(settings, streams, pairs, starts=None):
+    """Returns the two members of each pair: the same examples, each member in its own order.
 
     Args:
         settings: Resolved Settings.
@@ -51,7 +51,7 @@ def pair_lanes(settings, streams, pairs, starts=None):
         starts: None for the initial weights of `settings`, or for each pair the weights it starts from.
     """
     return [
-        Lane(
+        EnsembleMember(
             pair,
             member,
             streams.key("data", pair),
@@ -63,16 +63,16 @@ def pair_lanes(settings, streams, pairs, starts=None):
     ]
 
 
-def tile_size(settings, devices, num_lanes):
-    """Models trained together on a device: as many as fit in its cache, as few as share out all lanes.
+def tile_size(settings, devices, num_members):
+    """Models trained together on a device: as many as fit in its cache, as few as share out all members.
 
     All devices together hold an even number of models, so that a pair is trained at the same time.
     """
     model_bytes = 2 * num_parameters(settings) * np.dtype(settings.precision).itemsize
     kind = "GPU" if "GPU" in devices[0] else "CPU"
     most = max(1, TILE_BYTES[kind] // model_bytes)
-    rounds = -(-num_lanes // (len(devices) * most))
-    tile = -(-num_lanes // (len(devices) * rounds))
+    rounds = -(-num_members // (len(devices) * most))
+    tile = -(-num_members // (len(devices) * rounds))
     return tile + (tile * len(devices)) % 2
 
 
@@ -118,21 +118,21 @@ class _Shard:
         """Everything that training changes."""
         return [v.value for v in (*self.model.trainable_variables, *self.optimizer.variables)]
 
-    def load(self, lanes, stream, shuffle_log2, learning_rate):
-        """Starts the models of `lanes`, with a fresh optimizer."""
+    def load(self, members, stream, shuffle_log2, learning_rate):
+        """Starts the models of `members`, with a fresh optimizer."""
         with tf.device(self.device):
             self.tables = stream.tables()
         self._window_log2.assign(np.uint32(self._batch_log2 + shuffle_log2))
         for variable, *weights in zip(
-            self.model.trainable_variables, *(lane.weights for lane in lanes), strict=True
+            self.model.trainable_variables, *(member.weights for member in members), strict=True
         ):
             variable.assign(np.stack(weights))
         for variable, value in zip(self.optimizer.variables, self._fresh, strict=True):
             variable.assign(value)
         self._learning_rate.assign(learning_rate)
         for i in range(2):
-            self._data_key[i].assign(np.array([[lane.data_key[i]] for lane in lanes], np.uint32))
-            self._order_key[i].assign(np.array([[lane.order_key[i]] for lane in lanes], np.uint32))
+            self._data_key[i].assign(np.array([[member.data_key[i]] for member in members], np.uint32))
+            self._order_key[i].assign(np.array([[member.order_key[i]] for member in members], np.uint32))
 
     def weights(self):
         """The weights of each model of the tile."""
@@ -188,7 +188,7 @@ class _Shard:
 
 
 class Ensemble:
-    """Trains groups of lanes on several devices, block by block.
+    """Trains groups of members on several devices, block by block.
 
     Args:
         settings: Resolved Settings, of which model, optimizer, precision, batch size and order are used.
@@ -213,20 +213,20 @@ class Ensemble:
         """Whether `advance(num_steps)` runs at once; the first call of each number compiles it."""
         return num_steps in self._compiled
 
-    def load(self, lanes, stream, shuffle_log2, learning_rate):
-        """Starts a group of at most `num_slots` lanes; idle slots repeat the last lane.
+    def load(self, members, stream, shuffle_log2, learning_rate):
+        """Starts a group of at most `num_slots` members; idle slots repeat the last member.
 
         Args:
-            lanes: List of Lane.
+            members: List of EnsembleMember.
             stream: The `data.ExampleStream` of the experiment.
             shuffle_log2: Logarithm of the shuffling window, in mini-batches.
             learning_rate: Learning rate of the first step.
         """
-        slots = list(lanes) + [lanes[-1]] * (self.num_slots - len(lanes))
+        slots = list(members) + [members[-1]] * (self.num_slots - len(members))
         for i, shard in enumerate(self._shards):
             shard.load(slots[i * self._tile : (i + 1) * self._tile], stream, shuffle_log2, learning_rate)
         self._step.assign(0)
-        self._num_lanes = len(lanes)
+        self._num_members = len(members)
 
     def advance(self, num_steps):
         """Trains all models for `num_steps` steps, at most MAX_BLOCK_STEPS."""
@@ -241,8 +241,8 @@ class Ensemble:
                 shard.block(shard_tables, first_step, num_steps)
 
     def weights(self):
-        """The weights of each lane, in the order given to `load`."""
-        return [weights for shard in self._shards for weights in shard.weights()][: self._num_lanes]
+        """The weights of each member, in the order given to `load`."""
+        return [weights for shard in self._shards for weights in shard.weights()][: self._num_members]
 
     def checkpoint(self):
         """A `tf.train.Checkpoint` of everything that training changes."""

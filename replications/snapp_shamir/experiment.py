@@ -13,18 +13,32 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from common import interruption
 from common.caching import keep_latest
-from common.checkpoints import Checkpoints
 from common.cluster import current_worker
 from common.distribution import ensemble_devices
-from common.files import check_sealed, is_sound, read_arrays, read_rows, sealing, write_arrays, write_rows
-from common.program import run_folder
-from common.progress import Progress
-from common.setting import without
 from common.streams import Streams
+from common.study import interruption
+from common.study.checkpoints import Checkpoints
+from common.study.files import (
+    check_sealed,
+    is_sound,
+    read_arrays,
+    read_rows,
+    sealing,
+    write_arrays,
+    write_rows,
+)
+from common.study.progress import Progress
+from common.study.runs import run_folder
+from common.study.setting import without
 from replications.snapp_shamir.data import example_stream
-from replications.snapp_shamir.engine import MAX_BLOCK_STEPS, Ensemble, Lane, pair_lanes, tile_size
+from replications.snapp_shamir.engine import (
+    MAX_BLOCK_STEPS,
+    Ensemble,
+    EnsembleMember,
+    pair_members,
+    tile_size,
+)
 from replications.snapp_shamir.measure import Evaluation, line, summary_rows  # noqa: F401
 from replications.snapp_shamir.models import initial_weights, num_parameters
 
@@ -37,7 +51,7 @@ _MAX_SAVED_PARAMETERS = 10_000
 
 
 @dataclasses.dataclass
-class Job:
+class RunState:
     """What the steps of one run share."""
 
     settings: object
@@ -90,13 +104,13 @@ def _ensemble(settings, devices, tile):
     return Ensemble(settings, devices, tile)
 
 
-def run(replication, settings, options, label=""):
+def run(study, settings, options, label=""):
     """Trains and measures one setting, or goes on with it; leaves a finished run folder.
 
     Args:
-        replication: The `program.Replication`.
+        study: The `runs.Study`.
         settings: Resolved Settings.
-        options: `command_line.Options`.
+        options: `command_line.RunOptions`.
         label: Words that name the run in its progress line.
 
     Raises:
@@ -104,7 +118,7 @@ def run(replication, settings, options, label=""):
     """
     worker = current_worker(options.strategy)
     devices = ensemble_devices(options.strategy)
-    with run_folder(replication, settings, options.out_dir, worker.index) as folder:
+    with run_folder(study, settings, options.out_dir, worker.index) as folder:
         if folder.finished:
             return
         pairs = worker.share(range(settings.pairs))
@@ -112,18 +126,18 @@ def run(replication, settings, options, label=""):
         tile = tile_size(settings, devices, 2 * -(-settings.pairs // worker.count))
         kinds = [device.strip("/").split(":")[0] for device in devices]
         folder.start({"devices": kinds, "tile": tile, "workers": worker.count})
-        lanes = (3 if settings.warm_start else 2) * len(pairs)
-        progress = Progress(label, lanes * settings.num_steps * settings.batch_size, "examples")
+        members = (3 if settings.warm_start else 2) * len(pairs)
+        progress = Progress(label, members * settings.num_steps * settings.batch_size, "examples")
         writer = None
         if options.tensorboard:
             writer = tf.summary.create_file_writer(str(folder.path / "tensorboard"))
-        job = Job(settings, folder, tuple(devices), tile, progress, writer)
+        state = RunState(settings, folder, tuple(devices), tile, progress, writer)
         try:
             with interruption.deferred():
-                _train_pairs(job, pairs)
+                _train_pairs(state, pairs)
                 if worker.chief:
-                    _wait_for_pairs(job)
-                    _finish(job)
+                    _wait_for_pairs(state)
+                    _finish(state)
                 else:
                     print(
                         f"worker {worker.index} of {worker.count}: pairs {pairs} are done, the chief merges "
@@ -136,98 +150,98 @@ def run(replication, settings, options, label=""):
             progress.close()
 
 
-def _train_pairs(job, pairs):
-    settings = job.settings
-    todo = [pair for pair in pairs if not _is_done(_pair_folder(job, pair))]
-    job.progress.skip(2 * (len(pairs) - len(todo)) * settings.num_steps * settings.batch_size)
+def _train_pairs(state, pairs):
+    settings = state.settings
+    todo = [pair for pair in pairs if not _is_done(_pair_folder(state, pair))]
+    state.progress.skip(2 * (len(pairs) - len(todo)) * settings.num_steps * settings.batch_size)
     if not todo:
         return
-    donors = _train_donors(job, pairs) if settings.warm_start else None
-    ensemble = job.ensemble
+    donors = _train_donors(state, pairs) if settings.warm_start else None
+    ensemble = state.ensemble
     for group in _groups(pairs, ensemble.num_slots // 2):
         if set(group) & set(todo):
-            _train_group(job, ensemble, pair_lanes(settings, job.streams, group, donors))
+            _train_group(state, ensemble, pair_members(settings, state.streams, group, donors))
 
 
-def _train_group(job, ensemble, lanes):
+def _train_group(state, ensemble, members):
     """Trains both models of each pair in a group, measures them, leaves a folder a pair."""
-    pairs = [lane.pair for lane in lanes[::2]]
+    pairs = [member.pair for member in members[::2]]
 
     def measure(step):
-        examples, weights, rows = step * job.settings.batch_size, ensemble.weights(), []
+        examples, weights, rows = step * state.settings.batch_size, ensemble.weights(), []
         for i, pair in enumerate(pairs):
-            rows += job.evaluation.rows(*weights[2 * i : 2 * i + 2], pair, examples)
-        _write_scalars(job, rows)
+            rows += state.evaluation.rows(*weights[2 * i : 2 * i + 2], pair, examples)
+        _write_scalars(state, rows)
         return rows
 
-    settings = job.settings
+    settings = state.settings
     rate = settings.warm_start_learning_rate if settings.warm_start else settings.learning_rate
-    ensemble.load(lanes, job.stream, settings.shuffle_log2, rate)
-    rows = _train(job, ensemble, len(lanes), f"pairs-{pairs[0]:05d}", job.stops(), measure)
+    ensemble.load(members, state.stream, settings.shuffle_log2, rate)
+    rows = _train(state, ensemble, len(members), f"pairs-{pairs[0]:05d}", state.stops(), measure)
     weights = ensemble.weights()
     for i, pair in enumerate(pairs):
-        with sealing(_pair_folder(job, pair)) as folder:
+        with sealing(_pair_folder(state, pair)) as folder:
             write_rows(folder / "rows.jsonl", [row for row in rows if row["pair"] == pair])
             write_arrays(folder / "arrays.npz", _stacked(weights[2 * i : 2 * i + 2]))
 
 
-def _train_donors(job, pairs):
+def _train_donors(state, pairs):
     """Trains one donor a pair on an independent sequence (section 6, "warm starting")."""
-    settings = job.settings
-    todo = [pair for pair in pairs if not _is_done(_donor_folder(job, pair))]
-    job.progress.skip((len(pairs) - len(todo)) * settings.num_steps * settings.batch_size)
+    settings = state.settings
+    todo = [pair for pair in pairs if not _is_done(_donor_folder(state, pair))]
+    state.progress.skip((len(pairs) - len(todo)) * settings.num_steps * settings.batch_size)
     if todo:
-        ensemble = job.ensemble
+        ensemble = state.ensemble
         for group in _groups(pairs, ensemble.num_slots):
             if not set(group) & set(todo):
                 continue
-            lanes = [
-                Lane(
+            members = [
+                EnsembleMember(
                     pair,
                     0,
-                    job.streams.key("donor_data", pair),
-                    job.streams.key("donor_order", pair),
-                    initial_weights(settings, job.streams, pair, 0),
+                    state.streams.key("donor_data", pair),
+                    state.streams.key("donor_order", pair),
+                    initial_weights(settings, state.streams, pair, 0),
                 )
                 for pair in group
             ]
-            ensemble.load(lanes, job.stream, 0, settings.learning_rate)
-            _train(job, ensemble, len(lanes), f"donors-{group[0]:05d}", [settings.num_steps])
+            ensemble.load(members, state.stream, 0, settings.learning_rate)
+            _train(state, ensemble, len(members), f"donors-{group[0]:05d}", [settings.num_steps])
             for pair, weights in zip(group, ensemble.weights(), strict=True):
-                with sealing(_donor_folder(job, pair)) as folder:
+                with sealing(_donor_folder(state, pair)) as folder:
                     write_arrays(folder / "arrays.npz", _stacked([weights]))
     donors = {}
     for pair in pairs:
-        arrays = read_arrays(_donor_folder(job, pair) / "arrays.npz")
+        arrays = read_arrays(_donor_folder(state, pair) / "arrays.npz")
         donors[pair] = [arrays[f"weights_{i}"][0] for i in range(len(arrays))]
     return donors
 
 
-def _train(job, ensemble, num_lanes, name, stops, measure=None):
-    """Trains the loaded lanes, from their last checkpoint if there is one, to the last stop.
+def _train(state, ensemble, num_members, name, stops, measure=None):
+    """Trains the loaded members, from their last checkpoint if there is one, to the last stop.
 
     Returns:
         The rows that `measure(step)` returned at the stops.
     """
-    checkpoints = Checkpoints(ensemble.checkpoint(), job.folder.work / f"{name}-checkpoints")
+    checkpoints = Checkpoints(ensemble.checkpoint(), state.folder.work / f"{name}-checkpoints")
     restored = checkpoints.restore()
     rows = restored.rows if restored else []
-    examples = num_lanes * job.settings.batch_size
-    job.progress.skip(ensemble.step * examples)
+    examples = num_members * state.settings.batch_size
+    state.progress.skip(ensemble.step * examples)
     saved = time.monotonic()
     while ensemble.step < stops[-1]:
         interruption.check()
         stop = next(stop for stop in stops if stop > ensemble.step)
         steps = min(MAX_BLOCK_STEPS, stop - ensemble.step)
-        with job.folder.timed("train_seconds" if ensemble.is_compiled(steps) else "compile_seconds"):
+        with state.folder.timed("train_seconds" if ensemble.is_compiled(steps) else "compile_seconds"):
             ensemble.advance(steps)
-        job.progress.add(steps * examples)
+        state.progress.add(steps * examples)
         if measure and ensemble.step == stop:
-            with job.folder.timed("evaluate_seconds"):
+            with state.folder.timed("evaluate_seconds"):
                 rows += measure(ensemble.step)
         if ensemble.step == stop or time.monotonic() - saved > _CHECKPOINT_SECONDS:
             checkpoints.keep(ensemble.step, rows)
-            job.folder.save()
+            state.folder.save()
             saved = time.monotonic()
     return rows
 
@@ -236,12 +250,12 @@ def _groups(pairs, size):
     return [pairs[i : i + size] for i in range(0, len(pairs), size)]
 
 
-def _pair_folder(job, pair):
-    return job.folder.work / f"pair-{pair:05d}"
+def _pair_folder(state, pair):
+    return state.folder.work / f"pair-{pair:05d}"
 
 
-def _donor_folder(job, pair):
-    return job.folder.work / f"donor-{pair:05d}"
+def _donor_folder(state, pair):
+    return state.folder.work / f"donor-{pair:05d}"
 
 
 def _is_done(folder):
@@ -257,37 +271,37 @@ def _stacked(models):
     return {f"weights_{i}": np.stack(arrays) for i, arrays in enumerate(zip(*models, strict=True))}
 
 
-def _write_scalars(job, rows):
-    if job.writer is None:
+def _write_scalars(state, rows):
+    if state.writer is None:
         return
-    with job.writer.as_default():
+    with state.writer.as_default():
         for row in rows:
             if row["statistic"] == "pair":
                 tf.summary.scalar(f"{row['metric']}/pair_{row['pair']}", row["value"], step=row["examples"])
-    job.writer.flush()
+    state.writer.flush()
 
 
-def _wait_for_pairs(job):
+def _wait_for_pairs(state):
     """Waits until the other workers have left their pairs in the shared folder."""
     shown = time.monotonic()
-    while missing := [p for p in range(job.settings.pairs) if not _pair_folder(job, p).exists()]:
+    while missing := [p for p in range(state.settings.pairs) if not _pair_folder(state, p).exists()]:
         interruption.sleep(0.2)
         if time.monotonic() - shown > 60:
             shown = time.monotonic()
             print(f"waiting for pairs {missing} of other workers", flush=True)
 
 
-def _finish(job):
+def _finish(state):
     """Merges the pairs, adds the summary rows and writes the results."""
-    folders = [_pair_folder(job, pair) for pair in range(job.settings.pairs)]
+    folders = [_pair_folder(state, pair) for pair in range(state.settings.pairs)]
     for folder in folders:
         check_sealed(folder)
     rows = [row for folder in folders for row in read_rows(folder / "rows.jsonl")]
     rows.sort(key=lambda row: row["examples"])
-    arrays = {"theta": job.stream.theta}
-    if num_parameters(job.settings) <= _MAX_SAVED_PARAMETERS:
+    arrays = {"theta": state.stream.theta}
+    if num_parameters(state.settings) <= _MAX_SAVED_PARAMETERS:
         weights = [read_arrays(folder / "arrays.npz") for folder in folders]
         arrays |= {name: np.stack([pair[name] for pair in weights]) for name in weights[0]}
     rows += summary_rows(rows)
     diverged = any(row["metric"] == "diverged" for row in rows)
-    job.folder.finish("diverged" if diverged else "done", rows, arrays)
+    state.folder.finish("diverged" if diverged else "done", rows, arrays)

@@ -5,22 +5,22 @@ import functools
 
 import numpy as np
 
-from common import interruption
 from common.caching import keep_latest
 from common.data.augmentation import CIFAR10_MEAN, CIFAR10_STD, augmentation, normalize
 from common.errors import BusyError, UserError
-from common.files import check_sealed, read_arrays, replacing, sealing, write_arrays
 from common.metrics.classifier import Classifier
-from common.program import run_folder
-from common.records import checked_file
-from common.setting import without
 from common.streams import Streams
+from common.study import interruption
+from common.study.files import check_sealed, read_arrays, replacing, sealing, write_arrays
+from common.study.run_folders import checked_file
+from common.study.runs import run_folder
+from common.study.setting import without
 from common.training import schedules
 from common.training.distillation import distillation, logit_difference, softened_divergence
-from common.training.fit import Plan
+from common.training.fit import StoppingRule
 from common.training.optimizers import build_optimizer
 from common.training.run import Prepared, train_run
-from common.training.trainer import Preparation, Trainer, cross_entropy
+from common.training.trainer import Preprocessing, Trainer, cross_entropy
 from replications.somepalli_boundaries.labels import given_labels, roles_for_record
 from replications.somepalli_boundaries.measure import Subject, check_measurable, measure
 from replications.somepalli_boundaries.networks import build_network
@@ -38,35 +38,35 @@ UNCOMPILED += ("num_fragmentation_triplets", "num_margin_images", "margin_direct
 UNCOMPILED += ("num_random_planes", "num_random_images", "triplets")
 
 
-def run(replication, settings, options, label=""):
+def run(study, settings, options, label=""):
     """Trains and measures one setting, its teacher first, or goes on with it.
 
     See `training.run.train_run`. The final weights stay in the run folder as `weights.npz`.
     """
     if settings.teacher:
-        _teacher_weights(replication, settings, options, label)
-    prepare = functools.partial(_prepare, replication, options, label)
-    train_run(replication, settings, options, label, prepare, settings.data_seed, KEPT_IDS)
+        _teacher_weights(study, settings, options, label)
+    prepare = functools.partial(_prepare, study, options, label)
+    train_run(study, settings, options, label, prepare, settings.data_seed, KEPT_IDS)
 
 
-def _teacher_weights(replication, settings, options, label):
+def _teacher_weights(study, settings, options, label):
     """Returns the file with the weights of a run's teacher; trains it if it is not there.
 
     A teacher whose record is there without its weights, such as a reference record, is trained again below
     `teachers` in the folder of all runs.
     """
     teacher = settings.teacher_settings()
-    folder = run_folder(replication, teacher, options.out_dir)
+    folder = run_folder(study, teacher, options.out_dir)
     diverged = folder.finished and folder.record["status"] == "diverged"
     if folder.finished and not diverged and not (folder.path / WEIGHTS).exists():
         options = dataclasses.replace(options, out_dir=f"{options.out_dir}/teachers")
-        folder = run_folder(replication, teacher, options.out_dir)
+        folder = run_folder(study, teacher, options.out_dir)
     while not folder.finished:
         try:
-            run(replication, teacher, options, f"{label} teacher {teacher.network}")
+            run(study, teacher, options, f"{label} teacher {teacher.network}")
         except BusyError:  # another student's process trains it
             interruption.sleep(_POLL_SECONDS)
-        folder = run_folder(replication, teacher, options.out_dir)
+        folder = run_folder(study, teacher, options.out_dir)
     if folder.record["status"] == "diverged":
         raise UserError(f"--teacher={settings.teacher}: its training diverged, {folder.path}")
     return checked_file(folder.path, folder.record, WEIGHTS)
@@ -77,30 +77,30 @@ class _Compiled:
     """What runs that differ only in seeds, labels and measurements share."""
 
     trainer: Trainer
-    preparation: Preparation
+    preprocessing: Preprocessing
     classifier: Classifier
     teacher: object
 
 
-def _prepare(replication, options, label, strategy, settings, data):
+def _prepare(study, options, label, strategy, settings, data):
     labels, index_labels = given_labels(settings, data.train, data.num_classes, Streams(settings.data_seed))
     check_measurable(settings, data, labels, index_labels)
     compiled = _compiled(strategy, without(settings, UNCOMPILED), data.num_classes)
     if settings.teacher:
-        load_weights(compiled.teacher, _teacher_weights(replication, settings, options, label))
+        load_weights(compiled.teacher, _teacher_weights(study, settings, options, label))
     streams = {name: Streams(seed) for name, seed in settings.seeds.items()}
     trainer = compiled.trainer
     rate = _schedule(settings, -(-len(labels) // settings.batch_size))
     trainer.load(data.train.images, labels, streams["init_seed"], streams["augmentation_seed"], rate)
     train, test = (data.train.images, labels), (data.test.images, data.test.labels)
     subject = Subject(
-        settings, compiled.classifier, trainer.model, compiled.preparation, data, labels, index_labels
+        settings, compiled.classifier, trainer.model, compiled.preprocessing, data, labels, index_labels
     )
     best = None
     if settings.checkpoint == "best_test":
-        work = run_folder(replication, settings, options.out_dir).work
+        work = run_folder(study, settings, options.out_dir).work
         best = _BestTest(trainer, trainer.evaluation_data(*test), work / "best")
-    plan = Plan(settings.epochs, evaluate_every=None if best else settings.evaluate_every)
+    plan = StoppingRule(settings.epochs, evaluate_every=None if best else settings.evaluate_every)
     return Prepared(
         trainer,
         plan,
@@ -115,7 +115,7 @@ def _prepare(replication, options, label, strategy, settings, data):
 @keep_latest
 def _compiled(strategy, settings, num_classes):
     scale = functools.partial(normalize, mean=CIFAR10_MEAN, std=CIFAR10_STD)
-    preparation = Preparation(augmentation(settings.augmentation), augmentation("none"), scale)
+    preprocessing = Preprocessing(augmentation(settings.augmentation), augmentation("none"), scale)
     objective, teacher = cross_entropy, None
     if settings.teacher:
         with strategy.scope():
@@ -128,14 +128,14 @@ def _compiled(strategy, settings, num_classes):
         strategy,
         lambda: build_network(settings.network, settings.width, settings.depth, num_classes),
         lambda: build_optimizer(settings.optimizer),
-        preparation,
+        preprocessing,
         settings.batch_size,
         settings.weight_decay,
         objective,
         settings.sam_radius,
         settings.mixup,
     )
-    return _Compiled(trainer, preparation, Classifier(trainer.model), teacher)
+    return _Compiled(trainer, preprocessing, Classifier(trainer.model), teacher)
 
 
 def _schedule(settings, steps_per_epoch):

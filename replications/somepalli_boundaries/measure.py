@@ -9,7 +9,6 @@ import functools
 
 import numpy as np
 
-from common import interruption
 from common.arrays import class_labels
 from common.errors import UserError
 from common.metrics.class_skips import class_skips
@@ -19,6 +18,7 @@ from common.metrics.fragmentation import fragmentation_scores
 from common.metrics.margin import gaussian_margins, margins
 from common.metrics.plane import draw_same_class_triplets, draw_triplets, plane_through, predict_planes
 from common.streams import Streams
+from common.study import interruption
 from replications.somepalli_boundaries.published import (
     FRAGMENTATION_KINDS,
     MARGIN_KINDS,
@@ -45,7 +45,7 @@ class Subject:
         settings: Resolved Settings.
         classifier: `Classifier` of the network.
         model: The Keras model.
-        preparation: `training.trainer.Preparation`.
+        preparation: `training.trainer.Preprocessing`.
         data: `data.images.ImageSet`.
         labels: int32 [n], the labels of the training images that the network was given.
         index_labels: int32 [n], labels that say which images count as mislabelled.
@@ -54,7 +54,7 @@ class Subject:
     settings: object
     classifier: Classifier
     model: object
-    preparation: object
+    preprocessing: object
     data: object
     labels: np.ndarray
     index_labels: np.ndarray
@@ -67,12 +67,12 @@ class Subject:
     @functools.cached_property
     def train(self):
         """All training images as the network takes them; made when a measure needs them."""
-        return self.preparation.evaluated(self.data.train.images)
+        return self.preprocessing.evaluated(self.data.train.images)
 
     @functools.cached_property
     def test(self):
         """All test images as the network takes them."""
-        return self.preparation.evaluated(self.data.test.images)
+        return self.preprocessing.evaluated(self.data.test.images)
 
     def maps(self, triplets, resolution, overhang, confidences=False):
         """Returns the class at every point of the planes through triplets of prepared images.
@@ -171,7 +171,7 @@ def measure(subject):
 def _predictions(subject, images):
     """Classes of images in [0, 1]."""
     batches = (images[i : i + _BATCH] for i in range(0, len(images), _BATCH))
-    prepared = (subject.preparation.evaluated(batch) for batch in batches)
+    prepared = (subject.preprocessing.evaluated(batch) for batch in batches)
     return np.concatenate([subject.classifier(batch)[0].numpy() for batch in prepared])
 
 
@@ -291,7 +291,7 @@ def random_planes(subject):
     values, maps = {}, []
     for kind in RANDOM_KINDS:
         triplets = random_triplets(subject, kind, subject.settings.num_random_planes)
-        found = subject.score_maps([subject.preparation.evaluated(t) for t in triplets])
+        found = subject.score_maps([subject.preprocessing.evaluated(t) for t in triplets])
         counts = np.bincount(found.ravel())
         values[f"{kind}_num_classes"] = float(np.mean([len(np.unique(plane)) for plane in found]))
         values[f"{kind}_winner"] = int(counts.argmax())
@@ -312,10 +312,10 @@ def concentration(subject):
         winning class's distances from its median.
     """
     shape = subject.data.train.images.shape[1:]
-    scale, number = subject.preparation.scale, subject.settings.num_random_images
+    normalize, number = subject.preprocessing.normalize, subject.settings.num_random_images
     rng = subject.streams.generator("random_images")
     outputs, slopes = outputs_and_slopes(
-        lambda images: subject.model(scale(images), training=False), shape, number, rng
+        lambda images: subject.model(normalize(images), training=False), shape, number, rng
     )
     num_pixels = int(np.prod(shape))
     needed = [smallest_lipschitz(np.clip(f, 0, 1), _DEVIATIONS, num_pixels).max() for f in outputs.T]
@@ -347,7 +347,7 @@ def pictures(subject):
     if not wanted:
         return {}
     sources = [_picture_images(subject, picture) for picture in wanted]
-    triplets = [subject.preparation.evaluated(images) for images, _, _ in sources]
+    triplets = [subject.preprocessing.evaluated(images) for images, _, _ in sources]
     resolution = subject.settings.picture_resolution
     (classes, confidences), planes = subject.maps(triplets, resolution, PICTURE_OVERHANG, confidences=True)
     windows = [[plane.axis_u[0], plane.axis_u[-1], plane.axis_v[0], plane.axis_v[-1]] for plane in planes]

@@ -1,9 +1,11 @@
-"""The runs of every figure and table at every scale, as keyword arguments of `settings.Settings`.
+"""The runs of every figure and table of Somepalli et al. 2022 at every scale, and what they cost.
 
 A run trains one network and measures all that its protocol measures, so figures that show the same networks
 share their runs.
 """
 
+from common.data.datasets import NUM_TRAIN
+from common.study.runs import Study
 from replications.somepalli_boundaries.published import (
     DISTILLATION_NETWORKS,
     DOUBLE_DESCENT_WIDTHS,
@@ -12,7 +14,9 @@ from replications.somepalli_boundaries.published import (
     FIGURE_9_WIDTHS,
     MATRIX_NETWORKS,
     OPTIMIZER_NETWORKS,
+    PICTURES,
 )
+from replications.somepalli_boundaries.settings import PROTOCOL_VERSION, Settings
 
 # Foret et al. 2021's radius on CIFAR; the 0.01 of the released script belongs to another step.
 _SAM_RADIUS = 0.05
@@ -248,4 +252,68 @@ FIGURES = {
     "sources": _sources,
 }
 # Those that score the networks of two seeds.
-FEWEST_SEEDS = dict.fromkeys(("reproducibility", "distillation", "optimizers", "11", "sources"), 2)
+MIN_SEEDS = dict.fromkeys(("reproducibility", "distillation", "optimizers", "11", "sources"), 2)
+
+# Images a second on two cores, in training and in inference, at a width; both fall with the width.
+_SPEEDS = {
+    "wide_resnet_30": (3, 286, 1050),
+    "wide_resnet_20": (2, 530, 2100),
+    "wide_resnet_10": (1, 1500, 5700),
+    "resnet18": (8, 1460, 6000),
+    "densenet121": (4, 285, 1200),
+    "vgg19": (8, 2400, 10500),
+    "vit": (64, 570, 1840),
+    "mlp_mixer": (32, 500, 1500),
+    "fully_connected": (256, 20000, 100000),
+    "resnet18k": (8, 1400, 5800),
+}
+
+
+def _slower(network, width, depth):
+    factor = (width / _SPEEDS[network][0]) ** 1.3
+    return factor * ((depth or 10) / 10 if network.startswith("wide_resnet") else 1)
+
+
+def estimate(settings):
+    """Seconds that a run takes on two cores; an estimate."""
+    _, train_rate, test_rate = _SPEEDS[settings.network]
+    slower = _slower(settings.network, settings.width, settings.depth)
+    images = (settings.num_train or NUM_TRAIN) * settings.epochs
+    seconds = images / train_rate * slower * (2 if settings.sam_radius else 1)
+    if settings.teacher:
+        teacher_slower = _slower(settings.teacher, settings.teacher_width, settings.depth)
+        seconds += images / _SPEEDS[settings.teacher][2] * teacher_slower
+    planes = settings.num_triplets + 3 * settings.num_fragmentation_triplets + 2 * settings.num_random_planes
+    points = planes * settings.resolution**2
+    points += len(PICTURES[settings.pictures]) * settings.picture_resolution**2
+    # A margin takes some 600 points, a random image ten gradients.
+    points += 3 * 600 * settings.num_margin_images + 30 * settings.num_random_images
+    return 15 + seconds + points / test_rate * slower
+
+
+def runs_of_figure(name, scale):
+    """Returns the settings of every run of a figure, each once; figures share runs.
+
+    Args:
+        name: A key of `STUDY.figures`.
+        scale: "paper": the published protocol; "laptop": fewer images and planes, narrow networks, and what
+            must change with them; "smoke": seconds, on synthetic images, for tests.
+    """
+    return list(dict.fromkeys(Settings(**values) for values in FIGURES[name](scale)))
+
+
+STUDY = Study(
+    name="somepalli_boundaries",
+    settings=Settings,
+    protocol_version=PROTOCOL_VERSION,
+    figures=tuple(FIGURES),
+    runs_of_figure=runs_of_figure,
+    estimate=estimate,
+    compiles_once_over="seed",
+    images=True,
+    min_seeds=MIN_SEEDS,
+    network_sizes=NETWORK_SIZES,
+    usage="With --models=A.keras,B.keras it scores two saved models instead; --models --help shows how.",
+    named_by="network width optimizer sam_radius mixup label_noise teacher num_train seed",
+    keeps_array=lambda settings, name: name != "batch_losses",
+)

@@ -17,13 +17,13 @@ import numpy as np
 from absl import flags
 
 from common import input_scaling, saved_models
-from common.command_line import exit_status, parse_flags
 from common.data.datasets import NUM_TRAIN
 from common.errors import UserError
-from common.files import replacing
-from common.folders import check_file_to_make, check_folder
 from common.input_scaling import SCALINGS
-from common.startup import check_backend
+from common.study.command_line import exit_status, parse_flags
+from common.study.files import replacing
+from common.study.folders import check_file_to_make, check_folder
+from common.study.startup import check_backend
 from replications.somepalli_boundaries.settings import TRIPLETS
 
 DATASETS = ("cifar10", "synthetic")
@@ -240,7 +240,7 @@ def _print(scored, paths, scalings, num_classes, title):
 
 
 def _score(flag_values, triplet):
-    from common.startup import import_quietly
+    from common.study.startup import import_quietly
 
     import_quietly("tensorflow")
     from common.data import images

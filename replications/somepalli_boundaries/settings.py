@@ -7,11 +7,8 @@ import dataclasses
 
 from common.data.datasets import NUM_TEST, NUM_TRAIN
 from common.errors import UserError
-from common.program import Replication
-from common.setting import POSITIVE, SEED, Limits, check_limits, filled, setting
+from common.study.setting import POSITIVE, SEED, Limits, check_limits, filled, setting
 from common.training.settings import COUNT, ImageSettings
-from replications.somepalli_boundaries import presets
-from replications.somepalli_boundaries.cost import estimate
 from replications.somepalli_boundaries.published import (
     ADAM_RATES,
     DEFAULT_ADAM_RATE,
@@ -74,8 +71,8 @@ def _measures_margins(settings):
     return settings.protocol == "double_descent" if number is None else number > 0
 
 
-_OF_STUDENTS = {"used": lambda settings: settings.teacher is not None, "needs": "--teacher"}
-_OF_MARGINS = {"used": _measures_margins, "needs": "--num_margin_images"}
+_OF_STUDENTS = {"applies_to": lambda settings: settings.teacher is not None, "needs": "--teacher"}
+_OF_MARGINS = {"applies_to": _measures_margins, "needs": "--num_margin_images"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +104,7 @@ class Settings(ImageSettings):
     depth: int | None = setting(
         None,
         "Layers of a Wide ResNet, 4 plus a multiple of 6; by default the published 28.",
-        used=_has_wide_resnet,
+        applies_to=_has_wide_resnet,
         limits=Limits(10, 1000),
         needs="a Wide ResNet as --network or --teacher",
     )
@@ -126,7 +123,7 @@ class Settings(ImageSettings):
         0.0,
         "Radius of sharpness-aware minimization (Foret et al. 2021); 0 is plain training.",
         # The tables of the optimizers compare it with plain training.
-        used=lambda settings: settings.sam_radius > 0 or settings.protocol != "optimizers",
+        applies_to=lambda settings: settings.sam_radius > 0 or settings.protocol != "optimizers",
         needs="a run of the figure that has one",
         limits=Limits(0.0),
     )
@@ -142,7 +139,7 @@ class Settings(ImageSettings):
         "Which labels are wrong with --label_noise: the same number in every class, drawn with a fixed seed "
         "(somepalli), or each with this probability (nakkiran).",
         choices=("somepalli", "nakkiran"),
-        used=lambda settings: bool(settings.label_noise),
+        applies_to=lambda settings: bool(settings.label_noise),
         needs="--label_noise",
     )
     checkpoint: str = setting(
@@ -155,7 +152,7 @@ class Settings(ImageSettings):
         None,
         "Also measures the test set every so many epochs; by default only at the end.",
         limits=COUNT,
-        used=lambda settings: settings.checkpoint == "last",
+        applies_to=lambda settings: settings.checkpoint == "last",
         needs="--checkpoint=last; the best one is chosen by a test after every epoch",
     )
     init_seed: int | None = setting(
@@ -168,7 +165,7 @@ class Settings(ImageSettings):
         None,
         "Seed of crops, flips and mixtures alone; by default --seed.",
         limits=SEED,
-        used=_augments,
+        applies_to=_augments,
         needs="--augmentation or --mixup",
     )
     data_seed: int = setting(
@@ -198,7 +195,7 @@ class Settings(ImageSettings):
         None,
         "Temperature of distillation by kl; by default 30.",
         limits=POSITIVE,
-        used=lambda settings: settings.teacher is not None and settings.distillation != "logits",
+        applies_to=lambda settings: settings.teacher is not None and settings.distillation != "logits",
         needs="--teacher, and --distillation=kl",
     )
     pictures: str | None = setting(
@@ -369,31 +366,3 @@ class Settings(ImageSettings):
             )
         if self.teacher and self.mixup:
             raise UserError("--mixup: not with --teacher, whose targets are not labels")
-
-
-def figure(name, scale):
-    """Returns the settings of every run of a figure, each once; figures share runs.
-
-    Args:
-        name: A key of `REPLICATION.figures`.
-        scale: "paper": the published protocol; "laptop": fewer images and planes, narrow networks, and what
-            must change with them; "smoke": seconds, on synthetic images, for tests.
-    """
-    return list(dict.fromkeys(Settings(**values) for values in presets.FIGURES[name](scale)))
-
-
-REPLICATION = Replication(
-    name="somepalli_boundaries",
-    settings=Settings,
-    protocol_version=PROTOCOL_VERSION,
-    figures=tuple(presets.FIGURES),
-    figure=figure,
-    estimate=estimate,
-    swept="seed",
-    images=True,
-    fewest_seeds=presets.FEWEST_SEEDS,
-    network_sizes=presets.NETWORK_SIZES,
-    usage="With --models=A.keras,B.keras it scores two saved models instead; --models --help shows how.",
-    named_by="network width optimizer sam_radius mixup label_noise teacher num_train seed",
-    keeps_array=lambda settings, name: name != "batch_losses",
-)

@@ -1,11 +1,11 @@
 """`python -m replications.zhang_randomization`: randomization tests of image classifiers."""
 
-from common import interruption
+from common.study import interruption
 
 if __name__ == "__main__":
     interruption.listen("zhang_randomization")  # also while the rest is imported
 
-    from common.program import main
-    from replications.zhang_randomization.settings import REPLICATION
+    from common.study.program import main
+    from replications.zhang_randomization.presets import STUDY
 
-    main(REPLICATION)
+    main(STUDY)

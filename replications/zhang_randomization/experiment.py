@@ -9,22 +9,22 @@ from common.data.augmentation import augmentation, per_image_standardization
 from common.models.alexnet import small_alexnet
 from common.models.inception import small_inception
 from common.models.mlp import mlp
-from common.setting import without
 from common.streams import Streams
+from common.study.setting import without
 from common.training import schedules
-from common.training.fit import Plan
+from common.training.fit import StoppingRule
 from common.training.optimizers import build_optimizer
 from common.training.run import Prepared, train_run
-from common.training.trainer import Preparation, Trainer
+from common.training.trainer import Preprocessing, Trainer
 
 # What says on which data, how fast and how long a network is trained; all others reach the compiled programs.
 UNCOMPILED = ("seed", "condition", "label_noise", "gaussian_statistics", "epochs", "evaluate_every")
 UNCOMPILED += ("learning_rate", "learning_rate_decay", "stop", "target_accuracy", "target_loss")
 
 
-def run(replication, settings, options, label=""):
+def run(study, settings, options, label=""):
     """Trains and measures one setting, or goes on with it; see `training.run.train_run`."""
-    train_run(replication, settings, options, label, _prepare)
+    train_run(study, settings, options, label, _prepare)
 
 
 def _prepare(strategy, settings, data):
@@ -35,7 +35,9 @@ def _prepare(strategy, settings, data):
     steps_per_epoch = -(-len(train[1]) // settings.batch_size)
     rate = schedules.exponential(settings.learning_rate, settings.learning_rate_decay, steps_per_epoch)
     trainer.load(*train, streams, learning_rate=rate)
-    plan = Plan(settings.epochs, settings.target_accuracy, settings.target_loss, settings.evaluate_every)
+    plan = StoppingRule(
+        settings.epochs, settings.target_accuracy, settings.target_loss, settings.evaluate_every
+    )
     return Prepared(trainer, plan, streams, train, test)
 
 
@@ -104,7 +106,7 @@ def _trainer(strategy, settings, num_classes, cropped):
         strategy,
         lambda: build_network(settings, num_classes),
         lambda: build_optimizer(settings.optimizer),
-        Preparation(training, crop, per_image_standardization),
+        Preprocessing(training, crop, per_image_standardization),
         settings.batch_size,
         settings.weight_decay,
     )

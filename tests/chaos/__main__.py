@@ -5,7 +5,7 @@ With --report the page docs/reliability.md is written. Ends with status 1 if the
 
 import sys
 
-from common.command_line import exit_status
+from common.study.command_line import exit_status
 from tests.chaos import report
 
 if __name__ == "__main__":

@@ -104,7 +104,7 @@ def _outside_limits(paper: str) -> Iterator[Line]:
     for field in dataclasses.fields(settings):
         limits = field.metadata["limits"]
         # A flag that has no effect beside the defaults is refused for that.
-        if limits and field.metadata["used"] is None:
+        if limits and field.metadata["applies_to"] is None:
             outside = [limits.low if limits.above else limits.low - 1]
             outside += [limits.high + 1] if limits.high < math.inf else []
             for value in outside:
@@ -130,11 +130,11 @@ def _main(program: str):
         return importlib.import_module("replications.somepalli_boundaries.score").main
     package, name = program.split(".")
     if package == "replications":
-        paper = importlib.import_module(f"{program}.settings").REPLICATION
-        return lambda argv: importlib.import_module("common.program").main(paper, argv)
+        paper = importlib.import_module(f"{program}.presets").STUDY
+        return lambda argv: importlib.import_module("common.study.program").main(paper, argv)
     if package == "figures" and name != "report":
-        gallery = importlib.import_module(f"{program}.gallery").GALLERY
-        return lambda argv: importlib.import_module("figures.drawing").main(gallery, argv)
+        paper_figures = importlib.import_module(f"{program}.paper_figures").PAPER_FIGURES
+        return lambda argv: importlib.import_module("figures.drawing").main(paper_figures, argv)
     return importlib.import_module(program).main
 
 

@@ -6,7 +6,7 @@ Otherwise it is the program: the constants are changed once it has imported Tens
 import runpy
 import sys
 
-from common import startup
+from common.study import startup
 
 _import_quietly = startup.import_quietly
 

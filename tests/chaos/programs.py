@@ -18,11 +18,12 @@ import traceback
 
 import common.training.fit
 import replications.snapp_shamir.experiment
-from common import interruption, program
 from common.distribution import logical_cpu_devices
 from common.errors import UserError
-from common.records import checked_file, settings_hash
-from common.setting import identity
+from common.study import interruption, program
+from common.study.run_folders import checked_file, settings_hash
+from common.study.runs import Study, load_study, run_folder
+from common.study.setting import identity
 
 ROOT = pathlib.Path(__file__).parents[2]
 EQUAL, REFUSED = "bit-equal", "one line"
@@ -45,13 +46,13 @@ class Program:
     arguments: tuple
 
     @property
-    def replication(self) -> program.Replication:
-        """The paper's `Replication`."""
-        return program.replication(self.paper)
+    def study(self) -> Study:
+        """The paper's `Study`."""
+        return load_study(self.paper)
 
     def folder(self, out_dir: os.PathLike) -> pathlib.Path:
         """The folder of its run."""
-        paper = self.replication
+        paper = self.study
         name = settings_hash(paper.name, paper.protocol_version, identity(self.settings))
         return pathlib.Path(out_dir) / paper.name / name
 
@@ -59,9 +60,9 @@ class Program:
     def settings(self):
         """Resolved settings of its run."""
         flag_values = program.flags.FlagValues()
-        program.define_flags(self.replication, flag_values)
+        program.define_flags(self.study, flag_values)
         flag_values(["program", *self.arguments])
-        (settings,) = program.expand(self.replication, flag_values)
+        (settings,) = program.expand(self.study, flag_values)
         return settings
 
 
@@ -146,7 +147,7 @@ def run(chosen: Program, out_dir: os.PathLike) -> Outcome:
         checkpoint_after_every_block(),
     ):
         try:
-            program.main(chosen.replication, argv)
+            program.main(chosen.study, argv)
         except SystemExit as end:
             status = end.code or 0
             if status == interruption.STATUS:  # no scenario signals this process: somebody stops the harness
@@ -181,7 +182,7 @@ def read(chosen: Program, out_dir: os.PathLike) -> dict[str, bytes] | None:
     Raises:
         UserError: They are damaged.
     """
-    found = program.run_folder(chosen.replication, chosen.settings, out_dir).run()
+    found = run_folder(chosen.study, chosen.settings, out_dir).run()
     if found is None:
         return None
     names = set(found.record["sha256"]) - {"run.json"}

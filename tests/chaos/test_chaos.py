@@ -8,7 +8,7 @@ import weakref
 
 import pytest
 
-from common.program import run_folder
+from common.study.runs import run_folder
 from replications.zhang_randomization import experiment
 from tests.chaos import damage, data_sets, diverging, faults, memory, processes, programs, report
 from tests.chaos.result import Held, Tally
@@ -55,7 +55,7 @@ def test_what_must_diverge_does(tally, tmp_path):
 
 
 def test_the_second_of_two_says_so_in_one_line(tmp_path):
-    with run_folder(SHORT.replication, SHORT.settings, str(tmp_path)):
+    with run_folder(SHORT.study, SHORT.settings, str(tmp_path)):
         outcome = programs.run(SHORT, tmp_path)
     assert outcome.status == 2 and outcome.is_one_line
     assert "another process is working on" in outcome.error

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from common.program import replication, run_folder
+from common.study.runs import load_study, run_folder
 from figures import style
 
-PAPER = replication("snapp_shamir")
+PAPER = load_study("snapp_shamir")
 
 
 def _rows(settings, metric, values, summary):
@@ -47,11 +47,11 @@ def paper():
 
 @pytest.fixture
 def draw():
-    """Draws a figure of a gallery in the house style and returns the matplotlib Figure, laid out."""
+    """Draws a figure of a paper_figures in the house style and returns the matplotlib Figure, laid out."""
 
-    def draw(gallery, name, records, scale="smoke"):
+    def draw(paper_figures, name, records, scale="smoke"):
         with style.applied():
-            figure = gallery.figures[name](gallery.runs(name, scale, str(records)))
+            figure = paper_figures.figures[name](paper_figures.runs(name, scale, str(records)))
             figure.draw_without_rendering()
         return figure
 

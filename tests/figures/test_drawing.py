@@ -5,9 +5,9 @@ import sys
 import pytest
 
 from common.errors import UserError
-from common.program import replication
+from common.study.runs import load_study
 from figures import drawing, style
-from figures.drawing import Gallery
+from figures.drawing import PaperFigures
 
 
 def _picture(runs):
@@ -17,8 +17,10 @@ def _picture(runs):
 
 
 @pytest.fixture
-def gallery():
-    return Gallery("snapp_shamir", {"4": _picture, "7": _picture}, lambda settings: f"{len(settings)} runs")
+def paper_figures():
+    return PaperFigures(
+        "snapp_shamir", {"4": _picture, "7": _picture}, lambda settings: f"{len(settings)} runs"
+    )
 
 
 @pytest.fixture
@@ -26,42 +28,44 @@ def write_figure(write_run, paper):
     """Writes the records of a figure: all runs, or those of a slice."""
 
     def write(records, scale, part=slice(None), name="4", **changes):
-        for settings in paper.figure(name, scale)[part]:
+        for settings in paper.runs_of_figure(name, scale)[part]:
             settings = dataclasses.replace(settings, **changes)
             write_run(records, settings, [1e-3] * settings.pairs)
 
     return write
 
 
-def _run(gallery, capsys, *arguments):
+def _run(paper_figures, capsys, *arguments):
     with pytest.raises(SystemExit) as stopped:
-        drawing.main(gallery, ["figures", *arguments])
+        drawing.main(paper_figures, ["figures", *arguments])
     return stopped.value.code, capsys.readouterr().err
 
 
-def test_the_largest_complete_scale_is_chosen(gallery, write_figure, tmp_path):
+def test_the_largest_complete_scale_is_chosen(paper_figures, write_figure, tmp_path):
     write_figure(tmp_path, "smoke")
     write_figure(tmp_path, "laptop")
     write_figure(tmp_path, "paper", slice(1))
-    scale, runs = drawing.choose(gallery, "4", str(tmp_path))
+    scale, runs = drawing.choose(paper_figures, "4", str(tmp_path))
     assert scale == "laptop"
     assert [settings.shuffle_log2 for settings, _ in runs] == [0, 16]
-    assert drawing.choose(gallery, "4", str(tmp_path), "smoke")[0] == "smoke"
+    assert drawing.choose(paper_figures, "4", str(tmp_path), "smoke")[0] == "smoke"
 
 
-def test_a_scale_that_is_asked_for_must_be_complete(gallery, write_figure, tmp_path):
+def test_a_scale_that_is_asked_for_must_be_complete(paper_figures, write_figure, tmp_path):
     write_figure(tmp_path, "smoke")
     write_figure(tmp_path, "paper", slice(1))
     with pytest.raises(UserError) as error:
-        drawing.choose(gallery, "4", str(tmp_path), "paper")
+        drawing.choose(paper_figures, "4", str(tmp_path), "paper")
     assert str(error.value) == (
         f"figure 4 at paper scale: 1 of 2 runs are missing in {tmp_path} (shuffle_log2=20); "
         f"`python -m replications.snapp_shamir --figure=4 --scale=paper --out_dir={tmp_path}` makes them"
     )
 
 
-def test_missing_records_exit_2_with_one_line(gallery, capsys, tmp_path):
-    status, error = _run(gallery, capsys, "--figure=4", f"--records={tmp_path}", f"--out_dir={tmp_path}/out")
+def test_missing_records_exit_2_with_one_line(paper_figures, capsys, tmp_path):
+    status, error = _run(
+        paper_figures, capsys, "--figure=4", f"--records={tmp_path}", f"--out_dir={tmp_path}/out"
+    )
     assert status == 2
     assert error.count("\n") == 1
     assert "2 of 2 runs are missing" in error
@@ -69,15 +73,15 @@ def test_missing_records_exit_2_with_one_line(gallery, capsys, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_the_command_names_no_folder_where_runs_go_by_default(gallery, monkeypatch, tmp_path):
+def test_the_command_names_no_folder_where_runs_go_by_default(paper_figures, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="--figure=4 --scale=laptop` makes them"):
-        drawing.choose(gallery, "4", drawing.RECORDS)
+        drawing.choose(paper_figures, "4", drawing.RECORDS)
 
 
-def test_many_missing_runs_are_counted(gallery, tmp_path):
+def test_many_missing_runs_are_counted(paper_figures, tmp_path):
     with pytest.raises(UserError, match="50 of 50 runs .*; and 47 more"):
-        drawing.choose(gallery, "2", str(tmp_path), "paper")
+        drawing.choose(paper_figures, "2", str(tmp_path), "paper")
 
 
 @pytest.mark.parametrize(
@@ -90,19 +94,19 @@ def test_many_missing_runs_are_counted(gallery, tmp_path):
         (["--records={records}", "--out_dir={file}/out"], "--out_dir"),
     ],
 )
-def test_bad_input_exits_2_with_one_line(gallery, write_figure, capsys, tmp_path, arguments, words):
+def test_bad_input_exits_2_with_one_line(paper_figures, write_figure, capsys, tmp_path, arguments, words):
     (tmp_path / "file").touch()
     write_figure(tmp_path / "records", "smoke")
     arguments = [a.format(file=tmp_path / "file", records=tmp_path / "records") for a in arguments]
-    status, error = _run(gallery, capsys, *arguments)
+    status, error = _run(paper_figures, capsys, *arguments)
     assert status == 2
     assert error.count("\n") == 1
     assert words in error
 
 
-def test_pictures_are_the_same_bytes_again(gallery, write_figure, tmp_path):
+def test_pictures_are_the_same_bytes_again(paper_figures, write_figure, tmp_path):
     write_figure(tmp_path, "smoke")
-    first, again = (drawing.draw(gallery, "4", str(tmp_path), None, tmp_path / out) for out in "ab")
+    first, again = (drawing.draw(paper_figures, "4", str(tmp_path), None, tmp_path / out) for out in "ab")
     assert [path.name for path in first] == ["snapp_shamir_figure_4.png", "snapp_shamir_figure_4.pdf"]
     for one, other in zip(first, again, strict=True):
         assert one.read_bytes() == other.read_bytes()
@@ -112,7 +116,7 @@ def test_pictures_are_the_same_bytes_again(gallery, write_figure, tmp_path):
 
 
 @pytest.mark.parametrize(("scale", "stamp"), [("smoke", "\nsmoke scale: 2 runs"), ("paper", "")])
-def test_a_picture_below_paper_scale_says_so(gallery, write_figure, tmp_path, scale, stamp):
+def test_a_picture_below_paper_scale_says_so(paper_figures, write_figure, tmp_path, scale, stamp):
     drawn = []
 
     def picture(runs):
@@ -120,25 +124,29 @@ def test_a_picture_below_paper_scale_says_so(gallery, write_figure, tmp_path, sc
         return drawn[-1]
 
     write_figure(tmp_path, scale)
-    drawing.draw(dataclasses.replace(gallery, figures={"4": picture}), "4", str(tmp_path), None, tmp_path)
+    drawing.draw(
+        dataclasses.replace(paper_figures, figures={"4": picture}), "4", str(tmp_path), None, tmp_path
+    )
     assert drawn[0].get_suptitle() == "title" + stamp
 
 
-def test_a_changed_figure_is_drawn_from_the_runs_of_the_same_flag(gallery, write_figure, capsys, tmp_path):
+def test_a_changed_figure_is_drawn_from_the_runs_of_the_same_flag(
+    paper_figures, write_figure, capsys, tmp_path
+):
     drawn = []
 
     def picture(runs):
         drawn.append((_picture(runs), {settings.learning_rate for settings, _ in runs}))
         return drawn[-1][0]
 
-    gallery = dataclasses.replace(gallery, figures={"4": picture})
+    paper_figures = dataclasses.replace(paper_figures, figures={"4": picture})
     write_figure(tmp_path, "smoke")
     arguments = ["--figure=4", "--learning_rate=0.5", f"--records={tmp_path}", f"--out_dir={tmp_path}"]
-    status, error = _run(gallery, capsys, *arguments)
+    status, error = _run(paper_figures, capsys, *arguments)
     assert status == 2
     assert f"--figure=4 --scale=laptop --learning_rate=0.5 --out_dir={tmp_path}` makes them" in error
     write_figure(tmp_path, "smoke", learning_rate=0.5)
-    drawing.main(gallery, ["figures", *arguments])
+    drawing.main(paper_figures, ["figures", *arguments])
     assert (tmp_path / "snapp_shamir_figure_4_learning_rate_0.5.png").exists()
     ((figure, rates),) = drawn
     assert rates == {0.5}
@@ -157,11 +165,15 @@ def test_a_changed_figure_is_drawn_from_the_runs_of_the_same_flag(gallery, write
         ({"learning_rate": 0.5}, "figure 4 cannot be drawn with --learning_rate=0.5: it shows other runs"),
     ],
 )
-def test_a_change_that_a_figure_does_not_bear_is_refused(gallery, write_figure, tmp_path, changes, words):
+def test_a_change_that_a_figure_does_not_bear_is_refused(
+    paper_figures, write_figure, tmp_path, changes, words
+):
     write_figure(tmp_path, "smoke", learning_rate=0.5)
-    gallery = dataclasses.replace(gallery, figures={"4": lambda runs: {}[runs[0][0].learning_rate]})
+    paper_figures = dataclasses.replace(
+        paper_figures, figures={"4": lambda runs: {}[runs[0][0].learning_rate]}
+    )
     with pytest.raises(UserError) as error:
-        drawing.draw(gallery.changed(changes), "4", str(tmp_path), "smoke", tmp_path)
+        drawing.draw(paper_figures.changed(changes), "4", str(tmp_path), "smoke", tmp_path)
     assert str(error.value).startswith(words)
 
 
@@ -169,64 +181,64 @@ def test_a_change_that_a_figure_does_not_bear_is_refused(gallery, write_figure, 
     "changes",
     [{"activation": "smelu", "beta": 0.5}, {"warm_start": True, "warm_start_learning_rate": 0.05}],
 )
-def test_changes_that_need_each_other_go_together(gallery, changes):
-    for settings in gallery.changed(changes).settings("4", "smoke"):
+def test_changes_that_need_each_other_go_together(paper_figures, changes):
+    for settings in paper_figures.changed(changes).settings("4", "smoke"):
         assert {name: getattr(settings, name) for name in changes} == changes
 
 
-def test_a_change_to_what_a_figure_has_already_is_none(gallery, write_figure, tmp_path):
+def test_a_change_to_what_a_figure_has_already_is_none(paper_figures, write_figure, tmp_path):
     write_figure(tmp_path, "smoke", learning_rate=0.5)
-    (preset, *_) = gallery.settings("4", "smoke")
+    (preset, *_) = paper_figures.settings("4", "smoke")
     changes = {"pairs": preset.pairs, "learning_rate": 0.5}
-    paths = drawing.draw(gallery.changed(changes), "4", str(tmp_path), "smoke", tmp_path)
+    paths = drawing.draw(paper_figures.changed(changes), "4", str(tmp_path), "smoke", tmp_path)
     assert [path.stem for path in paths] == ["snapp_shamir_figure_4_learning_rate_0.5"] * 2
 
 
-def test_of_several_changes_the_one_that_a_figure_does_not_bear_is_named(gallery):
+def test_of_several_changes_the_one_that_a_figure_does_not_bear_is_named(paper_figures):
     with pytest.raises(UserError, match="^--shuffle_log2=3: figure 4 compares runs"):
-        gallery.changed({"learning_rate": 0.5, "shuffle_log2": 3}).settings("4", "smoke")
+        paper_figures.changed({"learning_rate": 0.5, "shuffle_log2": 3}).settings("4", "smoke")
 
 
 def test_a_seed_that_the_preset_has_is_no_further_one(tmp_path, monkeypatch):
-    study = replication("smooth_interpolation")
-    seeds = {s.resolve().seed for s in study.figure("pd", "smoke")}
+    study = load_study("smooth_interpolation")
+    seeds = {s.resolve().seed for s in study.runs_of_figure("pd", "smoke")}
     assert seeds == {0, 1}
     monkeypatch.setattr(drawing, "find_runs", lambda paper, settings, records: [(s, True) for s in settings])
-    monkeypatch.setattr(drawing, "finished_seeds", lambda found, fewest: found)
-    runs = Gallery("smooth_interpolation", {}, len, num_seeds=3).runs("pd", "smoke", tmp_path)
+    monkeypatch.setattr(drawing, "finished_seeds", lambda found, min_seeds: found)
+    runs = PaperFigures("smooth_interpolation", {}, len, num_seeds=3).runs("pd", "smoke", tmp_path)
     assert len(runs) == len({settings for settings, _ in runs})
     assert {settings.seed for settings, _ in runs} == {0, 1, 2, 3}
 
 
-def test_a_picture_has_one_value_of_a_setting(gallery, capsys):
-    status, error = _run(gallery, capsys, "--figure=4", "--learning_rate=0.1,0.5")
+def test_a_picture_has_one_value_of_a_setting(paper_figures, capsys):
+    status, error = _run(paper_figures, capsys, "--figure=4", "--learning_rate=0.1,0.5")
     assert status == 2
     assert error == "figures.snapp_shamir: --learning_rate=0.1,0.5: a picture takes one value\n"
 
 
-def test_all_draws_what_has_records_and_names_the_rest(gallery, write_figure, capsys, tmp_path):
+def test_all_draws_what_has_records_and_names_the_rest(paper_figures, write_figure, capsys, tmp_path):
     write_figure(tmp_path, "smoke")
-    drawing.main(gallery, ["figures", f"--records={tmp_path}", f"--out_dir={tmp_path}"])
+    drawing.main(paper_figures, ["figures", f"--records={tmp_path}", f"--out_dir={tmp_path}"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("not drawn: figure 7 at laptop scale: 1 of 1 runs are missing")
     assert lines[1:] == [f"{tmp_path}/snapp_shamir_figure_4.png", f"{tmp_path}/snapp_shamir_figure_4.pdf"]
 
 
-def test_all_goes_on_after_a_picture_that_cannot_be_drawn(gallery, write_figure, capsys, tmp_path):
+def test_all_goes_on_after_a_picture_that_cannot_be_drawn(paper_figures, write_figure, capsys, tmp_path):
     def refuse(runs):
         raise UserError("figure 7: all of its runs diverged")
 
-    gallery = dataclasses.replace(gallery, figures={"7": refuse, "4": _picture})
+    paper_figures = dataclasses.replace(paper_figures, figures={"7": refuse, "4": _picture})
     write_figure(tmp_path, "smoke")
     write_figure(tmp_path, "smoke", name="7")
-    drawing.main(gallery, ["figures", f"--records={tmp_path}", f"--out_dir={tmp_path}"])
+    drawing.main(paper_figures, ["figures", f"--records={tmp_path}", f"--out_dir={tmp_path}"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "not drawn: figure 7: all of its runs diverged"
     assert len(lines) == 3
 
 
-def test_all_without_records_exits_2(gallery, capsys, tmp_path):
-    status, error = _run(gallery, capsys, f"--records={tmp_path}")
+def test_all_without_records_exits_2(paper_figures, capsys, tmp_path):
+    status, error = _run(paper_figures, capsys, f"--records={tmp_path}")
     assert status == 2
     assert "no figure could be drawn" in error
 

@@ -6,13 +6,12 @@ import sys
 import numpy as np
 import pytest
 
-from common import records
-from common.claims import Claim, Judgement
-from common.program import run_folder
-from common.verdicts import Outcome
+from common.study.claims import Claim, Judgement
+from common.study.runs import run_folder
+from common.study.verdicts import Outcome
 from figures import report
 from replications.snapp_shamir.measure import summary_rows
-from replications.snapp_shamir.settings import REPLICATION, figure
+from replications.snapp_shamir.presets import STUDY, runs_of_figure
 
 METRICS = ("relative_prediction_difference", "excess_label_loss")
 
@@ -29,7 +28,7 @@ def write(out_dir, settings, pd):
     generator = np.random.default_rng(0)
     shapes = {"weights_0": (32, 1), "weights_1": (1,), "weights_2": (1, 1), "weights_3": (1,)}
     arrays = {n: pd * generator.normal(size=(settings.pairs, 2, *shape)) for n, shape in shapes.items()}
-    with run_folder(REPLICATION, settings, out_dir) as folder:
+    with run_folder(STUDY, settings, out_dir) as folder:
         folder.start({"devices": ["CPU"]})
         folder.record["times"]["train_seconds"] = 1800.0
         folder.finish("done", rows + summary_rows(rows), arrays)
@@ -37,7 +36,7 @@ def write(out_dir, settings, pd):
 
 def write_figure_4(out_dir, scale):
     """Weight differences grow with the window: claim 12."""
-    for settings in figure("4", scale):
+    for settings in runs_of_figure("4", scale):
         write(out_dir, settings, 1e-2 if settings.shuffle_log2 else 1e-6)
 
 
@@ -45,7 +44,7 @@ def write_figure_4(out_dir, scale):
 def smoke_records(tmp_path, monkeypatch):
     record = {"argv": ["python", "-m", "x", "--scale=<b>"], "commit": "c" * 40, "dirty": True}
     record |= {"versions": {"keras": "3.15.1"}, "machine": "toy, 2 cores"}
-    monkeypatch.setattr(records, "provenance", lambda: dict(record))
+    monkeypatch.setattr("common.study.run_folders.provenance", lambda: dict(record))
     write_figure_4(tmp_path, "smoke")
     return tmp_path
 

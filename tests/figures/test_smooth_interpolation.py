@@ -4,15 +4,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from common import records
-from common.program import run_folder
+from common.study.runs import run_folder
+from common.study.widths import by_width
 from figures import drawing, style
-from figures.smooth_interpolation.gallery import FIGURES, GALLERY
 from figures.smooth_interpolation.maps import grid
-from figures.smooth_interpolation.widths import dress
-from replications.smooth_interpolation import runs as read
-from replications.smooth_interpolation.cost import checkpoint_epochs
-from replications.smooth_interpolation.settings import REPLICATION, figure
+from figures.smooth_interpolation.paper_figures import FIGURES, PAPER_FIGURES
+from figures.smooth_interpolation.widths import format_width_axis
+from replications.smooth_interpolation import results as read
+from replications.smooth_interpolation.presets import STUDY, runs_of_figure
 
 METRICS = ("accuracy", "cross_entropy", "jacobian_norm", "tangent_hessian_norm")
 SUBSETS = {"noisy": 3, "clean": 2, "all": 1}
@@ -23,7 +22,7 @@ TRAIN_ACCURACY = {1: 0.5, 2: 1.0, 4: 1.0}
 @pytest.fixture(autouse=True)
 def no_git(monkeypatch):
     provenance = {"argv": ["x"], "commit": "c" * 40, "dirty": False, "versions": {}, "machine": "toy"}
-    monkeypatch.setattr(records, "provenance", lambda: dict(provenance))
+    monkeypatch.setattr("common.study.run_folders.provenance", lambda: dict(provenance))
 
 
 def measure(metric, width, seed, subset="all", anchors=1, epoch=40):
@@ -47,7 +46,7 @@ def predictions(width, seed):
 def write(out_dir, settings, seed=0, accuracies=TRAIN_ACCURACY):
     settings = dataclasses.replace(settings, seed=seed).resolve()
     width, rows = settings.width, []
-    for epoch in (*checkpoint_epochs(settings), settings.epochs):
+    for epoch in (*settings.checkpoint_epochs, settings.epochs):
         place = {"statistic": "run", "epoch": epoch, "step": 3 * epoch}
         error = measure("test_error", width, seed, epoch=epoch)
         rows.append({"metric": "test_accuracy", "value": 1 - error} | place)
@@ -61,7 +60,7 @@ def write(out_dir, settings, seed=0, accuracies=TRAIN_ACCURACY):
     finals = {"train_accuracy": accuracies.get(width, 1.0), "train_loss": 0.1}
     finals |= {"test_accuracy_perturbed": 0.1, "test_accuracy_unperturbed": 0.1 * width}
     rows += [{"metric": metric, "value": value} | place for metric, value in finals.items()]
-    with run_folder(REPLICATION, settings, str(out_dir)) as folder:
+    with run_folder(STUDY, settings, str(out_dir)) as folder:
         folder.start({}, "synthetic images")
         folder.finish("done", rows, predictions(width, seed))
 
@@ -73,7 +72,7 @@ def write_scalar(out_dir, settings, seed):
     values = {"train_loss": 0.1, "test_loss": 0.01 * size, "slope": float(size), "noise_kept": 0.5}
     x = np.linspace(-1, 1, 11)
     arrays = {"grid": x, "curve": x * size, "inputs": x[::2], "targets": x[::2] + 0.1 * (seed + 1)}
-    with run_folder(REPLICATION, settings, str(out_dir)) as folder:
+    with run_folder(STUDY, settings, str(out_dir)) as folder:
         folder.start({}, "noisy samples of a cubic")
         folder.finish("done", [{"metric": m, "value": v} | place for m, v in values.items()], arrays)
 
@@ -83,14 +82,14 @@ def drawn(tmp_path):
     """Writes the runs of a smoke figure and draws it."""
 
     def drawn(name, seeds=1, **values):
-        for settings in figure(name, "smoke"):
+        for settings in runs_of_figure(name, "smoke"):
             for seed in range(seeds) if not settings.seed else ():
                 if settings.dataset == "scalar":
                     write_scalar(tmp_path, settings, seed)
                 else:
                     write(tmp_path, settings, seed, **values)
         with style.applied():
-            picture = FIGURES[name](GALLERY.runs(name, "smoke", str(tmp_path)))
+            picture = FIGURES[name](PAPER_FIGURES.runs(name, "smoke", str(tmp_path)))
             picture.draw_without_rendering()
         return picture
 
@@ -110,7 +109,7 @@ def legend(picture):
 
 
 def test_every_figure_of_the_paper_can_be_drawn():
-    assert tuple(FIGURES) == REPLICATION.figures
+    assert tuple(FIGURES) == STUDY.figures
 
 
 def test_the_test_error_and_the_threshold(drawn):
@@ -168,7 +167,7 @@ def test_figure_7_has_perturbed_and_unperturbed_classes(drawn):
 
 def test_heat_maps_hold_the_mean_of_the_seeds(drawn, tmp_path):
     picture = drawn("5", seeds=2)
-    groups = read.by_width(GALLERY.runs("5", "smoke", str(tmp_path)))
+    groups = by_width(PAPER_FIGURES.runs("5", "smoke", str(tmp_path)))
     epochs, values = grid(groups, "test_error")
     np.testing.assert_array_equal(epochs, [1, 2, 3, 6, 12, 22, 40])
     wanted = 50 + np.array([1, 2, 4]) + 0.05 + 0.01 * epochs[:, np.newaxis]
@@ -233,28 +232,32 @@ def test_many_widths_have_few_ticks():
     groups = {width: {} for width in range(1, 65)}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(read, "interpolation_threshold", lambda groups: None)
-        dress(panel, groups)
+        format_width_axis(panel, groups)
     assert list(panel.get_xticks()) == [1, 2, 4, 8, 16, 32, 64]
 
 
 def test_the_picture_says_how_small_its_runs_are():
-    runs = [dataclasses.replace(s, seed=seed).resolve() for seed in range(3) for s in figure("2", "laptop")]
+    runs = [
+        dataclasses.replace(s, seed=seed).resolve()
+        for seed in range(3)
+        for s in runs_of_figure("2", "laptop")
+    ]
     words = "2,000 training images, 600 epochs; widths 1 to 16; seeds 0 to 2"
-    assert GALLERY.size(runs) == words
+    assert PAPER_FIGURES.size(runs) == words
     # The last seed is not there at every width.
-    assert GALLERY.size(runs[:-1]) == words.replace("0 to 2", "0 to 1")
-    runs = [s.resolve() for s in figure("4", "laptop")]
-    assert GALLERY.size(runs).endswith("\nstand-in for CIFAR-100: 100 images a class")
-    runs = [s.resolve() for s in figure("7", "laptop")]
-    assert GALLERY.size(runs).endswith("\nstand-in for CIFAR-100: 2 of 10 classes perturbed")
-    runs = [s.resolve() for s in figure("1a", "laptop")]
-    assert GALLERY.size(runs) == "20 points, 100,000 steps; seed 0"
+    assert PAPER_FIGURES.size(runs[:-1]) == words.replace("0 to 2", "0 to 1")
+    runs = [s.resolve() for s in runs_of_figure("4", "laptop")]
+    assert PAPER_FIGURES.size(runs).endswith("\nstand-in for CIFAR-100: 100 images a class")
+    runs = [s.resolve() for s in runs_of_figure("7", "laptop")]
+    assert PAPER_FIGURES.size(runs).endswith("\nstand-in for CIFAR-100: 2 of 10 classes perturbed")
+    runs = [s.resolve() for s in runs_of_figure("1a", "laptop")]
+    assert PAPER_FIGURES.size(runs) == "20 points, 100,000 steps; seed 0"
 
 
 def test_draw_writes_both_files(tmp_path):
-    for settings in figure("2", "smoke"):
+    for settings in runs_of_figure("2", "smoke"):
         write(tmp_path, settings)
-    paths = drawing.draw(GALLERY, "2", str(tmp_path), "smoke", tmp_path / "out")
+    paths = drawing.draw(PAPER_FIGURES, "2", str(tmp_path), "smoke", tmp_path / "out")
     assert [path.name for path in paths] == [
         f"smooth_interpolation_figure_2.{kind}" for kind in ("png", "pdf")
     ]

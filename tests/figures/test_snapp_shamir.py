@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from common.variation import changed_figure
+from common.study.variation import changed_figure
 from figures import drawing
 from figures.snapp_shamir.curves import count, curve_name, summary
-from figures.snapp_shamir.gallery import FIGURES, GALLERY
-from replications.snapp_shamir.claims_runs import LOSS, PD
+from figures.snapp_shamir.paper_figures import FIGURES, PAPER_FIGURES
+from replications.snapp_shamir.results import LOSS, PD
 from replications.snapp_shamir.settings import Settings
 
 
@@ -33,14 +33,14 @@ def test_every_figure_can_be_drawn(paper):
 
 def test_the_picture_says_how_small_its_runs_are():
     settings = [Settings(examples_log2=22, pairs=pairs, seed=3) for pairs in (16, 8)]
-    assert GALLERY.size(settings) == "2^22 examples, 8 or 16 pairs, seed 3"
-    assert GALLERY.size([Settings(examples_log2=10, pairs=1)]) == "2^10 examples, 1 pair, seed 0"
+    assert PAPER_FIGURES.size(settings) == "2^22 examples, 8 or 16 pairs, seed 3"
+    assert PAPER_FIGURES.size([Settings(examples_log2=10, pairs=1)]) == "2^10 examples, 1 pair, seed 0"
 
 
 def test_only_the_end_of_a_run_is_shown(write_run, paper, tmp_path):
-    settings = paper.figure("7", "smoke")[0]
+    settings = paper.runs_of_figure("7", "smoke")[0]
     write_run(tmp_path, settings, [1.0, 2.0, 3.0, 10.0], losses=[4.0, 4.0, 4.0, 8.0], dead=(3,))
-    ((_, run),) = GALLERY.runs("7", "smoke", str(tmp_path))
+    ((_, run),) = PAPER_FIGURES.runs("7", "smoke", str(tmp_path))
     found = summary(run, PD)
     assert (found.mean, found.low, found.high, found.median) == (4.0, 1.0, 10.0, 2.5)
     assert found.runs.tolist() == [1.0, 2.0, 3.0, 10.0]
@@ -52,13 +52,13 @@ def test_only_the_end_of_a_run_is_shown(write_run, paper, tmp_path):
 def figure_2(write_run, paper, draw, tmp_path):
     """Figure 2 from summaries that are unlike what its pairs would give, by curve name and window."""
     expected = {}
-    for i, settings in enumerate(paper.figure("2", "smoke")):
+    for i, settings in enumerate(paper.runs_of_figure("2", "smoke")):
         mean = 1e-6 * (i + 1)
         summary = {"mean": mean, "low": 0.5 * mean, "high": 3 * mean, "median": 0.7 * mean}
         losses = [1e-3 * (i + 1)] * 4
         write_run(tmp_path, settings, [mean, mean, mean, 2 * mean], losses, summary)
         expected.setdefault(curve_name(settings), []).append((settings.shuffle_log2, mean, losses[0]))
-    return draw(GALLERY, "2", tmp_path), expected
+    return draw(PAPER_FIGURES, "2", tmp_path), expected
 
 
 def _curves(panel):
@@ -106,10 +106,10 @@ def test_figure_2_names_curves_in_the_legend_and_windows_at_points(figure_2):
 
 
 def test_figure_6_counts_dead_models_at_their_point(write_run, paper, draw, tmp_path):
-    for settings in paper.figure("6", "smoke"):
+    for settings in paper.runs_of_figure("6", "smoke"):
         dead = (0, 2, 3) if settings.activation == "relu" and settings.shuffle_log2 == 8 else ()
         write_run(tmp_path, settings, [1e-3, 1e-3, 2e-3, 4e-3], dead=dead)
-    top = draw(GALLERY, "6", tmp_path).axes[0]
+    top = draw(PAPER_FIGURES, "6", tmp_path).axes[0]
     (text,) = top.texts
     assert text.get_text() == "3 dead"
     color = _curves(top)["ReLU"].get_color()
@@ -117,17 +117,17 @@ def test_figure_6_counts_dead_models_at_their_point(write_run, paper, draw, tmp_
 
 
 def test_exact_zeros_stand_at_the_marked_place(write_run, paper, draw, tmp_path):
-    for settings in paper.figure("6", "smoke"):
+    for settings in paper.runs_of_figure("6", "smoke"):
         write_run(tmp_path, settings, [0.0] * 4 if settings.shuffle_log2 == 0 else [2e-5] * 4)
-    figure = draw(GALLERY, "6", tmp_path)
+    figure = draw(PAPER_FIGURES, "6", tmp_path)
     np.testing.assert_allclose(_curves(figure.axes[0])["identity"].get_ydata(), [1e-6, 2e-5])
     assert figure.axes[0].get_yticklabels()[0].get_text() == "0"
 
 
 def test_figure_8_has_a_column_an_optimizer_and_the_linear_model_in_each(write_run, paper, draw, tmp_path):
-    for i, settings in enumerate(paper.figure("8", "smoke")):
+    for i, settings in enumerate(paper.runs_of_figure("8", "smoke")):
         write_run(tmp_path, settings, [1e-5 * (i + 1)] * 4)
-    panels = draw(GALLERY, "8", tmp_path).axes
+    panels = draw(PAPER_FIGURES, "8", tmp_path).axes
     assert [p.get_title() for p in panels[:4]] == ["AdaGrad 0.1", "AdaGrad 1", "SGD 0.1", "SGD 0.01"]
     for i, panel in enumerate(panels[:4]):
         curves = _curves(panel)
@@ -138,9 +138,9 @@ def test_figure_8_has_a_column_an_optimizer_and_the_linear_model_in_each(write_r
 
 
 def test_figure_10_has_all_betas_and_the_warm_start(write_run, paper, draw, tmp_path):
-    for settings in paper.figure("10", "smoke"):
+    for settings in paper.runs_of_figure("10", "smoke"):
         write_run(tmp_path, settings, [1e-4 * (settings.beta or 1) * (1 + settings.shuffle_log2)])
-    panels = draw(GALLERY, "10", tmp_path).axes
+    panels = draw(PAPER_FIGURES, "10", tmp_path).axes
     smelu, swish = map(_curves, panels[:2])
     others = ["linear", "identity", "ReLU", "ReLU TL"]
     assert list(smelu) == others + [rf"SmeLU $\beta$={beta}" for beta in (0.1, 0.5, 2)]
@@ -158,10 +158,10 @@ def test_sources_stand_in_order_from_exact_zero(write_run, paper, draw, tmp_path
         ("identical", "shuffled", 8): 5e-2,
         ("distinct", "shuffled", 8): 6e-2,
     }
-    for settings in paper.figure("sources", "smoke"):
+    for settings in paper.runs_of_figure("sources", "smoke"):
         key = settings.init, settings.batch_order, settings.shuffle_log2
         write_run(tmp_path, settings, [values[key]] * 4)
-    panels = draw(GALLERY, "sources", tmp_path).axes
+    panels = draw(PAPER_FIGURES, "sources", tmp_path).axes
     assert [panel.get_title() for panel in panels] == ["linear", "ReLU2", r"SmeLU2 $\beta$=1"]
     for panel in panels:
         points = np.array([line.get_xydata()[0] for line in _curves(panel).values()])
@@ -175,17 +175,17 @@ def test_sources_stand_in_order_from_exact_zero(write_run, paper, draw, tmp_path
 
 
 def test_draw_writes_both_files(write_run, paper, tmp_path):
-    for settings in paper.figure("6", "smoke"):
+    for settings in paper.runs_of_figure("6", "smoke"):
         write_run(tmp_path, settings, [1e-3] * 4)
-    paths = drawing.draw(GALLERY, "6", str(tmp_path), out_dir=tmp_path / "out")
+    paths = drawing.draw(PAPER_FIGURES, "6", str(tmp_path), out_dir=tmp_path / "out")
     assert [path.suffix for path in paths] == [".png", ".pdf"]
     assert all(path.stat().st_size > 10_000 for path in paths)
 
 
 def test_runs_of_another_seed_are_not_drawn(write_run, paper, tmp_path):
-    for settings in paper.figure("6", "smoke"):
+    for settings in paper.runs_of_figure("6", "smoke"):
         write_run(tmp_path, dataclasses.replace(settings, seed=1), [1e-3] * 4)
-    assert all(run is None for _, run in GALLERY.runs("6", "smoke", str(tmp_path)))
+    assert all(run is None for _, run in PAPER_FIGURES.runs("6", "smoke", str(tmp_path)))
 
 
 @pytest.mark.parametrize(
@@ -208,14 +208,16 @@ def test_a_figure_with_another_activation_has_fewer_curves(
     runs = {settings.resolve() for settings in changed_figure(paper, name, "smoke", given)}
     for settings in runs:
         write_run(tmp_path, settings, [1e-3] * settings.pairs)
-    gallery = GALLERY.changed(changes)
-    assert {settings for settings, _ in gallery.runs(name, "smoke", str(tmp_path))} == runs
-    found = {text.get_text().removesuffix(" diff") for text in draw(gallery, name, tmp_path).legends[0].texts}
+    paper_figures = PAPER_FIGURES.changed(changes)
+    assert {settings for settings, _ in paper_figures.runs(name, "smoke", str(tmp_path))} == runs
+    found = {
+        text.get_text().removesuffix(" diff") for text in draw(paper_figures, name, tmp_path).legends[0].texts
+    }
     assert expected <= found
-    published = {curve_name(settings.resolve()) for settings in paper.figure(name, "smoke")}
+    published = {curve_name(settings.resolve()) for settings in paper.runs_of_figure(name, "smoke")}
     assert not found & (published - expected)
 
 
 def test_a_figure_of_two_activations_cannot_do_with_one(write_run, paper, tmp_path):
     with pytest.raises(UserError, match="--activation=relu: figure 3 compares runs by this setting"):
-        drawing.draw(GALLERY.changed({"activation": "relu"}), "3", str(tmp_path), "smoke", tmp_path)
+        drawing.draw(PAPER_FIGURES.changed({"activation": "relu"}), "3", str(tmp_path), "smoke", tmp_path)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from figures.snapp_shamir import weights as weights
-from figures.snapp_shamir.gallery import GALLERY
+from figures.snapp_shamir.paper_figures import PAPER_FIGURES
 
 SHAPES = {
     "linear": [(32, 1), (1,)],
@@ -36,9 +36,9 @@ def single_run(write_run, paper, tmp_path):
     """Writes the run of figure 7 and returns it."""
 
     def write(differences, dead=()):
-        (settings,) = paper.figure("7", "smoke")
+        (settings,) = paper.runs_of_figure("7", "smoke")
         write_run(tmp_path, settings, differences, dead=dead)
-        return GALLERY.runs("7", "smoke", str(tmp_path))[0][1]
+        return PAPER_FIGURES.runs("7", "smoke", str(tmp_path))[0][1]
 
     return write
 
@@ -62,7 +62,7 @@ def test_where_every_pair_has_a_dead_model_any_represents_the_run(single_run):
 def figure_3(write_run, paper, draw, tmp_path):
     """Figure 3 of random weights; the identity1 pairs 1 and 2 are flipped, pair 2 exactly."""
     written = {}
-    for i, settings in enumerate(paper.figure("3", "smoke")):
+    for i, settings in enumerate(paper.runs_of_figure("3", "smoke")):
         arrays = _arrays(settings, seed=i)
         if settings.model == "single":
             kernel = arrays["weights_0"]
@@ -74,7 +74,7 @@ def figure_3(write_run, paper, draw, tmp_path):
         # The pair of median PD is 2 (index) at the largest window and 1 at the smallest.
         differences = [0.4, 0.2, 0.3, 0.1] if settings.shuffle_log2 == 0 else [0.4, 0.1, 0.2, 0.3]
         write_run(tmp_path, settings, differences, arrays=arrays)
-    return draw(GALLERY, "3", tmp_path), written
+    return draw(PAPER_FIGURES, "3", tmp_path), written
 
 
 def _points(panel, label):
@@ -115,10 +115,10 @@ def test_figure_3_shows_relu2_at_both_windows_with_one_pair(figure_3):
 
 def test_figure_4_shows_the_differences(write_run, paper, draw, tmp_path):
     written = []
-    for i, settings in enumerate(paper.figure("4", "smoke")):
+    for i, settings in enumerate(paper.runs_of_figure("4", "smoke")):
         written.append(_arrays(settings, seed=i))
         write_run(tmp_path, settings, [0.1, 0.2, 0.3, 0.4], arrays=written[-1])
-    figure = draw(GALLERY, "4", tmp_path)
+    figure = draw(PAPER_FIGURES, "4", tmp_path)
     assert len(figure.axes) == 2
     for panel, arrays in zip(figure.axes, written, strict=True):
         shown = _points(panel, "difference")
@@ -133,22 +133,22 @@ def _others(panel):
 
 
 def test_figure_4_marks_what_lies_beyond_the_axis(write_run, paper, draw, tmp_path):
-    for settings in paper.figure("4", "smoke"):
+    for settings in paper.runs_of_figure("4", "smoke"):
         arrays = {f"weights_{i}": np.zeros((4, 2, *shape)) for i, shape in enumerate(SHAPES["single"])}
         arrays["weights_0"][:, 0] = 1e-2
         arrays["weights_0"][2, 1, 5] = 9.0  # a difference of -8.99
         write_run(tmp_path, settings, [0.1, 0.2, 0.3, 0.4], arrays=arrays)
-    for panel in draw(GALLERY, "4", tmp_path).axes:
+    for panel in draw(PAPER_FIGURES, "4", tmp_path).axes:
         (beyond,) = (line for line in panel.lines if line.get_marker() == "v")
         np.testing.assert_allclose(beyond.get_xydata(), [[5, -1.2e-2]])
         assert panel.get_ylim()[0] > -0.02
 
 
 def test_figure_7_shows_every_weight_of_both_models(write_run, paper, draw, tmp_path):
-    (settings,) = paper.figure("7", "smoke")
+    (settings,) = paper.runs_of_figure("7", "smoke")
     arrays = _arrays(settings)
     write_run(tmp_path, settings, [0.4, 0.1, 0.3, 0.2], arrays=arrays, dead=(0,))
-    figure = draw(GALLERY, "7", tmp_path)
+    figure = draw(PAPER_FIGURES, "7", tmp_path)
     (panel,) = figure.axes
     assert [len(layer.get_offsets()) for layer in panel.collections] == [528, 136, 36, 10, 3]
     assert len({tuple(layer.get_facecolor()[0]) for layer in panel.collections}) == 5
@@ -158,13 +158,13 @@ def test_figure_7_shows_every_weight_of_both_models(write_run, paper, draw, tmp_
 
 
 def test_figure_9_shows_the_most_and_the_least_aligned_pair(write_run, paper, draw, tmp_path):
-    (settings,) = paper.figure("9", "smoke")
+    (settings,) = paper.runs_of_figure("9", "smoke")
     arrays = _arrays(settings)
     embeddings = arrays["weights_0"]
     for pair, share in enumerate((0.5, 0.0, 1.0, -1.0)):
         embeddings[pair, 1] = share * embeddings[pair, 0] + (1 - abs(share)) * embeddings[pair, 1]
     write_run(tmp_path, settings, [0.1, 0.2, 0.3, 0.4], arrays=arrays)
-    panels = draw(GALLERY, "9", tmp_path).axes
+    panels = draw(PAPER_FIGURES, "9", tmp_path).axes
     for left, right, pair in ((*panels[:2], 2), (*panels[2:], 3)):
         np.testing.assert_array_equal(left.collections[0].get_offsets(), embeddings[pair].reshape(2, -1).T)
         edges_in, edges_out = (edges.get_offsets() for edges in right.collections)

@@ -7,25 +7,24 @@ import sys
 import numpy as np
 import pytest
 
-from common import records
 from common.errors import UserError
 from common.metrics.reproducibility import group_reproducibility
-from common.program import replication, run_folder
+from common.study.runs import load_study, run_folder
 from figures import drawing, style
-from figures.somepalli_boundaries.gallery import FIGURES, GALLERY, TABLES
+from figures.somepalli_boundaries.paper_figures import FIGURES, PAPER_FIGURES, TABLES
 from figures.somepalli_boundaries.pictures import class_shares
 from figures.somepalli_boundaries.planes import CLASS_COLORS, COLORS, Plane, draw_plane, paint, plane
 from figures.somepalli_boundaries.scores import source_groups
 from replications.somepalli_boundaries.published import NETWORK_NAMES, PICTURES, REPRODUCIBILITY_MATRIX
 from replications.somepalli_boundaries.settings import Settings
 
-PAPER = replication("somepalli_boundaries")
+PAPER = load_study("somepalli_boundaries")
 RESOLUTION = 9
 
 
 @pytest.fixture(autouse=True)
 def no_git(monkeypatch):
-    monkeypatch.setattr(records, "provenance", dict)
+    monkeypatch.setattr("common.study.run_folders.provenance", dict)
 
 
 def picture_arrays(settings, rng):
@@ -80,7 +79,7 @@ def world(settings):
 
 
 def write(folder, name, scale="smoke", num_diverged=0):
-    for i, settings in enumerate(PAPER.figure(name, scale)):
+    for i, settings in enumerate(PAPER.runs_of_figure(name, scale)):
         settings = settings.resolve()
         with run_folder(PAPER, settings, str(folder)) as run:
             run.start({}, "synthetic images" if scale == "smoke" else "CIFAR-10")
@@ -99,7 +98,7 @@ def drawn(tmp_path):
 
     def draw(name, scale="smoke", num_diverged=0):
         write(tmp_path, name, scale, num_diverged)
-        runs = GALLERY.runs(name, scale, str(tmp_path))
+        runs = PAPER_FIGURES.runs(name, scale, str(tmp_path))
         with style.applied():
             figure = FIGURES[name](runs)
             figure.draw_without_rendering()
@@ -407,11 +406,11 @@ def test_sources_hold_the_runs_that_differ_in_their_streams(drawn):
 
 def test_the_picture_says_how_small_its_runs_are():
     small = [Settings(num_train=4000, epochs=20, num_triplets=60, width=w) for w in (8, 16)]
-    assert GALLERY.size(small) == (
+    assert PAPER_FIGURES.size(small) == (
         "4,000 images, 20 epochs, 60 planes of 50 x 50 points, narrow networks; seed 0"
     )
-    sweep = PAPER.figure("10", "smoke")
-    assert GALLERY.size(sweep) == (
+    sweep = PAPER.runs_of_figure("10", "smoke")
+    assert PAPER_FIGURES.size(sweep) == (
         "320 images, 1 epoch, 2 planes of 8 x 8 points, widths 1 to 2; seeds 0 to 1"
     )
 
@@ -440,7 +439,7 @@ def test_seeds_of_single_sources_belong_to_the_largest(tmp_path):
         settings = json.loads(record.read_text())["settings"]
         if 2 in (settings["seed"], settings["order_seed"], settings["augmentation_seed"]):
             record.unlink()
-    kept = GALLERY.runs("sources", "laptop", str(tmp_path))
+    kept = PAPER_FIGURES.runs("sources", "laptop", str(tmp_path))
     assert kept and all(run for _, run in kept)
     assert {max(s.seeds.values()) for s, _ in kept} == {0, 1}
 
@@ -454,15 +453,15 @@ def test_unfinished_seeds_are_left_out_of_a_picture(tmp_path):
                 record.unlink()
         return str(tmp_path / name)
 
-    kept = GALLERY.runs("10", "smoke", drop_seed_one("10"))
+    kept = PAPER_FIGURES.runs("10", "smoke", drop_seed_one("10"))
     assert {s.seed for s, _ in kept} == {0}
     assert all(run for _, run in kept)
     # Scores between seeds need two.
-    assert any(run is None for _, run in GALLERY.runs("11", "smoke", str(tmp_path / "10")))
+    assert any(run is None for _, run in PAPER_FIGURES.runs("11", "smoke", str(tmp_path / "10")))
 
 
 def test_draw_writes_both_files(tmp_path):
     write(tmp_path, "sources")
-    paths = drawing.draw(GALLERY, "sources", str(tmp_path), out_dir=tmp_path / "out")
+    paths = drawing.draw(PAPER_FIGURES, "sources", str(tmp_path), out_dir=tmp_path / "out")
     assert [path.suffix for path in paths] == [".png", ".pdf"]
     assert all(path.stat().st_size > 10_000 for path in paths)

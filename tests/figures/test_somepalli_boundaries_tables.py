@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from common.statistics import interval
-from common.verdicts import number
+from common.study.verdicts import number
 from figures.somepalli_boundaries.tables import table_10, table_11, table_12
 
 ACCURACIES = {

@@ -6,16 +6,16 @@ import sys
 import numpy as np
 import pytest
 
-from common import records
 from common.errors import UserError
-from common.program import run_folder
-from common.variation import changed_figure
+from common.study.runs import run_folder
+from common.study.variation import changed_figure
 from figures import drawing, report, style
 from figures.zhang_randomization.curves import smoothed
-from figures.zhang_randomization.gallery import FIGURES, GALLERY, cells, table_1
 from figures.zhang_randomization.noise import relative_times
+from figures.zhang_randomization.paper_figures import FIGURES, PAPER_FIGURES, cells, table_1
+from replications.zhang_randomization.presets import STUDY, runs_of_figure
 from replications.zhang_randomization.published import TABLE_1
-from replications.zhang_randomization.settings import REPLICATION, Settings, figure
+from replications.zhang_randomization.settings import Settings
 
 SYNTHETIC = "synthetic images"
 
@@ -23,7 +23,7 @@ SYNTHETIC = "synthetic images"
 @pytest.fixture(autouse=True)
 def no_git(monkeypatch):
     provenance = {"argv": ["x"], "commit": "c" * 40, "dirty": False, "versions": {}, "machine": "toy"}
-    monkeypatch.setattr(records, "provenance", lambda: dict(provenance))
+    monkeypatch.setattr("common.study.run_folders.provenance", lambda: dict(provenance))
 
 
 def rows(epochs, fitted, train, test, every=None, diverged=False):
@@ -50,7 +50,7 @@ def write(out_dir, settings, seed=0, title=SYNTHETIC, epochs=4, losses=None, **v
     settings = dataclasses.replace(settings, seed=seed).resolve()
     values = {"fitted": settings.stop == "fitted" or None, "train": 1.0, "test": 0.5} | values
     losses = np.linspace(2, 0, 2 * epochs) if losses is None else losses
-    with run_folder(REPLICATION, settings, str(out_dir)) as folder:
+    with run_folder(STUDY, settings, str(out_dir)) as folder:
         folder.start({}, title)
         folder.finish("done", rows(epochs, **values), {"batch_losses": np.asarray(losses, np.float32)})
 
@@ -64,7 +64,7 @@ def texts(figure):
 
 
 def test_every_figure_of_the_paper_can_be_drawn():
-    assert tuple(FIGURES) == REPLICATION.figures
+    assert tuple(FIGURES) == STUDY.figures
 
 
 def test_the_picture_says_how_small_its_runs_are():
@@ -73,20 +73,20 @@ def test_the_picture_says_how_small_its_runs_are():
         for s in (0, 1, 2)
         for p, n in ((0.5, "inception"), (1.0, "inception"), (1.0, "mlp_1x512"))
     ]
-    assert GALLERY.size(runs) == "512 training images\nseeds 0 to 2"
-    assert GALLERY.size(runs[:-1]) == "512 training images\nseeds 0 to 2 (not of all runs)"
+    assert PAPER_FIGURES.size(runs) == "512 training images\nseeds 0 to 2"
+    assert PAPER_FIGURES.size(runs[:-1]) == "512 training images\nseeds 0 to 2 (not of all runs)"
     runs = [Settings(num_train=2000, network="alexnet"), *runs[:1]]
-    assert GALLERY.size(runs) == "training images: 2,000 (AlexNet), 512 (Inception)\nseed 0"
+    assert PAPER_FIGURES.size(runs) == "training images: 2,000 (AlexNet), 512 (Inception)\nseed 0"
 
 
 def test_losses_are_averaged_over_the_epoch_before(tmp_path):
-    settings = figure("1a", "smoke")[0]
-    with run_folder(REPLICATION, settings.resolve(), str(tmp_path)) as folder:
+    settings = runs_of_figure("1a", "smoke")[0]
+    with run_folder(STUDY, settings.resolve(), str(tmp_path)) as folder:
         folder.start({}, SYNTHETIC)
         place = {"metric": "batch_loss", "value": 1, "epoch": 1, "step": 5}
         losses = np.float32([1, 3, 2, 4, 5, 8, 9])  # five steps an epoch
         folder.finish("done", [place], {"batch_losses": losses})
-    ((_, run), *_) = GALLERY.runs("1a", "smoke", str(tmp_path))
+    ((_, run), *_) = PAPER_FIGURES.runs("1a", "smoke", str(tmp_path))
     steps, means = smoothed(run)
     assert steps.tolist() == [5, 6, 7]
     assert means == pytest.approx([3, 4.4, 5.6])
@@ -95,12 +95,12 @@ def test_losses_are_averaged_over_the_epoch_before(tmp_path):
 @pytest.fixture
 def figure_1a(draw, tmp_path):
     """Two seeds of true labels, one of the other conditions; random labels end at their cap."""
-    for settings in figure("1a", "smoke"):
+    for settings in runs_of_figure("1a", "smoke"):
         capped = settings.condition == "random_labels"
         write(tmp_path, settings, fitted=not capped, losses=[2, 2, 1, 1, 0.5, 0.5, 0.25, 0.25])
         if settings.condition == "true_labels":
             write(tmp_path, settings, seed=1, epochs=2, losses=[4, 4, 3, 3])
-    return draw(GALLERY, "1a", tmp_path)
+    return draw(PAPER_FIGURES, "1a", tmp_path)
 
 
 def test_figure_1a_shows_the_mean_as_far_as_all_seeds_go(figure_1a):
@@ -133,7 +133,7 @@ def test_figure_1a_marks_ends_filled_or_at_the_cap(figure_1a):
 
 def write_figure_1b(out_dir, capped=(), clean_capped=False):
     """Three seeds at laptop scale; epochs grow with p; `capped` are (network, noise, seed)."""
-    for settings in figure("1b", "laptop"):
+    for settings in runs_of_figure("1b", "laptop"):
         settings = settings.resolve()
         for seed in range(3):
             place = settings.network, settings.label_noise, seed
@@ -143,7 +143,7 @@ def write_figure_1b(out_dir, capped=(), clean_capped=False):
 
 
 def noises(out_dir, network):
-    runs = GALLERY.runs("1b", "laptop", str(out_dir))
+    runs = PAPER_FIGURES.runs("1b", "laptop", str(out_dir))
     groups = {}
     for settings, run in runs:
         if settings.network == network:
@@ -180,20 +180,20 @@ def test_without_fitted_clean_labels_there_is_no_relative_time(tmp_path):
 
 def test_figure_1b_says_how_many_seeds_did_not_fit_clean_labels(draw, tmp_path):
     write_figure_1b(tmp_path, capped=[("alexnet", 0.0, 2)])
-    shown = texts(draw(GALLERY, "1b", tmp_path, "laptop"))
+    shown = texts(draw(PAPER_FIGURES, "1b", tmp_path, "laptop"))
     assert "AlexNet (clean: 1 of 3 seeds not fitted)" in shown
 
 
 def test_figures_of_the_other_protocol_say_so(draw, tmp_path):
-    for settings in figure("1b_ee411", "smoke"):
+    for settings in runs_of_figure("1b_ee411", "smoke"):
         write(tmp_path, settings.resolve(), 0, epochs=2)
-    picture = draw(GALLERY, "1b_ee411", tmp_path, "smoke")
+    picture = draw(PAPER_FIGURES, "1b_ee411", tmp_path, "smoke")
     assert "protocol of EE-411" in picture.get_suptitle()
 
 
 def test_figure_1b_draws_capped_runs_hollow_at_the_cap_with_an_arrow(draw, tmp_path):
     write_figure_1b(tmp_path, capped=[("alexnet", 1.0, 1), ("inception", 1.0, 0)])
-    figure_1b = draw(GALLERY, "1b", tmp_path, "laptop")
+    figure_1b = draw(PAPER_FIGURES, "1b", tmp_path, "laptop")
     (panel,) = figure_1b.axes
     capped = lines(panel, "_capped")
     assert [line.get_ydata()[0] for line in capped] == pytest.approx([80 / 10, 80 / 11])
@@ -210,7 +210,7 @@ def test_figure_1b_draws_capped_runs_hollow_at_the_cap_with_an_arrow(draw, tmp_p
 
 def test_figure_1c_draws_errors_of_capped_runs_hollow(draw, tmp_path):
     write_figure_1b(tmp_path, capped=[("mlp_1x512", 1.0, 2)])
-    (panel,) = draw(GALLERY, "1c", tmp_path, "laptop").axes
+    (panel,) = draw(PAPER_FIGURES, "1c", tmp_path, "laptop").axes
     (capped,) = lines(panel, "_capped")
     assert capped.get_ydata()[0] == pytest.approx(0.9)
     assert capped.get_markerfacecolor() == "white"
@@ -221,9 +221,9 @@ def test_figure_1c_draws_errors_of_capped_runs_hollow(draw, tmp_path):
 
 
 def test_figure_2a_shows_accuracies_in_percent(draw, tmp_path):
-    for settings, test in zip(figure("2a", "smoke"), (0.4, 0.5, 0.6), strict=True):
+    for settings, test in zip(runs_of_figure("2a", "smoke"), (0.4, 0.5, 0.6), strict=True):
         write(tmp_path, settings, test=test, train=0.8, every=1)
-    figure_2a = draw(GALLERY, "2a", tmp_path)
+    figure_2a = draw(PAPER_FIGURES, "2a", tmp_path)
     train, test = figure_2a.axes
     names = ["no regularizer", "weight decay", "weight decay, dropout, augmentation"]
     assert texts(figure_2a)[:3] == names
@@ -234,14 +234,14 @@ def test_figure_2a_shows_accuracies_in_percent(draw, tmp_path):
 
 
 def test_figure_2b_labels_networks_that_do_not_train(draw, tmp_path):
-    for settings in figure("2b", "smoke"):
+    for settings in runs_of_figure("2b", "smoke"):
         stuck = settings.batch_norm == "none"
         values = {"train": 0.1, "test": 0.1} if stuck else {}
         diverged = stuck and settings.learning_rate < 0.01
         write(tmp_path, settings, every=1, diverged=diverged, **values)
         if stuck and not diverged:
             write(tmp_path, settings, seed=1, every=1)
-    assert texts(draw(GALLERY, "2b", tmp_path))[:4] == [
+    assert texts(draw(PAPER_FIGURES, "2b", tmp_path))[:4] == [
         "BN in all modules, rate 0.03",
         "BN in the downsample modules, rate 0.03",
         "no BN, rate 0.03 (1 of 2 seeds stays at chance)",
@@ -252,7 +252,7 @@ def test_figure_2b_labels_networks_that_do_not_train(draw, tmp_path):
 @pytest.fixture
 def table_records(tmp_path):
     """Two seeds of table 1 with its own numbers, one off; AlexNet with random labels capped once."""
-    for settings, row in zip(figure("table1", "smoke"), TABLE_1, strict=True):
+    for settings, row in zip(runs_of_figure("table1", "smoke"), TABLE_1, strict=True):
         for seed in range(2):
             capped = seed == 1 and row.name == "AlexNet (random labels)"
             accuracies = {"train": row.train / 100, "test": row.test / 100 - 0.01 * seed}
@@ -261,7 +261,7 @@ def table_records(tmp_path):
 
 
 def test_rows_of_table_1_stand_beside_the_published_ones(table_records, draw):
-    found = cells(GALLERY.runs("table1", "smoke", str(table_records)))
+    found = cells(PAPER_FIGURES.runs("table1", "smoke", str(table_records)))
     for row, cell in zip(TABLE_1, found, strict=True):
         assert cell.test.mean == pytest.approx(row.test - 0.5)
         # Student's t of one degree of freedom is 12.706, the standard error 0.5: on the scale of logits.
@@ -272,7 +272,7 @@ def test_rows_of_table_1_stand_beside_the_published_ones(table_records, draw):
         assert (cell.test.low, cell.test.high) == pytest.approx(tuple(ends), abs=1e-3)
         assert cell.train.mean == pytest.approx(row.train)
         assert cell.fitted == (row.name != "AlexNet (random labels)")
-    panel, numbers = draw(GALLERY, "table1", table_records).axes
+    panel, numbers = draw(PAPER_FIGURES, "table1", table_records).axes
     ours = lines(panel, "_ours")
     assert [line.get_xdata()[0] for line in ours] == pytest.approx([row.test - 0.5 for row in TABLE_1])
     assert [row.name for row, o in zip(TABLE_1, ours, strict=True) if o.get_markerfacecolor() == "white"] == [
@@ -299,7 +299,7 @@ def test_the_report_has_table_1_and_the_values_of_each_run(table_records, monkey
 
 
 def test_table_1_counts_seeds_and_names_capped_rows(table_records):
-    head, found = table_1(GALLERY.runs("table1", "smoke", str(table_records)))
+    head, found = table_1(PAPER_FIGURES.runs("table1", "smoke", str(table_records)))
     assert all(len(row) == len(head) for row in found)
     row = dict(zip(head, found[12], strict=True))
     assert (row["network"], row["variant"]) == ("AlexNet", "random labels")
@@ -309,7 +309,7 @@ def test_table_1_counts_seeds_and_names_capped_rows(table_records):
 def stamped(monkeypatch, out_dir, records_dir, scale):
     seen = []
     monkeypatch.setattr(style, "stamp", lambda figure, text: seen.append(text))
-    drawing.draw(GALLERY, "2a", str(records_dir), scale, out_dir)
+    drawing.draw(PAPER_FIGURES, "2a", str(records_dir), scale, out_dir)
     return seen
 
 
@@ -321,20 +321,22 @@ def stamped(monkeypatch, out_dir, records_dir, scale):
     ],
 )
 def test_the_data_stands_in_the_picture(monkeypatch, tmp_path, scale, title, stamp):
-    for settings in figure("2a", scale):
+    for settings in runs_of_figure("2a", scale):
         write(tmp_path, settings, title=title, every=1)
     assert stamped(monkeypatch, tmp_path / "out", tmp_path, scale) == [stamp]
 
 
 def test_two_data_sets_are_refused_in_one_line(tmp_path, capsys):
     for settings, title in zip(
-        figure("2a", "smoke"), ("CIFAR-10", "CIFAR-10", "CIFAR-10 (JPEG re-encoding)"), strict=True
+        runs_of_figure("2a", "smoke"), ("CIFAR-10", "CIFAR-10", "CIFAR-10 (JPEG re-encoding)"), strict=True
     ):
         write(tmp_path, settings, title=title, every=1)
     with pytest.raises(UserError, match=r"its runs are on CIFAR-10 and CIFAR-10 \(JPEG re-encoding\)"):
-        drawing.choose(GALLERY, "2a", str(tmp_path))
+        drawing.choose(PAPER_FIGURES, "2a", str(tmp_path))
     with pytest.raises(SystemExit) as stopped:
-        drawing.main(GALLERY, ["figures", "--figure=2a", f"--records={tmp_path}", f"--out_dir={tmp_path}/o"])
+        drawing.main(
+            PAPER_FIGURES, ["figures", "--figure=2a", f"--records={tmp_path}", f"--out_dir={tmp_path}/o"]
+        )
     error = capsys.readouterr().err
     assert stopped.value.code == 2 and error.count("\n") == 1
     assert not (tmp_path / "o").exists()
@@ -343,25 +345,25 @@ def test_two_data_sets_are_refused_in_one_line(tmp_path, capsys):
 
 
 def test_the_data_of_further_seeds_counts_too(tmp_path):
-    for settings in figure("2a", "smoke"):
+    for settings in runs_of_figure("2a", "smoke"):
         write(tmp_path, settings, every=1)
-    write(tmp_path, figure("2a", "smoke")[0], seed=3, title="CIFAR-10", every=1)
+    write(tmp_path, runs_of_figure("2a", "smoke")[0], seed=3, title="CIFAR-10", every=1)
     with pytest.raises(UserError, match="CIFAR-10 and synthetic images"):
-        drawing.choose(GALLERY, "2a", str(tmp_path))
+        drawing.choose(PAPER_FIGURES, "2a", str(tmp_path))
 
 
 def test_further_seeds_are_shown_but_not_required(tmp_path):
-    first, second, third = figure("2a", "smoke")
+    first, second, third = runs_of_figure("2a", "smoke")
     write(tmp_path, first, seed=1, every=1)
     write(tmp_path, first, every=1)
     with pytest.raises(UserError, match="2 of 3 runs are missing"):
-        drawing.choose(GALLERY, "2a", str(tmp_path))
+        drawing.choose(PAPER_FIGURES, "2a", str(tmp_path))
     for settings in (second, third):
         write(tmp_path, settings, every=1)
     write(tmp_path, first, seed=5, every=1)  # not one of the five seeds that a figure shows
-    _, runs = drawing.choose(GALLERY, "2a", str(tmp_path))
+    _, runs = drawing.choose(PAPER_FIGURES, "2a", str(tmp_path))
     assert [settings.seed for settings, _ in runs] == [0, 0, 0, 1]
-    alone = dataclasses.replace(GALLERY, num_seeds=1)
+    alone = dataclasses.replace(PAPER_FIGURES, num_seeds=1)
     assert len(alone.runs("2a", "smoke", str(tmp_path))) == 3
 
 
@@ -373,10 +375,10 @@ def test_drawing_does_not_load_tensorflow():
 @pytest.mark.parametrize("name", ["1b", "1c"])
 def test_a_figure_of_another_network_has_that_one_alone(draw, tmp_path, name):
     changes = {"network": "mlp_3x512"}
-    runs = changed_figure(REPLICATION, name, "smoke", {"network": ("mlp_3x512",)})
+    runs = changed_figure(STUDY, name, "smoke", {"network": ("mlp_3x512",)})
     for settings in runs:
         write(tmp_path, settings)
-    shown = draw(GALLERY.changed(changes), name, tmp_path)
+    shown = draw(PAPER_FIGURES.changed(changes), name, tmp_path)
     assert any(text.startswith("MLP 3x512") for text in texts(shown))
     assert not any("Inception" in text for text in texts(shown))
     resolved = {settings.resolve() for settings in runs}
@@ -384,13 +386,13 @@ def test_a_figure_of_another_network_has_that_one_alone(draw, tmp_path, name):
 
 
 def test_a_figure_of_batch_normalization_cannot_do_without(tmp_path):
-    gallery = GALLERY.changed({"network": "mlp_3x512"})
+    paper_figures = PAPER_FIGURES.changed({"network": "mlp_3x512"})
     with pytest.raises(UserError, match="--network=mlp_3x512: figure 2b compares runs by this setting"):
-        drawing.draw(gallery, "2b", str(tmp_path), "smoke", tmp_path)
+        drawing.draw(paper_figures, "2b", str(tmp_path), "smoke", tmp_path)
 
 
 def test_a_network_without_dropout_says_what_regularizes_it(draw, tmp_path):
-    for settings in changed_figure(REPLICATION, "2a", "smoke", {"network": ("mlp_1x512",)}):
+    for settings in changed_figure(STUDY, "2a", "smoke", {"network": ("mlp_1x512",)}):
         write(tmp_path, settings, every=1)
-    shown = texts(draw(GALLERY.changed({"network": "mlp_1x512"}), "2a", tmp_path))
+    shown = texts(draw(PAPER_FIGURES.changed({"network": "mlp_1x512"}), "2a", tmp_path))
     assert {"no regularizer", "weight decay", "weight decay, augmentation"} <= set(shown)

@@ -4,17 +4,17 @@ import json
 import numpy as np
 import pytest
 
-from common import program
-from common.archive import Archive
+from common.study.archive import Archive
+from common.study.runs import find_runs, run_folder
 from launch import archive
-from replications.snapp_shamir.settings import REPLICATION, figure
+from replications.snapp_shamir.presets import STUDY, runs_of_figure
 
-WITH_WEIGHTS = figure("4", "smoke")[0].resolve()
+WITH_WEIGHTS = runs_of_figure("4", "smoke")[0].resolve()
 WITHOUT = dataclasses.replace(WITH_WEIGHTS, model="linear", activation=None).resolve()
 
 
 def record(settings, out_dir, status="done"):
-    with program.run_folder(REPLICATION, settings, str(out_dir)) as folder:
+    with run_folder(STUDY, settings, str(out_dir)) as folder:
         folder.start({"devices": ["CPU"], "tile": 1})
         rows = [{"metric": "loss", "value": 0.5, "statistic": "pair", "pair": 0, "examples": 32}]
         if status == "done":
@@ -37,9 +37,7 @@ def test_packed_runs_are_found_like_run_folders(tmp_path, capsys):
     record(dataclasses.replace(WITHOUT, seed=1), tmp_path / "runs", "incomplete")
     packed(tmp_path)
     assert "2 runs are packed" in capsys.readouterr().out
-    first, second = (
-        run for _, run in program.find_runs(REPLICATION, [WITH_WEIGHTS, WITHOUT], tmp_path / "packed")
-    )
+    first, second = (run for _, run in find_runs(STUDY, [WITH_WEIGHTS, WITHOUT], tmp_path / "packed"))
     assert first.record["settings"] == folders[0].record["settings"]
     assert first.record["commit"] == folders[0].record["commit"]
     assert first.rows.value.tolist() == second.rows.value.tolist() == [0.5]
@@ -70,7 +68,7 @@ def test_a_suspect_run_keeps_its_mark_and_counts_as_none(tmp_path):
     packed(tmp_path)
     (run,) = Archive(tmp_path / "packed" / "snapp_shamir").runs().values()
     assert run.record["suspect"] == "odd batches"
-    assert program.find_runs(REPLICATION, [WITHOUT], tmp_path / "packed") == [(WITHOUT, None)]
+    assert find_runs(STUDY, [WITHOUT], tmp_path / "packed") == [(WITHOUT, None)]
 
 
 @pytest.mark.parametrize(

@@ -162,9 +162,9 @@ def test_models_at_once_counts_idle_slots():
 
 
 def test_examples_in_memory_are_the_stream_in_order():
-    stream, lanes = ensemble_benchmark.stream_and_lanes(Settings().resolve())
-    features, labels = ensemble_benchmark.examples_in_memory(stream, lanes[2], 256)
-    first, first_labels = ensemble_benchmark.examples_in_memory(stream, lanes[2], 64)
+    stream, members = ensemble_benchmark.stream_and_members(Settings().resolve())
+    features, labels = ensemble_benchmark.examples_in_memory(stream, members[2], 256)
+    first, first_labels = ensemble_benchmark.examples_in_memory(stream, members[2], 64)
     assert features.shape == (256, 32) and labels.shape == (256, 1)
     assert features.dtype == labels.dtype == np.float32
     np.testing.assert_array_equal(features[:64], first)
@@ -176,11 +176,11 @@ def test_examples_in_memory_are_the_stream_in_order():
 
 def test_fit_trains_as_many_steps_as_it_says():
     settings = Settings(model="linear").resolve()
-    stream, lanes = ensemble_benchmark.stream_and_lanes(settings)
-    examples = ensemble_benchmark.examples_in_memory(stream, lanes[0], 128 * 32)
+    stream, members = ensemble_benchmark.stream_and_members(settings)
+    examples = ensemble_benchmark.examples_in_memory(stream, members[0], 128 * 32)
     weights = []
     for steps_per_execution in (1, 64):
-        fit = ensemble_benchmark.Fit(settings, lanes[0], examples, steps_per_execution)
+        fit = ensemble_benchmark.Fit(settings, members[0], examples, steps_per_execution)
         fit.run(128)
         assert int(fit.model.optimizer.iterations) == 128
         weights.append(fit.model.get_weights())
@@ -200,13 +200,13 @@ def test_jax_trains_what_the_engine_trains(model, monkeypatch):
     settings = Settings(
         model=model, activation=activation, batch_order="fixed", init="distinct", pairs=2
     ).resolve()
-    stream, lanes = ensemble_benchmark.stream_and_lanes(settings)
-    engine = ensemble_benchmark.Engine(settings, stream, lanes, DEVICES, 2)
-    jax_ensemble = ensemble_benchmark.JaxEnsemble(settings, stream, lanes, 2, 2)
+    stream, members = ensemble_benchmark.stream_and_members(settings)
+    engine = ensemble_benchmark.Engine(settings, stream, members, DEVICES, 2)
+    jax_ensemble = ensemble_benchmark.JaxEnsemble(settings, stream, members, 2, 2)
     ours, theirs = engine.run(32), jax_ensemble.run(32)
     assert len(ours) == len(theirs) == 4
-    for ours_one, theirs_one, lane in zip(ours, theirs, lanes, strict=True):
-        for x, y, start in zip(ours_one, theirs_one, lane.weights, strict=True):
+    for ours_one, theirs_one, member in zip(ours, theirs, members, strict=True):
+        for x, y, start in zip(ours_one, theirs_one, member.weights, strict=True):
             assert np.linalg.norm(x - y) <= 1e-5 * np.linalg.norm(y)
             assert np.linalg.norm(y - start) > 0
 

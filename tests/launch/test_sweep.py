@@ -9,26 +9,25 @@ import time
 
 import pytest
 
-from common import command_line, program
+from common.study import command_line, program
+from common.study.runs import load_study, run_folder, study_names
 from launch import sweep
-from replications.snapp_shamir.settings import REPLICATION
+from replications.snapp_shamir.presets import STUDY
 
 
 def preset(name, scale):
-    return [settings.resolve() for settings in REPLICATION.figure(name, scale)]
+    return [settings.resolve() for settings in STUDY.runs_of_figure(name, scale)]
 
 
-FIGURES = [
-    (name, figure) for name in program.replication_names() for figure in program.replication(name).figures
-]
+FIGURES = [(name, figure) for name in study_names() for figure in load_study(name).figures]
 
 
 @pytest.mark.parametrize(("name", "figure"), FIGURES)
 def test_the_commands_make_exactly_the_runs_of_the_figure(name, figure, tmp_path):
-    paper = program.replication(name)
-    runs = list(dict.fromkeys(settings.resolve() for settings in paper.figure(figure, "laptop")))
+    paper = load_study(name)
+    runs = list(dict.fromkeys(settings.resolve() for settings in paper.runs_of_figure(figure, "laptop")))
     given = {"data_dir": "data", "download": True} if paper.images else {}
-    options = command_line.Options(str(tmp_path), "one_device", tensorboard=True, **given)
+    options = command_line.RunOptions(str(tmp_path), "one_device", tensorboard=True, **given)
     jobs = sweep.make_jobs(paper, runs, options)
     made = []
     for job in jobs:
@@ -40,19 +39,19 @@ def test_the_commands_make_exactly_the_runs_of_the_figure(name, figure, tmp_path
         assert expanded == job.runs
         made += expanded
     assert sorted(map(str, made)) == sorted(map(str, runs))
-    swept = paper.swept
-    assert len(jobs) == len({str(dataclasses.replace(run, **{swept: 0})) for run in runs})
+    compiles_once_over = paper.compiles_once_over
+    assert len(jobs) == len({str(dataclasses.replace(run, **{compiles_once_over: 0})) for run in runs})
 
 
 def test_it_goes_on_after_a_failed_run(tmp_path):
     runs = preset("4", "smoke")
-    jobs = [sweep.make_jobs(REPLICATION, [run], command_line.Options(str(tmp_path)))[0] for run in runs]
+    jobs = [sweep.make_jobs(STUDY, [run], command_line.RunOptions(str(tmp_path)))[0] for run in runs]
     for i, job in enumerate(jobs):
         job.log = tmp_path / f"{i}.log"
     jobs[0].argv = [sys.executable, "-c", "raise SystemExit('out of luck')"]
     marker = tmp_path / "second"
     jobs[1].argv = [sys.executable, "-c", f"open({str(marker)!r}, 'w')"]
-    failed = sweep.run_jobs(REPLICATION, jobs, tmp_path, workers=1)
+    failed = sweep.run_jobs(STUDY, jobs, tmp_path, workers=1)
     assert failed == jobs[:1]
     assert marker.exists()
     assert jobs[0].log.read_text().strip() == "out of luck"
@@ -63,9 +62,9 @@ def started(tmp_path, monkeypatch):
     """Function of a figure that returns the first runs of its jobs as they start, and who was running."""
 
     def of(name, figure):
-        paper = program.replication(name)
-        runs = list(dict.fromkeys(settings.resolve() for settings in paper.figure(figure, "laptop")))
-        jobs = sweep.make_jobs(paper, runs, command_line.Options(str(tmp_path)))
+        paper = load_study(name)
+        runs = list(dict.fromkeys(settings.resolve() for settings in paper.runs_of_figure(figure, "laptop")))
+        jobs = sweep.make_jobs(paper, runs, command_line.RunOptions(str(tmp_path)))
         found = []
 
         def start(job, _):
@@ -134,8 +133,8 @@ def jobs(tmp_path, monkeypatch):
     """The two jobs of figure 4, whose processes run a script in the place of a program."""
     monkeypatch.setattr(sweep, "_POLL_SECONDS", 0.02)
     runs = preset("4", "smoke")
-    options = command_line.Options(str(tmp_path))
-    made = [sweep.make_jobs(REPLICATION, [run], options)[0] for run in runs]
+    options = command_line.RunOptions(str(tmp_path))
+    made = [sweep.make_jobs(STUDY, [run], options)[0] for run in runs]
     for i, job in enumerate(made):
         job.log = tmp_path / f"{i}.log"
         job.argv = [sys.executable, "-c", f"open({str(tmp_path / f'ran{i}')!r}, 'a').write('x')"]
@@ -148,7 +147,7 @@ def ran(tmp_path, i):
 
 
 def finish(run, out_dir):
-    with program.run_folder(REPLICATION, run, out_dir) as folder:
+    with run_folder(STUDY, run, out_dir) as folder:
         folder.start({})
         folder.finish("done", [{"metric": "m", "value": 1}], {})
 
@@ -156,7 +155,7 @@ def finish(run, out_dir):
 def test_a_run_that_another_process_holds_is_waited_for(jobs, tmp_path, monkeypatch):
     """It is started neither while it is held nor after it was finished; the others go on."""
     held, seen = jobs[0].runs[0], []
-    folder = program.run_folder(REPLICATION, held, tmp_path)
+    folder = run_folder(STUDY, held, tmp_path)
     with contextlib.ExitStack() as lock:
         lock.enter_context(folder)
 
@@ -169,12 +168,12 @@ def test_a_run_that_another_process_holds_is_waited_for(jobs, tmp_path, monkeypa
                 lock.close()
 
         monkeypatch.setattr(sweep.interruption, "sleep", sleep)
-        assert sweep.run_jobs(REPLICATION, jobs, tmp_path, workers=1) == []
+        assert sweep.run_jobs(STUDY, jobs, tmp_path, workers=1) == []
     assert seen[-1] == (0, 1)
 
 
 def test_a_run_that_its_holder_left_unfinished_is_taken_over(jobs, tmp_path, monkeypatch):
-    folder = program.run_folder(REPLICATION, jobs[0].runs[0], tmp_path)
+    folder = run_folder(STUDY, jobs[0].runs[0], tmp_path)
     with contextlib.ExitStack() as lock:
         lock.enter_context(folder)
 
@@ -184,7 +183,7 @@ def test_a_run_that_its_holder_left_unfinished_is_taken_over(jobs, tmp_path, mon
                 lock.close()
 
         monkeypatch.setattr(sweep.interruption, "sleep", sleep)
-        assert sweep.run_jobs(REPLICATION, jobs, tmp_path, workers=1) == []
+        assert sweep.run_jobs(STUDY, jobs, tmp_path, workers=1) == []
     assert (ran(tmp_path, 0), ran(tmp_path, 1)) == (1, 1)
 
 
@@ -203,21 +202,21 @@ if not marker.exists():
 open({str(tmp_path / "ran0")!r}, "a").write("x")
 """,
     ]
-    assert sweep.run_jobs(REPLICATION, jobs, tmp_path, workers=2) == []
+    assert sweep.run_jobs(STUDY, jobs, tmp_path, workers=2) == []
     assert (ran(tmp_path, 0), ran(tmp_path, 1)) == (1, 1)
 
 
 def test_a_process_that_was_refused_does_not_come_again(jobs, tmp_path):
     code = f"import sys; open({str(tmp_path / 'ran0')!r}, 'a').write('x'); sys.exit(2)"
     jobs[0].argv = [sys.executable, "-c", code]
-    assert sweep.run_jobs(REPLICATION, jobs, tmp_path, workers=1) == jobs[:1]
+    assert sweep.run_jobs(STUDY, jobs, tmp_path, workers=1) == jobs[:1]
     assert ran(tmp_path, 0) == 1
 
 
 def test_a_run_that_another_process_has_finished_is_not_started(jobs, tmp_path):
     finish(jobs[0].runs[0], tmp_path)
     jobs[1].argv = [sys.executable, "-c", "pass"]
-    assert sweep.run_jobs(REPLICATION, jobs, tmp_path, workers=1) == []
+    assert sweep.run_jobs(STUDY, jobs, tmp_path, workers=1) == []
     assert ran(tmp_path, 0) == 0
 
 
@@ -225,7 +224,7 @@ def test_logs_of_two_sweeps_have_different_names(monkeypatch):
     names = []
     for number in (11, 12):
         monkeypatch.setattr(sweep.os, "getpid", lambda number=number: number)
-        jobs = sweep.make_jobs(REPLICATION, preset("2", "smoke"), command_line.Options("out"))
+        jobs = sweep.make_jobs(STUDY, preset("2", "smoke"), command_line.RunOptions("out"))
         names += [job.log for job in jobs]
     assert len(set(names)) == len(names) == 20
 
@@ -271,7 +270,7 @@ def test_the_next_sweep_goes_on_after_a_killed_one(tmp_path):
 def test_a_sweep_runs_skips_and_says_what_failed(tmp_path):
     flags = ("--replication=snapp_shamir", "--figure=4", "--scale=smoke", f"--out_dir={tmp_path}")
     # One process makes both runs, this one last.
-    with program.run_folder(REPLICATION, preset("4", "smoke")[1], tmp_path) as elsewhere:
+    with run_folder(STUDY, preset("4", "smoke")[1], tmp_path) as elsewhere:
         elsewhere.start({"devices": ["TPU"], "tile": 2, "workers": 1})
     done = run_sweep(*flags)
     assert done.returncode == 1
@@ -287,8 +286,8 @@ def test_one_process_a_core_for_images_alone(monkeypatch):
     monkeypatch.setattr(sweep.os, "sched_getaffinity", lambda pid: {0, 1, 2}, raising=False)
     monkeypatch.setattr(sweep.os, "sysconf", {"SC_PAGE_SIZE": 2**12, "SC_PHYS_PAGES": 2**22}.get)
     monkeypatch.setattr(sweep.pathlib.Path, "exists", lambda path: False)
-    images = program.replication("zhang_randomization")
-    assert [sweep.default_workers(r) for r in (REPLICATION, images)] == [1, 3]
+    images = load_study("zhang_randomization")
+    assert [sweep.default_workers(r) for r in (STUDY, images)] == [1, 3]
     monkeypatch.setattr(sweep.os, "sysconf", {"SC_PAGE_SIZE": 2**12, "SC_PHYS_PAGES": 2**20}.get)
     assert sweep.default_workers(images) == 2
     monkeypatch.setattr(sweep.pathlib.Path, "exists", lambda path: True)
@@ -296,4 +295,4 @@ def test_one_process_a_core_for_images_alone(monkeypatch):
 
 
 def test_the_name_may_be_a_word_of_its_own():
-    assert sweep._name_of_replication(["sweep", "--replication", "snapp_shamir"]) == "snapp_shamir"
+    assert sweep._name_of_study(["sweep", "--replication", "snapp_shamir"]) == "snapp_shamir"

@@ -6,10 +6,10 @@ import sys
 
 from absl import flags
 
-from common.command_line import exit_status, parse_flags
 from common.errors import UserError
-from common.files import replacing
-from common.startup import import_quietly
+from common.study.command_line import exit_status, parse_flags
+from common.study.files import replacing
+from common.study.startup import import_quietly
 
 _USAGE = "python -m tests.parity [--data_dir=DIR] [--write_docs]"
 

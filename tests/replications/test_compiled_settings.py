@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from common import program
-from common.setting import setting, without
+from common.study.runs import load_study, study_names
+from common.study.setting import setting, without
 
 REACHING = {
     "smooth_interpolation": "dataset num_train batch_size optimizer weight_decay network width "
@@ -19,19 +19,19 @@ REACHING = {
 }
 
 
-@pytest.mark.parametrize("name", program.replication_names())
+@pytest.mark.parametrize("name", study_names())
 def test_every_setting_reaches_the_network_or_is_named_as_one_that_does_not(name):
     """A new setting fails here until it is listed above, or among those that need no compilation."""
-    paper = program.replication(name)
+    paper = load_study(name)
     uncompiled = set(paper.experiment().UNCOMPILED)
     fields = {field.name for field in dataclasses.fields(paper.settings)}
     assert uncompiled <= fields
     assert fields - uncompiled == set(REACHING[name].split())
 
 
-@pytest.mark.parametrize("name", program.replication_names())
+@pytest.mark.parametrize("name", study_names())
 def test_a_new_setting_reaches_the_network(name):
-    paper = program.replication(name)
+    paper = load_study(name)
     extended = dataclasses.make_dataclass(
         "Extended", [("batch_norm_new", bool, setting(False, "New."))], bases=(paper.settings,), frozen=True
     )

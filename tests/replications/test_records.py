@@ -6,8 +6,8 @@ import pathlib
 
 import pytest
 
-from common import program
-from common.setting import completed, setting
+from common.study.runs import load_study, run_folder, study_names
+from common.study.setting import completed, setting
 
 REFERENCE = pathlib.Path(__file__).parents[2] / "results" / "reference"
 
@@ -19,12 +19,12 @@ def recorded(paper):
 
 
 def found(paper, settings):
-    return program.run_folder(paper, settings, REFERENCE)
+    return run_folder(paper, settings, REFERENCE)
 
 
-@pytest.mark.parametrize("name", program.replication_names())
+@pytest.mark.parametrize("name", study_names())
 def test_every_reference_record_is_found_by_its_settings(name):
-    paper = program.replication(name)
+    paper = load_study(name)
     folders = list(recorded(paper))
     assert folders
     for path, settings in folders:
@@ -32,9 +32,9 @@ def test_every_reference_record_is_found_by_its_settings(name):
         assert settings.resolve() == settings
 
 
-@pytest.mark.parametrize("name", program.replication_names())
+@pytest.mark.parametrize("name", study_names())
 def test_a_new_setting_orphans_no_record(name):
-    paper = program.replication(name)
+    paper = load_study(name)
     extended = dataclasses.make_dataclass(
         "Extended",
         [("brand_new", str, setting("new", "Something new.", absent="old"))],

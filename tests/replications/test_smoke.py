@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from common.program import replication, replication_names
+from common.study.runs import load_study, study_names
 
 # One a paper in the fast suite.
 FAST = {
@@ -26,8 +26,8 @@ def program(*arguments):
 
 
 def cases():
-    for paper in replication_names():
-        for figure in replication(paper).figures:
+    for paper in study_names():
+        for figure in load_study(paper).figures:
             marks = () if FAST.get(paper) == figure else pytest.mark.slow
             yield pytest.param(paper, figure, marks=marks, id=f"{paper}-{figure}")
 
@@ -37,9 +37,9 @@ def test_smoke_figure(paper, figure, tmp_path):
     records, pictures = tmp_path / "records", tmp_path / "pictures"
     preset = (f"--figure={figure}", "--scale=smoke")
     table = program(f"replications.{paper}", *preset, f"--out_dir={records}")
-    runs = {settings.resolve() for settings in replication(paper).figure(figure, "smoke")}
+    runs = {settings.resolve() for settings in load_study(paper).runs_of_figure(figure, "smoke")}
     # A head, and at the end where the records are; of images the name of the data as well.
-    assert len(table.splitlines()) == len(runs) + (3 if replication(paper).images else 2)
+    assert len(table.splitlines()) == len(runs) + (3 if load_study(paper).images else 2)
     program(f"figures.{paper}", *preset, f"--records={records}", f"--out_dir={pictures}")
     files = sorted(os.listdir(pictures))
     assert files == [f"{paper}_figure_{figure}.pdf", f"{paper}_figure_{figure}.png"]
@@ -47,4 +47,4 @@ def test_smoke_figure(paper, figure, tmp_path):
 
 
 def test_every_paper_has_a_fast_smoke_figure():
-    assert set(FAST) == set(replication_names())
+    assert set(FAST) == set(study_names())

@@ -7,7 +7,7 @@ because what it looks for ends the process.
 import json
 import sys
 
-from common.startup import import_quietly
+from common.study.startup import import_quietly
 
 import_quietly("keras")
 

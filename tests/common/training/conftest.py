@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from common.data.augmentation import augmentation
 from common.models.normalization import batch_normalization
-from common.training.trainer import Preparation, Trainer
+from common.training.trainer import Preprocessing, Trainer
 
 
 def small_network(batch_norm=False):
@@ -31,12 +31,14 @@ def _make_trainer(
     scale=None,
     **arguments,
 ):
-    preparation = Preparation(augmentation(training), augmentation("none"), scale or (lambda images: images))
+    preprocessing = Preprocessing(
+        augmentation(training), augmentation("none"), scale or (lambda images: images)
+    )
     return Trainer(
         strategy or tf.distribute.get_strategy(),
         lambda: small_network(batch_norm),
         lambda: keras.optimizers.SGD(rate, momentum=0.9),
-        preparation,
+        preprocessing,
         batch_size,
         weight_decay,
         **arguments,

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from common.progress import Progress
-from common.records import RunFolder
 from common.streams import Streams
+from common.study.progress import Progress
+from common.study.run_folders import RunFolder
 from common.training import fit
-from common.training.fit import Fit, Plan
+from common.training.fit import Fit, StoppingRule
 
 
 class KilledError(Exception):
@@ -33,7 +33,7 @@ def value(fit, metric, epoch):
 
 
 def test_a_run_trains_all_epochs_and_measures_at_the_end(start):
-    run = start(Plan(3))
+    run = start(StoppingRule(3))
     assert run.run() == "done"
     assert run.trainer.step == 9 and run.batch_losses.shape == (9,)
     assert [r["step"] for r in run.rows if r["metric"] == "batch_loss"] == [3, 6, 9]
@@ -45,13 +45,13 @@ def test_a_run_trains_all_epochs_and_measures_at_the_end(start):
 
 
 def test_the_test_set_is_measured_every_so_many_epochs_and_at_the_end(start):
-    run = start(Plan(5, evaluate_every=2))
+    run = start(StoppingRule(5, evaluate_every=2))
     run.run()
     assert [r["epoch"] for r in run.rows if r["metric"] == "test_accuracy"] == [2, 4, 5]
 
 
 def test_a_run_stops_after_the_epoch_that_fits_the_training_set(start):
-    run = start(Plan(200, target_accuracy=1.0))
+    run = start(StoppingRule(200, target_accuracy=1.0))
     run.run()
     accuracies = [r["value"] for r in run.rows if r["metric"] == "train_accuracy"]
     assert accuracies[-1] == 1.0 and max(accuracies[:-1]) < 1.0
@@ -61,7 +61,7 @@ def test_a_run_stops_after_the_epoch_that_fits_the_training_set(start):
 
 
 def test_a_run_that_meets_its_cap_is_censored(start):
-    run = start(Plan(2, target_loss=1e-6))
+    run = start(StoppingRule(2, target_loss=1e-6))
     assert run.run() == "done"
     assert value(run, "fit", 2) == 0
 
@@ -79,11 +79,11 @@ def test_a_run_that_meets_its_cap_is_censored(start):
     ],
 )
 def test_targets(targets, loss, accuracy, reached):
-    assert Plan(1, **targets).reached(loss, accuracy) is reached
+    assert StoppingRule(1, **targets).reached(loss, accuracy) is reached
 
 
 def test_a_diverged_run_is_a_result(start):
-    run = start(Plan(50, target_accuracy=1.0), rate=1e30)
+    run = start(StoppingRule(50, target_accuracy=1.0), rate=1e30)
     assert run.run() == "diverged"
     assert not np.isfinite(run.batch_losses[-1])
     assert [r["step"] for r in run.rows if r["metric"] == "diverged"] == [run.trainer.step]
@@ -91,7 +91,7 @@ def test_a_diverged_run_is_a_result(start):
 
 
 def test_a_run_whose_weights_are_lost_behind_a_finite_loss_has_diverged(start):
-    run = start(Plan(5))
+    run = start(StoppingRule(5))
     train, bias = run.trainer.train, run.trainer.model.variables[1]
 
     def losing(order, num_steps):
@@ -107,7 +107,7 @@ def test_a_run_whose_weights_are_lost_behind_a_finite_loss_has_diverged(start):
 
 
 def test_a_run_whose_last_update_diverges_has_diverged(start, images):
-    run = start(Plan(1), rate=1e30)
+    run = start(StoppingRule(1), rate=1e30)
     run.trainer.load(images.images[:8], images.labels[:8], Streams(0))  # one step
     assert run.run() == "diverged"
     assert np.isfinite(run.batch_losses).all()
@@ -117,7 +117,7 @@ def test_a_run_whose_last_update_diverges_has_diverged(start, images):
 def test_a_killed_run_goes_on_bit_for_bit(start, monkeypatch, killed_at):
     monkeypatch.setattr(fit, "_CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(fit, "_BLOCK_SECONDS", 0.0)  # a checkpoint after every step
-    plan = Plan(3, evaluate_every=1)
+    plan = StoppingRule(3, evaluate_every=1)
     whole = start(plan, "whole")
     whole.run()
     first = start(plan)
@@ -146,7 +146,7 @@ def test_a_run_with_a_damaged_checkpoint_goes_on_from_the_one_before_bit_for_bit
 ):
     monkeypatch.setattr(fit, "_CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(fit, "_BLOCK_SECONDS", 0.0)
-    plan = Plan(3, evaluate_every=1)
+    plan = StoppingRule(3, evaluate_every=1)
     whole = start(plan, "whole")
     whole.run()
     first = start(plan)
@@ -173,13 +173,13 @@ def test_further_measurements_are_made_before_the_first_and_after_every_epoch(st
     def measure(epoch):
         return [{"metric": "width", "value": epoch, "statistic": "run", "epoch": epoch, "step": 3 * epoch}]
 
-    run = start(Plan(2), measure=measure)
+    run = start(StoppingRule(2), measure=measure)
     run.run()
     assert [r["value"] for r in run.rows if r["metric"] == "width"] == [0, 1, 2]
 
 
 def test_every_epoch_has_an_order_of_its_own(start, monkeypatch):
-    run, orders = start(Plan(3)), []
+    run, orders = start(StoppingRule(3)), []
     train = run.trainer.train
 
     def recording(order, num_steps):

@@ -5,7 +5,7 @@ Usage: train_on_worker.py STRATEGY OUTPUT, with TF_CONFIG for multi_worker. Run 
 
 import sys
 
-from common.startup import import_quietly
+from common.study.startup import import_quietly
 
 import_quietly("keras")
 
@@ -16,7 +16,7 @@ from common.data.augmentation import augmentation  # noqa: E402
 from common.distribution import replica_strategy  # noqa: E402
 from common.models.normalization import batch_normalization  # noqa: E402
 from common.streams import Streams  # noqa: E402
-from common.training.trainer import Preparation, Trainer  # noqa: E402
+from common.training.trainer import Preprocessing, Trainer  # noqa: E402
 
 
 def network():
@@ -28,9 +28,14 @@ def network():
 
 def main():
     strategy = replica_strategy(sys.argv[1])
-    preparation = Preparation(augmentation("pad_crop_flip"), augmentation("none"), lambda images: images)
+    preprocessing = Preprocessing(augmentation("pad_crop_flip"), augmentation("none"), lambda images: images)
     trainer = Trainer(
-        strategy, network, lambda: keras.optimizers.SGD(0.01, momentum=0.9), preparation, 8, weight_decay=0.01
+        strategy,
+        network,
+        lambda: keras.optimizers.SGD(0.01, momentum=0.9),
+        preprocessing,
+        8,
+        weight_decay=0.01,
     )
     rng = np.random.default_rng(0)
     images = rng.random((22, 32, 32, 3), dtype=np.float32)

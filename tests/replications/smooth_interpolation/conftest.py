@@ -4,10 +4,8 @@ import shutil
 import numpy as np
 import pytest
 
-from common import records
-from common.program import run_folder
-from replications.smooth_interpolation.cost import checkpoint_epochs
-from replications.smooth_interpolation.settings import REPLICATION
+from common.study.runs import run_folder
+from replications.smooth_interpolation.presets import STUDY
 
 METRICS = ("accuracy", "cross_entropy", "jacobian_norm", "tangent_hessian_norm")
 
@@ -16,13 +14,13 @@ METRICS = ("accuracy", "cross_entropy", "jacobian_norm", "tangent_hessian_norm")
 def write(tmp_path, monkeypatch):
     """Writes a finished run by hand and returns the folder of all runs."""
     provenance = {"argv": ["x"], "commit": "c" * 40, "dirty": False, "versions": {}, "machine": "toy"}
-    monkeypatch.setattr(records, "provenance", lambda: dict(provenance))
+    monkeypatch.setattr("common.study.run_folders.provenance", lambda: dict(provenance))
 
     def write(settings, value, finals, seed=0, predictions=None):
         """`value(metric, subset, anchors, share)` gives a measure at a share of the epochs."""
         settings = dataclasses.replace(settings, seed=seed).resolve()
         rows = []
-        for epoch in (*checkpoint_epochs(settings), settings.epochs):
+        for epoch in (*settings.checkpoint_epochs, settings.epochs):
             place = {"statistic": "run", "epoch": epoch, "step": 3 * epoch}
             end = epoch == settings.epochs
             share = epoch / settings.epochs
@@ -36,7 +34,7 @@ def write(tmp_path, monkeypatch):
                         rows.append({"metric": metric, "value": number} | place | where)
         rows += [{"metric": metric, "value": number} | place for metric, number in finals.items()]
         predictions = predictions or {}
-        with run_folder(REPLICATION, settings, str(tmp_path)) as folder:
+        with run_folder(STUDY, settings, str(tmp_path)) as folder:
             folder.start({}, "synthetic images")
             folder.finish("done", rows, {name: np.asarray(array) for name, array in predictions.items()})
         return str(tmp_path)
@@ -53,10 +51,10 @@ def write_diverged(tmp_path, write):
         place = {"statistic": "run", "epoch": 3, "step": 9}
         measured = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
         rows = [{"metric": metric, "value": float("nan")} | place for metric in measured]
-        folder = run_folder(REPLICATION, settings, str(tmp_path))
+        folder = run_folder(STUDY, settings, str(tmp_path))
         if folder.path.exists():
             shutil.rmtree(folder.path)
-        with run_folder(REPLICATION, settings, str(tmp_path)) as folder:
+        with run_folder(STUDY, settings, str(tmp_path)) as folder:
             folder.start({}, "synthetic images")
             folder.finish("diverged", [*rows, {"metric": "diverged", "value": 1} | place], {})
 
@@ -70,7 +68,7 @@ def write_scalar(tmp_path, write):
     def write_scalar(settings, values, seed=0):
         settings = dataclasses.replace(settings, seed=seed).resolve()
         place = {"statistic": "run", "epoch": settings.epochs, "step": settings.epochs}
-        with run_folder(REPLICATION, settings, str(tmp_path)) as folder:
+        with run_folder(STUDY, settings, str(tmp_path)) as folder:
             folder.start({}, "noisy samples of a cubic")
             rows = [{"metric": metric, "value": value} | place for metric, value in values.items()]
             folder.finish("done", rows, {})

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from common import statistics
-from common.claims import judge
-from common.verdicts import above, compare
+from common.study.claims import judge
+from common.study.verdicts import above, compare
+from common.study.widths import WidthSweep, rise_and_fall
 from replications.smooth_interpolation.claims import CLAIMS, DISAGREEMENTS
-from replications.smooth_interpolation.claims_epochs import rise_and_recovery
-from replications.smooth_interpolation.claims_runs import Family, rise_and_fall
-from replications.smooth_interpolation.settings import REPLICATION, figure
+from replications.smooth_interpolation.claims.epochs import rise_and_recovery
+from replications.smooth_interpolation.presets import STUDY, runs_of_figure
 
 THRESHOLD = 8
 FACTORS = {"noisy": 2.0, "clean": 1.0, "all": 1.2}
@@ -62,9 +62,9 @@ def predictions_of(spread, seed):
     return {"test_log_probabilities": logits, "test_labels": np.arange(200) % 10}
 
 
-def write_family(write, name, seeds, behaviour=as_published, scale="laptop"):
+def write_sweep(write, name, seeds, behaviour=as_published, scale="laptop"):
     for seed in range(seeds):
-        for settings in figure(name, scale):
+        for settings in runs_of_figure(name, scale):
             if settings.seed == 0:
                 value, kept = behaviour(settings.width, seed), predictions(settings.width, seed)
                 records = write(settings, value, finals(settings.width), seed, kept)
@@ -73,22 +73,22 @@ def write_family(write, name, seeds, behaviour=as_published, scale="laptop"):
 
 def verdicts(records, numbers, scale="laptop"):
     claims = [claim for claim in CLAIMS if claim.number in numbers]
-    return {j.claim.number: j.outcome.verdict for j in judge(claims, REPLICATION, records, scale)}
+    return {j.claim.number: j.outcome.verdict for j in judge(claims, STUDY, records, scale)}
 
 
 def outcome(records, number, scale="laptop"):
-    (judgement,) = judge([claim for claim in CLAIMS if claim.number == number], REPLICATION, records, scale)
+    (judgement,) = judge([claim for claim in CLAIMS if claim.number == number], STUDY, records, scale)
     return judgement.outcome
 
 
 def test_claims_are_numbered_and_name_presets():
     assert [claim.number for claim in CLAIMS] == list(range(1, len(CLAIMS) + 1))
-    assert {name for claim in CLAIMS for name in claim.figures} == set(REPLICATION.figures)
+    assert {name for claim in CLAIMS for name in claim.figures} == set(STUDY.figures)
     assert all(text.endswith(".") for text in DISAGREEMENTS)
 
 
 def test_nothing_is_judged_without_runs(tmp_path):
-    found = judge(CLAIMS, REPLICATION, str(tmp_path))
+    found = judge(CLAIMS, STUDY, str(tmp_path))
     assert {judgement.outcome.verdict for judgement in found} == {"not run"}
 
 
@@ -96,7 +96,7 @@ CONVNET_CLAIMS = (4, 6, 7, 8, 9, 10, 12, 14, 15)
 
 
 def test_the_papers_behaviour_is_reproduced(write):
-    records = write_family(write, "2", seeds=3)
+    records = write_sweep(write, "2", seeds=3)
     found = verdicts(records, CONVNET_CLAIMS)
     # The loss stands at 0.6 of its peak at the threshold, and falls to a thousandth of it.
     assert found == dict.fromkeys(CONVNET_CLAIMS, "reproduced")
@@ -104,13 +104,13 @@ def test_the_papers_behaviour_is_reproduced(write):
 
 
 def test_one_seed_decides_nothing(write):
-    records = write_family(write, "2", seeds=1)
+    records = write_sweep(write, "2", seeds=1)
     assert set(verdicts(records, CONVNET_CLAIMS).values()) == {"unclear"}
 
 
 def test_a_diverged_run_leaves_claims_open(write, write_diverged):
-    records = write_family(write, "pd", seeds=2)
-    diverged = figure("2", "laptop")[0]
+    records = write_sweep(write, "pd", seeds=2)
+    diverged = runs_of_figure("2", "laptop")[0]
     write_diverged(dataclasses.replace(diverged, seed=1))
     numbers = (*CONVNET_CLAIMS, 23)
     assert set(verdicts(records, numbers).values()) <= {"unclear", "reproduced"}
@@ -130,14 +130,14 @@ def flat(width, seed):
 
 
 def test_behaviour_without_a_peak_contradicts(write):
-    records = write_family(write, "2", seeds=3, behaviour=flat)
+    records = write_sweep(write, "2", seeds=3, behaviour=flat)
     found = verdicts(records, (4, 6, 7, 8, 9, 10, 12, 14))
     # The test error of flat runs only falls: its largest value near the threshold is at half of it.
     assert found[7] == found[6] == found[9] == found[10] == found[12] == found[14] == "contradicted"
 
 
 def test_the_published_threshold_is_judged_at_paper_scale_only(write):
-    records = write_family(write, "1c", seeds=2)
+    records = write_sweep(write, "1c", seeds=2)
     found = outcome(records, 3)
     assert found.verdict == "unclear"
     assert "is 8 [8, 8], published 15, judged at paper scale only" in found.seen
@@ -145,7 +145,7 @@ def test_the_published_threshold_is_judged_at_paper_scale_only(write):
 
 def test_without_a_threshold_peaks_are_unclear(write):
     for seed in range(2):
-        for settings in figure("2", "laptop"):
+        for settings in runs_of_figure("2", "laptop"):
             value = as_published(settings.width, seed)
             records = write(settings, value, {"train_accuracy": 0.9, "train_loss": 1}, seed)
     found = outcome(records, 7)
@@ -160,7 +160,7 @@ def test_what_stands_in_for_cifar100_stays_unclear(write):
 
     for name in ("4", "7"):
         for seed in range(2):
-            for settings in figure(name, "laptop"):
+            for settings in runs_of_figure(name, "laptop"):
                 value = as_published(settings.width, seed)
                 records = write(settings, value, finals_by_class(settings.width), seed)
     assert verdicts(records, (13, 21, 22)) == {13: "unclear", 21: "unclear", 22: "unclear"}
@@ -192,7 +192,7 @@ def resnets(peak_at, volume):
 
 @pytest.mark.parametrize("peak_at,volume,verdict", [(5, 2.0, "reproduced"), (12, 0.5, "contradicted")])
 def test_resnets_peak_early_and_are_sharper_over_the_largest_volume(write, peak_at, volume, verdict):
-    records = write_family(write, "6", seeds=3, behaviour=resnets(peak_at, volume))
+    records = write_sweep(write, "6", seeds=3, behaviour=resnets(peak_at, volume))
     assert verdicts(records, (18, 19)) == dict.fromkeys((18, 19), verdict)
 
 
@@ -202,7 +202,7 @@ def test_resnets_peak_early_and_are_sharper_over_the_largest_volume(write, peak_
 )
 def test_double_descent_of_unperturbed_classes_alone(write, perturbed, last):
     for seed in range(3):
-        for settings in figure("7", "laptop"):
+        for settings in runs_of_figure("7", "laptop"):
             errors = {"unperturbed": 0.3 + 0.1 * peak(settings.width), "perturbed": perturbed(settings.width)}
             accuracies = {f"test_accuracy_{name}": 1 - e - 0.001 * seed for name, e in errors.items()}
             behaviour = as_published(settings.width, seed)
@@ -212,14 +212,14 @@ def test_double_descent_of_unperturbed_classes_alone(write, perturbed, last):
 
 
 def test_seeds_that_differ_most_at_the_threshold(write):
-    assert outcome(write_family(write, "pd", seeds=1), 23).verdict == "not run"
-    assert outcome(write_family(write, "pd", seeds=2), 23).verdict == "unclear"  # one pair
-    assert outcome(write_family(write, "pd", seeds=3), 23).verdict == "reproduced"
+    assert outcome(write_sweep(write, "pd", seeds=1), 23).verdict == "not run"
+    assert outcome(write_sweep(write, "pd", seeds=2), 23).verdict == "unclear"  # one pair
+    assert outcome(write_sweep(write, "pd", seeds=3), 23).verdict == "reproduced"
 
 
 def test_a_seed_with_a_diverged_run_moves_no_threshold(write, write_diverged):
-    records = write_family(write, "pd", seeds=4)
-    (at_threshold,) = (s for s in figure("pd", "laptop") if (s.width, s.seed) == (THRESHOLD, 0))
+    records = write_sweep(write, "pd", seeds=4)
+    (at_threshold,) = (s for s in runs_of_figure("pd", "laptop") if (s.width, s.seed) == (THRESHOLD, 0))
     write_diverged(dataclasses.replace(at_threshold, seed=1))
     found = outcome(records, 23)
     assert found.verdict == "reproduced"
@@ -231,12 +231,12 @@ def test_a_seed_with_a_diverged_run_moves_no_threshold(write, write_diverged):
 
 def test_seeds_that_differ_alike_at_every_width(write, monkeypatch):
     monkeypatch.setitem(globals(), "predictions", lambda width, seed: predictions_of(0.3 * width, seed))
-    assert outcome(write_family(write, "pd", seeds=5), 23).verdict == "contradicted"
+    assert outcome(write_sweep(write, "pd", seeds=5), 23).verdict == "contradicted"
 
 
 def test_a_threshold_at_an_end_leaves_open_where_seeds_differ_most(write):
     for seed in range(2):
-        for settings in figure("pd", "laptop"):
+        for settings in runs_of_figure("pd", "laptop"):
             value = as_published(settings.width, seed)
             records = write(settings, value, {"train_accuracy": 1.0, "train_loss": 0}, seed)
     assert "is at an end of the widths" in outcome(records, 23).seen
@@ -244,7 +244,7 @@ def test_a_threshold_at_an_end_leaves_open_where_seeds_differ_most(write):
 
 def scalar(write_scalar, name, values, scale="smoke"):
     for seed in range(3):
-        for settings in figure(name, scale):
+        for settings in runs_of_figure(name, scale):
             size = settings.degree or settings.width
             records = write_scalar(
                 settings, {k: v[size] * (1 + 0.01 * seed) for k, v in values.items()}, seed
@@ -277,7 +277,7 @@ def test_polynomials_and_networks(write_scalar):
 def test_a_spike_is_narrower_than_that_of_the_smallest_degree_that_interpolates(
     kept, distance, verdict, write_scalar
 ):
-    degrees = [settings.degree for settings in figure("1a", "paper")]
+    degrees = [settings.degree for settings in runs_of_figure("1a", "paper")]
     polynomials = {
         "train_loss": {d: 1e-12 if d >= 60 else 0.01 for d in degrees},
         "test_loss": {d: distance if d == 1000 else 1.0 for d in degrees},
@@ -338,9 +338,8 @@ def test_noise_is_no_double_descent():
     widths = (1, 2, 3, 4, 6, 8, 12, 16)
     found = []
     for _ in range(40):
-        family = Family(widths, {width: {} for width in widths})
-        family.__dict__["threshold"] = 8
-        rise, _ = rise_and_fall(family, {"error": 50 + rng.normal(size=(4, len(widths)))}, "points")
+        sweep = WidthSweep({width: {} for width in widths}, 8)
+        rise, _ = rise_and_fall(sweep, {"error": 50 + rng.normal(size=(4, len(widths)))}, "points")
         found.append(rise.verdict)
     # Places chosen by a seed itself would reproduce nearly all.
     assert found.count("reproduced") <= 5
@@ -350,26 +349,17 @@ def test_a_curve_that_only_falls_does_not_rise_to_a_peak():
     widths = (1, 2, 3, 4, 6, 8, 12, 16)
     falling = np.array([[20.0 - i + 0.1 * seed for i in range(len(widths))] for seed in range(3)])
     for threshold in (6, 8, 12):
-        family = Family(widths, {width: {} for width in widths})
-        family.__dict__["threshold"] = threshold
-        rise, fall = rise_and_fall(family, {"error": falling}, "points")
+        sweep = WidthSweep({width: {} for width in widths}, threshold)
+        rise, fall = rise_and_fall(sweep, {"error": falling}, "points")
         assert (rise.verdict, fall.verdict) == ("contradicted", "reproduced")
 
 
 def test_peaks_are_looked_for_near_the_threshold():
-    class Run:
-        def __init__(self, width, seed):
-            self.width, self.seed = width, seed
-
-    widths = (1, 2, 4, 8, 16, 32)
-    members = {w: {s: Run(w, s) for s in (0, 1)} for w in widths}
-    fitted = Family(widths, members)
+    sweep = WidthSweep({width: {} for width in (1, 2, 4, 8, 16, 32)}, 8)
     # The largest value of all, at width 1, is another matter.
     curve = np.array([[9, 1, 3, 2, 1, 0], [9, 1, 2, 2.5, 1, 0]], float)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Family, "threshold", 8)
-        assert fitted.peak(curve) == 2
-        assert fitted.peak_distance("x", curve).values == (-4, 0)
-        assert fitted.peak_distance("x", curve, origin=np.array([4, 8])).values == (0, 0)
-        curve[1, 5] = np.nan
-        assert np.isnan(fitted.peak_distance("x", curve).values[1])
+    assert sweep.peak(curve) == 2
+    assert sweep.peak_distance("x", curve).values == (-4, 0)
+    assert sweep.peak_distance("x", curve, origin=np.array([4, 8])).values == (0, 0)
+    curve[1, 5] = np.nan
+    assert np.isnan(sweep.peak_distance("x", curve).values[1])

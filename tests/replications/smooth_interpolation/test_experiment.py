@@ -6,18 +6,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import command_line, program
 from common.data import images
 from common.data.augmentation import CIFAR10_MEAN, CIFAR10_STD
 from common.data.images import Images, ImageSet
 from common.errors import UserError
 from common.metrics.volumes import measure_volumes
-from common.setting import without
+from common.study import command_line
+from common.study.runs import run_folder
+from common.study.setting import without
 from common.training import fit
 from common.training.run import Prepared
 from common.training.trainer import Trainer
 from replications.smooth_interpolation import experiment, measure
-from replications.smooth_interpolation.settings import REPLICATION, Settings
+from replications.smooth_interpolation.presets import STUDY
+from replications.smooth_interpolation.settings import Settings
 
 TINY = Settings(
     dataset="synthetic",
@@ -36,8 +38,8 @@ TINY = Settings(
 
 
 def run(settings, out_dir):
-    experiment.run(REPLICATION, settings.resolve(), command_line.Options(str(out_dir), "auto", False))
-    return program.run_folder(REPLICATION, settings.resolve(), str(out_dir))
+    experiment.run(STUDY, settings.resolve(), command_line.RunOptions(str(out_dir), "auto", False))
+    return run_folder(STUDY, settings.resolve(), str(out_dir))
 
 
 def arrays(folder):
@@ -135,13 +137,13 @@ def finished(tmp_path_factory):
     models = []
     train_run = experiment.train_run
 
-    def keep_model(replication, settings, options, label, prepare, data_seed):
+    def keep_model(study, settings, options, label, prepare, data_seed):
         def kept(*arguments):
             prepared = prepare(*arguments)
             models.append(prepared.trainer.model)
             return prepared
 
-        train_run(replication, settings, options, label, kept, data_seed)
+        train_run(study, settings, options, label, kept, data_seed)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(experiment, "train_run", keep_model)
@@ -236,7 +238,7 @@ def test_an_interrupted_run_measures_what_a_whole_one_does(finished, tmp_path, m
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(measure.Measurement, "at_checkpoint", interrupted)
         run(TINY, tmp_path)
-    folder = program.run_folder(REPLICATION, TINY.resolve(), str(tmp_path))
+    folder = run_folder(STUDY, TINY.resolve(), str(tmp_path))
     assert not folder.finished and list(folder.work.glob("checkpoints/*/SHA256SUMS"))
     folder = run(TINY, tmp_path)
     assert folder.rows() == finished[0].rows()
@@ -289,7 +291,7 @@ def test_images_of_100_classes_are_normalized_by_the_statistics_of_cifar100():
     meters = experiment._meters.__wrapped__(trainer, settings, 100)
     mean, std = np.float32([0.5071, 0.4865, 0.4409]), np.float32([0.2009, 0.1984, 0.2023])
     np.testing.assert_array_equal([meters._mean, meters._std], [mean, std])
-    scaled = trainer._preparation.evaluated(np.ones((1, 32, 32, 3), np.float32))
+    scaled = trainer._preprocessing.evaluated(np.ones((1, 32, 32, 3), np.float32))
     np.testing.assert_allclose(scaled[0, 0, 0], (1 - mean) / std, rtol=1e-5)
 
 

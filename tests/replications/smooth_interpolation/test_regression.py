@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from numpy.polynomial import legendre
 
-from common import command_line, program
+from common.study import command_line
+from common.study.runs import run_folder
 from replications.smooth_interpolation import experiment, regression
-from replications.smooth_interpolation.settings import REPLICATION, Settings
+from replications.smooth_interpolation.presets import STUDY
+from replications.smooth_interpolation.settings import Settings
 
 POLYNOMIAL = Settings(dataset="scalar", degree=1000, epochs=100).resolve()
 NETWORK = Settings(dataset="scalar", network="mlp", width=3, epochs=50).resolve()
@@ -112,11 +114,11 @@ def test_sharpness_between_a_plateau_and_a_spike():
 
 
 def test_a_run_leaves_what_the_figure_shows(tmp_path):
-    options = command_line.Options(str(tmp_path), "auto", False)
+    options = command_line.RunOptions(str(tmp_path), "auto", False)
     settings = dataclasses.replace(POLYNOMIAL, degree=5, epochs=1000)
     for _ in range(2):
-        experiment.run(REPLICATION, settings, options)
-    folder = program.run_folder(REPLICATION, settings, str(tmp_path))
+        experiment.run(STUDY, settings, options)
+    folder = run_folder(STUDY, settings, str(tmp_path))
     assert folder.record["status"] == "done" and folder.record["data"] == "noisy samples of a cubic"
     values = {row["metric"]: row["value"] for row in folder.rows()}
     with np.load(folder.path / "arrays.npz") as arrays:

@@ -2,13 +2,13 @@ import dataclasses
 
 import pytest
 
-from common import command_line, program
-from common.command_line import SCALES
 from common.errors import UserError
-from common.setting import identity
+from common.study import command_line, program
+from common.study.command_line import SCALES
+from common.study.setting import identity
 from launch.sweep import make_jobs
-from replications.smooth_interpolation.cost import checkpoint_epochs
-from replications.smooth_interpolation.settings import REPLICATION, Settings
+from replications.smooth_interpolation.presets import STUDY
+from replications.smooth_interpolation.settings import Settings
 
 
 def test_defaults_are_the_papers():
@@ -69,9 +69,9 @@ def test_one_run_has_one_name():
 
 
 @pytest.mark.parametrize("scale", SCALES)
-@pytest.mark.parametrize("name", REPLICATION.figures)
+@pytest.mark.parametrize("name", STUDY.figures)
 def test_every_preset_resolves_once(name, scale):
-    runs = [settings.resolve() for settings in REPLICATION.figure(name, scale)]
+    runs = [settings.resolve() for settings in STUDY.runs_of_figure(name, scale)]
     assert len(set(runs)) == len(runs)
     assert all(settings.resolve() == settings for settings in runs)
     if name not in ("1a", "1b"):
@@ -82,7 +82,7 @@ def test_every_preset_resolves_once(name, scale):
 
 def test_presets_share_runs():
     for scale in SCALES:
-        runs = {name: {s.resolve() for s in REPLICATION.figure(name, scale)} for name in REPLICATION.figures}
+        runs = {name: {s.resolve() for s in STUDY.runs_of_figure(name, scale)} for name in STUDY.figures}
         assert runs["1c"] == runs["2"] == runs["3"] == runs["5"]
         assert runs["1d"] == runs["4"]
         assert runs["6"] == runs["heatmaps"]
@@ -91,18 +91,18 @@ def test_presets_share_runs():
 
 
 def test_published_widths_and_data():
-    assert [s.width for s in REPLICATION.figure("2", "paper")] == list(range(1, 65))
-    assert {s.dataset for s in REPLICATION.figure("4", "paper")} == {"cifar100"}
-    assert {s.resolve().label_noise for s in REPLICATION.figure("4", "paper")} == {0}
-    assert {s.resolve().label_noise for s in REPLICATION.figure("7", "paper")} == {0.16}
+    assert [s.width for s in STUDY.runs_of_figure("2", "paper")] == list(range(1, 65))
+    assert {s.dataset for s in STUDY.runs_of_figure("4", "paper")} == {"cifar100"}
+    assert {s.resolve().label_noise for s in STUDY.runs_of_figure("4", "paper")} == {0}
+    assert {s.resolve().label_noise for s in STUDY.runs_of_figure("7", "paper")} == {0.16}
 
 
 def test_checkpoints_are_spread_on_a_logarithmic_scale():
     settings = Settings(epochs=100, num_checkpoints=4).resolve()
     # 100^(0/4), 100^(1/4), 100^(2/4), 100^(3/4); the end is measured anyway.
-    assert checkpoint_epochs(settings) == [1, 3, 10, 32]
-    assert checkpoint_epochs(dataclasses.replace(settings, evaluate_every=50)) == [1, 3, 10, 32, 50]
-    assert checkpoint_epochs(Settings().resolve()) == []
+    assert settings.checkpoint_epochs == [1, 3, 10, 32]
+    assert dataclasses.replace(settings, evaluate_every=50).checkpoint_epochs == [1, 3, 10, 32, 50]
+    assert Settings().resolve().checkpoint_epochs == []
 
 
 @pytest.mark.parametrize(
@@ -162,25 +162,25 @@ def test_eight_paths_are_the_most_that_an_image_allows():
 def test_estimates_grow_with_the_work():
     small = Settings(num_train=512, epochs=10).resolve()
     for change in ({"width": 64}, {"epochs": 100}, {"num_checkpoints": 8}):
-        assert REPLICATION.estimate(small) < REPLICATION.estimate(dataclasses.replace(small, **change))
-    assert REPLICATION.estimate(Settings(dataset="scalar").resolve()) < 10
+        assert STUDY.estimate(small) < STUDY.estimate(dataclasses.replace(small, **change))
+    assert STUDY.estimate(Settings(dataset="scalar").resolve()) < 10
 
 
 @pytest.mark.parametrize("flag", ["--network=vgg", "--noise=none", "--strengths=1-1", "--num_paths=10"])
 def test_bad_flags_exit_with_status_2(flag, capsys):
     with pytest.raises(SystemExit) as status:
-        program.main(REPLICATION, ["smooth_interpolation", flag])
+        program.main(STUDY, ["smooth_interpolation", flag])
     assert status.value.code == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 
 @pytest.mark.parametrize("name", ["1a", "1b", "4", "6", "7", "pd"])
 def test_a_sweep_asks_for_the_very_runs_of_the_figure(name):
-    runs = [settings.resolve() for settings in REPLICATION.figure(name, "laptop")]
+    runs = [settings.resolve() for settings in STUDY.runs_of_figure(name, "laptop")]
     found = []
-    for job in make_jobs(REPLICATION, runs, command_line.Options("out")):
+    for job in make_jobs(STUDY, runs, command_line.RunOptions("out")):
         flag_values = command_line.flags.FlagValues()
-        command_line.define_flags(REPLICATION, flag_values)
+        command_line.define_flags(STUDY, flag_values)
         flag_values(["program", *job.argv[3:]])
-        found += program.expand(REPLICATION, flag_values)
+        found += program.expand(STUDY, flag_values)
     assert sorted(map(repr, found)) == sorted(map(repr, runs))

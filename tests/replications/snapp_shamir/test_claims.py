@@ -5,13 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from common import records
-from common.claims import Evidence, judge
-from common.program import run_folder
-from common.verdicts import Outcome
+from common.study.claims import Evidence, judge
+from common.study.runs import run_folder
+from common.study.verdicts import Outcome
 from replications.snapp_shamir.claims import CLAIMS
-from replications.snapp_shamir.claims_deep import _tuned
-from replications.snapp_shamir.claims_runs import (
+from replications.snapp_shamir.claims.deep_networks import _tuned
+from replications.snapp_shamir.presets import STUDY, runs_of_figure
+from replications.snapp_shamir.results import (
     PD,
     dead_pairs,
     order,
@@ -19,7 +19,6 @@ from replications.snapp_shamir.claims_runs import (
     pair_values,
     with_or_without_dead,
 )
-from replications.snapp_shamir.settings import REPLICATION, figure
 
 NUMBERS = {claim.number: claim for claim in CLAIMS}
 # PD without, with some and with aggressive shuffling, and excess loss, as the paper describes them.
@@ -43,7 +42,7 @@ LEVELS = {
 
 @pytest.fixture(autouse=True)
 def no_git(monkeypatch):
-    monkeypatch.setattr(records, "provenance", dict)
+    monkeypatch.setattr("common.study.run_folders.provenance", dict)
 
 
 def level(settings):
@@ -110,14 +109,14 @@ def rows_of(settings, change):
 
 def write(out_dir, settings, change=unchanged, weights=lambda settings, a: a):
     settings = settings.resolve()
-    with run_folder(REPLICATION, settings, out_dir) as folder:
+    with run_folder(STUDY, settings, out_dir) as folder:
         folder.start({})
         found = arrays(settings, np.random.default_rng(settings.shuffle_log2))
         folder.finish("done", rows_of(settings, change), weights(settings, found))
 
 
 def verdict(number, out_dir, scale):
-    (judgement,) = judge([NUMBERS[number]], REPLICATION, out_dir, scale)
+    (judgement,) = judge([NUMBERS[number]], STUDY, out_dir, scale)
     return judgement.outcome
 
 
@@ -136,9 +135,9 @@ def world(tmp_path_factory):
     """Records in which every claim holds."""
     out_dir = tmp_path_factory.mktemp("world")
     wanted = {(f, scale_of(n)) for n, claim in NUMBERS.items() for f in claim.figures}
-    everything = dict.fromkeys(s.resolve() for f, scale in sorted(wanted) for s in figure(f, scale))
+    everything = dict.fromkeys(s.resolve() for f, scale in sorted(wanted) for s in runs_of_figure(f, scale))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(records, "provenance", dict)
+        patch.setattr("common.study.run_folders.provenance", dict)
         for settings in everything:
             write(out_dir, settings)
     return out_dir
@@ -202,7 +201,7 @@ CONTRADICTIONS = [
 def test_contradicted(number, change, tmp_path):
     scale = scale_of(number)
     for name in NUMBERS[number].figures:
-        for settings in figure(name, scale):
+        for settings in runs_of_figure(name, scale):
             if number != 3 or (settings.activation == "relu" and settings.init == "distinct"):
                 write(tmp_path, settings, change)
     outcome = verdict(number, tmp_path, scale)
@@ -216,14 +215,14 @@ def nearly_equal_after_shuffling(settings, a):
 
 
 def test_weight_differences_that_do_not_grow(tmp_path):
-    for settings in figure("4", "smoke"):
+    for settings in runs_of_figure("4", "smoke"):
         write(tmp_path, settings, weights=nearly_equal_after_shuffling)
     assert verdict(12, tmp_path, "smoke").verdict == "contradicted"
 
 
 def test_errors_that_stay_aligned_contradict_the_cosine(tmp_path):
     aligned = lambda s, a: a | {"weights_0": np.repeat(a["weights_0"][:, :1], 2, axis=1)}  # noqa: E731
-    for settings in figure("3", "paper"):
+    for settings in runs_of_figure("3", "paper"):
         write(tmp_path, settings, weights=lambda s, a: a and aligned(s, a))
     assert verdict(13, tmp_path, "paper").verdict == "contradicted"
 
@@ -234,7 +233,7 @@ def test_one_flip_after_identical_initialization_contradicts_never(tmp_path):
             a["weights_0"][2, 1] *= -1
         return a
 
-    for settings in figure("2", "smoke"):
+    for settings in runs_of_figure("2", "smoke"):
         write(tmp_path, settings, weights=flip)
     outcome = verdict(14, tmp_path, "smoke")
     assert outcome.verdict == "contradicted"
@@ -253,7 +252,7 @@ def test_orders_of_magnitude_are_not_judged_below_paper_scale(world):
 def test_five_seeds_of_an_order_of_magnitude(tmp_path):
     (settings,) = [
         s
-        for s in figure("2", "paper")
+        for s in runs_of_figure("2", "paper")
         if (s.model, s.activation, s.init) == ("single", "identity", "identical") and s.shuffle_log2 == 0
     ]
     for seed in range(5):
@@ -264,13 +263,13 @@ def test_five_seeds_of_an_order_of_magnitude(tmp_path):
 
 
 def test_an_order_of_magnitude_names_dead_models(world):
-    evidence = Evidence(REPLICATION, ("6",), world, "paper")
+    evidence = Evidence(STUDY, ("6",), world, "paper")
     outcome = order(evidence, "PD of ReLU", 0.1, model="tower", activation="relu", shuffle_log2=0)
     assert outcome.seen.startswith("PD of ReLU (2 dead models) is ")
 
 
 def test_pairs_with_a_dead_model_can_be_left_out(world):
-    evidence = Evidence(REPLICATION, ("6",), world, "paper")
+    evidence = Evidence(STUDY, ("6",), world, "paper")
     place = {"model": "tower", "activation": "relu", "shuffle_log2": 0}
     assert pair_values(evidence, PD, **place).index.tolist() == list(range(16))
     assert pair_values(evidence, PD, living=True, **place).index.tolist() == list(range(2, 16))
@@ -291,7 +290,7 @@ def test_dead_models_decide_nothing(all_pairs, living, expected):
 
 
 def test_divergence_is_what_a_too_large_rate_does(tmp_path):
-    for settings in figure("8", "smoke"):
+    for settings in runs_of_figure("8", "smoke"):
         write(tmp_path, settings, scaled(pd=np.nan, loss=np.nan, model="wide", learning_rate=1.0))
     outcome = verdict(16, tmp_path, "smoke")
     assert outcome.verdict == "reproduced"
@@ -299,13 +298,13 @@ def test_divergence_is_what_a_too_large_rate_does(tmp_path):
 
 
 def test_a_smooth_activation_that_always_diverges_leaves_its_gains_open(tmp_path):
-    for settings in figure("10", "smoke"):
+    for settings in runs_of_figure("10", "smoke"):
         write(tmp_path, settings, scaled(pd=np.nan, loss=np.nan, activation="smelu"))
     assert verdict(18, tmp_path, "smoke").verdict == "unclear"
 
 
 def test_diverged_pairs_drop_out(tmp_path):
-    for settings in figure("2", "smoke"):
+    for settings in runs_of_figure("2", "smoke"):
         diverging = scaled(pd=np.nan, loss=np.nan, model="double", activation="relu", shuffle_log2=0)
         write(tmp_path, settings, diverging)
     assert verdict(8, tmp_path, "smoke").verdict == "unclear"
@@ -327,7 +326,7 @@ def write_rows_of(out_dir, settings, values, dead=()):
         {"metric": "dead", "value": 1, "statistic": "run", "member": 0, "pair": pair, "examples": examples}
         for pair, examples in dead
     ]
-    with run_folder(REPLICATION, settings, out_dir) as folder:
+    with run_folder(STUDY, settings, out_dir) as folder:
         folder.start({})
         folder.finish("done", rows, None)
 
@@ -335,10 +334,10 @@ def write_rows_of(out_dir, settings, values, dead=()):
 def runs_of_identity(out_dir):
     settings = {
         s.shuffle_log2: s
-        for s in figure("2", "smoke")
+        for s in runs_of_figure("2", "smoke")
         if all(getattr(s, name) == value for name, value in IDENTITY.items())
     }
-    return settings[0], settings[8], Evidence(REPLICATION, ("2",), out_dir, "smoke")
+    return settings[0], settings[8], Evidence(STUDY, ("2",), out_dir, "smoke")
 
 
 def test_contrasts_compare_the_same_pairs(tmp_path):
@@ -367,8 +366,8 @@ def test_the_tuned_width_has_the_lowest_pd_among_those_of_nearly_the_best_loss(t
             return pd, loss
         return differences[settings.beta], losses[settings.beta]
 
-    for settings in figure("10", "laptop"):
+    for settings in runs_of_figure("10", "laptop"):
         if settings.activation in ("smelu", "swish"):
             write(tmp_path, settings, change)
-    label, place = _tuned(Evidence(REPLICATION, ("10",), tmp_path, "laptop"), "SmeLU")
+    label, place = _tuned(Evidence(STUDY, ("10",), tmp_path, "laptop"), "SmeLU")
     assert (label, place["beta"]) == ("SmeLU(0.5)", 0.5)

@@ -9,26 +9,26 @@ import tensorflow as tf
 
 from common.streams import Streams
 from replications.snapp_shamir.data import example_stream, unpack
-from replications.snapp_shamir.engine import Ensemble, _Shard, make_optimizer, pair_lanes, tile_size
+from replications.snapp_shamir.engine import Ensemble, _Shard, make_optimizer, pair_members, tile_size
 from replications.snapp_shamir.models import build, initial_weights, weight_shapes
 from replications.snapp_shamir.settings import MODELS, Settings
 
 DEVICES = ["/CPU:0", "/CPU:1"]
 
 
-def batches(settings, stream, lane, num_steps):
-    """The batches of one lane, in the order in which the engine trains on them."""
+def batches(settings, stream, member, num_steps):
+    """The batches of one member, in the order in which the engine trains on them."""
     shard = _Shard(settings, "/CPU:0", 1)
-    shard.load([lane], stream, settings.shuffle_log2, 0.1)
+    shard.load([member], stream, settings.shuffle_log2, 0.1)
     positions = shard._positions(tf.constant(np.uint32(0)), num_steps)
     examples = shard._features(shard.tables, positions)
     labels = shard._labels(shard.tables, positions, examples)
     return unpack(examples.numpy()[:, 0]), labels.numpy()[:, 0]
 
 
-def train_with_fit(settings, lane, features, labels):
+def train_with_fit(settings, member, features, labels):
     model = build(settings, dtype=settings.precision)
-    model.set_weights(lane.weights)
+    model.set_weights(member.weights)
     model.compile(
         make_optimizer(settings, settings.learning_rate)[0],
         keras.losses.BinaryCrossentropy(from_logits=True, dtype=settings.precision),
@@ -47,15 +47,15 @@ def check_against_fit(settings, num_steps, tolerance):
     settings = settings.resolve()
     streams = Streams(settings.seed)
     stream = example_stream(settings.data, streams)
-    lanes = pair_lanes(settings, streams, [0])
+    members = pair_members(settings, streams, [0])
     ensemble = Ensemble(settings, DEVICES, 1)
-    ensemble.load(lanes, stream, settings.shuffle_log2, settings.learning_rate)
+    ensemble.load(members, stream, settings.shuffle_log2, settings.learning_rate)
     block = min(num_steps, 250)
     while ensemble.step < num_steps:
         ensemble.advance(block)
-    for lane, weights in zip(lanes, ensemble.weights(), strict=True):
-        expected = train_with_fit(settings, lane, *batches(settings, stream, lane, num_steps))
-        for theirs, start in zip(expected, lane.weights, strict=True):
+    for member, weights in zip(members, ensemble.weights(), strict=True):
+        expected = train_with_fit(settings, member, *batches(settings, stream, member, num_steps))
+        for theirs, start in zip(expected, member.weights, strict=True):
             assert np.linalg.norm(theirs - start) > 0
         # All weights as one vector: a single bias may lie as near to 0 as rounding.
         ours, theirs = (np.concatenate([np.ravel(w) for w in arrays]) for arrays in (weights, expected))
@@ -111,8 +111,8 @@ def trained(settings, num_pairs, tile, devices, steps=(64,)):
     settings = settings.resolve()
     streams = Streams(settings.seed)
     ensemble = Ensemble(settings, devices, tile)
-    lanes = pair_lanes(settings, streams, range(num_pairs))
-    ensemble.load(lanes, example_stream(settings.data, streams), settings.shuffle_log2, 0.1)
+    members = pair_members(settings, streams, range(num_pairs))
+    ensemble.load(members, example_stream(settings.data, streams), settings.shuffle_log2, 0.1)
     for count in steps:
         ensemble.advance(count)
     return ensemble.weights()
@@ -134,7 +134,7 @@ def test_another_seed_and_rate_compile_nothing_and_train_as_if_they_had_been_fir
     def load_and_train(ensemble, seed, rate):
         streams = Streams(seed)
         stream = example_stream(settings.data, streams)
-        ensemble.load(pair_lanes(settings, streams, [0]), stream, settings.shuffle_log2, rate)
+        ensemble.load(pair_members(settings, streams, [0]), stream, settings.shuffle_log2, rate)
         ensemble.advance(64)
         return ensemble.weights()
 
@@ -182,8 +182,8 @@ def test_members_see_the_same_examples_in_each_window(warm):
     stream = example_stream(settings.data, streams)
     window = 32 << settings.shuffle_log2
     seen = []
-    for lane in pair_lanes(settings, streams, [0]):
-        features, labels = batches(settings, stream, lane, 1024)
+    for member in pair_members(settings, streams, [0]):
+        features, labels = batches(settings, stream, member, 1024)
         codes = features.reshape(-1, 32) @ (1 << np.arange(32, dtype=np.int64)) * 2
         seen.append((codes + labels.reshape(-1).astype(np.int64)).reshape(-1, window))
     assert (np.sort(seen[0], axis=1) == np.sort(seen[1], axis=1)).all()
@@ -216,9 +216,9 @@ def test_keras_models_hold_these_weights(model):
 
 
 @pytest.mark.parametrize(
-    "model,devices,lanes,tile",
+    "model,devices,members,tile",
     [
-        ("linear", 2, 32, 16),  # all lanes at once
+        ("linear", 2, 32, 16),  # all members at once
         ("quadratic", 2, 32, 1),  # one model a core
         ("quadratic", 1, 32, 2),  # a pair is trained at the same time
         ("quadratic", 3, 32, 2),
@@ -226,9 +226,9 @@ def test_keras_models_hold_these_weights(model):
         ("linear", 3, 2, 2),
     ],
 )
-def test_tile_size(model, devices, lanes, tile):
+def test_tile_size(model, devices, members, tile):
     settings = Settings(model=model).resolve()
-    assert tile_size(settings, ["/CPU:0"] * devices, lanes) == tile
+    assert tile_size(settings, ["/CPU:0"] * devices, members) == tile
 
 
 def test_optimizers_follow_the_papers_formulas():
@@ -253,7 +253,7 @@ def test_a_window_is_shuffled_as_a_whole_and_each_anew(shuffle_log2):
     settings = Settings(examples_log2=15, shuffle_log2=shuffle_log2).resolve()
     streams, window = Streams(3), 32 << shuffle_log2
     shard = _Shard(settings, "/CPU:0", 2)
-    shard.load(pair_lanes(settings, streams, [0]), example_stream("linear", streams), shuffle_log2, 0.1)
+    shard.load(pair_members(settings, streams, [0]), example_stream("linear", streams), shuffle_log2, 0.1)
     positions = shard._positions(tf.constant(np.uint32(0)), 64).numpy()  # steps, models, batch
     places = positions.transpose(1, 0, 2).reshape(2, -1, window)
     starts = window * np.arange(places.shape[1])[:, None]
@@ -267,15 +267,17 @@ def test_a_window_is_shuffled_as_a_whole_and_each_anew(shuffle_log2):
 
 def test_pairs_differ_in_examples_order_and_initial_weights():
     settings = Settings(model="tower", init="distinct").resolve()
-    lanes = pair_lanes(settings, Streams(0), range(3))
-    assert [(lane.pair, lane.member) for lane in lanes] == [(p, m) for p in range(3) for m in range(2)]
-    assert [len({tuple(lane.data_key) for lane in lanes[i : i + 2]}) for i in (0, 2, 4)] == [1, 1, 1]
-    assert len({tuple(lane.data_key) for lane in lanes}) == 3
-    assert len({tuple(lane.order_key) for lane in lanes}) == 6
+    members = pair_members(settings, Streams(0), range(3))
+    assert [(member.pair, member.member) for member in members] == [
+        (p, m) for p in range(3) for m in range(2)
+    ]
+    assert [len({tuple(member.data_key) for member in members[i : i + 2]}) for i in (0, 2, 4)] == [1, 1, 1]
+    assert len({tuple(member.data_key) for member in members}) == 3
+    assert len({tuple(member.order_key) for member in members}) == 6
     for kernel in (0, 2, 4):
-        assert len({lane.weights[kernel].tobytes() for lane in lanes}) == 6
-    same = pair_lanes(dataclasses.replace(settings, init="identical"), Streams(0), range(3))
-    assert len({lane.weights[0].tobytes() for lane in same}) == 3
+        assert len({member.weights[kernel].tobytes() for member in members}) == 6
+    same = pair_members(dataclasses.replace(settings, init="identical"), Streams(0), range(3))
+    assert len({member.weights[0].tobytes() for member in same}) == 3
 
 
 @pytest.mark.parametrize("model", MODELS)

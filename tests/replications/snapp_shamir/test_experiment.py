@@ -10,10 +10,13 @@ import time
 import numpy as np
 import pytest
 
-from common import command_line, distribution, program
+from common import distribution
 from common.errors import UserError
+from common.study import command_line
+from common.study.runs import run_folder
 from replications.snapp_shamir import engine, experiment
-from replications.snapp_shamir.settings import REPLICATION, Settings
+from replications.snapp_shamir.presets import STUDY
+from replications.snapp_shamir.settings import Settings
 
 TINY = Settings(examples_log2=13, pairs=3, evaluation_log2=10, evaluate_every_log2=12)
 
@@ -24,9 +27,9 @@ class Killed(Exception):
 
 def run(settings, out_dir, strategy="auto"):
     settings = settings.resolve()
-    options = command_line.Options(str(out_dir), strategy, False)
-    experiment.run(REPLICATION, settings, options)
-    folder = program.run_folder(REPLICATION, settings, str(out_dir))
+    options = command_line.RunOptions(str(out_dir), strategy, False)
+    experiment.run(STUDY, settings, options)
+    folder = run_folder(STUDY, settings, str(out_dir))
     return folder
 
 
@@ -62,7 +65,7 @@ def test_a_killed_run_goes_on_bit_for_bit(settings, tile_bytes, num_blocks, tmp_
     with monkeypatch.context() as patch, pytest.raises(Killed):
         kill_after(patch, num_blocks)
         run(settings, tmp_path / "killed")
-    record = program.run_folder(REPLICATION, settings.resolve(), str(tmp_path / "killed")).record
+    record = run_folder(STUDY, settings.resolve(), str(tmp_path / "killed")).record
     assert record["status"] == "failed"
     folder = run(settings, tmp_path / "killed")
     assert folder.record["status"] == "done"
@@ -78,7 +81,7 @@ def test_damage_to_an_unfinished_run_changes_nothing(tmp_path, monkeypatch, caps
     with monkeypatch.context() as patch, pytest.raises(Killed):
         kill_after(patch, 4)  # all donors and two of three pairs are trained
         run(settings, tmp_path / "killed")
-    work = program.run_folder(REPLICATION, settings.resolve(), str(tmp_path / "killed")).work
+    work = run_folder(STUDY, settings.resolve(), str(tmp_path / "killed")).work
     damaged = [work / "pair-00000" / "rows.jsonl", work / "donor-00001" / "arrays.npz"]
     for path in damaged:
         path.write_bytes(path.read_bytes()[:-1])
@@ -185,9 +188,9 @@ def test_other_devices_cannot_take_over(tmp_path, monkeypatch):
 
 
 def test_tensorboard_scalars_are_written(tmp_path):
-    options = command_line.Options(str(tmp_path), "auto", True)
-    experiment.run(REPLICATION, TINY.resolve(), options)
-    folder = program.run_folder(REPLICATION, TINY.resolve(), str(tmp_path))
+    options = command_line.RunOptions(str(tmp_path), "auto", True)
+    experiment.run(STUDY, TINY.resolve(), options)
+    folder = run_folder(STUDY, TINY.resolve(), str(tmp_path))
     assert list((folder.path / "tensorboard").glob("events.*"))
 
 

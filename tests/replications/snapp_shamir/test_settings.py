@@ -4,9 +4,10 @@ import sys
 
 import pytest
 
-from common import command_line, program
 from common.errors import UserError
-from replications.snapp_shamir.settings import REPLICATION, Settings
+from common.study import command_line, program
+from replications.snapp_shamir.presets import STUDY
+from replications.snapp_shamir.settings import Settings
 
 
 def test_defaults_are_the_papers():
@@ -52,9 +53,9 @@ def test_values_outside_their_limits(values, message):
 
 
 @pytest.mark.parametrize("scale", command_line.SCALES)
-@pytest.mark.parametrize("name", REPLICATION.figures)
+@pytest.mark.parametrize("name", STUDY.figures)
 def test_presets(name, scale):
-    settings = [s.resolve() for s in REPLICATION.figure(name, scale)]
+    settings = [s.resolve() for s in STUDY.runs_of_figure(name, scale)]
     assert len(set(settings)) == len(settings)
     for s in settings:
         largest = s.num_steps.bit_length() - 2
@@ -67,9 +68,9 @@ def test_presets(name, scale):
 
 def parse(*arguments):
     flag_values = command_line.flags.FlagValues()
-    command_line.define_flags(REPLICATION, flag_values)
+    command_line.define_flags(STUDY, flag_values)
     flag_values(["program", *arguments])
-    return program.expand(REPLICATION, flag_values)
+    return program.expand(STUDY, flag_values)
 
 
 def test_a_list_is_one_run_for_each_value():
@@ -131,7 +132,7 @@ def test_a_flag_leaves_the_runs_of_a_figure_alone_that_have_no_use_for_it():
 def test_bad_input_is_one_line_and_writes_nothing(flag, tmp_path):
     (tmp_path / "file").write_text("")
     command = [sys.executable, "-m", "replications.snapp_shamir", flag]
-    root = str(program.pathlib.Path(program.__file__).parents[1])
+    root = str(program.pathlib.Path(program.__file__).parents[2])
     environment = os.environ | {"PYTHONPATH": root}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2

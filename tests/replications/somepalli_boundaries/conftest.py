@@ -8,7 +8,7 @@ from common.data import images
 from common.data.augmentation import augmentation
 from common.metrics.classifier import Classifier
 from common.streams import Streams
-from common.training.trainer import Preparation
+from common.training.trainer import Preprocessing
 from replications.somepalli_boundaries.labels import given_labels
 from replications.somepalli_boundaries.measure import Subject
 from replications.somepalli_boundaries.published import KEPT_IDS
@@ -39,16 +39,18 @@ def make_subject():
         }
         settings = Settings(**(small | values)).resolve()
         data = images.load("synthetic", None, settings.num_train, settings.num_test, 1, KEPT_IDS)
-        preparation = Preparation(augmentation("pad_crop_flip"), augmentation("none"), lambda x: 2 * x - 1)
+        preprocessing = Preprocessing(
+            augmentation("pad_crop_flip"), augmentation("none"), lambda x: 2 * x - 1
+        )
         labels, index = given_labels(settings, data.train, 10, Streams(settings.data_seed))
-        return Subject(settings, Classifier(model), model, preparation, data, labels, index)
+        return Subject(settings, Classifier(model), model, preprocessing, data, labels, index)
 
     return make
 
 
 @pytest.fixture
 def run_of():
-    """A stand-in for a `records.Run` with arrays alone."""
+    """A stand-in for a `run_folders.Run` with arrays alone."""
 
     def make(classes):
         return types.SimpleNamespace(arrays={"score_classes": np.asarray(classes, np.uint8)})

@@ -5,13 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from common import records
-from common.claims import judge
-from common.program import run_folder
-from common.verdicts import NOT_JUDGED, Estimate
-from replications.somepalli_boundaries import claims_networks, claims_widths
-from replications.somepalli_boundaries.claims import CLAIMS, DISAGREEMENTS
-from replications.somepalli_boundaries.claims_runs import WidthSweep
+from common.study.claims import judge
+from common.study.runs import run_folder
+from common.study.verdicts import NOT_JUDGED, Estimate
+from common.study.widths import WidthSweep
+from replications.somepalli_boundaries.claims import CLAIMS, DISAGREEMENTS, networks, shared, widths
+from replications.somepalli_boundaries.claims.shared import NoiseSweeps
+from replications.somepalli_boundaries.presets import STUDY, runs_of_figure
 from replications.somepalli_boundaries.published import (
     MATRIX_NETWORKS,
     OPTIMIZER_ACCURACY,
@@ -21,7 +21,6 @@ from replications.somepalli_boundaries.published import (
     PICTURES,
     REPRODUCIBILITY_MATRIX,
 )
-from replications.somepalli_boundaries.settings import REPLICATION, figure
 
 NUMBERS = {claim.number: claim for claim in CLAIMS}
 THRESHOLD = 6
@@ -29,25 +28,25 @@ THRESHOLD = 6
 
 @pytest.fixture(autouse=True)
 def no_git(monkeypatch):
-    monkeypatch.setattr(records, "provenance", dict)
+    monkeypatch.setattr("common.study.run_folders.provenance", dict)
 
 
 def write(folder, settings, values, arrays=None, status="done"):
     settings = settings.resolve()
     place = {"statistic": "run", "epoch": settings.epochs, "step": 1}
     rows = [{"metric": metric, "value": value} | place for metric, value in values.items()]
-    with run_folder(REPLICATION, settings, str(folder)) as run:
+    with run_folder(STUDY, settings, str(folder)) as run:
         run.start({}, "CIFAR-10")
         run.finish(status, rows, arrays or {})
 
 
 def judged(folder, number, scale="laptop"):
-    (judgement,) = judge([NUMBERS[number]], REPLICATION, str(folder), scale)
+    (judgement,) = judge([NUMBERS[number]], STUDY, str(folder), scale)
     return judgement.outcome
 
 
 def verdicts(folder, numbers, scale):
-    found = judge([NUMBERS[n] for n in numbers], REPLICATION, str(folder), scale)
+    found = judge([NUMBERS[n] for n in numbers], STUDY, str(folder), scale)
     return {judgement.claim.number: judgement.outcome.verdict for judgement in found}
 
 
@@ -87,7 +86,7 @@ def random_planes(*num_classes):
 
 @pytest.fixture
 def matrix_records(tmp_path):
-    for settings in figure("reproducibility", "paper"):
+    for settings in runs_of_figure("reproducibility", "paper"):
         write(tmp_path, settings, off_manifold_values(settings), random_planes(1, 2, 1, 2, 1 + settings.seed))
     return tmp_path
 
@@ -96,17 +95,17 @@ def test_the_published_matrix_is_reproduced_by_itself(matrix_records, monkeypatc
     # The last two digits hide an order of width among the wide ResNets.
     matrix = REPRODUCIBILITY_MATRIX + np.diag([0.002, 0.001, 0, 0, 0, 0, 0, 0, 0])
     matrix[6, :6] -= 0.005  # so do those of ViT, 0.63 and 0.64, with MLPMixer
-    fake_scores(monkeypatch, claims_networks, matrix_score(np.maximum(matrix, 0)))
+    fake_scores(monkeypatch, networks, matrix_score(np.maximum(matrix, 0)))
     assert set(verdicts(matrix_records, (1, 2, 3, 4, 5), "paper").values()) == {"reproduced"}
 
 
 def test_another_matrix_contradicts(matrix_records, monkeypatch):
     matrix = REPRODUCIBILITY_MATRIX[::-1, ::-1]
-    fake_scores(monkeypatch, claims_networks, matrix_score(matrix))
+    fake_scores(monkeypatch, networks, matrix_score(matrix))
     found = verdicts(matrix_records, (1, 2, 3, 4, 5), "paper")
     assert found == {1: "reproduced"} | dict.fromkeys((2, 3, 4, 5), "contradicted")
     flat = np.full((9, 9), 0.5) - np.diag(np.full(9, 0.1))
-    fake_scores(monkeypatch, claims_networks, matrix_score(flat))
+    fake_scores(monkeypatch, networks, matrix_score(flat))
     assert verdicts(matrix_records, (1,), "paper") == {1: "contradicted"}
 
 
@@ -115,13 +114,13 @@ def test_off_the_manifold(matrix_records):
 
 
 def test_many_classes_off_the_manifold_and_winners_of_seeds(tmp_path):
-    for settings in figure("off_manifold", "paper"):
+    for settings in runs_of_figure("off_manifold", "paper"):
         write(tmp_path, settings, off_manifold_values(settings, shared=False), random_planes(5, 5, 6, 5, 5))
     assert set(verdicts(tmp_path, (11, 12), "paper").values()) == {"contradicted"}
 
 
 def test_seeds_that_agree_by_chance_leave_the_number_of_classes_open(tmp_path):
-    for settings in figure("off_manifold", "paper"):
+    for settings in runs_of_figure("off_manifold", "paper"):
         write(tmp_path, settings, off_manifold_values(settings), random_planes(1, 8, 2, 1, 6))
     assert verdicts(tmp_path, (11,), "paper") == {11: "unclear"}
 
@@ -132,7 +131,7 @@ def table(array, network, optimizer):
 
 @pytest.fixture
 def optimizer_records(tmp_path):
-    for settings in figure("optimizers", "paper"):
+    for settings in runs_of_figure("optimizers", "paper"):
         s = settings.resolve()
         accuracy = table(OPTIMIZER_ACCURACY, s.network, s.optimizer_name) + (s.seed - 1) / 10
         write(tmp_path, settings, {"accuracy_test": accuracy / 100})
@@ -140,13 +139,13 @@ def optimizer_records(tmp_path):
 
 
 def test_the_published_optimizers_are_reproduced_by_themselves(optimizer_records, monkeypatch):
-    fake_scores(monkeypatch, claims_networks, lambda a, b: table(OPTIMIZER_REPRODUCIBILITY, *a) / 100)
+    fake_scores(monkeypatch, networks, lambda a, b: table(OPTIMIZER_REPRODUCIBILITY, *a) / 100)
     assert set(verdicts(optimizer_records, (6, 7, 8, 9), "paper").values()) == {"reproduced"}
 
 
 def test_other_optimizers_contradict(optimizer_records, monkeypatch):
     turned = OPTIMIZER_REPRODUCIBILITY[:, ::-1]
-    fake_scores(monkeypatch, claims_networks, lambda a, b: table(turned, *a) / 100)
+    fake_scores(monkeypatch, networks, lambda a, b: table(turned, *a) / 100)
     found = verdicts(optimizer_records, (6, 7, 8, 9), "paper")
     assert found == dict.fromkeys((6, 7, 8, 9), "contradicted")
 
@@ -157,7 +156,7 @@ def test_other_optimizers_contradict(optimizer_records, monkeypatch):
 def test_distillation(distilled, vanilla, verdict, tmp_path):
     rng = np.random.default_rng(0)
     teacher = rng.integers(0, 10, (20, 10, 10)).astype(np.uint8)
-    for settings in figure("distillation", "laptop"):
+    for settings in runs_of_figure("distillation", "laptop"):
         changed = distilled if settings.teacher else 0 if settings.seed else vanilla
         other = rng.random(teacher.shape) < changed
         classes = np.where(other, (teacher + 1) % 10, teacher)
@@ -189,7 +188,7 @@ def sweep_values(settings, noisy_fragments=30, center=THRESHOLD, test_error=0.3)
 
 
 def write_sweep(folder, name, noisy_fragments=30, center=THRESHOLD, test_error=0.3):
-    for settings in figure(name, "laptop"):
+    for settings in runs_of_figure(name, "laptop"):
         write(folder, settings, sweep_values(settings, noisy_fragments, center, test_error))
 
 
@@ -202,30 +201,30 @@ def dip(score=0.3, center=THRESHOLD):
 
 def test_double_descent_as_the_paper_has_it(tmp_path, monkeypatch):
     write_sweep(tmp_path, "10")
-    fake_scores(monkeypatch, claims_widths, dip())
+    fake_scores(monkeypatch, shared, dip())
     found = verdicts(tmp_path, WIDTH_CLAIMS, "laptop")
     assert found == dict.fromkeys(WIDTH_CLAIMS, "reproduced")
 
 
 def test_noise_that_changes_nothing_contradicts(tmp_path, monkeypatch):
     write_sweep(tmp_path, "10", noisy_fragments=8, test_error=-0.2)
-    fake_scores(monkeypatch, claims_widths, dip(-0.1))
+    fake_scores(monkeypatch, shared, dip(-0.1))
     found = verdicts(tmp_path, (13, 14, 15, 16, 19, 21), "laptop")
     assert set(found.values()) == {"contradicted"}
 
 
 def test_a_peak_far_from_the_threshold_contradicts(tmp_path, monkeypatch):
     write_sweep(tmp_path, "10", center=1)
-    fake_scores(monkeypatch, claims_widths, dip(center=1))
+    fake_scores(monkeypatch, shared, dip(center=1))
     found = verdicts(tmp_path, (13, 15, 17), "laptop")
     assert set(found.values()) == {"contradicted"}
 
 
 def test_without_a_threshold_nothing_is_decided(tmp_path, monkeypatch):
-    for settings in figure("10", "laptop"):
+    for settings in runs_of_figure("10", "laptop"):
         values = sweep_values(settings)
         write(tmp_path, settings, values | {"train_accuracy": 0.9})
-    fake_scores(monkeypatch, claims_widths, dip())
+    fake_scores(monkeypatch, shared, dip())
     assert set(verdicts(tmp_path, (13, 15, 17, 21), "laptop").values()) == {"unclear"}
 
 
@@ -251,11 +250,11 @@ def picture_arrays(share):
 
 def test_the_region_of_a_wrong_label_by_hand():
     run = type("Run", (), {"arrays": picture_arrays(0.25)})
-    assert claims_widths.region_share(run, "9_0") == 0.25
+    assert widths.region_share(run, "9_0") == 0.25
     run.arrays["picture_classes"][:, 10:12] = 7  # another island of the class
-    assert claims_widths.region_share(run, "9_0") == 0.25
+    assert widths.region_share(run, "9_0") == 0.25
     run.arrays["picture_labels"][:, 2] = 3
-    assert claims_widths.region_share(run, "9_0") == 0
+    assert widths.region_share(run, "9_0") == 0
 
 
 def test_the_region_of_a_wrong_label_in_a_window_of_other_lengths():
@@ -266,7 +265,7 @@ def test_the_region_of_a_wrong_label_in_a_window_of_other_lengths():
     arrays["picture_classes"][:, 14:17, :6] = 7
     arrays["picture_windows"] = np.tile([-10.0, 28.0, 2.0, 21.0], (number, 1))
     arrays["picture_coordinates"] = np.tile([[0, 0], [5, 0], [20, 7]], (number, 1, 1)).astype(np.float32)
-    assert claims_widths.region_share(type("Run", (), {"arrays": arrays}), "9_0") == 18 / 400
+    assert widths.region_share(type("Run", (), {"arrays": arrays}), "9_0") == 18 / 400
 
 
 @pytest.mark.parametrize(
@@ -274,7 +273,7 @@ def test_the_region_of_a_wrong_label_in_a_window_of_other_lengths():
     [(0.1, 10, "reproduced"), (0.8, 10, "contradicted"), (0.1, 50, "contradicted"), (0.1, 30, "unclear")],
 )
 def test_wrong_labels_in_wide_networks(wide, regions, verdict, tmp_path):
-    runs = figure("9", "laptop")
+    runs = runs_of_figure("9", "laptop")
     widest = max(settings.width for settings in runs)
     for seed, expected in ((0, "unclear"), (1, verdict)):
         for settings in runs:
@@ -287,7 +286,7 @@ def test_wrong_labels_in_wide_networks(wide, regions, verdict, tmp_path):
 
 
 def test_a_diverged_network_takes_its_seed_out_of_the_comparison(tmp_path):
-    for settings in figure("9", "laptop"):
+    for settings in runs_of_figure("9", "laptop"):
         status = "diverged" if (settings.seed, settings.width) == (1, 12) else "done"
         share = 0.1 * settings.seed + (0.1 if settings.width == 12 else 0.4)
         regions = {"fragmentation_correct": 10 + settings.seed if settings.width == 12 else 30}
@@ -298,14 +297,14 @@ def test_a_diverged_network_takes_its_seed_out_of_the_comparison(tmp_path):
 
 
 def test_missing_runs_are_not_judged(tmp_path):
-    assert {j.outcome.verdict for j in judge(CLAIMS, REPLICATION, str(tmp_path))} == {"not run"}
+    assert {j.outcome.verdict for j in judge(CLAIMS, STUDY, str(tmp_path))} == {"not run"}
 
 
 def test_absolute_numbers_are_judged_at_paper_scale_only(tmp_path, monkeypatch):
-    for settings in figure("reproducibility", "laptop"):
+    for settings in runs_of_figure("reproducibility", "laptop"):
         write(tmp_path, settings, off_manifold_values(settings))
-    fake_scores(monkeypatch, claims_networks, matrix_score(REPRODUCIBILITY_MATRIX))
-    (judgement,) = judge([NUMBERS[5]], REPLICATION, str(tmp_path), "laptop")
+    fake_scores(monkeypatch, networks, matrix_score(REPRODUCIBILITY_MATRIX))
+    (judgement,) = judge([NUMBERS[5]], STUDY, str(tmp_path), "laptop")
     assert judgement.outcome.verdict == "unclear"
     assert {part.verdict for part in judgement.outcome.parts} == {"not judged"}
 
@@ -313,14 +312,14 @@ def test_absolute_numbers_are_judged_at_paper_scale_only(tmp_path, monkeypatch):
 def test_claims_are_numbered_and_name_their_figures():
     assert [claim.number for claim in CLAIMS] == list(range(1, len(CLAIMS) + 1))
     for claim in CLAIMS:
-        assert set(claim.figures) <= set(REPLICATION.figures)
+        assert set(claim.figures) <= set(STUDY.figures)
     assert len(DISAGREEMENTS) == len(set(DISAGREEMENTS))
 
 
 @pytest.mark.parametrize("center", [THRESHOLD // 2, 2 * THRESHOLD])
 def test_half_and_twice_the_threshold_are_near_it(center, tmp_path, monkeypatch):
     write_sweep(tmp_path, "10", center=center)
-    fake_scores(monkeypatch, claims_widths, dip(center=center))
+    fake_scores(monkeypatch, shared, dip(center=center))
     for number in (13, 15, 17):
         assert judged(tmp_path, number).parts[1].verdict == "reproduced"
     assert "published near 10, judged at paper scale only" in judged(tmp_path, 13).parts[2].seen
@@ -328,10 +327,10 @@ def test_half_and_twice_the_threshold_are_near_it(center, tmp_path, monkeypatch)
 
 @pytest.mark.parametrize("threshold,verdict", [(5, "reproduced"), (20, "reproduced"), (30, "contradicted")])
 def test_the_published_threshold_is_judged_at_paper_scale(threshold, verdict):
-    sweep = WidthSweep({}, threshold, "paper")
-    assert claims_widths._published_threshold(sweep).verdict == verdict
+    sweep = NoiseSweeps({0.2: WidthSweep({}, threshold)}, "paper")
+    assert widths._published_threshold(sweep).verdict == verdict
     laptop = dataclasses.replace(sweep, scale="laptop")
-    assert claims_widths._published_threshold(laptop).verdict == NOT_JUDGED
+    assert widths._published_threshold(laptop).verdict == NOT_JUDGED
 
 
 def class_map(ones):
@@ -343,7 +342,7 @@ def class_map(ones):
 def test_the_lowest_reproducibility_is_judged_by_its_interval(tmp_path):
     """At the threshold every pair agrees by 0.6; at k = 1, one pair of three by 0.5, the others by 0.75."""
     seeds = {THRESHOLD: ((), range(8), range(4, 12)), 1: ((), range(10), range(5))}
-    for settings in figure("11", "laptop"):
+    for settings in runs_of_figure("11", "laptop"):
         ones = seeds.get(settings.width, ((), (0,), (1,)))[settings.seed]
         write(tmp_path, settings, sweep_values(settings), class_map(ones))
     part = judged(tmp_path, 15).parts[1]
@@ -354,7 +353,7 @@ def test_the_lowest_reproducibility_is_judged_by_its_interval(tmp_path):
 def test_fragmentation_without_noise_is_compared_at_every_width(tmp_path):
     write_sweep(tmp_path, "10")
     assert judged(tmp_path, 14).verdict == "reproduced"
-    for settings in figure("10", "laptop"):
+    for settings in runs_of_figure("10", "laptop"):
         if settings.width == 1 and not settings.label_noise:
             write(tmp_path, settings, sweep_values(settings) | {"fragmentation_all": 99})
     assert judged(tmp_path, 14).parts[0].verdict == "contradicted"
@@ -362,7 +361,7 @@ def test_fragmentation_without_noise_is_compared_at_every_width(tmp_path):
 
 def test_a_missing_value_is_no_extreme(tmp_path):
     """No image of one network kept a margin: its median is not there."""
-    for settings in figure("12", "laptop"):
+    for settings in runs_of_figure("12", "laptop"):
         values = sweep_values(settings)
         if (settings.label_noise, settings.width, settings.seed) == (0.2, 2 * THRESHOLD, 1):
             del values["margin_aa_median"]
@@ -373,7 +372,7 @@ def test_a_missing_value_is_no_extreme(tmp_path):
 
 def test_the_claims_on_errors_are_on_the_measured_network(tmp_path):
     """A better network before the end, which was measured: the descent is its own."""
-    for settings in figure("10", "laptop"):
+    for settings in runs_of_figure("10", "laptop"):
         values = sweep_values(settings)
         kept = {"accuracy_all": values["train_accuracy"], "accuracy_test": values["test_accuracy"]}
         write(tmp_path, settings, values | kept | {"train_accuracy": 0.1, "test_accuracy": 0.1})
@@ -384,7 +383,7 @@ DIVERGED = {"diverged": 1.0, "train_accuracy": 0.1, "test_accuracy": 0.1}
 
 
 def write_with_diverged(folder, name, values, is_diverged, arrays=None):
-    for settings in figure(name, "laptop"):
+    for settings in runs_of_figure(name, "laptop"):
         if is_diverged(settings.resolve()):
             write(folder, settings, DIVERGED, {"batch_losses": np.ones(2)}, "diverged")
         else:
@@ -394,7 +393,7 @@ def write_with_diverged(folder, name, values, is_diverged, arrays=None):
 def test_a_seed_that_diverged_is_left_out_of_the_sweep(tmp_path, monkeypatch):
     one = (0.2, 3, 1)
     write_with_diverged(tmp_path, "10", sweep_values, lambda s: (s.label_noise, s.width, s.seed) == one)
-    fake_scores(monkeypatch, claims_widths, dip())
+    fake_scores(monkeypatch, shared, dip())
     for number in WIDTH_CLAIMS:
         outcome = judged(tmp_path, number)
         # That two seeds have their extreme at one width may be chance.

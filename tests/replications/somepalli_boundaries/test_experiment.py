@@ -6,15 +6,17 @@ import types
 import numpy as np
 import pytest
 
-from common import command_line, program
 from common.data import images as image_data
 from common.errors import UserError
 from common.metrics.reproducibility import reproducibility_score
-from common.setting import without
+from common.study import command_line
+from common.study.runs import run_folder
+from common.study.setting import without
 from common.training.fit import Fit
 from common.training.trainer import Trainer
 from replications.somepalli_boundaries import experiment
-from replications.somepalli_boundaries.settings import REPLICATION, Settings
+from replications.somepalli_boundaries.presets import STUDY
+from replications.somepalli_boundaries.settings import Settings
 
 TINY = Settings(
     network="fully_connected",
@@ -54,8 +56,8 @@ def images_once():
 
 def run(out_dir, strategy="one_device", **values):
     settings = dataclasses.replace(TINY, **values).resolve()
-    experiment.run(REPLICATION, settings, command_line.Options(str(out_dir), strategy, False))
-    return program.run_folder(REPLICATION, settings, str(out_dir))
+    experiment.run(STUDY, settings, command_line.RunOptions(str(out_dir), strategy, False))
+    return run_folder(STUDY, settings, str(out_dir))
 
 
 def arrays(folder):
@@ -185,7 +187,7 @@ def test_best_test_keeps_the_first_best_epoch(tmp_path, monkeypatch):
 def test_a_teacher_is_trained_once_as_a_run_of_its_own(tmp_path, monkeypatch):
     student = run(tmp_path, teacher="fully_connected", teacher_width=32)
     settings = dataclasses.replace(TINY, teacher="fully_connected", teacher_width=32).resolve()
-    teacher = program.run_folder(REPLICATION, settings.teacher_settings(), str(tmp_path))
+    teacher = run_folder(STUDY, settings.teacher_settings(), str(tmp_path))
     assert teacher.record["status"] == student.record["status"] == "done"
     assert teacher.record["settings"]["seed"] == 1
     # Another student finds it.
@@ -200,13 +202,13 @@ def test_a_teacher_is_trained_once_as_a_run_of_its_own(tmp_path, monkeypatch):
     again = run(tmp_path, teacher="fully_connected", teacher_width=32)
     assert same(weights(again), first)
     assert not (teacher.path / experiment.WEIGHTS).exists()
-    beside = program.run_folder(REPLICATION, settings.teacher_settings(), str(tmp_path / "teachers"))
+    beside = run_folder(STUDY, settings.teacher_settings(), str(tmp_path / "teachers"))
     assert beside.finished
 
 
 def test_a_student_waits_for_a_teacher_that_another_process_trains(tmp_path, monkeypatch):
     settings = dataclasses.replace(TINY, teacher="fully_connected", teacher_width=32).resolve()
-    teacher = program.run_folder(REPLICATION, settings.teacher_settings(), str(tmp_path))
+    teacher = run_folder(STUDY, settings.teacher_settings(), str(tmp_path))
     waits = []
 
     def release(seconds):

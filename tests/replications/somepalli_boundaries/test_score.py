@@ -237,7 +237,7 @@ def test_bad_input_is_found_before_tensorflow_is_imported(monkeypatch, saved, ca
     def started(*_):
         raise AssertionError("TensorFlow is imported")
 
-    monkeypatch.setattr("common.startup.import_quietly", started)
+    monkeypatch.setattr("common.study.startup.import_quietly", started)
     (tmp_path / "text.keras").write_text("no model")
     for arguments in (
         [f"--models={paths},{paths}"],

@@ -5,16 +5,17 @@ import sys
 
 import pytest
 
-from common import command_line, program
 from common.errors import UserError
-from common.setting import identity
-from common.variation import changed_figure
+from common.study import command_line, program
+from common.study.setting import identity
+from common.study.variation import changed_figure
+from replications.somepalli_boundaries.presets import STUDY, runs_of_figure
 from replications.somepalli_boundaries.published import MATRIX_NETWORKS
-from replications.somepalli_boundaries.settings import REPLICATION, Settings, figure
+from replications.somepalli_boundaries.settings import Settings
 
 
 def resolved(name, scale):
-    return [s.resolve() for s in figure(name, scale)]
+    return [s.resolve() for s in runs_of_figure(name, scale)]
 
 
 @pytest.mark.parametrize(
@@ -167,7 +168,7 @@ def test_values_outside_their_limits(values, message):
 
 
 @pytest.mark.parametrize("scale", command_line.SCALES)
-@pytest.mark.parametrize("name", REPLICATION.figures)
+@pytest.mark.parametrize("name", STUDY.figures)
 def test_presets(name, scale):
     settings = resolved(name, scale)
     assert len(set(settings)) == len(settings)
@@ -176,7 +177,7 @@ def test_presets(name, scale):
         assert (s.num_train is None) == (scale == "paper")
         assert s.resolution == (8 if scale == "smoke" else 50)
         assert s.checkpoint == "last"
-        assert REPLICATION.estimate(s) > 0
+        assert STUDY.estimate(s) > 0
 
 
 def test_the_paper_scale_is_the_published_protocol():
@@ -256,7 +257,7 @@ def test_a_teacher_is_an_ordinary_run():
 )
 def test_bad_input_is_one_line_and_writes_nothing(flag, tmp_path):
     command = [sys.executable, "-m", "replications.somepalli_boundaries", flag]
-    environment = os.environ | {"PYTHONPATH": str(program.pathlib.Path(program.__file__).parents[1])}
+    environment = os.environ | {"PYTHONPATH": str(program.pathlib.Path(program.__file__).parents[2])}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stdout == ""
@@ -275,9 +276,9 @@ def test_settings_load_no_tensorflow():
 
 def test_a_figure_of_distillation_changes_its_students_alone():
     flag_values = command_line.flags.FlagValues()
-    command_line.define_flags(REPLICATION, flag_values)
+    command_line.define_flags(STUDY, flag_values)
     flag_values(["program", "--figure=distillation", "--scale=smoke", "--distillation=logits"])
-    runs = program.expand(REPLICATION, flag_values)
+    runs = program.expand(STUDY, flag_values)
     assert {(s.teacher is None, s.distillation, s.temperature) for s in runs} == {
         (True, None, None),
         (False, "logits", None),
@@ -285,9 +286,9 @@ def test_a_figure_of_distillation_changes_its_students_alone():
 
 
 def test_the_radius_of_the_optimizers_figure_is_that_of_its_runs_with_one():
-    runs = changed_figure(REPLICATION, "optimizers", "paper", {"sam_radius": (0.01,)})
-    names = [settings.resolve().optimizer_name for settings in REPLICATION.figure("optimizers", "paper")]
+    runs = changed_figure(STUDY, "optimizers", "paper", {"sam_radius": (0.01,)})
+    names = [settings.resolve().optimizer_name for settings in STUDY.runs_of_figure("optimizers", "paper")]
     assert [settings.resolve().optimizer_name for settings in runs] == names
     assert {settings.sam_radius for settings in runs} == {0.0, 0.01}
-    mixup = changed_figure(REPLICATION, "mixup", "paper", {"sam_radius": (0.01,)})
+    mixup = changed_figure(STUDY, "mixup", "paper", {"sam_radius": (0.01,)})
     assert {settings.sam_radius for settings in mixup} == {0.01}

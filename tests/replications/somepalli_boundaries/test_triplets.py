@@ -5,8 +5,8 @@ import pytest
 
 from common.errors import UserError
 from common.metrics.plane import draw_released_triplets, draw_triplets
-from common.setting import without
 from common.streams import Streams
+from common.study.setting import without
 from replications.somepalli_boundaries import measure, settings, triplets
 from replications.somepalli_boundaries.experiment import UNCOMPILED
 from replications.somepalli_boundaries.triplets import score_triplets

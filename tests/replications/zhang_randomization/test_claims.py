@@ -6,13 +6,12 @@ import math
 import numpy as np
 import pytest
 
-from common import records
-from common.claims import Evidence, judge
-from common.program import find_runs, run_folder
-from replications.zhang_randomization import claims_runs
+from common.study.claims import Evidence, judge
+from common.study.runs import find_runs, run_folder
+from replications.zhang_randomization import results
 from replications.zhang_randomization.claims import CLAIMS, DISAGREEMENTS
+from replications.zhang_randomization.presets import STUDY, runs_of_figure
 from replications.zhang_randomization.published import TABLE_1, table_row
-from replications.zhang_randomization.settings import REPLICATION, figure
 
 NUMBERS = {claim.number: claim for claim in CLAIMS}
 EPOCHS = {
@@ -26,7 +25,7 @@ EPOCHS = {
 
 @pytest.fixture(autouse=True)
 def no_git(monkeypatch):
-    monkeypatch.setattr(records, "provenance", dict)
+    monkeypatch.setattr("common.study.run_folders.provenance", dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,20 +84,20 @@ def write(out_dir, settings, change=lambda settings, run: run, num_seeds=2):
         shift = 0.001 * seed + 0.0001 * np.random.default_rng(len(str(chosen)) + seed).uniform()
         run = dataclasses.replace(run, test=run.test + shift, halfway=run.halfway + shift)
         end = run.fits if run.fits and chosen.stop == "fitted" else chosen.epochs
-        with run_folder(REPLICATION, chosen, out_dir) as folder:
+        with run_folder(STUDY, chosen, out_dir) as folder:
             if not folder.finished:
                 folder.start({}, "CIFAR-10")
                 folder.finish("done", rows_of(chosen, run, end), None)
 
 
 def outcome_of(number, out_dir, scale):
-    (judgement,) = judge([NUMBERS[number]], REPLICATION, str(out_dir), scale)
+    (judgement,) = judge([NUMBERS[number]], STUDY, str(out_dir), scale)
     return judgement.outcome
 
 
 def world_of(number, out_dir, scale, change=lambda settings, run: run, num_seeds=2):
     for name in NUMBERS[number].figures:
-        for settings in figure(name, scale):
+        for settings in runs_of_figure(name, scale):
             write(str(out_dir), settings, change, num_seeds)
     return outcome_of(number, out_dir, scale)
 
@@ -108,9 +107,9 @@ def world(tmp_path_factory):
     """Records at paper scale in which every claim but 4 holds."""
     out_dir = tmp_path_factory.mktemp("world")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(records, "provenance", dict)
+        patch.setattr("common.study.run_folders.provenance", dict)
         for name in ("1a", "1b", "2a", "2b", "table1"):
-            for settings in figure(name, "paper"):
+            for settings in runs_of_figure(name, "paper"):
                 write(str(out_dir), settings)
     return out_dir
 
@@ -262,64 +261,64 @@ def test_chance_is_narrower_with_all_test_images(tmp_path):
 
 
 def test_a_claim_names_its_data(world):
-    (judgement,) = judge([NUMBERS[2]], REPLICATION, str(world))
+    (judgement,) = judge([NUMBERS[2]], STUDY, str(world))
     assert judgement.verdict == "reproduced at paper scale, CIFAR-10"
     assert len(judgement.runs) == 4
 
 
 @pytest.fixture
 def evidence(world):
-    return Evidence(REPLICATION, ("1b",), str(world), "paper")
+    return Evidence(STUDY, ("1b",), str(world), "paper")
 
 
 def run_with(out_dir, settings, rows):
-    with run_folder(REPLICATION, settings, str(out_dir)) as folder:
+    with run_folder(STUDY, settings, str(out_dir)) as folder:
         folder.start({}, "CIFAR-10")
         place = {"statistic": "run"}
         folder.finish("done", [dict(zip(("metric", "value", "epoch"), r)) | place for r in rows], None)  # noqa: B905
-    ((_, run),) = find_runs(REPLICATION, [settings], str(out_dir))
+    ((_, run),) = find_runs(STUDY, [settings], str(out_dir))
     return run
 
 
 def test_a_run_with_a_target_fits_when_it_is_reached(tmp_path):
-    settings = figure("1b", "smoke")[0].resolve()
+    settings = runs_of_figure("1b", "smoke")[0].resolve()
     rows = [("batch_loss", 0.05, 1), ("train_accuracy", 1.0, 7), ("fit", 1, 7)]
     run = run_with(tmp_path, settings, rows)
-    assert claims_runs.epochs_to_fit(run) == 7
-    assert not claims_runs.is_capped(run)
-    assert claims_runs.final_training_accuracy(run) == 100
+    assert results.epochs_to_fit(run) == 7
+    assert not results.is_capped(run)
+    assert results.final_training_accuracy(run) == 100
 
 
 def test_a_loss_is_low_at_a_tenth_of_a_nat(tmp_path):
-    settings = figure("1a", "paper")[0].resolve()
+    settings = runs_of_figure("1a", "paper")[0].resolve()
     rows = [("batch_loss", 0.5, 1), ("batch_loss", 0.1, 2), ("batch_loss", 0.01, 3)]
-    assert claims_runs.epochs_to_low_loss(run_with(tmp_path / "a", settings, rows)) == 2
-    assert math.isnan(claims_runs.epochs_to_low_loss(run_with(tmp_path / "b", settings, rows[:1])))
+    assert results.epochs_to_low_loss(run_with(tmp_path / "a", settings, rows)) == 2
+    assert math.isnan(results.epochs_to_low_loss(run_with(tmp_path / "b", settings, rows[:1])))
 
 
 def test_a_capped_run_has_no_time_and_an_accuracy_only_if_it_counts_as_fitted(tmp_path):
-    settings = figure("1b", "smoke")[0].resolve()
+    settings = runs_of_figure("1b", "smoke")[0].resolve()
     low = [("batch_loss", 0.05, 1), ("train_accuracy", 0.98, 9), ("test_accuracy", 0.5, 9), ("fit", 0, 9)]
     run = run_with(tmp_path / "low", settings, low)
-    assert math.isnan(claims_runs.epochs_to_fit(run)) and claims_runs.is_capped(run)
-    assert math.isnan(claims_runs.final_training_accuracy(run))
-    assert math.isnan(claims_runs.fitted_test_accuracy(run))
+    assert math.isnan(results.epochs_to_fit(run)) and results.is_capped(run)
+    assert math.isnan(results.final_training_accuracy(run))
+    assert math.isnan(results.fitted_test_accuracy(run))
     high = [("train_accuracy", 0.995, 9), ("test_accuracy", 0.5, 9), ("fit", 0, 9)]
     run = run_with(tmp_path / "high", settings, high)
-    assert claims_runs.final_training_accuracy(run) == pytest.approx(99.5)
-    assert claims_runs.fitted_test_accuracy(run) == 50
+    assert results.final_training_accuracy(run) == pytest.approx(99.5)
+    assert results.fitted_test_accuracy(run) == 50
 
 
 def test_a_diverged_run_has_no_accuracy(tmp_path):
-    settings = figure("2b", "smoke")[0].resolve()
+    settings = runs_of_figure("2b", "smoke")[0].resolve()
     rows = [("train_accuracy", 0.1, 3), ("test_accuracy", 0.1, 3), ("diverged", 1, 3)]
-    assert math.isnan(claims_runs.accuracy("test")(run_with(tmp_path, settings, rows)))
+    assert math.isnan(results.accuracy("test")(run_with(tmp_path, settings, rows)))
 
 
 def test_settings_are_compared_seed_by_seed(evidence):
     places = [{"network": "alexnet", "label_noise": noise} for noise in (0.2, 0.1)]
-    found = claims_runs.difference(evidence, "label", claims_runs.accuracy("test"), *places)
-    first, second = (claims_runs.by_seed(evidence, claims_runs.accuracy("test"), p) for p in places)
+    found = results.difference(evidence, "label", results.accuracy("test"), *places)
+    first, second = (results.by_seed(evidence, results.accuracy("test"), p) for p in places)
     assert found.values == pytest.approx([first[seed] - second[seed] for seed in (0, 1)])
     # The shift of a seed drops out.
     assert np.ptp(found.values) < 0.05
@@ -340,7 +339,7 @@ def test_table_1_is_transcribed_as_its_differences_are_published():
     assert len(TABLE_1) == 19
     assert [row.settings for row in TABLE_1] == [
         {name: getattr(settings.resolve(), name) for name in TABLE_1[0].settings}
-        for settings in figure("table1", "paper")
+        for settings in runs_of_figure("table1", "paper")
     ]
 
 

@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import command_line, program
 from common.data import images
 from common.data.augmentation import augmentation, per_image_standardization
 from common.data.images import Images, ImageSet
 from common.streams import Streams
+from common.study import command_line
+from common.study.runs import run_folder
 from replications.zhang_randomization import experiment
-from replications.zhang_randomization.settings import REPLICATION, Settings
+from replications.zhang_randomization.presets import STUDY
+from replications.zhang_randomization.settings import Settings
 
 TINY = Settings(
     dataset="synthetic", network="mlp_1x512", num_train=100, num_test=50, epochs=40, batch_size=20
@@ -26,8 +28,8 @@ TINY = Settings(
 
 
 def run(settings, out_dir):
-    experiment.run(REPLICATION, settings.resolve(), command_line.Options(str(out_dir), "auto", False))
-    return program.run_folder(REPLICATION, settings.resolve(), str(out_dir))
+    experiment.run(STUDY, settings.resolve(), command_line.RunOptions(str(out_dir), "auto", False))
+    return run_folder(STUDY, settings.resolve(), str(out_dir))
 
 
 def values(folder):
@@ -265,10 +267,10 @@ def test_the_rate_falls_after_every_epoch():
     ],
 )
 def test_images_are_prepared_as_the_settings_say(values, training, evaluation):
-    preparation = trainer_of(network="mlp_1x512", **values)._preparation
-    assert preparation.training == augmentation(training)
-    assert preparation.evaluation == augmentation(evaluation)
-    assert preparation.scale is per_image_standardization
+    preprocessing = trainer_of(network="mlp_1x512", **values)._preprocessing
+    assert preprocessing.training == augmentation(training)
+    assert preprocessing.evaluation == augmentation(evaluation)
+    assert preprocessing.normalize is per_image_standardization
 
 
 def test_networks_are_built_as_the_settings_say():

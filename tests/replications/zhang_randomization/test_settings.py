@@ -2,10 +2,11 @@ import dataclasses
 
 import pytest
 
-from common import program
-from common.command_line import SCALES
 from common.errors import UserError
-from replications.zhang_randomization.settings import REPLICATION, Settings
+from common.study import program
+from common.study.command_line import SCALES
+from replications.zhang_randomization.presets import STUDY
+from replications.zhang_randomization.settings import Settings
 
 
 def test_defaults_are_zhangs():
@@ -44,9 +45,9 @@ def test_one_run_has_one_name():
 
 
 @pytest.mark.parametrize("scale", SCALES)
-@pytest.mark.parametrize("name", REPLICATION.figures)
+@pytest.mark.parametrize("name", STUDY.figures)
 def test_every_preset_resolves_once(name, scale):
-    runs = [settings.resolve() for settings in REPLICATION.figure(name, scale)]
+    runs = [settings.resolve() for settings in STUDY.runs_of_figure(name, scale)]
     assert len(set(runs)) == len(runs)
     assert all(settings.resolve() == settings for settings in runs)
     assert all((settings.dataset == "synthetic") == (scale == "smoke") for settings in runs)
@@ -56,9 +57,9 @@ def test_every_preset_resolves_once(name, scale):
 
 def test_presets_share_runs():
     for scale in SCALES:
-        curves = {s.resolve() for s in REPLICATION.figure("1a", scale)}
-        fitted = {s.resolve() for s in REPLICATION.figure("1b", scale)}
-        assert fitted == {s.resolve() for s in REPLICATION.figure("1c", scale)}
+        curves = {s.resolve() for s in STUDY.runs_of_figure("1a", scale)}
+        fitted = {s.resolve() for s in STUDY.runs_of_figure("1b", scale)}
+        assert fitted == {s.resolve() for s in STUDY.runs_of_figure("1c", scale)}
         # At paper scale the learning curves have a fixed length.
         assert len(curves & fitted) == (0 if scale == "paper" else 2)
 
@@ -66,7 +67,7 @@ def test_presets_share_runs():
 def test_a_coefficient_is_that_of_the_runs_with_weight_decay(capsys):
     assert Settings(decay_weights=False, weight_decay=0.1).resolve().weight_decay == 0
     assert Settings(weight_decay=0.1).resolve().decay_weights
-    program.main(REPLICATION, ["zhang", "--figure=2a", "--weight_decay=0.25", "--dry_run"])
+    program.main(STUDY, ["zhang", "--figure=2a", "--weight_decay=0.25", "--dry_run"])
     plan = capsys.readouterr().out
     assert "3 runs" in plan
     assert plan.count("weight_decay=0.25") == 2
@@ -76,16 +77,16 @@ def test_runs_of_the_other_protocol_differ_in_nothing_else():
     for name in ("1b", "1c", "2b"):
         for scale in SCALES:
             pairs = zip(
-                REPLICATION.figure(name, scale), REPLICATION.figure(f"{name}_ee411", scale), strict=True
+                STUDY.runs_of_figure(name, scale), STUDY.runs_of_figure(f"{name}_ee411", scale), strict=True
             )
             assert all(dataclasses.replace(ours, protocol="ee411") == theirs for ours, theirs in pairs)
-    fitting = [s.resolve() for s in REPLICATION.figure("1b_ee411", "paper")]
+    fitting = [s.resolve() for s in STUDY.runs_of_figure("1b_ee411", "paper")]
     assert {(s.batch_size, s.epochs, s.target_accuracy) for s in fitting} == {(60, 40, 0.98)}
 
 
 def test_the_scale_is_that_of_a_figure(capsys):
     with pytest.raises(SystemExit) as status:
-        program.main(REPLICATION, ["zhang", "--scale=laptop", "--dry_run"])
+        program.main(STUDY, ["zhang", "--scale=laptop", "--dry_run"])
     assert status.value.code == 2
     assert "--scale=laptop: is the scale of a figure, and needs --figure" in capsys.readouterr().err
 
@@ -94,12 +95,12 @@ def test_the_scale_is_that_of_a_figure(capsys):
 def test_published_lengths(name):
     (steps,) = {
         -(-50_000 // s.batch_size) * s.epochs
-        for s in (s.resolve() for s in REPLICATION.figure(name, "paper"))
+        for s in (s.resolve() for s in STUDY.runs_of_figure(name, "paper"))
     }
     assert 25_000 <= steps < 25_100
-    assert {s.epochs for s in REPLICATION.figure("2a", "paper")} == {100}
-    assert {s.epochs for s in REPLICATION.figure("2b", "paper")} == {50}
-    assert len(REPLICATION.figure("table1", "paper")) == 19
+    assert {s.epochs for s in STUDY.runs_of_figure("2a", "paper")} == {100}
+    assert {s.epochs for s in STUDY.runs_of_figure("2b", "paper")} == {50}
+    assert len(STUDY.runs_of_figure("table1", "paper")) == 19
 
 
 @pytest.mark.parametrize(
@@ -146,12 +147,12 @@ def test_a_target_loss_replaces_the_accuracy():
 def test_estimates_grow_with_the_work():
     small = Settings(num_train=512, epochs=10).resolve()
     large = dataclasses.replace(small, num_train=5120)
-    assert 0 < REPLICATION.estimate(small) < REPLICATION.estimate(large)
+    assert 0 < STUDY.estimate(small) < STUDY.estimate(large)
 
 
 @pytest.mark.parametrize("flag", ["--condition=noise", "--network=vgg", "--num_train=many"])
 def test_unknown_values_exit_with_status_2(flag, capsys):
     with pytest.raises(SystemExit) as status:
-        program.main(REPLICATION, ["zhang_randomization", flag])
+        program.main(STUDY, ["zhang_randomization", flag])
     assert status.value.code == 2
     assert capsys.readouterr().err.count("\n") == 1

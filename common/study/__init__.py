@@ -1,0 +1,1 @@
+"""How a study is set up, run, recorded and judged."""

@@ -1,0 +1,226 @@
+"""Packed records: finished runs as data, a table of runs with their rows as CSV.
+
+`<folder>/<paper>/` holds `runs.csv` (one line per run: name, settings, provenance), `rows/<name>.csv` (its
+tidy rows), `arrays/<name>.npz` where a figure or a claim reads arrays, and the SHA-256 of all of them. A cell
+of `runs.csv` is empty for None, JSON for numbers, switches and lists, and else plain text.
+"""
+
+import contextlib
+import fcntl
+import functools
+import io
+import json
+import math
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from ..errors import UserError
+from .files import (
+    SUMS,
+    DamagedError,
+    digest,
+    known_digest,
+    read_arrays,
+    read_sums,
+    replacing,
+    sums_text,
+)
+from .run_folders import Run
+
+RUNS = "runs.csv"
+_TIMES = ("started", "finished")
+# Columns of a run that are not settings; those that end with _seconds are its times.
+_COLUMNS = ("run", "id", "status", "suspect", "data_name", "commit", "dirty", *_TIMES, "layout", "versions")
+_COLUMNS += ("machine", "argv", "schema", "protocol_version")
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str) and not _is_json(value):
+        return value
+    return json.dumps(value, allow_nan=False)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return text == ""
+    return True
+
+
+def _value(cell: str) -> object:
+    if cell == "":
+        return None
+    try:
+        return json.loads(cell)
+    except ValueError:
+        return cell
+
+
+def _columns(name: str, identity_hash: str, record: Mapping) -> dict[str, object]:
+    """A record as the columns of `runs.csv`, settings last."""
+    times = dict(record["times"])
+    known = {"run": name, "id": identity_hash, "data_name": record.get("data")}
+    known |= {key: record.get(key) for key in _COLUMNS if key not in known}
+    known |= {key: times.pop(key, None) for key in _TIMES}
+    return known | times | dict(record["settings"])
+
+
+def _record(study: str, columns: Mapping[str, object]) -> dict:
+    """The record that `_columns` took apart."""
+    columns = dict(columns)
+    known = {key: columns.pop(key) for key in _COLUMNS}
+    times = {key: known.pop(key) for key in _TIMES}
+    seconds = {key: columns.pop(key) for key in list(columns) if key.endswith("_seconds")}
+    times |= {key: value for key, value in seconds.items() if value is not None}
+    record = {"replication": study, "settings": columns, "times": times}
+    record |= {key: value for key, value in known.items() if key not in ("run", "id", "data_name")}
+    if known["data_name"] is not None:
+        record["data"] = known["data_name"]
+    if record["suspect"] is None:
+        del record["suspect"]
+    return record
+
+
+class PackedRun(Run):
+    """A run of an archive, which is read like one of a run folder; `path` is its file of rows."""
+
+    @functools.cached_property
+    def rows(self) -> pd.DataFrame:
+        """The tidy rows."""
+        return _read_csv(_checked(self.path.parents[1], f"rows/{self.path.name}"))
+
+    @functools.cached_property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays that were kept, by name."""
+        return read_arrays(_checked(self.path.parents[1], f"arrays/{self.path.stem}.npz"))
+
+
+def _read_csv(path: pathlib.Path) -> pd.DataFrame:
+    """Reads rows; Python's own parser of numbers gives back what was written, to the last bit."""
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except ValueError as error:
+        raise DamagedError(f"cannot read {path} ({error})") from None
+    return pd.DataFrame({name: _typed(frame[name].to_list()) for name in frame})
+
+
+def _typed(cells: list[str]) -> list:
+    """Cells of a column as integers, else numbers, else text; an empty one is nan."""
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return [math.nan if cell == "" and kind is float else kind(cell) for cell in cells]
+    return [math.nan if cell == "" else cell for cell in cells]
+
+
+def _checked(folder: pathlib.Path, name: str) -> pathlib.Path:
+    """Returns the path of an archive's file, once it is seen to be what was packed."""
+    path = folder / name
+    try:
+        if _sums(folder, (folder / SUMS).stat().st_mtime_ns).get(name) == known_digest(path):
+            return path
+        reason = f"its SHA-256 is not that of {SUMS}"
+    except OSError as error:
+        reason = error.strerror
+    raise DamagedError(f"{path} is damaged ({reason}); restore it, or pack its run again")
+
+
+@functools.cache
+def _sums(folder: pathlib.Path, changed: int) -> dict[str, str]:
+    return read_sums(folder)
+
+
+@functools.cache
+def _table(path: pathlib.Path, changed: int) -> dict[str, dict[str, object]]:
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    lines = frame.itertuples(index=False, name=None)
+    rows = ({name: _value(cell) for name, cell in zip(frame, line, strict=True)} for line in lines)
+    return {row["id"]: row for row in rows}
+
+
+class Archive:
+    """The packed records of one paper.
+
+    Args:
+        folder: Their folder, named like the paper; it need not exist.
+    """
+
+    def __init__(self, folder: str | os.PathLike):
+        self.folder = pathlib.Path(folder)
+
+    def _columns(self) -> dict[str, dict[str, object]]:
+        """The columns of each run by its id."""
+        if not (self.folder / SUMS).exists():
+            return {}
+        path = _checked(self.folder, RUNS)
+        return _table(path, path.stat().st_mtime_ns)
+
+    def _run(self, columns: Mapping[str, object]) -> PackedRun:
+        path = self.folder / "rows" / f"{columns['run']}.csv"
+        return PackedRun(path, _record(self.folder.name, columns))
+
+    def find(self, identifier: str) -> PackedRun | None:
+        """Returns the run of an id, `run_folders.settings_hash`; None if it is not there, or suspect.
+
+        Raises:
+            DamagedError: The table of runs is not what was packed.
+        """
+        columns = self._columns().get(identifier)
+        return None if columns is None or columns["suspect"] else self._run(columns)
+
+    def runs(self) -> dict[str, PackedRun]:
+        """Returns all runs by their names, suspect ones as well."""
+        return {str(columns["run"]): self._run(columns) for columns in self._columns().values()}
+
+    def add(
+        self, name: str, identifier: str, run: Run, settings: Mapping[str, object], arrays: Sequence[str]
+    ) -> None:
+        """Packs one run; nothing happens if its id is there.
+
+        Args:
+            name: Its readable name, that of its files.
+            identifier: Its id.
+            run: The finished run.
+            settings: Its settings, those that its record lacks included.
+            arrays: Names of the arrays that are kept.
+
+        Raises:
+            UserError: The name is another run's.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with open(self.folder / ".lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            known = self._columns()
+            if identifier in known:
+                return
+            if any(columns["run"] == name for columns in known.values()):
+                raise UserError(f"{self.folder}: two runs have the name {name}")
+            files = {f"rows/{name}.csv": run.rows.to_csv(index=False).encode()}
+            kept = {array: run.arrays[array] for array in arrays}
+            columns = _columns(name, identifier, run.record | {"settings": dict(settings)})
+            if kept:
+                buffer = io.BytesIO()
+                np.savez_compressed(buffer, **kept)
+                files[f"arrays/{name}.npz"] = buffer.getvalue()
+            table = sorted([*known.values(), columns], key=lambda row: str(row["run"]))
+            self._write(files, table)
+
+    def _write(self, files: Mapping[str, bytes], table: Sequence[Mapping[str, object]]) -> None:
+        """Writes files, then the table, then the checksums, so that a reader finds what it looks for."""
+        names = dict.fromkeys(name for row in table for name in row)
+        frame = pd.DataFrame([{name: _cell(row.get(name)) for name in names} for row in table])
+        files = dict(files) | {RUNS: frame.to_csv(index=False).encode()}
+        sums = read_sums(self.folder) if (self.folder / SUMS).exists() else {}
+        for name, content in files.items():
+            (self.folder / name).parent.mkdir(exist_ok=True)
+            with replacing(self.folder / name) as temporary:
+                temporary.write_bytes(content)
+            sums[name] = digest(self.folder / name)
+        with replacing(self.folder / SUMS) as temporary:
+            temporary.write_text(sums_text(dict(sorted(sums.items()))))

@@ -1,0 +1,258 @@
+"""Flags from a settings class, what they give, and how a program ends; loads no TensorFlow."""
+
+import contextlib
+import dataclasses
+import errno
+import re
+import sys
+import types
+import typing
+from collections.abc import Iterator
+
+from absl import flags
+
+from ..errors import UserError
+from . import environment, interruption
+
+SCALES = ("smoke", "laptop", "paper")
+STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """Flags that say where and how a run happens, not what it computes."""
+
+    out_dir: str
+    strategy: str = "auto"
+    tensorboard: bool = False
+    data_dir: str | None = None
+    download: bool = False
+
+
+class _ListParser(flags.ArgumentParser):
+    """Parses `0,5,10` into a tuple of values of one type."""
+
+    def __init__(self, kind, choices):
+        super().__init__()
+        self.kind, self.choices = kind, choices
+        names = {int: "a whole number", float: "a number", str: "a name"}
+        self._wanted = f"one of {', '.join(choices)}" if choices else names[kind]
+
+    def flag_type(self):
+        """Returns what absl shows as the flag's type."""
+        return f"list of {self.kind.__name__}"
+
+    def parse(self, argument):
+        """Returns a tuple of values."""
+        if isinstance(argument, tuple):
+            return argument
+        texts = [text.strip() for text in argument.split(",")]
+        if len(texts) > 1 and not all(texts):
+            raise ValueError(f"{argument!r} has an empty place")
+        return tuple(map(self._parse_one, texts))
+
+    def _parse_one(self, text):
+        try:
+            value = self.kind(text)
+        except ValueError:
+            value = None
+        if value is None or (self.choices and value not in self.choices):
+            raise ValueError(f"{text!r} is not {self._wanted}")
+        return value
+
+
+class _SwitchParser(flags.BooleanParser):
+    """Parses `1`, `false` or `1,0` into a tuple of booleans."""
+
+    def parse(self, argument):
+        """Returns a tuple of booleans."""
+        if isinstance(argument, tuple):
+            return argument
+        texts = argument.split(",") if isinstance(argument, str) else [str(argument)]
+        return tuple(self._parse_one(text.strip()) for text in texts)
+
+    def _parse_one(self, text):
+        try:
+            return super().parse(text)
+        except ValueError as error:
+            raise ValueError(f"{text!r} is neither true nor false") from error
+
+
+def _kind(settings, field):
+    """The type of a settings field, without its None."""
+    kind = typing.get_type_hints(settings)[field.name]
+    if isinstance(kind, types.UnionType):
+        kind = next(k for k in typing.get_args(kind) if k is not type(None))
+    return kind
+
+
+def define_setting_flags(study, flag_values):
+    """Defines a flag for every setting."""
+    for field in dataclasses.fields(study.settings):
+        kind, metadata = _kind(study.settings, field), field.metadata
+        help = metadata["help"]
+        if metadata["choices"]:
+            help += f" One of {', '.join(metadata['choices'])}."
+        if metadata["limits"]:
+            help += f" Must be {metadata['limits']}."
+        if field.default is not None and kind is not bool:
+            help += f" Default: {field.default}."
+        if kind is bool:
+            flag = flags.Flag(_SwitchParser(), None, field.name, None, help, boolean=True)
+            flags.DEFINE_flag(flag, flag_values)
+        else:
+            parser = _ListParser(kind, metadata["choices"])
+            flags.DEFINE(parser, field.name, None, help, flag_values=flag_values)
+
+
+def define_flags(study, flag_values):
+    """Defines a flag for every setting, and the shared flags."""
+    define_setting_flags(study, flag_values)
+    if study.images:
+        flags.DEFINE_string(
+            "data_dir",
+            None,
+            "Folder of the image data sets as tensorflow-datasets keeps them; by default its own, "
+            "~/tensorflow_datasets or TFDS_DATA_DIR.",
+            flag_values=flag_values,
+        )
+        flags.DEFINE_bool(
+            "download",
+            False,
+            "Fetches and checks an image data set that is not there.",
+            flag_values=flag_values,
+        )
+    figures = ", ".join(study.figures)
+    flags.DEFINE_enum(
+        "figure",
+        None,
+        study.figures,
+        f"Runs the settings of one of the paper's figures ({figures}); any other flag overrides them.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_enum(
+        "scale",
+        "paper",
+        SCALES,
+        "Scale of the figure: the published protocol, or a smaller one that the record names.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_integer(
+        "num_seeds", 1, "Number of runs with consecutive root seeds.", flag_values=flag_values
+    )
+    flags.DEFINE_string(
+        "out_dir", "results/runs", "Folder that holds the run folders.", flag_values=flag_values
+    )
+    flags.DEFINE_enum(
+        "strategy",
+        "auto",
+        STRATEGIES,
+        "Devices: auto and mirrored use all, one_device one, multi_worker its share of a TF_CONFIG cluster.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_bool(
+        "dry_run",
+        False,
+        "Only prints the settings, the runs and an estimate of the time they take.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_bool(
+        "tensorboard", False, "Also writes TensorBoard scalars into the run folder.", flag_values=flag_values
+    )
+
+
+def flag_text(name, value):
+    """Returns the argument that gives a setting a value: "--pairs=2", "--nomixup"."""
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no{name}"
+    return f"--{name}={value}"
+
+
+def given_settings(study, flag_values):
+    """Returns the settings that flags give: name -> tuple of values."""
+    values = {field.name: flag_values[field.name].value for field in dataclasses.fields(study.settings)}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def given_options(flag_values):
+    """Returns the `RunOptions` that flags give."""
+    names = [field.name for field in dataclasses.fields(RunOptions) if field.name in flag_values]
+    return RunOptions(**{name: flag_values[name].value for name in names})
+
+
+_PIPE_STATUS = 141  # what a shell reports of a program that SIGPIPE has ended
+_UNUSABLE_NAMES = (errno.ENAMETOOLONG, errno.ELOOP)
+
+
+@contextlib.contextmanager
+def exit_status(name: str, goes_on: bool = True) -> Iterator[None]:
+    """Turns what may go wrong in a program into one line on standard error and its exit status.
+
+    Args:
+        name: Name of the program, at the head of its lines.
+        goes_on: Whether the same command goes on with what was interrupted.
+    """
+    environment.complete_environment()
+    same = "the same command goes on"
+    try:
+        with interruption.listening(name, goes_on):
+            try:
+                yield
+            finally:
+                sys.stdout.flush()
+    except (UserError, flags.Error) as error:
+        _end(f"{name}: {' '.join(str(error).split())}", 2)
+    except BrokenPipeError:
+        environment.close_standard_output()
+        sys.exit(_PIPE_STATUS)
+    except OSError as error:
+        if error.errno in _UNUSABLE_NAMES:
+            _end(f"{name}: {_shortened(error.filename)}: {error.strerror}", 2)
+        _end(f"{name}: {error}" + f"; once that is mended, {same}" * goes_on, 1)
+    except MemoryError:
+        _end(f"{name}: not enough memory" + f"; with more of it, {same}" * goes_on, 1)
+    except KeyboardInterrupt:
+        _end(interruption.last_line(name, goes_on), interruption.STATUS)
+
+
+def _end(line: str, status: int) -> typing.NoReturn:
+    # On a terminal the line takes the place of a ^C.
+    print(("\r\x1b[K" if sys.stderr.isatty() else "") + line, file=sys.stderr)
+    sys.exit(status)
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= 80 else f"{name[:60]}...{name[-10:]}"
+
+
+def asks_for_help(argv):
+    """Whether a command line has --help in one of its spellings."""
+    return any(argument in ("--help", "-help", "-h", "--helpfull") for argument in argv[1:])
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether a word of the command line was UTF-8; TensorFlow can neither read nor write other names."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def parse_flags(flag_values, argv, usage):
+    """Parses a command line that consists of flags alone; --help prints them and exits.
+
+    Raises:
+        UserError or flags.Error: An argument is not a flag, or not a valid one.
+    """
+    if asks_for_help(argv):
+        print(f"usage: {usage}")
+        # Without absl's headings, the names of the modules that define the flags, and its empty lines.
+        print(re.sub(r"^(\S.*:)?\n", "", flag_values.get_help(), flags=re.MULTILINE).strip("\n"))
+        sys.exit(0)
+    for argument in argv[1:]:
+        if not _is_utf8(argument):
+            raise UserError(f"{argument!a}: is not UTF-8; choose another name")
+    rest = flag_values(argv)
+    if len(rest) > 1:
+        raise UserError(f"unexpected argument {rest[1]!r}; every option is a flag, --name=value")

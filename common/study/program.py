@@ -1,0 +1,145 @@
+"""The program that all replications share: settings, presets, runs.
+
+Flags are parsed and checked before TensorFlow is imported. Exit status: 0 when every run finished, 2 for
+bad input (one line says what), 130 after Ctrl-C or SIGTERM (the same command goes on), 1 for anything else.
+"""
+
+import dataclasses
+import os
+import pathlib
+import sys
+
+import pandas as pd
+from absl import flags
+
+from ..cluster import current_worker
+from ..data.datasets import TITLES
+from ..errors import UserError
+from .command_line import define_flags, exit_status, given_options, given_settings, parse_flags
+from .folders import check_folder, check_folder_to_make
+from .progress import duration
+from .runs import differing, named, run_folder, unfinished
+from .variation import changed_defaults, changed_figure, check_number
+
+
+def expand(study, flag_values):
+    """Returns the resolved settings of every run that the flags ask for, each once.
+
+    Raises:
+        UserError: A value is outside its limits, or a flag has no effect.
+    """
+    given, figure = given_settings(study, flag_values), flag_values.figure
+    num_seeds, scale = flag_values.num_seeds, flag_values.scale
+    if figure is None:
+        if flag_values["scale"].present:
+            raise UserError(f"--scale={scale}: is the scale of a figure, and needs --figure")
+        check_number(given, num_seeds)
+        chosen = changed_defaults(study.settings, given)
+    else:
+        check_number(given, num_seeds, len(study.runs_of_figure(figure, scale)))
+        chosen = changed_figure(study, figure, scale, given)
+    runs = {}
+    for settings in chosen:
+        for offset in range(num_seeds):
+            runs[dataclasses.replace(settings, seed=settings.seed + offset).resolve()] = None
+    return list(runs)
+
+
+def _print_plan(study, runs, out_dir):
+    common = {
+        name: value
+        for name, value in dataclasses.asdict(runs[0]).items()
+        if len({getattr(run, name) for run in runs}) == 1
+    }
+    print("settings: " + " ".join(f"{name}={value}" for name, value in common.items()))
+    total, names = 0, differing(runs)
+    for run in runs:
+        finished = run_folder(study, run, out_dir).finished
+        seconds = 0 if finished else study.estimate(run)
+        total += seconds
+        state = "done" if finished else f"about {duration(seconds)}"
+        print(f"run: {named(run, names) or 'as above'} ({state})")
+    number = f"{len(runs)} run{'s' * (len(runs) > 1)}"
+    print(f"{number}, about {duration(total)} on two cores, results in {out_dir}")
+
+
+def check_options(study, runs, flag_values):
+    """Refuses what every run would fail at, before anything is imported or made.
+
+    Args:
+        study: `Study`.
+        runs: Resolved settings.
+        flag_values: absl's, with the flags of `command_line.define_flags`.
+
+    Raises:
+        UserError: One line that names the flag.
+    """
+    check_folder_to_make("out_dir", flag_values.out_dir)
+    current_worker(flag_values.strategy)
+    if study.images:
+        for name in ("data_dir", "download"):
+            if flag_values[name].present and not any(run.needs_files for run in runs):
+                raise UserError(f"--{name}: no run reads a data set from files")
+        if flag_values.tensorboard and not any(run.of_images for run in runs):
+            raise UserError("--tensorboard: no run writes scalars")
+        data_dir = flag_values.data_dir
+        if data_dir is not None and not flag_values.download:
+            check_folder("data_dir", data_dir, "--download makes and fills it")
+
+
+def check_data(runs, flag_values):
+    """Refuses runs whose data set is in no folder.
+
+    Args:
+        runs: Resolved settings that are to be trained.
+        flag_values: absl's, with the flags of `command_line.define_flags`.
+
+    Raises:
+        UserError: One line that says how to fetch it.
+    """
+    root = flag_values.data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    for name in sorted({run.dataset for run in runs if run.needs_files}):
+        folder = pathlib.Path(root).expanduser() / name
+        if not flag_values.download and not folder.is_dir():
+            raise UserError(f"no {TITLES[name]} in {folder}; --download fetches it")
+
+
+def _run_all(study, runs, options):
+    folders = [run_folder(study, run, options.out_dir) for run in runs]
+    experiment, names = study.experiment(), differing(runs)
+    for i, (run, folder) in enumerate(zip(runs, folders, strict=True), start=1):
+        if folder.finished:
+            folder.drop_work()
+        else:
+            label = f"run {i} of {len(runs)} {named(run, names)}".strip()
+            experiment.run(study, run, options, label)
+    results = [run_folder(study, run, options.out_dir) for run in runs]
+    finished = [(run, folder) for run, folder in zip(runs, results, strict=True) if folder.finished]
+    if finished:
+        lines = [experiment.line(run, folder) for run, folder in finished]
+        print(pd.DataFrame(lines).fillna("").to_string(index=False))
+        if names := sorted({folder.record["data"] for _, folder in finished if folder.record.get("data")}):
+            print(f"data: {' and '.join(names)}")
+        print(f"records: {pathlib.Path(options.out_dir) / study.name}")
+
+
+def main(study, argv=None):
+    """Runs a replication's command line and exits with its status."""
+    flag_values = flags.FlagValues()
+    define_flags(study, flag_values)
+    usage = (
+        f"python -m replications.{study.name} [--flag=value ...]\n"
+        "A setting also takes a comma-separated list: one run for each value."
+        + f"\n{study.usage}"
+        * bool(study.usage)
+    )
+    with exit_status(study.name):
+        parse_flags(flag_values, sys.argv if argv is None else argv, usage)
+        runs = expand(study, flag_values)
+        check_options(study, runs, flag_values)
+        if flag_values.dry_run:
+            _print_plan(study, runs, flag_values.out_dir)
+        else:
+            if study.images:
+                check_data(unfinished(study, runs, flag_values.out_dir), flag_values)
+            _run_all(study, runs, given_options(flag_values))

@@ -1,0 +1,124 @@
+"""The runs of a study: what the shared programs need to know of a paper, and where its runs are found."""
+
+import dataclasses
+import importlib
+import itertools
+import pathlib
+import typing
+
+from .archive import Archive
+from .run_folders import RunFolder
+from .setting import identity
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """What the shared program needs to know of a paper.
+
+    Args:
+        name: Package name below `replications`, and folder of its runs.
+        settings: Settings dataclass; its `resolve()` fills defaults and raises UserError.
+        protocol_version: Raised whenever the numbers of a run change.
+        figures: Names of the figure presets.
+        runs_of_figure: Function (figure, scale) -> list of settings.
+        estimate: Function settings -> seconds on a machine with two cores.
+        swept: Name of the setting that one process best runs through: its values share compiled programs.
+        images: Whether it reads an image data set: adds --data_dir.
+        fewest_seeds: Figure -> how many of the seeds of its preset it needs, where one is not enough.
+        network_sizes: Scale -> network -> the values of settings that the scale has for this network.
+        usage: A line for --help on what else the program does.
+        named_by: The settings that a packed run's readable name is made of, the first one always: one text.
+        keeps_array: Function (settings, name) -> whether an array of a run is packed with it.
+    """
+
+    name: str
+    settings: type
+    protocol_version: int
+    figures: tuple
+    runs_of_figure: typing.Callable
+    estimate: typing.Callable
+    compiles_once_over: str
+    images: bool = False
+    min_seeds: dict = dataclasses.field(default_factory=dict)
+    network_sizes: dict = dataclasses.field(default_factory=dict)
+    usage: str = ""
+    named_by: str = "seed"
+    keeps_array: typing.Callable = lambda settings, name: True
+
+    def experiment(self):
+        """Imports the module that trains; it imports TensorFlow."""
+        from .startup import import_quietly
+
+        return import_quietly(f"replications.{self.name}.experiment")
+
+
+def differing(runs):
+    """Returns the names of the settings in which runs differ."""
+    fields = dataclasses.fields(runs[0])
+    return [field.name for field in fields if len({getattr(run, field.name) for run in runs}) > 1]
+
+
+def named(settings, names):
+    """Returns settings as words, such as "width=4 seed=0"."""
+    return " ".join(f"{name}={getattr(settings, name)}" for name in names)
+
+
+def describe(settings, among):
+    """Names a run by the settings in which the runs differ."""
+    return named(settings, differing(among))
+
+
+def run_folder(study, settings, out_dir, worker=0):
+    """Returns the `run_folders.RunFolder` of a run."""
+    values = dataclasses.asdict(settings)
+    version = study.protocol_version
+    return RunFolder(out_dir, study.name, version, values, worker, identity(settings))
+
+
+def unfinished(study, runs, out_dir):
+    """Returns those of the resolved settings whose runs are not finished."""
+    return [run for run in runs if not run_folder(study, run, out_dir).finished]
+
+
+def find_runs(study, settings, records):
+    """Returns (settings, finished `run_folders.Run` or None) for each, from run folders or packed records."""
+    archive = Archive(pathlib.Path(records) / study.name)
+
+    def find(resolved):
+        folder = run_folder(study, resolved, records)
+        return folder.run() or archive.find(folder.path.name)
+
+    return [(resolved, find(resolved)) for resolved in (chosen.resolve() for chosen in settings)]
+
+
+def finished_seeds(found, min_seeds=1):
+    """Leaves out of a figure's runs the seeds that are not finished yet.
+
+    Args:
+        found: (settings, Run or None) of every run, as `find_runs` returns them.
+        min_seeds: How many seeds the figure needs, if it has as many.
+
+    Returns:
+        The runs of the first seeds, up to the first of which a run is missing, but of as many seeds as the
+        figure needs. A run whose streams have seeds of their own belongs to the largest of them.
+    """
+
+    def largest(settings):
+        return max(getattr(settings, "seeds", {"seed": settings.seed}).values())
+
+    seeds = sorted({largest(settings) for settings, _ in found})
+    missing = {largest(settings) for settings, run in found if run is None}
+    finished = list(itertools.takewhile(lambda seed: seed not in missing, seeds))
+    shown = seeds[: max(len(finished), min_seeds)]
+    return [(settings, run) for settings, run in found if largest(settings) in shown]
+
+
+def study_names():
+    """Returns the package names of all papers."""
+    folder = pathlib.Path(__file__).parents[2] / "replications"
+    return sorted(path.parent.name for path in folder.glob("*/presets.py"))
+
+
+def load_study(name):
+    """Returns the `Study` of a paper by its package name, without importing TensorFlow."""
+    return importlib.import_module(f"replications.{name}.presets").STUDY

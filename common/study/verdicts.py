@@ -1,0 +1,321 @@
+"""From samples to verdicts: intervals of means and of their ratios, held against bounds.
+
+Every verdict follows from one rule: an interval that lies inside the claim's bounds reproduces it, one that
+lies outside contradicts it, and one across a bound leaves it unclear. Where one of several comparisons
+decides alone they share its error probability (Bonferroni); where all have to agree none is needed
+(intersection-union test, Berger 1982).
+"""
+
+import dataclasses
+import math
+import warnings
+from collections import Counter
+
+import numpy as np
+
+from ..statistics import interval, interval_of_samples
+
+VERDICTS = ("reproduced", "contradicted", "unclear", "not run")
+NOT_JUDGED = "not judged"  # an absolute number below paper scale
+_ERROR = 0.05
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """A verdict (one of VERDICTS, or NOT_JUDGED for a part), and in a sentence the numbers that decided."""
+
+    verdict: str
+    seen: str
+    parts: tuple = ()
+
+    def noting(self, text):
+        """Returns the same Outcome with a sentence on its runs."""
+        parts = self.parts and (*self.parts, Outcome(NOT_JUDGED, text))
+        return dataclasses.replace(self, seen=f"{self.seen} {text}", parts=parts)
+
+
+@dataclasses.dataclass(frozen=True)
+class Bounds:
+    """Where a claim says a value lies."""
+
+    low: float = -math.inf
+    high: float = math.inf
+
+    def verdict(self, low, high):
+        """The verdict of an interval; nan (no interval) leaves the claim unclear."""
+        if self.low < low and high < self.high:
+            return "reproduced"
+        return "contradicted" if high < self.low or low > self.high else "unclear"
+
+    def margin(self, estimate):
+        """How far an interval stays inside, as a factor where bounds are positive; the least is closest."""
+        low, high = np.float64(estimate.low), np.float64(estimate.high)
+        if self.low <= 0 or self.high <= 0:
+            return min(low - self.low, self.high - high)
+        with np.errstate(all="ignore"):
+            return min(np.log(low / self.low), np.log(self.high / high))
+
+    def __str__(self):
+        if math.isinf(self.high):
+            return f"above {self.low:.3g}"
+        if math.isinf(self.low):
+            return f"below {self.high:.3g}"
+        return f"{self.low:.2g} to {self.high:.2g}"
+
+
+def above(threshold=1.0):
+    """Bounds of an ordering: the value exceeds the threshold."""
+    return Bounds(low=threshold)
+
+
+def below(threshold=1.0):
+    """Bounds of an ordering: the value stays under the threshold."""
+    return Bounds(high=threshold)
+
+
+def about(value, factor):
+    """Bounds of an equality or an order of magnitude: within a factor of the value."""
+    return Bounds(value / factor, value * factor)
+
+
+def number(value):
+    """Writes a number with three digits."""
+    return f"{float(f'{value:.3g}'):,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """A value with its interval over n runs or pairs, and the same value computed from medians."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    median: float = math.nan
+
+    def __str__(self):
+        if math.isnan(self.value):
+            return "not measured in every run" if self.n else "not measured"
+        limits = f"{number(self.low)}, {number(self.high)}"
+        if math.isnan(self.low):
+            limits = f"no interval from n = {self.n}"
+        median = "" if math.isnan(self.median) or self.n < 2 else f" (median {number(self.median)})"
+        return f"{number(self.value)} [{limits}]{median}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Contrast:
+    """A product of powers of means: exp(sum of coefficient * ln(mean of sample)).
+
+    Ratios, ratios of ratios and slopes on logarithmic axes are contrasts.
+
+    Args:
+        label: What is compared.
+        samples: One sequence of values for each mean.
+        coefficients: One number for each sample.
+        paired: Whether the values at one index of all samples belong together and are resampled together.
+        groups: The units that the values at one index share with others, as `interval_over_units` takes
+            them; empty: none.
+        cross_fitted: Whether each value was read at a place that the others select; see
+            `nadeau_bengio_inflation`.
+        self_selected: What each gives at the place that it selects itself, or empty: extremes that places of
+            the others underestimate and their own overestimate. The interval reaches up to theirs.
+    """
+
+    label: str
+    samples: tuple
+    coefficients: tuple
+    paired: bool = True
+    groups: tuple = ()
+    cross_fitted: bool = False
+    self_selected: tuple = ()
+
+    def estimate(self, confidence=1 - _ERROR, center=np.mean):
+        """Returns the Estimate: Student's interval for few values, else a seeded bootstrap as `interval`."""
+
+        def logarithm(*samples, center=center, axis=-1):
+            terms = zip(self.coefficients, samples, strict=True)
+            return sum(c * np.log(center(sample, axis=axis)) for c, sample in terms)
+
+        samples = [np.asarray(sample, np.float64) for sample in self.samples]
+        n = min(len(sample) for sample in samples)
+        if n == 0:
+            return Estimate(math.nan, math.nan, math.nan, 0)
+        of_means = center is np.mean
+        with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            value, median = (float(np.exp(logarithm(*samples, center=c))) for c in (center, np.median))
+            low, high = np.exp(
+                interval_of_samples(
+                    samples, logarithm, of_means, confidence, self.paired, self.groups, self.cross_fitted
+                )
+            )
+        if self.self_selected:
+            high = np.maximum(high, geometric_mean("", self.self_selected).estimate(confidence, center).high)
+        return Estimate(value, float(low), float(high), n, median if of_means else math.nan)
+
+
+def ratio(label, top, bottom, paired=True):
+    """The Contrast mean(top) / mean(bottom)."""
+    return Contrast(label, (top, bottom), (1.0, -1.0), paired)
+
+
+def geometric_mean(label, values, cross_fitted=False, self_selected=()):
+    """The Contrast of positive ratios, one a seed: their mean, with an interval on a logarithmic scale."""
+    return Contrast(label, (values,), (1.0,), cross_fitted=cross_fitted, self_selected=self_selected)
+
+
+def slope(label, samples, positions):
+    """The Contrast exp(least-squares slope of ln(mean) over `positions`): the change per unit, a factor."""
+    offsets = np.asarray(positions, np.float64) - np.mean(positions)
+    return Contrast(label, tuple(samples), tuple(offsets / np.sum(offsets**2)))
+
+
+def quotient(label, first, second):
+    """The Contrast first / second; all their samples belong together."""
+    coefficients = (*first.coefficients, *(-c for c in second.coefficients))
+    return Contrast(label, (*first.samples, *second.samples), coefficients)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """One value a seed, network or pair, whose mean is estimated: what `compare` takes beside contrasts.
+
+    `groups` are the units that values share, as `interval_over_units` takes them; empty: none. `cross_fitted`
+    says that each value was read at a place that the others select; see `nadeau_bengio_inflation`, and
+    `Contrast` for `self_selected`. Two values that are `discrete` (places on a grid of widths, 0 for what
+    never rises) and agree may do so by chance, and have no interval.
+    """
+
+    label: str
+    values: tuple
+    groups: tuple = ()
+    cross_fitted: bool = False
+    discrete: bool = False
+    self_selected: tuple = ()
+
+    def estimate(self, confidence=1 - _ERROR, center=np.mean):
+        """Returns the Estimate; undefined if a value is nan, without an interval for fewer than two."""
+        if not self.values or np.isnan(self.values).any():
+            return Estimate(math.nan, math.nan, math.nan, len(self.values))
+        if self.discrete and not self.groups and len(self.values) == 2 and self.values[0] == self.values[1]:
+            low = high = math.nan
+        else:
+            low, high = interval(self.values, center, confidence, self.groups, self.cross_fitted)
+        if self.self_selected:
+            high = float(np.maximum(high, interval(self.self_selected, center, confidence)[1]))
+        return Estimate(float(center(self.values)), low, high, len(self.values))
+
+
+def estimate_center(values, center=np.mean):
+    """Returns the Estimate of the mean or median of one sample."""
+    median = float(np.median(values)) if center is np.mean else math.nan
+    with np.errstate(all="ignore"):  # values that differ by rounding alone
+        low, high = interval(values, center)
+    return Estimate(float(center(values)), low, high, len(values), median)
+
+
+def holds(quantity, estimate, bounds):
+    """The Outcome of one estimate."""
+    verdict = bounds.verdict(estimate.low, estimate.high)
+    return Outcome(verdict, f"{quantity} is {estimate}, expected {bounds}")
+
+
+def compare(quantity, contrasts, bounds, every=True, center=np.mean):
+    """The Outcome of a family of contrasts with the same bounds.
+
+    With `every`, all must lie within the bounds, by their 95 % intervals, and one outside contradicts the
+    claim; without, one inside is enough and only all outside contradict it. Where one decides alone, the
+    error probability of 5 % is shared among all.
+    """
+    alone, other = ("contradicted", "reproduced") if every else ("reproduced", "contradicted")
+    shared = 1 - _ERROR / len(contrasts)
+    found, level = [], "95 % intervals"
+    for contrast in contrasts:
+        estimate = contrast.estimate(1 - _ERROR, center)
+        verdict = bounds.verdict(estimate.low, estimate.high)
+        if verdict == alone and len(contrasts) > 1:
+            level = f"95 % intervals; {alone} at {100 * shared:.4g} %"
+            wide = contrast.estimate(shared, center)
+            verdict = bounds.verdict(wide.low, wide.high)
+        found.append((verdict, contrast.label, estimate))
+    tally = Counter(verdict for verdict, _, _ in found)
+    verdict = alone if tally[alone] else other if tally[other] == len(found) else "unclear"
+    if len(found) == 1:
+        return Outcome(verdict, f"{quantity}, {found[0][1]}, is {found[0][2]}, expected {bounds}")
+    texts = [_list(kind, found, bounds) for kind in VERDICTS if tally[kind]]
+    return Outcome(verdict, f"{quantity}, expected {bounds} ({level}): {', '.join(texts)}")
+
+
+def _list(kind, found, bounds):
+    """Counts the comparisons with one verdict; names them all if they are few, else the closest call."""
+    members = [(label, estimate) for verdict, label, estimate in found if verdict == kind]
+    few = len(members) <= 4
+    shown = members if few else [min(members, key=lambda member: bounds.margin(member[1]))]
+    text = ", ".join(f"{label}: {estimate}" for label, estimate in shown)
+    closest = "" if few else "closest " if kind == "reproduced" else "such as "
+    return f"{len(members)} of {len(found)} {kind} ({closest}{text})"
+
+
+def magnitude(quantity, samples, order, scale, factor=10.0, center=np.mean):
+    """The Outcome of a published order of magnitude; an absolute number, so judged at paper scale only.
+
+    With one seed the interval of the mean over its runs or pairs decides; with several, that of their
+    geometric mean over the seeds.
+
+    Args:
+        quantity: What was measured.
+        samples: One sequence of values for each seed.
+        order: The published order.
+        scale: Scale of the runs.
+        factor: How far from the order a value may lie.
+        center: numpy.mean or numpy.median, of a seed's values.
+    """
+    estimate = estimate_center(samples[0], center)
+    if scale != "paper":
+        return Outcome(NOT_JUDGED, f"{quantity} is {estimate}, its order judged at paper scale only")
+    bounds = about(order, factor)
+    if len(samples) == 1:
+        where = {
+            "reproduced": "wholly within",
+            "contradicted": "wholly outside",
+            "unclear": "not wholly within",
+        }
+        verdict = bounds.verdict(estimate.low, estimate.high)
+        text = f"one seed, the interval {where[verdict]} a factor of {factor:g} of {order:g}"
+        return Outcome(verdict, f"{quantity} is {estimate}, {text}")
+    centers = np.array([center(sample) for sample in samples])
+    low, high = np.exp(interval(np.log(centers)))
+    inside = int(np.sum((bounds.low < centers) & (centers < bounds.high)))
+    pooled = Estimate(float(np.exp(np.log(centers).mean())), float(low), float(high), len(centers))
+    text = f"{inside} of {len(centers)} seeds within a factor of {factor:g} of {order:g}"
+    return Outcome(bounds.verdict(low, high), f"{quantity} over seeds is {pooled}, {text}")
+
+
+def near_published(scale, quantity, found, number, tolerance):
+    """The Outcome of a published number, within a tolerance; judged at paper scale only.
+
+    Args:
+        scale: Scale of the runs.
+        quantity: What was measured, with its unit.
+        found: Sample, or what else `compare` takes.
+        number: The published value.
+        tolerance: How far from it a replication may lie.
+    """
+    estimate = found.estimate()
+    text = f"{quantity}, {found.label}, is {estimate}, published {number:g}"
+    if scale != "paper":
+        return Outcome(NOT_JUDGED, f"{text}, judged at paper scale only")
+    verdict = Bounds(number - tolerance, number + tolerance).verdict(estimate.low, estimate.high)
+    return Outcome(verdict, f"{text}, expected within {tolerance:g}")
+
+
+def together(*outcomes):
+    """The Outcome of a claim with several parts: all must hold, one contradicted part contradicts it.
+
+    Parts that are not judged are only reported; a claim with no judged part is unclear.
+    """
+    verdicts = {outcome.verdict for outcome in outcomes} - {NOT_JUDGED}
+    worst = [v for v in ("contradicted", "unclear", "reproduced") if v in verdicts]
+    seen = "; ".join(outcome.seen for outcome in outcomes)
+    return Outcome(worst[0] if worst else "unclear", f"{seen[0].upper()}{seen[1:]}.", outcomes)

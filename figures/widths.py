@@ -1,0 +1,94 @@
+"""One network over width, drawn: values of seeds, their mean and interval, the interpolation threshold."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib import ticker
+from matplotlib.axes import Axes
+from matplotlib.collections import FillBetweenPolyCollection
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from common.statistics import interval
+from figures.style import GREY
+
+_DOTTED = {"color": GREY, "linewidth": 1.0, "linestyle": (0, (1, 1.5))}
+_MOST_TICKS = 8
+
+
+def draw_curve(
+    panel: Axes,
+    values: Mapping[int, Sequence[float]],
+    color: str,
+    label: str,
+    marker: str = "o",
+    linestyle: str = "-",
+    strong: bool = True,
+    pairs: Sequence | None = None,
+) -> None:
+    """Draws values against the width: seeds as dots, their mean, and its 95 % interval; gaps stay open.
+
+    Limits of the panel are those of the values; a wider interval is cut off.
+
+    Args:
+        panel: Axes.
+        values: {width: a value for each seed, or each pair of seeds}, in increasing order.
+        color: Color.
+        label: Name of the line.
+        marker: Marker of the means.
+        linestyle: Of the line through them.
+        strong: Whether the line is thick and its interval is drawn: of many lines they would hide each other.
+        pairs: The seeds of each value where it is of two.
+    """
+    size = {"linewidth": 1.9, "markersize": 4} if strong else {"linewidth": 1.1, "markersize": 2.5}
+    if strong and max(map(len, values.values())) > 1:
+        bounds = np.ma.masked_invalid([_interval(found, pairs) for found in values.values()])
+        band = FillBetweenPolyCollection(
+            "x", np.array(list(values)), *bounds.T, color=color, alpha=0.15, linewidth=0, label="_interval"
+        )
+        panel.add_collection(band, autolim=False)  # of two seeds it is 13 standard errors high
+        for width, found in values.items():
+            panel.plot([width] * len(found), found, ".", color=color, markersize=3, alpha=0.35, label="_run")
+    means = [np.mean(found) if len(found) else np.nan for found in values.values()]
+    line = {"marker": marker, "linestyle": linestyle, "color": color, "label": label}
+    panel.plot(list(values), means, zorder=3, **line, **size)
+
+
+def _interval(values: Sequence[float], pairs: Sequence | None) -> tuple[float, float]:
+    if not len(values) or not np.isfinite(values).all():
+        return np.nan, np.nan
+    return interval(values, groups=() if pairs is None else (pairs,))
+
+
+def format_width_axis(panel: Axes, widths: Sequence[int], threshold: int | None, label: str) -> None:
+    """Gives a panel its width axis and the dotted line at the interpolation threshold."""
+    panel.set_xscale("log", base=2)
+    powers = [w for w in widths if w & (w - 1) == 0]
+    ticks = widths if len(widths) <= _MOST_TICKS else powers
+    panel.xaxis.set_major_locator(ticker.FixedLocator(ticks))
+    panel.xaxis.set_major_formatter(ticker.FixedFormatter([str(tick) for tick in ticks]))
+    panel.xaxis.set_minor_locator(ticker.NullLocator())
+    panel.set_xlim(widths[0] / 1.12, widths[-1] * 1.12)
+    panel.set_xlabel(label)
+    if threshold is not None:
+        panel.axvline(threshold, label="_threshold", zorder=1, **_DOTTED)
+
+
+def handles(threshold: int | None, num_seeds: int, words: str = "interpolation threshold") -> list:
+    """Legend entries of the threshold and of what the marks of several seeds are.
+
+    Args:
+        threshold: The interpolation threshold, or None.
+        num_seeds: The largest number of seeds of a width.
+        words: What the threshold is called.
+    """
+    if threshold is None:
+        entries = [Line2D([], [], linestyle="none", label=f"no width is at the {words}")]
+    else:
+        entries = [Line2D([], [], label=f"{words}, width {threshold}", **_DOTTED)]
+    if num_seeds > 1:
+        entries.append(
+            Patch(color=GREY, alpha=0.25, linewidth=0, label="95 % interval of the mean over seeds")
+        )
+        entries.append(Line2D([], [], color=GREY, linestyle="none", marker=".", alpha=0.5, label="one seed"))
+    return entries

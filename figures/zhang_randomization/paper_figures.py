@@ -1,0 +1,174 @@
+"""Zhang et al. 2017, "Understanding deep learning requires rethinking generalization": figures and table 1.
+
+`python -m figures.zhang_randomization --figure=1a --records=results/runs --scale=laptop`
+"""
+
+import dataclasses
+
+from matplotlib.lines import Line2D
+
+from common.statistics import summarize
+from common.study.records import last
+from figures import drawing, style
+from figures.style import BLUE, GREY, ORANGE
+from figures.zhang_randomization.curves import PAPER, by_setting, figure_1a, figure_2a, figure_2b
+from figures.zhang_randomization.noise import figure_1b, figure_1c
+from replications.zhang_randomization.published import CHANCE, NETWORK_NAMES, TABLE_1
+from replications.zhang_randomization.results import is_capped
+
+_NUM_SEEDS = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """A row of table 1 as we measured it: percent over the seeds, and whether all seeds fitted."""
+
+    train: object
+    test: object
+    fitted: bool
+
+    @staticmethod
+    def text(summary):
+        """Writes a mean with its interval."""
+        interval = "" if summary.n < 2 else f" [{summary.low:.1f}, {summary.high:.1f}]"
+        return f"{summary.mean:.1f}{interval}"
+
+
+def cells(runs):
+    """Returns the Cell of each row of table 1, in its order."""
+    groups = list(by_setting(runs).items())
+    found = []
+    for row in TABLE_1:
+        (members,) = (
+            members
+            for settings, members in groups
+            if all(getattr(settings, name) == value for name, value in row.settings.items())
+        )
+        train, test = (
+            summarize([100 * last(run, f"{part}_accuracy") for run in members], "percentage")
+            for part in ("train", "test")
+        )
+        found.append(Cell(train, test, not any(map(is_capped, members))))
+    return found
+
+
+# Right ends of the columns of numbers, as shares of their panel.
+_COLUMNS = (0.13, 0.33, 0.73, 0.93)
+
+
+def _draw_row(panel, numbers, height, row, cell):
+    color, face = BLUE, BLUE if cell.fitted else "white"
+    panel.plot([cell.test.low, cell.test.high], [height, height], color=color, linewidth=1.4)
+    panel.plot(cell.test.mean, height, "o", color=color, markerfacecolor=face, markersize=6, label="_ours")
+    panel.plot(row.test, height, "D", color=ORANGE, markersize=4.5, label="_published", zorder=1.9)
+    train, test = f"{cell.train.mean:.1f}", Cell.text(cell.test)
+    _write(numbers, height, (train, f"{row.train:.2f}", test, f"{row.test:.2f}"))
+
+
+def _write(numbers, height, texts, **font):
+    for place, text in zip(_COLUMNS, texts, strict=True):
+        numbers.text(place, height, text, ha="right", va="center", fontsize=7.5, **font)
+
+
+def figure_table1(runs):
+    """Table 1: test accuracy of every row, ours beside the published one, and training accuracies."""
+    figure = style.new_figure(9.5, 7, f"{PAPER}, table 1: training and test accuracy (%)")
+    panel, numbers = figure.subplots(1, 2, sharey=True, width_ratios=(1.7, 1))
+    numbers.set_axis_off()
+    height, labels, groups = 0, {}, set()
+    for row, cell in zip(TABLE_1, cells(runs), strict=True):
+        if row.group not in groups:
+            height += 0.4 * bool(groups)
+            labels[height] = row.group
+            groups.add(row.group)
+            height += 1
+        _draw_row(panel, numbers, height, row, cell)
+        labels[height] = row.variant
+        height += 1
+    _write(numbers, -0.4, ("train\nours", "train\nZhang", "test\nours", "test\nZhang"), color=GREY)
+    panel.axvline(CHANCE, color=GREY, linewidth=0.8, linestyle=(0, (1, 2)))
+    panel.set_yticks(list(labels), list(labels.values()))
+    for label in panel.get_yticklabels():
+        label.set_fontweight("bold" if label.get_text() in groups else "normal")
+    panel.tick_params(axis="y", length=0)
+    panel.set(xlim=(0, 100), ylim=(height - 0.4, -1.2), xlabel="test accuracy (%)")
+    panel.grid(axis="y", visible=False)
+    ours = {"color": BLUE, "linestyle": "none", "marker": "o"}
+    handles = [
+        Line2D([], [], label="ours, mean over seeds and its 95 % interval", **ours),
+        Line2D([], [], label="ours, not fitted at the cap", markerfacecolor="white", **ours),
+        Line2D([], [], color=ORANGE, linestyle="none", marker="D", markersize=4.5, label="Zhang et al."),
+        Line2D([], [], color=GREY, linewidth=0.8, linestyle=(0, (1, 2)), label="chance"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    return figure
+
+
+def table_1(runs):
+    """Head and rows of table 1, ours beside the published numbers."""
+    head = ["network", "variant", "train, ours (%)", "train, Zhang et al.", "test, ours (%)"]
+    head += ["test, Zhang et al.", "seeds", "fitted"]
+    rows = [
+        [
+            row.group,
+            row.variant,
+            Cell.text(cell.train),
+            f"{row.train:.2f}",
+            Cell.text(cell.test),
+            f"{row.test:.2f}",
+            cell.test.n,
+            "yes" if cell.fitted else "no, capped",
+        ]
+        for row, cell in zip(TABLE_1, cells(runs), strict=True)
+    ]
+    return head, rows
+
+
+def _by_ee411(draw):
+    """A figure of runs by EE-411's protocol, which says so."""
+
+    def drawn(runs):
+        figure = draw(runs)
+        style.stamp(figure, "protocol of EE-411")
+        return figure
+
+    return drawn
+
+
+FIGURES = {
+    "1a": figure_1a,
+    "1b": figure_1b,
+    "1c": figure_1c,
+    "2a": figure_2a,
+    "2b": figure_2b,
+    "table1": figure_table1,
+    "1a_ee411": _by_ee411(figure_1a),
+    "1b_ee411": _by_ee411(figure_1b),
+    "1c_ee411": _by_ee411(figure_1c),
+    "2b_ee411": _by_ee411(figure_2b),
+}
+
+
+def _size(settings):
+    """Says how large runs are: images, and below them "seeds 0 to 2"."""
+    counts = {NETWORK_NAMES[s.network]: s.num_train for s in settings}
+    if len(set(counts.values())) == 1:
+        images = f"{next(iter(counts.values())):,} training images"
+    else:
+        named = {n: ", ".join(k for k in counts if counts[k] == n) for n in counts.values()}
+        images = "training images: " + ", ".join(f"{n:,} ({names})" for n, names in named.items())
+    seeds = sorted({s.seed for s in settings})
+    words = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
+    complete = len({dataclasses.replace(s, seed=0) for s in settings}) * len(seeds) == len(settings)
+    # On a line of its own: with the images of three networks it would leave the picture.
+    return f"{images}\n{words}" + " (not of all runs)" * (not complete)
+
+
+PAPER_FIGURES = drawing.PaperFigures(
+    "zhang_randomization",
+    FIGURES,
+    _size,
+    _NUM_SEEDS,
+    {"table1": table_1},
+    curves=dict.fromkeys(("1b", "1c", "1b_ee411", "1c_ee411"), ("network",)),
+)

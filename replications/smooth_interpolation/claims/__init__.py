@@ -1,0 +1,33 @@
+"""The claims of Gamba et al. 2022 (arXiv 2209.10080), and where paper and code disagree."""
+
+from common.study.claims import claims_of
+from replications.smooth_interpolation.claims import epochs, widths
+
+TITLE = "Gamba et al. 2022, Deep Double Descent via Smooth Interpolation (arXiv 2209.10080)"
+
+CLAIMS = claims_of(widths, epochs)
+
+DISAGREEMENTS = (
+    "Asymmetric noise: 80 % of the labels of 20 of 100 classes are 16 % of the training set, not the 20 % of "
+    "the text; the code corrupts 25 classes for 20 %, the first ones in place of random ones. We take 20 "
+    "random classes; --num_corrupted_classes=25 --corrupted_classes=first is the code's.",
+    "Equation 5 divides the tangent Hessian norm by M^2 delta^2 under the mean over images and scales the "
+    "displacement by delta; the code divides by sqrt(M) delta and does not scale. Both are constant factors "
+    "(the paper's is 1.25 times the code's for M = 4); records hold both, figures show the code's.",
+    "The finite difference in the text of section 3.2 lacks a bracket around the difference of Jacobians.",
+    "The number of paths is 8 by default in the code and 4 in the authors' example. With 8 paths the largest "
+    "erasure removes the largest singular value of an image. We take 4; --num_paths=8 is the other.",
+    "The code clips images with changed colours to [0, 1], but not the erasures that they are compared "
+    "with, so part of its difference is clipping. We clip neither; --colour_clip=code is the code's.",
+    "The code's command line defaults to a learning rate of 0.1 with steps, which is not the paper's "
+    "constant one. The rate of 0.005, with 5 epochs of warm-up from 0.001, is that of the worked command of "
+    "the authors' sister repository (magamba/overparameterization); the paper's appendix with the numbers "
+    "was not available.",
+    "The ConvNets follow Nakkiran et al. but with momentum 0.9, a constant rate and without batch "
+    "normalization. The sister repository's ConvNet pools by averages; we follow the paper's own repository, "
+    "with maxima.",
+    "The ResNets are post-activation with shortcuts that are not normalized; those of Nakkiran et al., whose "
+    "setting the paper reproduces, are pre-activation. We follow the code.",
+    "The ResNets' initial weights are not stated; the code's default is Fixup although they have batch "
+    "normalization. --initialization=he_normal is a variant.",
+)

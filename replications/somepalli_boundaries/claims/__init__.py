@@ -1,0 +1,38 @@
+"""The claims of Somepalli et al. 2022 (arXiv 2203.08124), and where paper and released code part."""
+
+import dataclasses
+
+from common.study.claims import claims_of
+from replications.somepalli_boundaries.claims import networks, widths
+from replications.somepalli_boundaries.claims.shared import without_diverged
+
+TITLE = (
+    "Somepalli et al. 2022, Can Neural Nets Learn the Same Model Twice? Investigating Reproducibility and "
+    "Double Descent from the Decision Boundary Perspective (arXiv 2203.08124)"
+)
+
+CLAIMS = tuple(
+    dataclasses.replace(claim, check=without_diverged(claim.check)) for claim in claims_of(networks, widths)
+)
+
+DISAGREEMENTS = (
+    "Sharpness-aware minimization: the released entry point trains plain SGD, the step it would take is the "
+    "gradient over its squared norm, and weights are not restored. We take Foret et al. 2021's, radius 0.05.",
+    "Lines of the released optimizer script for Adam leave out the flag and train SGD at Adam's rates. We "
+    "train Adam.",
+    "The released code measures the network of the epoch with the best test accuracy. We take the last one; "
+    "--checkpoint=best_test is theirs.",
+    "Double descent: the text has 4,000 epochs, the file that is measured is written after 3,901; the widths "
+    "skip 14, where a script has 16 twice. We take 4,000 epochs and all widths.",
+    "Corners of planes: the pictures' script takes training images through random crops and flips. We take "
+    "images as they are, as the scripts for double descent do.",
+    "Window: for obtuse triangles the released code shows all three images, the paper's formula not. We take "
+    "the code's; --window=paper is the formula's.",
+    "Seeds: reproducibility 'with respect to random initialization' varies initial weights, order and "
+    "augmentation together. So do ours by default; figure sources varies each alone.",
+    "Margins: the text has random directions, the code directions to other training images, on a ladder of "
+    "200 distances. We take the code's, without an image's direction to itself.",
+    "Distillation: one of five names is unreadable, and the fifth must be a pretrained ViT, since the ViT of "
+    "the matrix agrees less with convolutional networks. We leave that out and take WideRN10 for the other.",
+    "Learning rates of the matrix are not published.",
+)

@@ -1,0 +1,89 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from common.errors import UserError
+from common.study.archive import Archive
+from common.study.files import SUMS
+from common.study.run_folders import RunFolder, settings_hash
+
+# Numbers whose text is read wrongly by a parser that does not round correctly.
+VALUES = [0.1 + 0.2, 1e-320, 1.7976931348623157e308, -5e-324, 123456789.123456789, float("nan")]
+SETTINGS = {"model": "single", "beta": None, "rate": 0.1, "strengths": "5", "warm": True, "seed": 0}
+
+
+def finished(tmp_path, **changes):
+    settings = SETTINGS | changes
+    with RunFolder(tmp_path / "runs", "paper", 1, settings) as folder:
+        folder.start({"device": "CPU", "replicas": 1}, "CIFAR-10, small")
+        rows = [{"metric": "a, b", "value": v, "statistic": "run", "step": i} for i, v in enumerate(VALUES)]
+        rows.append({"metric": "pair", "value": 1, "statistic": "pair", "pair": 3, "subset": "all"})
+        folder.finish("done", rows, {"x": np.arange(3), "y": np.ones(2)})
+    return settings, folder.run()
+
+
+def packed(tmp_path, *names, **changes):
+    settings, run = finished(tmp_path, **changes)
+    archive, identifier = Archive(tmp_path / "paper"), settings_hash("paper", 1, settings)
+    for name in names:
+        archive.add(name, identifier, run, settings, ["x"])
+    return run, archive, identifier
+
+
+def test_a_packed_run_is_read_like_its_folder(tmp_path):
+    run, archive, identifier = packed(tmp_path, "single-seed=0")
+    found = archive.find(identifier)
+    pd.testing.assert_frame_equal(found.rows, run.rows, check_exact=True)
+    assert found.arrays.keys() == {"x"} and found.arrays["x"].tolist() == [0, 1, 2]
+    expected = {key: value for key, value in run.record.items() if key != "sha256"}
+    assert found.record == expected
+    assert all(type(found.record["settings"][name]) is type(value) for name, value in SETTINGS.items())
+    assert archive.find("0" * 12) is None
+    assert Archive(tmp_path / "other").find(identifier) is None
+
+
+def test_runs_are_packed_one_at_a_time_and_once(tmp_path):
+    packed(tmp_path, "a-seed=0", "a-seed=0")
+    _, archive, _ = packed(tmp_path, "a-seed=1", seed=1, beta=2.5)
+    assert list(archive.runs()) == ["a-seed=0", "a-seed=1"]
+    assert [run.seed for run in archive.runs().values()] == [0, 1]
+    table = pd.read_csv(tmp_path / "paper" / "runs.csv")
+    assert table.run.tolist() == ["a-seed=0", "a-seed=1"]
+    assert table.rate.tolist() == [0.1, 0.1]
+    with pytest.raises(UserError, match="two runs have the name a-seed=1"):
+        packed(tmp_path, "a-seed=1", seed=2)
+
+
+def test_a_setting_of_later_runs_is_empty_in_earlier_ones(tmp_path):
+    _, archive, first = packed(tmp_path, "a")
+    packed(tmp_path, "b", clip="code")
+    assert archive.find(first).record["settings"] == SETTINGS | {"clip": None}
+
+
+def test_a_suspect_run_is_kept_and_not_found(tmp_path):
+    settings, run = finished(tmp_path)
+    path = run.path / "run.json"
+    record = json.loads(path.read_text()) | {"suspect": "why"}
+    archive = Archive(tmp_path / "paper")
+    archive.add("a", "1" * 12, type(run)(run.path, record), settings, [])
+    assert archive.find("1" * 12) is None
+    assert archive.runs()["a"].record["suspect"] == "why"
+
+
+@pytest.mark.parametrize("name", ["runs.csv", "rows/a.csv", "arrays/a.npz"])
+@pytest.mark.parametrize("damage", ["changed", "lost"])
+def test_damage_is_one_line_that_names_the_file(name, damage, tmp_path):
+    _, archive, identifier = packed(tmp_path, "a")
+    path = tmp_path / "paper" / name
+    if damage == "lost":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(UserError, match=f"^{path} is damaged"):
+        run = archive.find(identifier)
+        _ = run.rows, run.arrays
+    (tmp_path / "paper" / SUMS).write_text("no sums\n")
+    with pytest.raises(UserError, match="SHA256SUMS is damaged"):
+        archive.find(identifier)

@@ -1,0 +1,150 @@
+import dataclasses
+
+import pytest
+
+from common.study import claims
+from common.study.claims import Claim
+from common.study.runs import Study, find_runs, finished_seeds, run_folder
+from common.study.verdicts import Outcome
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    width: int = 1
+    examples: int = 8
+    data: str = "toy"
+    seed: int = 0
+
+    def resolve(self):
+        return self
+
+
+def runs_of_figure(name, scale):
+    examples = {"smoke": 2, "laptop": 4, "paper": 8}[scale]
+    return [Settings(width, examples) for width in (1, 2)]
+
+
+TOY = Study(
+    name="toy",
+    settings=Settings,
+    protocol_version=1,
+    figures=("1",),
+    runs_of_figure=runs_of_figure,
+    estimate=lambda s: 0.0,
+    compiles_once_over="width",
+)
+
+
+def write(out_dir, settings, value=1.0):
+    with run_folder(TOY, settings, out_dir) as folder:
+        folder.start({})
+        folder.finish("done", [{"metric": "m", "value": value, "statistic": "mean"}], None)
+
+
+def claim(check):
+    return Claim(1, "Width does something.", "figure 1", ("1",), check)
+
+
+def widest(evidence):
+    value = evidence.run(width=2).rows.value.iloc[0]
+    return Outcome("reproduced" if value > 0 else "contradicted", f"It is {value}.")
+
+
+def test_a_claim_is_judged_at_its_largest_finished_scale(tmp_path):
+    write(tmp_path, Settings(2, 2))
+    write(tmp_path, Settings(2, 4), -1.0)
+    (judgement,) = claims.judge([claim(widest)], TOY, tmp_path)
+    assert judgement.verdict == "contradicted at laptop scale, toy data"
+    assert [run.record["settings"]["examples"] for run in judgement.runs] == [4]
+    (judgement,) = claims.judge([claim(widest)], TOY, tmp_path, "smoke")
+    assert judgement.verdict == "reproduced at smoke scale, toy data"
+    (judgement,) = claims.judge([claim(widest)], TOY, tmp_path, "paper")
+    assert judgement.verdict == "not run at paper scale"
+
+
+def test_a_check_needs_only_the_runs_it_asks_for(tmp_path):
+    write(tmp_path, Settings(1, 8))
+    narrow = claim(lambda evidence: Outcome("reproduced", str(evidence.values("width", examples=8))))
+    everything = claim(lambda evidence: Outcome("reproduced", str(len(evidence.runs()))))
+    found = claims.judge([narrow, claim(widest), everything], TOY, tmp_path)
+    assert [j.outcome.verdict for j in found] == ["reproduced", "not run", "not run"]
+    assert found[0].outcome.seen == "[1, 2]"
+    assert found[1].outcome.seen == "1 of the 2 runs of figure 1 at paper scale are finished."
+    assert found[1].scale is None
+
+
+def test_seeds_that_exist_are_found(tmp_path):
+    for seed in (0, 1, 3, 5):
+        write(tmp_path, Settings(1, 8, seed=seed), float(seed))
+    evidence = claims.Evidence(TOY, ("1",), tmp_path, "paper")
+    assert [run.rows.value[0] for run in evidence.seeds(width=1)] == [0, 1, 3]
+    with pytest.raises(claims.MissingRunsError):
+        evidence.seeds(width=2)
+
+
+def test_settings_outside_the_figure_are_a_mistake_of_the_check(tmp_path):
+    with pytest.raises(LookupError, match=r"Received: \{'width': 3\}"):
+        claims.Evidence(TOY, ("1",), tmp_path, "paper").run(width=3)
+
+
+def seeded_figure(name, scale):
+    return [
+        dataclasses.replace(settings, seed=seed)
+        for settings in runs_of_figure(name, scale)
+        for seed in (0, 1, 2)
+    ]
+
+
+SEEDED = dataclasses.replace(TOY, runs_of_figure=seeded_figure)
+
+
+def write_seeds(out_dir, seeds_of_widths):
+    for width, seeds in seeds_of_widths.items():
+        for seed in seeds:
+            write(out_dir, Settings(width, 8, seed=seed))
+
+
+@pytest.mark.parametrize(
+    ("seeds_of_widths", "min_seeds", "expected"),
+    [
+        ({1: (0, 1, 2), 2: (0, 1, 2)}, 1, [0, 1, 2]),
+        ({1: (0, 1, 2), 2: (0, 1)}, 1, [0, 1]),
+        ({1: (0, 2), 2: (0, 2)}, 1, [0]),
+        ({1: (0, 1, 2), 2: (0, 1, 2)}, 4, [0, 1, 2]),
+    ],
+)
+def test_a_figure_has_the_seeds_that_are_finished(seeds_of_widths, min_seeds, expected, tmp_path):
+    write_seeds(tmp_path, seeds_of_widths)
+    found = find_runs(SEEDED, seeded_figure("1", "paper"), tmp_path)
+    kept = finished_seeds(found, min_seeds)
+    assert sorted((s.width, s.seed) for s, _ in kept) == [(w, seed) for w in (1, 2) for seed in expected]
+    assert all(run for _, run in kept)
+
+
+@pytest.mark.parametrize(
+    ("seeds_of_widths", "min_seeds", "missing"),
+    [
+        ({1: (0, 1, 2), 2: (0,)}, 2, [(2, 1)]),
+        ({1: (0, 1, 2), 2: (1, 2)}, 1, [(2, 0)]),
+        ({}, 1, [(1, 0), (2, 0)]),
+    ],
+)
+def test_a_figure_with_too_few_seeds_misses_those_it_needs(seeds_of_widths, min_seeds, missing, tmp_path):
+    write_seeds(tmp_path, seeds_of_widths)
+    found = find_runs(SEEDED, seeded_figure("1", "paper"), tmp_path)
+    kept = finished_seeds(found, min_seeds)
+    assert [(s.width, s.seed) for s, run in kept if run is None] == missing
+    assert len(kept) == 2 * min_seeds
+
+
+def test_a_claim_is_judged_on_finished_seeds_and_says_which(tmp_path):
+    everything = claim(lambda evidence: Outcome("reproduced", f"{len(evidence.runs())} runs."))
+    write_seeds(tmp_path, {1: (0, 1, 2), 2: (0, 1)})
+    (judgement,) = claims.judge([everything], SEEDED, tmp_path)
+    assert judgement.outcome.seen == (
+        "4 runs. Seeds 0 and 1 alone: further seeds of the figure are not finished."
+    )
+    needy = dataclasses.replace(SEEDED, min_seeds={"1": 3})
+    assert claims.judge([everything], needy, tmp_path)[0].outcome.verdict == "not run"
+    write_seeds(tmp_path, {2: (2,)})
+    assert claims.judge([everything], needy, tmp_path)[0].outcome.seen == "6 runs."

@@ -1,0 +1,259 @@
+import json
+import multiprocessing
+
+import numpy as np
+import pytest
+
+from common.errors import UserError
+from common.study import run_folders
+from common.study.files import digest
+from common.study.run_folders import RunFolder, settings_hash
+
+SETTINGS = {"model": "single", "seed": 0}
+
+
+def folder(tmp_path, settings=SETTINGS, version=1):
+    return RunFolder(tmp_path, "paper", version, settings)
+
+
+def find_run(*arguments, **keywords):
+    return RunFolder(*arguments, **keywords).run()
+
+
+def finished(tmp_path, rows=(), arrays=None):
+    with folder(tmp_path) as run:
+        run.start({"tile": 1})
+        run.finish("done", list(rows), arrays or {})
+    return folder(tmp_path)
+
+
+def test_hash_depends_on_everything_that_determines_the_numbers():
+    names = [
+        settings_hash("paper", 1, SETTINGS),
+        settings_hash("paper", 2, SETTINGS),
+        settings_hash("other", 1, SETTINGS),
+        settings_hash("paper", 1, SETTINGS | {"seed": 1}),
+    ]
+    assert len(set(names)) == 4
+    assert settings_hash("paper", 1, {"seed": 0, "model": "single"}) == names[0]
+
+
+def test_a_run_from_start_to_end(tmp_path):
+    assert not folder(tmp_path).finished
+    rows = [
+        {"metric": "a", "value": 1.5, "statistic": "run"},
+        {"metric": "b", "value": float("nan"), "statistic": "run"},
+    ]
+    run = finished(tmp_path, rows, {"x": np.arange(3)})
+    assert run.finished
+    record = json.loads((run.path / "run.json").read_text())
+    assert record["settings"] == SETTINGS
+    assert record["status"] == "done"
+    assert record["times"]["finished"] >= record["times"]["started"]
+    assert {"argv", "commit", "dirty", "versions", "machine", "layout"} <= set(record)
+    lines = (run.path / "rows.jsonl").read_text().splitlines()
+    assert json.loads(lines[1])["value"] is None
+    found = find_run(tmp_path, "paper", 1, SETTINGS)
+    assert found.rows.value[0] == 1.5
+    assert np.isnan(found.rows.value[1])
+    assert found.arrays["x"].tolist() == [0, 1, 2]
+    assert find_run(tmp_path, "paper", 2, SETTINGS) is None
+    assert not run.work.exists()
+
+
+def test_another_schema_is_refused(tmp_path):
+    run = finished(tmp_path)
+    record = json.loads((run.path / "run.json").read_text())
+    (run.path / "run.json").write_text(json.dumps(record | {"schema": 0}))
+    with pytest.raises(UserError, match=f"schema 0, this program writes schema {run_folders.SCHEMA}"):
+        folder(tmp_path)
+    (run.path / "run.json").write_text("{")
+    with pytest.raises(UserError, match="is not a record"):
+        folder(tmp_path)
+
+
+def _try_to_enter(path, queue):
+    try:
+        with folder(path):
+            queue.put("entered")
+    except UserError as error:
+        queue.put(str(error))
+
+
+def test_a_second_process_is_told(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    with folder(tmp_path):
+        process = context.Process(target=_try_to_enter, args=(tmp_path, queue))
+        process.start()
+        assert queue.get(timeout=60).startswith("another process is working on")
+        process.join()
+    with folder(tmp_path):
+        pass
+
+
+def test_another_layout_cannot_go_on(tmp_path):
+    with folder(tmp_path) as run:
+        run.start({"tile": 1})
+    with folder(tmp_path) as run, pytest.raises(UserError, match="cannot go on"):
+        run.start({"tile": 2})
+
+
+def test_an_error_is_noted_and_forgotten_when_the_run_goes_on(tmp_path):
+    with folder(tmp_path) as run:
+        run.start({"tile": 1})
+        run.fail(ValueError("no luck"))
+    assert folder(tmp_path).record["status"] == "failed"
+    assert folder(tmp_path).record["error"] == "ValueError: no luck"
+    with folder(tmp_path) as run:
+        run.start({"tile": 1})
+    assert folder(tmp_path).record["status"] == "incomplete"
+    assert "error" not in folder(tmp_path).record
+
+
+def test_unwritable_folder_is_one_line(tmp_path):
+    (tmp_path / "paper").write_text("a file")
+    with pytest.raises(UserError, match="cannot (read|write)"), folder(tmp_path):
+        pass
+
+
+ROWS = [{"metric": "a", "value": 1.5, "statistic": "run"}, {"metric": "b", "value": 2.5, "statistic": "run"}]
+
+
+def rows_of(run):
+    return find_run(run.path.parents[1], "paper", 1, SETTINGS).rows
+
+
+def test_a_finished_record_has_the_checksums_of_its_files(tmp_path):
+    run = finished(tmp_path, ROWS, {"x": np.arange(3)})
+    sums = json.loads((run.path / "run.json").read_text())["sha256"]
+    assert set(sums) == {"rows.jsonl", "arrays.npz", "run.json"}
+    assert all(sums[name] == digest(run.path / name) for name in ("rows.jsonl", "arrays.npz"))
+    assert rows_of(run).value.tolist() == [1.5, 2.5]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text.replace("1.5", "1.6"),
+        lambda text: text.splitlines(keepends=True)[0],
+        lambda text: text + text.splitlines(keepends=True)[1],
+        lambda text: "",
+    ],
+    ids=["digit", "cut", "repeated", "empty"],
+)
+def test_rows_that_were_changed_are_refused(damage, tmp_path):
+    run = finished(tmp_path, ROWS)
+    path = run.path / "rows.jsonl"
+    path.write_text(damage(path.read_text()))
+    for read in (lambda: rows_of(run), folder(tmp_path).rows):
+        with pytest.raises(UserError, match=r"rows.jsonl is damaged .*; remove its folder and run it again"):
+            read()
+
+
+def test_arrays_that_were_changed_or_lost_are_refused(tmp_path):
+    run = finished(tmp_path, ROWS, {"x": np.arange(3)})
+    path = run.path / "arrays.npz"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(UserError, match=r"arrays.npz is damaged"):
+        _ = find_run(tmp_path, "paper", 1, SETTINGS).arrays
+    path.unlink()
+    with pytest.raises(UserError, match=r"cannot read .*arrays.npz .*; remove its folder"):
+        _ = find_run(tmp_path, "paper", 1, SETTINGS).arrays
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"settings": {"model": "double", "seed": 0}},
+        {"settings": ["single", 0]},
+        {"status": "diverged"},
+        {"protocol_version": 2},
+        {"times": None},
+    ],
+)
+def test_a_record_that_was_changed_is_refused(change, tmp_path):
+    path = finished(tmp_path).path / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(UserError, match=r"run.json is (damaged|not a record); "):
+        folder(tmp_path)
+
+
+@pytest.mark.parametrize("change", [{"layout": {"tile": 2}}, {"started": "2020"}, {"status": "failed"}])
+def test_an_unfinished_record_that_was_changed_is_refused(change, tmp_path):
+    with folder(tmp_path) as run:
+        run.start({"tile": 1})
+    path = run.path / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(UserError, match=r"run.json is damaged; remove its folder"):
+        folder(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"[]", b"{}", b"", b'"text"', b'{"schema": 1}'])
+def test_what_is_no_record_is_one_line(content, tmp_path):
+    path = finished(tmp_path).path / "run.json"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"run.json is not a record; move the folder away"):
+        folder(tmp_path)
+
+
+def test_a_record_made_before_there_were_checksums_is_read(tmp_path):
+    run = finished(tmp_path, ROWS)
+    path = run.path / "run.json"
+    record = json.loads(path.read_text())
+    del record["sha256"]
+    path.write_text(json.dumps(record))
+    assert rows_of(run).value.tolist() == [1.5, 2.5]
+
+
+def test_a_record_made_before_a_setting_existed_is_found_and_run_no_more(tmp_path):
+    finished(tmp_path, ROWS)
+    known = SETTINGS | {"colour": "none"}
+    assert find_run(tmp_path, "paper", 1, known, identity=SETTINGS).rows.value.tolist() == [1.5, 2.5]
+    assert RunFolder(tmp_path, "paper", 1, known, identity=SETTINGS).finished
+
+
+def test_a_suspect_record_counts_as_none_and_is_made_again(tmp_path):
+    path = finished(tmp_path, ROWS).path / "run.json"
+    record = json.loads(path.read_text()) | {"suspect": "wrong processor"}
+    del record["sha256"]
+    path.write_text(json.dumps(record))
+    assert find_run(tmp_path, "paper", 1, SETTINGS) is None
+    assert not folder(tmp_path).finished
+    again = finished(tmp_path, ROWS[:1])
+    assert again.finished and "suspect" not in again.record
+
+
+def test_other_data_cannot_go_on(tmp_path):
+    with folder(tmp_path) as run:
+        run.start({"tile": 1}, "CIFAR-10")
+    for data in ("CIFAR-10 (JPEG re-encoding)", None):
+        with (
+            folder(tmp_path) as run,
+            pytest.raises(UserError, match="was begun on CIFAR-10 and cannot go on"),
+        ):
+            run.start({"tile": 1}, data)
+    with folder(tmp_path) as run:
+        run.start({"tile": 1}, "CIFAR-10")
+        run.finish("done", [], {})
+    assert folder(tmp_path).record["data"] == "CIFAR-10"
+
+
+def test_times_of_all_blocks_and_processes_add_up(tmp_path, monkeypatch):
+    clock = iter([10.0, 12.0, 20.0, 23.0, 30.0, 35.0])
+    monkeypatch.setattr(run_folders.time, "monotonic", lambda: next(clock))
+    for blocks in (2, 1):
+        with folder(tmp_path) as run:
+            run.start({"tile": 1})
+            for _ in range(blocks):
+                with run.timed("train_seconds"):
+                    pass
+            run.save()
+    assert folder(tmp_path).record["times"]["train_seconds"] == 10
+
+
+def test_a_worker_that_is_not_the_chief_writes_no_record_and_holds_a_lock_of_its_own(tmp_path):
+    with folder(tmp_path), RunFolder(tmp_path, "paper", 1, SETTINGS, worker=1) as second:
+        second.start({"tile": 1})
+        assert second.record["status"] == "incomplete"
+        assert folder(tmp_path).record is None
