@@ -104,20 +104,12 @@ def check_data(runs, flag_values):
             raise UserError(f"no {TITLES[name]} in {folder}; --download fetches it")
 
 
-def _run_all(study, runs, options):
-    folders = [run_folder(study, run, options.out_dir) for run in runs]
-    experiment, names = study.experiment(), differing(runs)
-    for i, (run, folder) in enumerate(zip(runs, folders, strict=True), start=1):
-        if folder.finished:
-            folder.drop_work()
-        else:
-            label = f"run {i} of {len(runs)} {named(run, names)}".strip()
-            experiment.run(study, run, options, label)
-    results = [run_folder(study, run, options.out_dir) for run in runs]
-    finished = [(run, folder) for run, folder in zip(runs, results, strict=True) if folder.finished]
-    if finished:
-        lines = [experiment.line(run, folder) for run, folder in finished]
-        print(pd.DataFrame(lines).fillna("").to_string(index=False))
+def _print_table(study, runs, options):
+    """Prints a row a finished run, the data, and where the records are."""
+    folders = [(run, run_folder(study, run, options.out_dir)) for run in runs]
+    if finished := [(run, folder) for run, folder in folders if folder.finished]:
+        rows = [study.experiment().table_row(run, folder) for run, folder in finished]
+        print(pd.DataFrame(rows).fillna("").to_string(index=False))
         if names := sorted({folder.record["data"] for _, folder in finished if folder.record.get("data")}):
             print(f"data: {' and '.join(names)}")
         print(f"records: {pathlib.Path(options.out_dir) / study.name}")
@@ -139,7 +131,16 @@ def main(study, argv=None):
         check_options(study, runs, flag_values)
         if flag_values.dry_run:
             _print_plan(study, runs, flag_values.out_dir)
-        else:
-            if study.images:
-                check_data(unfinished(study, runs, flag_values.out_dir), flag_values)
-            _run_all(study, runs, given_options(flag_values))
+            return
+        if study.images:
+            check_data(unfinished(study, runs, flag_values.out_dir), flag_values)
+        options = given_options(flag_values)
+        folders = [run_folder(study, run, options.out_dir) for run in runs]
+        experiment, names = study.experiment(), differing(runs)
+        for i, (run, folder) in enumerate(zip(runs, folders, strict=True), start=1):
+            if folder.finished:
+                folder.drop_work()
+            else:
+                label = f"run {i} of {len(runs)} {named(run, names)}".strip()
+                experiment.run(study, run, options, label)
+        _print_table(study, runs, options)

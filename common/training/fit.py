@@ -6,13 +6,16 @@ checkpoint holds weights, optimizer state and nothing else; a run that was kille
 
 import dataclasses
 import time
-import typing
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
+from ..streams import Streams
 from ..study import interruption
 from ..study.checkpoints import Checkpoints
+from .run import OpenRun
+from .trainer import Trainer
 
 _CHECKPOINT_SECONDS = 20
 _BLOCK_SECONDS = 2.0
@@ -52,37 +55,36 @@ class Fit:
 
     Args:
         trainer: `Trainer`, loaded with the run's data.
-        plan: `StoppingRule`.
-        train, test: What `Trainer.evaluation_data` returned for the two sets.
-        streams: `streams.Streams`; "order" is used.
-        folder: The run's `run_folders.RunFolder`, started.
-        progress: `progress.Progress` over images; None shows nothing.
-        chief: Whether this process writes checkpoints and the record.
+        rule: `StoppingRule`.
+        train: Images and labels that the trainer was loaded with: what the training accuracy is measured on.
+        test: Images and labels of the test set.
+        streams: "order" is used.
+        opened: The `training.run.OpenRun`, its folder started.
         measure: Function epoch -> rows of further measurements, called after every epoch and with 0 before
             the first; None measures nothing.
-        writer: TensorBoard summary writer, or None.
     """
 
-    trainer: typing.Any
-    plan: StoppingRule
-    train: typing.Any
-    test: typing.Any
-    streams: typing.Any
-    folder: typing.Any
-    progress: typing.Any = None
-    chief: bool = True
-    measure: typing.Callable | None = None
-    writer: typing.Any = None
-    rows: list = dataclasses.field(default_factory=list)
+    trainer: Trainer
+    rule: StoppingRule
+    train: tuple[np.ndarray, np.ndarray]
+    test: tuple[np.ndarray, np.ndarray]
+    streams: Streams
+    opened: OpenRun
+    measure: Callable[[int], list[dict]] | None = None
+    rows: list[dict] = dataclasses.field(default_factory=list)
 
-    def run(self):
+    def __post_init__(self):
+        self.folder, self._progress = self.opened.folder, self.opened.progress
+        self._data = {name: self.trainer.evaluation_data(*getattr(self, name)) for name in ("train", "test")}
+
+    def run(self) -> str:
         """Trains to the end.
 
         Returns:
             "done" or "diverged"; then `rows` and `batch_losses` hold what was measured. Rows have `epoch` and
             `step`; `fit` is 1 if the target was reached, 0 if the cap came first (the run is censored).
         """
-        trainer, total = self.trainer, self.plan.epochs * self.trainer.steps_per_epoch
+        trainer, total = self.trainer, self.rule.epochs * self.trainer.steps_per_epoch
         self.batch_losses = np.zeros(total, np.float32)
         self._hits = np.zeros(total, np.float32)
         self._checkpoints = Checkpoints(trainer.checkpoint(), self.folder.work / "checkpoints")
@@ -96,7 +98,17 @@ class Fit:
             self._train_epoch(trainer.step // trainer.steps_per_epoch)
         self.batch_losses = self.batch_losses[: trainer.step]
         self._finish()
+        return self.status
+
+    @property
+    def status(self) -> str:
+        """How the run ended: "done" or "diverged"."""
         return "diverged" if self._outcome == "diverged" else "done"
+
+    def keep(self, arrays: dict[str, np.ndarray] | None = None) -> None:
+        """Writes the record: rows, the loss of every batch, and further arrays."""
+        if self.opened.chief:
+            self.folder.finish(self.status, self.rows, {"batch_losses": self.batch_losses} | (arrays or {}))
 
     def _restore(self):
         restored = self._checkpoints.restore()
@@ -105,8 +117,8 @@ class Fit:
         step, self.rows = self.trainer.step, restored.rows
         self._outcome = next((name for name in ("diverged", "fit") if self._value(name) == 1), None)
         self.batch_losses[:step], self._hits[:step] = restored.arrays["losses"], restored.arrays["hits"]
-        if self.progress:
-            self.progress.skip(self._images_seen(step))
+        if self._progress:
+            self._progress.skip(self._images_seen(step))
 
     def _images_seen(self, step):
         trainer = self.trainer
@@ -133,8 +145,8 @@ class Fit:
             with self.folder.timed("train_seconds"):
                 losses, hits = trainer.train(order, min(self._block_steps, end - first))
             self.batch_losses[first : trainer.step], self._hits[first : trainer.step] = losses, hits
-            if self.progress:
-                self.progress.add(self._images_seen(trainer.step) - self._images_seen(first))
+            if self._progress:
+                self._progress.add(self._images_seen(trainer.step) - self._images_seen(first))
             if not np.isfinite(losses[-1]):
                 self._end("diverged")
                 return
@@ -152,7 +164,7 @@ class Fit:
             self._block_steps = max(1, self._block_steps // 2)
 
     def _end_epoch(self, epoch):
-        trainer, plan, before = self.trainer, self.plan, len(self.rows)
+        trainer, rule, before = self.trainer, self.rule, len(self.rows)
         last = slice(trainer.step - trainer.steps_per_epoch, trainer.step)
         self.rows += [
             trainer.row("batch_loss", np.mean(self.batch_losses[last])),
@@ -162,19 +174,19 @@ class Fit:
         if not trainer.has_finite_weights():
             self._end("diverged")
             return
-        if plan.has_target:
+        if rule.has_target:
             evaluated = self._evaluated("train")
             self.rows += evaluated
-            if plan.reached(*(row["value"] for row in evaluated)):
+            if rule.reached(*(row["value"] for row in evaluated)):
                 self._end("fit")
-        if plan.evaluate_every and epoch % plan.evaluate_every == 0:
+        if rule.evaluate_every and epoch % rule.evaluate_every == 0:
             self.rows += self._evaluated("test")
         if self.measure:
             self.rows += self.measure(epoch)
         self._write_scalars(self.rows[before:])
 
     def _evaluated(self, name):
-        loss, accuracy = self.trainer.evaluate(getattr(self, name))
+        loss, accuracy = self.trainer.evaluate(self._data[name])
         return [self.trainer.row(f"{name}_loss", loss), self.trainer.row(f"{name}_accuracy", accuracy)]
 
     def _finish(self):
@@ -184,7 +196,7 @@ class Fit:
             for name in ("train", "test"):
                 if f"{name}_loss" not in measured:
                     self.rows += self._evaluated(name)
-        if self.plan.has_target and self._outcome != "fit":
+        if self.rule.has_target and self._outcome != "fit":
             self.rows.append(self.trainer.row("fit", 0))
         # The last step's own update is seen by no batch.
         if self._outcome != "diverged" and not np.isfinite(self._value("train_loss")):
@@ -192,7 +204,7 @@ class Fit:
 
     def _save(self):
         last = self._stopped()
-        if not self.chief or (not last and time.monotonic() - self._saved < _CHECKPOINT_SECONDS):
+        if not self.opened.chief or (not last and time.monotonic() - self._saved < _CHECKPOINT_SECONDS):
             return
         step = self.trainer.step
         history = {"losses": self.batch_losses[:step], "hits": self._hits[:step]}
@@ -201,10 +213,10 @@ class Fit:
         self._saved = time.monotonic()
 
     def _write_scalars(self, rows):
-        if self.writer is None:
+        if self.opened.writer is None:
             return
-        with self.writer.as_default():
+        with self.opened.writer.as_default():
             for row in rows:
                 if np.isfinite(row["value"]):
                     tf.summary.scalar(row["metric"], row["value"], step=row["step"])
-        self.writer.flush()
+        self.opened.writer.flush()

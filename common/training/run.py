@@ -1,43 +1,36 @@
-"""What a training run of every image paper has in common: data, strategy, run folder, progress, results."""
+"""What the runs of every image paper have in common: data, and the folder, progress and end of a run."""
 
+import contextlib
 import dataclasses
-import typing
+from collections.abc import Iterator
 
 import tensorflow as tf
 
 from ..caching import keep_latest
 from ..cluster import current_worker
 from ..data import images
-from ..distribution import replica_strategy
-from ..streams import Streams
 from ..study import interruption
+from ..study.command_line import RunOptions
 from ..study.progress import Progress
-from ..study.runs import run_folder
-from .fit import Fit, StoppingRule
-from .trainer import Trainer
+from ..study.run_folders import RunFolder
+from ..study.runs import Study, run_folder
 
 
 @dataclasses.dataclass
-class Prepared:
-    """A run that is ready to train.
+class OpenRun:
+    """A run folder that is this process's own.
 
     Args:
-        trainer: `Trainer`, loaded with the run's training data and weights.
-        plan: `StoppingRule`.
-        streams: `Streams`; "order" is used.
-        train: Images and labels that the trainer was loaded with: what the training accuracy is measured on.
-        test: Images and labels of the test set.
-        measure: Function epoch -> rows, called after every epoch; or None.
-        complete: Function `Fit` -> arrays to keep, called at the end; it may add to the fit's rows. Or None.
+        folder: Its `RunFolder`.
+        progress: Progress over images; None shows nothing.
+        chief: Whether this process writes checkpoints and the record.
+        writer: TensorBoard summary writer, or None.
     """
 
-    trainer: Trainer
-    plan: StoppingRule
-    streams: Streams
-    train: tuple
-    test: tuple
-    measure: typing.Callable | None = None
-    complete: typing.Callable | None = None
+    folder: RunFolder
+    progress: Progress | None = None
+    chief: bool = True
+    writer: tf.summary.SummaryWriter | None = None
 
 
 @keep_latest
@@ -45,62 +38,67 @@ def _load(*arguments):
     return images.load(*arguments)
 
 
-def train_run(study, settings, options, label, prepare, data_seed=None, keep=()):
-    """Trains and measures one setting, or goes on with it; leaves a finished run folder.
+def load_images(settings, options: RunOptions, data_seed: int | None = None, keep: tuple = ()):
+    """Returns the `ImageSet` of resolved settings.
 
     Args:
-        study: The `runs.Study`.
-        settings: Resolved settings, an `ImageSettings`.
-        options: `command_line.RunOptions`.
-        label: Words that name the run in its progress line.
-        prepare: Function (strategy, settings, `ImageSet`) -> `Prepared`.
+        settings: An `ImageSettings`.
+        options: Where the data is.
         data_seed: Seed of the part of the data set; None: the run's.
-        keep: Numbers of training images that every part holds, a tuple.
+        keep: Numbers of training images that every part holds.
 
     Raises:
-        UserError: The data is not there, or the folder is not ours to write.
+        UserError: The data is not there.
     """
-    worker = current_worker(options.strategy)
-    strategy = replica_strategy(options.strategy)
     seed = settings.seed if data_seed is None else data_seed
     part = (settings.num_train, settings.num_test, seed, keep)
-    data = _load(settings.dataset, options.data_dir, *part, options.download)
-    prepared = prepare(strategy, settings, data)
+    return _load(settings.dataset, options.data_dir, *part, options.download)
+
+
+@contextlib.contextmanager
+def open_run(
+    study: Study,
+    settings,
+    options: RunOptions,
+    label: str,
+    strategy: tf.distribute.Strategy,
+    title: str,
+    num_images: int,
+) -> Iterator[OpenRun | None]:
+    """Opens the folder of a run; an error is noted in it, and a signal obeyed between blocks of steps.
+
+    Args:
+        study: The paper.
+        settings: Resolved settings, an `ImageSettings`.
+        options: The command's options.
+        label: Words that name the run in its progress line.
+        strategy: Strategy of its trainer.
+        title: How results on its data must be named.
+        num_images: Training images of an epoch.
+
+    Yields:
+        The `OpenRun`, or None if another process has finished it.
+
+    Raises:
+        UserError: The folder is not ours to write.
+    """
+    worker = current_worker(options.strategy)
     with run_folder(study, settings, options.out_dir, worker.index) as folder:
         if folder.finished:
+            yield None
             return
-        replicas = strategy.num_replicas_in_sync
         device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
-        folder.start({"device": device, "replicas": replicas, "workers": worker.count}, data.title)
-        progress = Progress(label, settings.epochs * len(prepared.train[1]), "images")
+        replicas = strategy.num_replicas_in_sync
+        folder.start({"device": device, "replicas": replicas, "workers": worker.count}, title)
+        progress = Progress(label, settings.epochs * num_images, "images")
+        writer = None
+        if options.tensorboard:
+            writer = tf.summary.create_file_writer(str(folder.path / "tensorboard"))
         try:
             with interruption.deferred():
-                _fit(prepared, folder, progress, worker.chief, options.tensorboard)
+                yield OpenRun(folder, progress, worker.chief, writer)
         except Exception as error:
             folder.fail(error)
             raise
         finally:
             progress.close()
-
-
-def _fit(prepared, folder, progress, chief, tensorboard):
-    trainer = prepared.trainer
-    writer = tf.summary.create_file_writer(str(folder.path / "tensorboard")) if tensorboard else None
-    fit = Fit(
-        trainer,
-        prepared.plan,
-        trainer.evaluation_data(*prepared.train),
-        trainer.evaluation_data(*prepared.test),
-        prepared.streams,
-        folder,
-        progress,
-        chief,
-        prepared.measure,
-        writer,
-    )
-    status = fit.run()
-    arrays = {"batch_losses": fit.batch_losses}
-    if prepared.complete:
-        arrays |= prepared.complete(fit)
-    if chief:
-        folder.finish(status, fit.rows, arrays)

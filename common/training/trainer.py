@@ -45,7 +45,7 @@ class Preprocessing:
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationData:
-    """Prepared images and labels on every replica, padded to whole batches; `count` of them count."""
+    """Normalized images and labels on every replica, padded to whole batches; `count` of them count."""
 
     images: object
     labels: object
@@ -144,8 +144,8 @@ class Trainer:
         """
         self.num_images = len(labels)
         self.steps_per_epoch = -(-self.num_images // self.batch_size)
-        last = self.num_images - (self.steps_per_epoch - 1) * self.batch_size
-        self._check_divides(last, f"--batch_size={self.batch_size} with {self.num_images} images")
+        self._last_batch = self.num_images - (self.steps_per_epoch - 1) * self.batch_size
+        self._check_divides(self._last_batch, f"--batch_size={self.batch_size} with {self.num_images} images")
         if not self._preprocessing.training.random:
             images = self._preprocessing.evaluated(images)
         self._images = on_replicas(self.strategy, images)
@@ -194,27 +194,25 @@ class Trainer:
         first = self.step % self.steps_per_epoch
         last = min(first + num_steps, self.steps_per_epoch)
         whole = self.num_images // self.batch_size
-        results = []
-        if first < whole:
-            results.append(self._call_block(order, first, min(last, whole), self.batch_size))
-        if last > whole:
-            results.append(self._call_block(order, whole, last, self.num_images % self.batch_size))
-        return tuple(np.concatenate(values) for values in zip(*results, strict=True))
-
-    def _call_block(self, order, first, last, size):
-        if (rate := self._learning_rate) is not None:
-            self.optimizer.learning_rate = rate(self.optimizer.iterations) if callable(rate) else rate
-        results = self._block(
-            (self._images, self._labels),
-            tf.constant(order, tf.int32),
-            self._key,
-            tf.constant(self.step - first),
-            tf.constant(first),
-            tf.constant(last),
-            tf.zeros([2, self.steps_per_epoch]),
-            size,
-        )
-        return results.numpy()[:, first:last]
+        parts = (first, min(last, whole), self.batch_size), (max(first, whole), last, self._last_batch)
+        found = []
+        for start, stop, size in parts:
+            if start >= stop:
+                continue
+            if (rate := self._learning_rate) is not None:
+                self.optimizer.learning_rate = rate(self.optimizer.iterations) if callable(rate) else rate
+            results = self._block(
+                (self._images, self._labels),
+                tf.constant(order, tf.int32),
+                self._key,
+                tf.constant(self.step - start),
+                tf.constant(start),
+                tf.constant(stop),
+                tf.zeros([2, self.steps_per_epoch]),
+                size,
+            )
+            found.append(results.numpy()[:, start:stop])
+        return tuple(np.concatenate(found, axis=1))
 
     def _train_block(self, data, order, key, epoch_start, first, last, results, size):
         """Takes the steps `first` to `last` of an epoch, whose batches have `size` images.

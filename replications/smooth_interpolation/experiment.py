@@ -15,15 +15,16 @@ from common.data.augmentation import (
     augmentation,
     normalize,
 )
+from common.distribution import replica_strategy
 from common.errors import UserError
 from common.models.convnet import convnet
 from common.models.resnet import resnet18w
 from common.streams import Streams
 from common.study.setting import without
 from common.training import schedules
-from common.training.fit import StoppingRule
+from common.training.fit import Fit, StoppingRule
 from common.training.optimizers import build_optimizer
-from common.training.run import Prepared, train_run
+from common.training.run import load_images, open_run
 from common.training.trainer import Preprocessing, Trainer
 from replications.smooth_interpolation import regression
 from replications.smooth_interpolation.measure import Measurement, Meters, RunData
@@ -39,31 +40,45 @@ MEASURED = ("num_paths", "strengths", "num_copies", "colour_clip", "measurement_
 
 
 def run(study, settings, options, label=""):
-    """Trains and measures one setting, or goes on with it; see `training.run.train_run`."""
+    """Trains and measures one setting, or goes on with it; leaves a finished run folder.
+
+    Args:
+        study: The `runs.Study`.
+        settings: Resolved Settings.
+        options: `command_line.RunOptions`.
+        label: Words that name the run in its progress line.
+
+    Raises:
+        UserError: The data is not there, or the folder is not ours to write.
+    """
     if settings.dataset == "scalar":
         regression.run(study, settings, options)
-    else:
-        train_run(study, settings, options, label, _prepare, settings.data_seed)
-
-
-def _prepare(strategy, settings, image_set):
-    streams = Streams(settings.seed)
+        return
+    strategy, streams = replica_strategy(options.strategy), Streams(settings.seed)
+    image_set = load_images(settings, options, settings.data_seed)
     data = run_data(settings, image_set)
-    compiled = without(settings, UNCOMPILED)
-    trainer = _compiled(strategy, without(compiled, MEASURED), image_set.num_classes)
-    meters = _meters(trainer, compiled, image_set.num_classes)
+    trainer = loaded_trainer(strategy, settings, data, image_set.num_classes, streams)
+    measurement = Measurement(settings, trainer, meters_of(trainer, settings, image_set.num_classes), data)
+    train, test = ((part.images, part.labels) for part in (data.train, data.test))
+    rule = StoppingRule(settings.epochs)
+    with open_run(study, settings, options, label, strategy, image_set.title, len(train[1])) as opened:
+        if opened:
+            fit = Fit(trainer, rule, train, test, streams, opened, measurement.at_checkpoint)
+            fit.run()
+            fit.keep(measurement.at_end(fit))
+
+
+def loaded_trainer(strategy, settings, data, num_classes, streams):
+    """Returns the `Trainer` of resolved settings with the images of a `RunData`, at its first step."""
+    trainer = _trainer(strategy, without(settings, UNCOMPILED + MEASURED), num_classes)
     rate = _learning_rate(settings, len(data.true_labels))
     trainer.load(data.train.images, data.train.labels, streams, learning_rate=rate)
-    measurement = Measurement(settings, trainer, meters, data)
-    return Prepared(
-        trainer,
-        StoppingRule(settings.epochs),
-        streams,
-        (data.train.images, data.train.labels),
-        (data.test.images, data.test.labels),
-        measure=measurement.at_checkpoint,
-        complete=measurement.at_end,
-    )
+    return trainer
+
+
+def meters_of(trainer, settings, num_classes):
+    """Returns the `Meters` of a trainer's network, shared by runs that are measured alike."""
+    return _meters(trainer, without(settings, UNCOMPILED), num_classes)
 
 
 def run_data(settings, image_set):
@@ -148,7 +163,7 @@ def _meters(trainer, settings, num_classes):
 
 
 @keep_latest
-def _compiled(strategy, settings, num_classes):
+def _trainer(strategy, settings, num_classes):
     """The trainer of runs that differ only in data, learning rates and what is measured."""
     _meters.cache_clear()  # they hold the trainer before
     mean, std = _statistics(num_classes)
@@ -166,7 +181,7 @@ def _compiled(strategy, settings, num_classes):
     )
 
 
-def line(settings, folder):
+def table_row(settings, folder):
     """A run in the printed table: what was trained, its errors, and how sharp it is.
 
     Args:

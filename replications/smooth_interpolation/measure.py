@@ -89,7 +89,7 @@ def full_float32():
 
 
 class Measurement:
-    """Measures one run; `at_checkpoint` and `at_end` are what `training.run.Prepared` takes.
+    """Measures one run; `at_checkpoint` is what `training.fit.Fit` takes, `at_end` comes after it.
 
     Rows of the sharpness measures have the coordinates `subset` ("all", "clean" or "noisy": what is averaged
     over) and `anchors` (how many anchors of a path the volume reaches to; 1: the training images themselves).

@@ -6,6 +6,7 @@ pairs of all workers when all are there.
 """
 
 import dataclasses
+import functools
 import shutil
 import sys
 import time
@@ -39,7 +40,7 @@ from replications.snapp_shamir.engine import (
     pair_members,
     tile_size,
 )
-from replications.snapp_shamir.measure import Evaluation, line, summary_rows  # noqa: F401
+from replications.snapp_shamir.measure import Evaluation, summary_rows, table_row  # noqa: F401
 from replications.snapp_shamir.models import initial_weights, num_parameters
 
 # Consecutive runs that differ in these settings alone share compiled programs.
@@ -134,7 +135,12 @@ def run(study, settings, options, label=""):
         state = RunState(settings, folder, tuple(devices), tile, progress, writer)
         try:
             with interruption.deferred():
-                _train_pairs(state, pairs)
+                donors = _train_donors(state, pairs) if settings.warm_start else None
+                for group in _groups(state, pairs, _pair_folder, 2):
+                    _load_pairs(state, group, donors)
+                    measure = functools.partial(_measure, state, group)
+                    rows = _train(state, 2 * len(group), f"pairs-{group[0]:05d}", state.stops(), measure)
+                    _keep_pairs(state, group, rows)
                 if worker.chief:
                     _wait_for_pairs(state)
                     _finish(state)
@@ -150,36 +156,46 @@ def run(study, settings, options, label=""):
             progress.close()
 
 
-def _train_pairs(state, pairs):
+def _groups(state, pairs, folder_of, models):
+    """The groups of pairs that are trained together, and of which one is not done.
+
+    Args:
+        state: RunState.
+        pairs: Pairs of this worker.
+        folder_of: Function (state, pair) -> the folder that a finished one leaves.
+        models: How many models of a pair are trained.
+    """
     settings = state.settings
-    todo = [pair for pair in pairs if not _is_done(_pair_folder(state, pair))]
-    state.progress.skip(2 * (len(pairs) - len(todo)) * settings.num_steps * settings.batch_size)
+    todo = {pair for pair in pairs if not _is_done(folder_of(state, pair))}
+    state.progress.skip(models * (len(pairs) - len(todo)) * settings.num_steps * settings.batch_size)
     if not todo:
-        return
-    donors = _train_donors(state, pairs) if settings.warm_start else None
-    ensemble = state.ensemble
-    for group in _groups(pairs, ensemble.num_slots // 2):
-        if set(group) & set(todo):
-            _train_group(state, ensemble, pair_members(settings, state.streams, group, donors))
+        return []
+    size = state.ensemble.num_slots // models
+    groups = [pairs[i : i + size] for i in range(0, len(pairs), size)]
+    return [group for group in groups if todo & set(group)]
 
 
-def _train_group(state, ensemble, members):
-    """Trains both models of each pair in a group, measures them, leaves a folder a pair."""
-    pairs = [member.pair for member in members[::2]]
-
-    def measure(step):
-        examples, weights, rows = step * state.settings.batch_size, ensemble.weights(), []
-        for i, pair in enumerate(pairs):
-            rows += state.evaluation.rows(*weights[2 * i : 2 * i + 2], pair, examples)
-        _write_scalars(state, rows)
-        return rows
-
+def _load_pairs(state, group, donors):
+    """Loads both models of each pair; with donors they start where theirs ended."""
     settings = state.settings
     rate = settings.warm_start_learning_rate if settings.warm_start else settings.learning_rate
-    ensemble.load(members, state.stream, settings.shuffle_log2, rate)
-    rows = _train(state, ensemble, len(members), f"pairs-{pairs[0]:05d}", state.stops(), measure)
-    weights = ensemble.weights()
-    for i, pair in enumerate(pairs):
+    members = pair_members(settings, state.streams, group, donors)
+    state.ensemble.load(members, state.stream, settings.shuffle_log2, rate)
+
+
+def _measure(state, group, step):
+    """Returns the rows of each pair of a loaded group."""
+    examples, weights, rows = step * state.settings.batch_size, state.ensemble.weights(), []
+    for i, pair in enumerate(group):
+        rows += state.evaluation.rows(*weights[2 * i : 2 * i + 2], pair, examples)
+    _write_scalars(state, rows)
+    return rows
+
+
+def _keep_pairs(state, group, rows):
+    """Leaves a folder a pair, with its rows and weights."""
+    weights = state.ensemble.weights()
+    for i, pair in enumerate(group):
         with sealing(_pair_folder(state, pair)) as folder:
             write_rows(folder / "rows.jsonl", [row for row in rows if row["pair"] == pair])
             write_arrays(folder / "arrays.npz", _stacked(weights[2 * i : 2 * i + 2]))
@@ -187,29 +203,23 @@ def _train_group(state, ensemble, members):
 
 def _train_donors(state, pairs):
     """Trains one donor a pair on an independent sequence (section 6, "warm starting")."""
-    settings = state.settings
-    todo = [pair for pair in pairs if not _is_done(_donor_folder(state, pair))]
-    state.progress.skip((len(pairs) - len(todo)) * settings.num_steps * settings.batch_size)
-    if todo:
-        ensemble = state.ensemble
-        for group in _groups(pairs, ensemble.num_slots):
-            if not set(group) & set(todo):
-                continue
-            members = [
-                EnsembleMember(
-                    pair,
-                    0,
-                    state.streams.key("donor_data", pair),
-                    state.streams.key("donor_order", pair),
-                    initial_weights(settings, state.streams, pair, 0),
-                )
-                for pair in group
-            ]
-            ensemble.load(members, state.stream, 0, settings.learning_rate)
-            _train(state, ensemble, len(members), f"donors-{group[0]:05d}", [settings.num_steps])
-            for pair, weights in zip(group, ensemble.weights(), strict=True):
-                with sealing(_donor_folder(state, pair)) as folder:
-                    write_arrays(folder / "arrays.npz", _stacked([weights]))
+    settings, streams = state.settings, state.streams
+    for group in _groups(state, pairs, _donor_folder, 1):
+        members = [
+            EnsembleMember(
+                pair,
+                0,
+                streams.key("donor_data", pair),
+                streams.key("donor_order", pair),
+                initial_weights(settings, streams, pair, 0),
+            )
+            for pair in group
+        ]
+        state.ensemble.load(members, state.stream, 0, settings.learning_rate)
+        _train(state, len(members), f"donors-{group[0]:05d}", [settings.num_steps])
+        for pair, weights in zip(group, state.ensemble.weights(), strict=True):
+            with sealing(_donor_folder(state, pair)) as folder:
+                write_arrays(folder / "arrays.npz", _stacked([weights]))
     donors = {}
     for pair in pairs:
         arrays = read_arrays(_donor_folder(state, pair) / "arrays.npz")
@@ -217,12 +227,13 @@ def _train_donors(state, pairs):
     return donors
 
 
-def _train(state, ensemble, num_members, name, stops, measure=None):
+def _train(state, num_members, name, stops, measure=None):
     """Trains the loaded members, from their last checkpoint if there is one, to the last stop.
 
     Returns:
         The rows that `measure(step)` returned at the stops.
     """
+    ensemble = state.ensemble
     checkpoints = Checkpoints(ensemble.checkpoint(), state.folder.work / f"{name}-checkpoints")
     restored = checkpoints.restore()
     rows = restored.rows if restored else []
@@ -244,10 +255,6 @@ def _train(state, ensemble, num_members, name, stops, measure=None):
             state.folder.save()
             saved = time.monotonic()
     return rows
-
-
-def _groups(pairs, size):
-    return [pairs[i : i + size] for i in range(0, len(pairs), size)]
 
 
 def _pair_folder(state, pair):

@@ -115,7 +115,7 @@ def summary_rows(rows):
     return summary
 
 
-def line(settings, folder):
+def table_row(settings, folder):
     """A run in the printed table: PD and excess loss with intervals over pairs, dead models, the speed.
 
     Args:

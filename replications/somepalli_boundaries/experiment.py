@@ -7,6 +7,7 @@ import numpy as np
 
 from common.caching import keep_latest
 from common.data.augmentation import CIFAR10_MEAN, CIFAR10_STD, augmentation, normalize
+from common.distribution import replica_strategy
 from common.errors import BusyError, UserError
 from common.metrics.classifier import Classifier
 from common.streams import Streams
@@ -17,9 +18,9 @@ from common.study.runs import run_folder
 from common.study.setting import without
 from common.training import schedules
 from common.training.distillation import distillation, logit_difference, softened_divergence
-from common.training.fit import StoppingRule
+from common.training.fit import Fit, StoppingRule
 from common.training.optimizers import build_optimizer
-from common.training.run import Prepared, train_run
+from common.training.run import load_images, open_run
 from common.training.trainer import Preprocessing, Trainer, cross_entropy
 from replications.somepalli_boundaries.labels import given_labels, roles_for_record
 from replications.somepalli_boundaries.measure import Subject, check_measurable, measure
@@ -39,14 +40,44 @@ UNCOMPILED += ("num_random_planes", "num_random_images", "triplets")
 
 
 def run(study, settings, options, label=""):
-    """Trains and measures one setting, its teacher first, or goes on with it.
+    """Trains and measures one setting, its teacher first, or goes on with it; leaves a finished run folder.
 
-    See `training.run.train_run`. The final weights stay in the run folder as `weights.npz`.
+    The final weights stay in the run folder as `weights.npz`.
+
+    Args:
+        study: The `runs.Study`.
+        settings: Resolved Settings.
+        options: `command_line.RunOptions`.
+        label: Words that name the run in its progress line.
+
+    Raises:
+        UserError: The data is not there, the folder is not ours to write, or the teacher diverged.
     """
+    teacher = _teacher_weights(study, settings, options, label) if settings.teacher else None
+    strategy = replica_strategy(options.strategy)
+    data = load_images(settings, options, settings.data_seed, KEPT_IDS)
+    labels, index_labels = given_labels(settings, data.train, data.num_classes, Streams(settings.data_seed))
+    check_measurable(settings, data, labels, index_labels)
+    compiled = _compiled(strategy, without(settings, UNCOMPILED), data.num_classes)
     if settings.teacher:
-        _teacher_weights(study, settings, options, label)
-    prepare = functools.partial(_prepare, study, options, label)
-    train_run(study, settings, options, label, prepare, settings.data_seed, KEPT_IDS)
+        load_weights(compiled.teacher, teacher)
+    train, test = (data.train.images, labels), (data.test.images, data.test.labels)
+    streams = {name: Streams(seed) for name, seed in settings.seeds.items()}
+    rate = _schedule(settings, -(-len(labels) // settings.batch_size))
+    compiled.trainer.load(*train, streams["init_seed"], streams["augmentation_seed"], rate)
+    every = settings.evaluate_every if settings.checkpoint == "last" else None
+    rule = StoppingRule(settings.epochs, evaluate_every=every)
+    network = compiled.classifier, compiled.trainer.model, compiled.preprocessing
+    subject = Subject(settings, *network, data, labels, index_labels)
+    with open_run(study, settings, options, label, strategy, data.title, len(labels)) as opened:
+        if opened:
+            best = None
+            if settings.checkpoint == "best_test":
+                evaluation = compiled.trainer.evaluation_data(*test)
+                best = _BestTest(compiled.trainer, evaluation, opened.folder.work / "best")
+            fit = Fit(compiled.trainer, rule, train, test, streams["order_seed"], opened, best)
+            fit.run()
+            fit.keep(_measured(subject, best, fit))
 
 
 def _teacher_weights(study, settings, options, label):
@@ -80,36 +111,6 @@ class _Compiled:
     preprocessing: Preprocessing
     classifier: Classifier
     teacher: object
-
-
-def _prepare(study, options, label, strategy, settings, data):
-    labels, index_labels = given_labels(settings, data.train, data.num_classes, Streams(settings.data_seed))
-    check_measurable(settings, data, labels, index_labels)
-    compiled = _compiled(strategy, without(settings, UNCOMPILED), data.num_classes)
-    if settings.teacher:
-        load_weights(compiled.teacher, _teacher_weights(study, settings, options, label))
-    streams = {name: Streams(seed) for name, seed in settings.seeds.items()}
-    trainer = compiled.trainer
-    rate = _schedule(settings, -(-len(labels) // settings.batch_size))
-    trainer.load(data.train.images, labels, streams["init_seed"], streams["augmentation_seed"], rate)
-    train, test = (data.train.images, labels), (data.test.images, data.test.labels)
-    subject = Subject(
-        settings, compiled.classifier, trainer.model, compiled.preprocessing, data, labels, index_labels
-    )
-    best = None
-    if settings.checkpoint == "best_test":
-        work = run_folder(study, settings, options.out_dir).work
-        best = _BestTest(trainer, trainer.evaluation_data(*test), work / "best")
-    plan = StoppingRule(settings.epochs, evaluate_every=None if best else settings.evaluate_every)
-    return Prepared(
-        trainer,
-        plan,
-        streams["order_seed"],
-        train,
-        test,
-        measure=best,
-        complete=functools.partial(_complete, subject, best),
-    )
 
 
 @keep_latest
@@ -186,7 +187,7 @@ class _BestTest:
 
 
 def load_weights(model, path):
-    """Assigns weights that `_complete` saved; the model has the same variables."""
+    """Assigns weights that `_measured` saved; the model has the same variables."""
     _assign_weights(model, read_arrays(path))
 
 
@@ -195,7 +196,7 @@ def _assign_weights(model, arrays):
         variable.assign(arrays[f"variable_{i}"])
 
 
-def _complete(subject, best, fit):
+def _measured(subject, best, fit):
     """Measures the trained network, keeps its weights, and returns the arrays of the record."""
     if any(row["metric"] == "diverged" for row in fit.rows):
         return {}
@@ -206,13 +207,13 @@ def _complete(subject, best, fit):
     arrays |= roles_for_record(subject.settings, data.train, labels, data.num_classes)
     fit.rows += [fit.trainer.row(metric, value) for metric, value in (values | found).items()]
     variables = {f"variable_{i}": v.numpy() for i, v in enumerate(subject.model.variables)}
-    if fit.chief:
+    if fit.opened.chief:
         with replacing(fit.folder.path / WEIGHTS) as temporary, open(temporary, "wb") as file:
             np.savez(file, **variables)
     return arrays
 
 
-def line(settings, folder):
+def table_row(settings, folder):
     """A run in the printed table: what was trained, accuracies, scores of one network.
 
     Args:

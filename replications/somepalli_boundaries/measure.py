@@ -45,7 +45,7 @@ class Subject:
         settings: Resolved Settings.
         classifier: `Classifier` of the network.
         model: The Keras model.
-        preparation: `training.trainer.Preprocessing`.
+        preprocessing: `training.trainer.Preprocessing`.
         data: `data.images.ImageSet`.
         labels: int32 [n], the labels of the training images that the network was given.
         index_labels: int32 [n], labels that say which images count as mislabelled.

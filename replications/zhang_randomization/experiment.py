@@ -6,15 +6,16 @@ import tensorflow as tf
 from common.caching import keep_latest
 from common.data import corruption
 from common.data.augmentation import augmentation, per_image_standardization
+from common.distribution import replica_strategy
 from common.models.alexnet import small_alexnet
 from common.models.inception import small_inception
 from common.models.mlp import mlp
 from common.streams import Streams
 from common.study.setting import without
 from common.training import schedules
-from common.training.fit import StoppingRule
+from common.training.fit import Fit, StoppingRule
 from common.training.optimizers import build_optimizer
-from common.training.run import Prepared, train_run
+from common.training.run import load_images, open_run
 from common.training.trainer import Preprocessing, Trainer
 
 # What says on which data, how fast and how long a network is trained; all others reach the compiled programs.
@@ -23,22 +24,37 @@ UNCOMPILED += ("learning_rate", "learning_rate_decay", "stop", "target_accuracy"
 
 
 def run(study, settings, options, label=""):
-    """Trains and measures one setting, or goes on with it; see `training.run.train_run`."""
-    train_run(study, settings, options, label, _prepare)
+    """Trains and measures one setting, or goes on with it; leaves a finished run folder.
 
+    Args:
+        study: The `runs.Study`.
+        settings: Resolved Settings.
+        options: `command_line.RunOptions`.
+        label: Words that name the run in its progress line.
 
-def _prepare(strategy, settings, data):
-    streams = Streams(settings.seed)
+    Raises:
+        UserError: The data is not there, or the folder is not ours to write.
+    """
+    strategy, streams = replica_strategy(options.strategy), Streams(settings.seed)
+    data = load_images(settings, options)
     train, test = randomize(settings, data, streams)
-    compiled = without(settings, UNCOMPILED)
-    trainer = _trainer(strategy, compiled, data.num_classes, _is_cropped(settings))
+    trainer = loaded_trainer(strategy, settings, train, data.num_classes, streams)
+    targets = settings.target_accuracy, settings.target_loss
+    rule = StoppingRule(settings.epochs, *targets, settings.evaluate_every)
+    with open_run(study, settings, options, label, strategy, data.title, len(train[1])) as opened:
+        if opened:
+            fit = Fit(trainer, rule, train, test, streams, opened)
+            fit.run()
+            fit.keep()
+
+
+def loaded_trainer(strategy, settings, train, num_classes, streams):
+    """Returns the `Trainer` of resolved settings with its training images and labels, at its first step."""
+    trainer = _trainer(strategy, without(settings, UNCOMPILED), num_classes, _is_cropped(settings))
     steps_per_epoch = -(-len(train[1]) // settings.batch_size)
     rate = schedules.exponential(settings.learning_rate, settings.learning_rate_decay, steps_per_epoch)
     trainer.load(*train, streams, learning_rate=rate)
-    plan = StoppingRule(
-        settings.epochs, settings.target_accuracy, settings.target_loss, settings.evaluate_every
-    )
-    return Prepared(trainer, plan, streams, train, test)
+    return trainer
 
 
 def _is_cropped(settings):
@@ -112,7 +128,7 @@ def _trainer(strategy, settings, num_classes, cropped):
     )
 
 
-def line(settings, folder):
+def table_row(settings, folder):
     """A run in the printed table: what was trained, how long until it fitted, accuracies.
 
     Args:

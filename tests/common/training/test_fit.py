@@ -6,6 +6,7 @@ from common.study.progress import Progress
 from common.study.run_folders import RunFolder
 from common.training import fit
 from common.training.fit import Fit, StoppingRule
+from common.training.run import OpenRun
 
 
 class KilledError(Exception):
@@ -16,13 +17,14 @@ class KilledError(Exception):
 def start(make_trainer, images, tmp_path):
     """Begins a run, or goes on with it, on a trainer of its own."""
 
-    def start(plan, name="run", rate=0.05, **arguments):
+    def start(rule, name="run", rate=0.05, progress=None, **arguments):
         trainer = make_trainer(rate=rate, batch_norm=True)
         trainer.load(images.images, images.labels, Streams(0))
-        data = trainer.evaluation_data(images.images, images.labels)
         with RunFolder(tmp_path, "toy", 1, {"name": name}) as folder:
             folder.start({})
-            return Fit(trainer, plan, data, data, Streams(0), folder, **arguments)
+            opened = OpenRun(folder, progress)
+            data = images.images, images.labels
+            return Fit(trainer, rule, data, data, Streams(0), opened, **arguments)
 
     return start
 
@@ -40,7 +42,7 @@ def test_a_run_trains_all_epochs_and_measures_at_the_end(start):
     assert value(run, "batch_loss", 2) == pytest.approx(run.batch_losses[3:6].mean())
     assert value(run, "batch_accuracy", 2) == pytest.approx(run._hits[3:6].sum() / 22)
     assert {r["epoch"] for r in run.rows if r["metric"] in ("train_loss", "test_accuracy")} == {3}
-    assert value(run, "train_loss", 3) == run.trainer.evaluate(run.train)[0]
+    assert value(run, "train_loss", 3) == run.trainer.evaluate(run._data["train"])[0]
     assert not [r for r in run.rows if r["metric"] == "fit"]
 
 
@@ -137,7 +139,7 @@ def test_a_killed_run_goes_on_bit_for_bit(start, monkeypatch, killed_at):
     assert second.rows == whole.rows
     for a, b in zip(second.trainer.model.variables, whole.trainer.model.variables, strict=True):
         np.testing.assert_array_equal(a.numpy(), b.numpy())
-    assert second.progress._skipped == 22 * (killed_at // 3) + 8 * (killed_at % 3)
+    assert second.opened.progress._skipped == 22 * (killed_at // 3) + 8 * (killed_at % 3)
 
 
 @pytest.mark.parametrize("damaged", ["state.data-00000-of-00001", "rows.jsonl", "arrays.npz"])

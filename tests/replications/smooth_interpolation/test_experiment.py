@@ -11,11 +11,11 @@ from common.data.augmentation import CIFAR10_MEAN, CIFAR10_STD
 from common.data.images import Images, ImageSet
 from common.errors import UserError
 from common.metrics.volumes import measure_volumes
+from common.streams import Streams
 from common.study import command_line
 from common.study.runs import run_folder
 from common.study.setting import without
 from common.training import fit
-from common.training.run import Prepared
 from common.training.trainer import Trainer
 from replications.smooth_interpolation import experiment, measure
 from replications.smooth_interpolation.presets import STUDY
@@ -135,18 +135,15 @@ def test_networks_have_the_published_numbers_of_parameters(values, parameters):
 def finished(tmp_path_factory):
     """A finished run and the model that it left."""
     models = []
-    train_run = experiment.train_run
+    loaded_trainer = experiment.loaded_trainer
 
-    def keep_model(study, settings, options, label, prepare, data_seed):
-        def kept(*arguments):
-            prepared = prepare(*arguments)
-            models.append(prepared.trainer.model)
-            return prepared
-
-        train_run(study, settings, options, label, kept, data_seed)
+    def keep_model(*arguments):
+        trainer = loaded_trainer(*arguments)
+        models.append(trainer.model)
+        return trainer
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment, "train_run", keep_model)
+        patch.setattr(experiment, "loaded_trainer", keep_model)
         folder = run(TINY, tmp_path_factory.mktemp("runs"))
     return folder, models[0]
 
@@ -221,7 +218,7 @@ def test_checkpoints_measure_the_test_set_and_the_images_themselves(finished):
 
 def test_table_shows_the_measures_at_the_images(finished):
     folder, _ = finished
-    line = experiment.line(TINY.resolve(), folder)
+    line = experiment.table_row(TINY.resolve(), folder)
     assert line["Jacobian norm"] == f"{final(folder, 'jacobian_norm', 'all', 1):.3g}"
     assert line["data"] == "synthetic" and line["wrong labels"] == "20%"
 
@@ -287,7 +284,7 @@ def test_checkpoints_measure_what_the_end_does_at_the_images():
 def test_images_of_100_classes_are_normalized_by_the_statistics_of_cifar100():
     settings = without(TINY.resolve(), experiment.UNCOMPILED)
     strategy = tf.distribute.get_strategy()
-    trainer = experiment._compiled.__wrapped__(strategy, settings, 100)
+    trainer = experiment._trainer.__wrapped__(strategy, settings, 100)
     meters = experiment._meters.__wrapped__(trainer, settings, 100)
     mean, std = np.float32([0.5071, 0.4865, 0.4409]), np.float32([0.2009, 0.1984, 0.2023])
     np.testing.assert_array_equal([meters._mean, meters._std], [mean, std])
@@ -306,15 +303,18 @@ def final_of_any_epoch(folder, metric):
     return [row["value"] for row in folder.rows() if row["metric"] == metric][-1]
 
 
+def trainer_of(settings, image_set):
+    data, strategy = experiment.run_data(settings, image_set), tf.distribute.get_strategy()
+    return experiment.loaded_trainer(strategy, settings, data, image_set.num_classes, Streams(settings.seed))
+
+
 def test_seeds_share_the_compiled_programs():
     settings = TINY.resolve()
     data = images.load("synthetic", None, 60, 40, 0)
-    prepared = [
-        experiment._prepare(tf.distribute.get_strategy(), dataclasses.replace(settings, **change), data)
+    first, seed, noise, width = (
+        trainer_of(dataclasses.replace(settings, **change), data)
         for change in ({}, {"seed": 1}, {"label_noise": 0.0}, {"width": 2})
-    ]
-    assert all(isinstance(one, Prepared) for one in prepared)
-    first, seed, noise, width = (one.trainer for one in prepared)
+    )
     assert first is seed is noise and first is not width
 
 
@@ -324,8 +324,8 @@ def test_another_measurement_shares_the_trainer_and_not_the_meters():
     found = []
     for change in ({}, {"seed": 1}, {"colour_clip": "code"}, {"num_copies": 3}):
         changed = dataclasses.replace(settings, **change)
-        prepared = experiment._prepare(tf.distribute.get_strategy(), changed, data)
-        found.append((prepared.trainer, prepared.measure.__self__._meters))
+        trainer = trainer_of(changed, data)
+        found.append((trainer, experiment.meters_of(trainer, changed, data.num_classes)))
     trainers, meters = zip(*found, strict=True)
     assert len(set(trainers)) == 1
     assert meters[0] is meters[1]
@@ -337,7 +337,7 @@ def test_another_measurement_shares_the_trainer_and_not_the_meters():
 def test_warm_up_rises_to_the_rate():
     settings = dataclasses.replace(TINY, epochs=10).resolve()
     data = images.load("synthetic", None, 60, 40, 0)
-    trainer = experiment._prepare(tf.distribute.get_strategy(), settings, data).trainer
+    trainer = trainer_of(settings, data)
     rates = []
     for epoch in range(7):
         trainer.train(np.random.default_rng(epoch).permutation(60), 3)

@@ -126,5 +126,5 @@ def test_a_run_leaves_what_the_figure_shows(tmp_path):
         assert np.mean((fitted - arrays["targets"]) ** 2) == pytest.approx(values["train_loss"], rel=1e-3)
         distance = arrays["curve"] - regression.target(arrays["grid"])
         assert np.mean(distance**2) == pytest.approx(values["test_loss"], rel=1e-3)
-    line = experiment.line(settings, folder)
+    line = experiment.table_row(settings, folder)
     assert line["degree or width"] == 5 and line["test error"] == f"{values['test_loss']:.3g}"

@@ -175,7 +175,7 @@ def test_a_diverged_run_is_a_result(tmp_path):
     assert diverged[0]["value"] >= 1
     assert diverged[0]["n"] == 6
     assert "nan" not in (folder.path / "rows.jsonl").read_text().lower()
-    assert experiment.line(wild.resolve(), folder)["diverged"] == diverged[0]["value"]
+    assert experiment.table_row(wild.resolve(), folder)["diverged"] == diverged[0]["value"]
 
 
 def test_other_devices_cannot_take_over(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ from scipy.special import expit, logit
 
 from common.streams import Streams
 from replications.snapp_shamir.data import ExampleStream, unpack
-from replications.snapp_shamir.measure import Evaluation, line, summary_rows
+from replications.snapp_shamir.measure import Evaluation, summary_rows, table_row
 from replications.snapp_shamir.settings import Settings
 
 THETA = np.linspace(-2, 2, 32)
@@ -88,7 +88,7 @@ def test_the_printed_table_shows_the_end_of_a_run(warm_start, rate):
     rows += [row | {"value": 9.0, "examples": 32} for row in rows]
     folder = types.SimpleNamespace(rows=lambda: rows, record={"times": {"train_seconds": 2.0}})
     settings = Settings(examples_log2=6, pairs=2, seed=4, warm_start=warm_start).resolve()
-    shown = line(settings, folder)
+    shown = table_row(settings, folder)
     assert (shown["PD"], shown["PD 95 %"], shown["PD median"]) == ("0.5", "[0.25, 0.75]", "0.375")
     assert (shown["loss"], shown["loss 95 %"], shown["loss median"]) == ("0.002", "[0.001, 0.003]", "0.004")
     assert (shown["dead"], shown["diverged"], shown["pairs"], shown["seed"]) == (3, 1, 2, 4)

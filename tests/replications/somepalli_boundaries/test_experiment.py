@@ -281,13 +281,13 @@ def test_the_printed_table_shows_the_measured_network(status, measured, shown):
     found = {"train_accuracy": 0.9, "test_accuracy": 0.5} | measured
     rows = [{"metric": metric, "value": value} for metric, value in found.items()]
     record = {"status": status, "times": {"train_seconds": 1.0}}
-    line = experiment.line(TINY.resolve(), types.SimpleNamespace(rows=lambda: rows, record=record))
+    line = experiment.table_row(TINY.resolve(), types.SimpleNamespace(rows=lambda: rows, record=record))
     assert [line["train accuracy"], line["test accuracy"]] == shown
 
 
 def test_the_printed_table_names_all_seeds(tmp_path):
     settings = dataclasses.replace(TINY, seed=1).resolve()
-    line = experiment.line(settings, run(tmp_path, seed=1))
+    line = experiment.table_row(settings, run(tmp_path, seed=1))
     assert (line["seeds"], line["network"]) == ("1/1/1", "FullyCon")
 
 

@@ -125,14 +125,14 @@ def test_a_run_fits_its_training_set_and_says_when(tmp_path):
     assert rows[-1]["step"] == 5 * rows[-1]["epoch"] < 5 * 40
     with np.load(folder.path / "arrays.npz") as arrays:
         assert arrays["batch_losses"].shape == (rows[-1]["step"],)
-    assert experiment.line(TINY.resolve(), folder)["epochs to fit"] == str(rows[-1]["epoch"])
+    assert experiment.table_row(TINY.resolve(), folder)["epochs to fit"] == str(rows[-1]["epoch"])
 
 
 def test_a_capped_run_is_censored(tmp_path):
     settings = dataclasses.replace(TINY, epochs=1, label_noise=1.0)
     folder = run(settings, tmp_path)
     assert values(folder)["fit"] == 0
-    assert experiment.line(settings.resolve(), folder)["epochs to fit"] == "over 1"
+    assert experiment.table_row(settings.resolve(), folder)["epochs to fit"] == "over 1"
 
 
 def test_seeds_differ_and_a_seed_repeats(tmp_path):
@@ -250,7 +250,9 @@ def test_the_trainer_is_that_of_the_settings():
 def test_the_rate_falls_after_every_epoch():
     settings = Settings(network="mlp_1x512", batch_size=32, learning_rate_decay=0.5, num_train=100).resolve()
     data = images.load("synthetic", None, 100, 20, 0)
-    trainer = experiment._prepare(tf.distribute.get_strategy(), settings, data).trainer
+    streams, strategy = Streams(settings.seed), tf.distribute.get_strategy()
+    train, _ = experiment.randomize(settings, data, streams)
+    trainer = experiment.loaded_trainer(strategy, settings, train, data.num_classes, streams)
     rates = []
     for _ in range(3):
         trainer.train(np.arange(100), 4)
