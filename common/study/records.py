@@ -1,9 +1,76 @@
-"""Reading records: the values of a run."""
+"""Reading records: all runs of a paper as pandas frames, and single values of a run."""
 
+import json
 import math
+import os
+import pathlib
+from typing import NamedTuple
+
+import pandas as pd
+
+from ..errors import UserError
+from .archive import Archive
+from .run_folders import FINISHED, Run
 
 
-def rows_of(run, metric, **coordinates):
+class Records(NamedTuple):
+    """Finished runs of one paper.
+
+    Args:
+        runs: One line a run, whose name is the index: its settings, and `status`, `data_name`, `commit`,
+            `dirty` and times in seconds.
+        rows: One measured value a line: `run`, `metric`, `value`, `statistic` and its coordinates.
+    """
+
+    runs: pd.DataFrame
+    rows: pd.DataFrame
+
+
+def load(folder: str | os.PathLike) -> Records:
+    """Reads all finished runs of one paper; runs whose numbers are suspect are left out.
+
+    Example:
+    >>> runs, rows = load("results/reference/snapp_shamir")
+    >>> losses = rows[rows.metric.eq("excess_label_loss") & rows.statistic.eq("mean")]
+    >>> losses.join(runs, on="run").groupby(["model", "activation", "shuffle_log2"]).value.mean()
+
+    Args:
+        folder: Folder of the paper's records, packed ones or run folders, such as
+            `results/runs/snapp_shamir`.
+
+    Raises:
+        UserError: There is none, or one is damaged.
+    """
+    folder = pathlib.Path(folder)
+    found = Archive(folder).runs() | _runs_of_folders(folder)
+    found = {name: run for name, run in found.items() if not run.record.get("suspect")}
+    if not found:
+        raise UserError(f"{folder}: no finished run of a paper")
+    lines = [{"run": name} | _line(run.record) for name, run in found.items()]
+    rows = pd.concat([run.rows.assign(run=name) for name, run in found.items()], ignore_index=True)
+    return Records(pd.DataFrame(lines).set_index("run"), rows[["run", *rows.columns.drop("run")]])
+
+
+def _runs_of_folders(folder: pathlib.Path) -> dict[str, Run]:
+    found = {}
+    for path in sorted(folder.glob("*/run.json")):
+        try:
+            record = json.loads(path.read_text())
+            finished = record["status"] in FINISHED
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(f"{path} is not a record ({error})") from None
+        if finished:
+            found[path.parent.name] = Run(path.parent, record)
+    return found
+
+
+def _line(record: dict) -> dict:
+    known = {"status": record["status"], "data_name": record.get("data"), "commit": record.get("commit")}
+    times = {name: value for name, value in record["times"].items() if name.endswith("_seconds")}
+    return record["settings"] | known | {"dirty": record.get("dirty")} | times
+
+
+def rows_of(run: Run, metric: str, **coordinates) -> pd.DataFrame:
     """The rows of a metric with these coordinates, in order; a diverged run has none of most."""
     chosen = run.rows.metric.to_numpy() == metric
     for name, value in coordinates.items():
@@ -11,7 +78,7 @@ def rows_of(run, metric, **coordinates):
     return run.rows[chosen]
 
 
-def last(run, metric, **coordinates):
+def last(run: Run, metric: str, **coordinates) -> float:
     """The last value of a metric with these coordinates; nan if there is none."""
     values = rows_of(run, metric, **coordinates).value
     return float(values.iloc[-1]) if len(values) else math.nan

@@ -1,6 +1,7 @@
 """The engine against ordinary Keras models trained with `keras.fit` on the same batches."""
 
 import dataclasses
+import functools
 
 import keras
 import numpy as np
@@ -8,18 +9,27 @@ import pytest
 import tensorflow as tf
 
 from common.streams import Streams
+from common.study.setting import without
 from replications.snapp_shamir.data import example_stream, unpack
 from replications.snapp_shamir.engine import Ensemble, _Shard, make_optimizer, pair_members, tile_size
+from replications.snapp_shamir.experiment import UNCOMPILED
 from replications.snapp_shamir.models import build, initial_weights, weight_shapes
 from replications.snapp_shamir.settings import MODELS, Settings
 
 DEVICES = ["/CPU:0", "/CPU:1"]
 
 
+@functools.cache
+def shard_of_one():
+    """Makes examples for any model: compiled once for all tests."""
+    return _Shard(Settings(model="linear").resolve(), "/CPU:0", 1)
+
+
 def batches(settings, stream, member, num_steps):
     """The batches of one member, in the order in which the engine trains on them."""
-    shard = _Shard(settings, "/CPU:0", 1)
-    shard.load([member], stream, settings.shuffle_log2, 0.1)
+    assert (settings.batch_size, settings.batch_order) == (32, "shuffled")
+    shard, weights = shard_of_one(), [np.zeros(shape) for shape in weight_shapes(Settings(model="linear"))]
+    shard.load([dataclasses.replace(member, weights=weights)], stream, settings.shuffle_log2, 0.1)
     positions = shard._positions(tf.constant(np.uint32(0)), num_steps)
     examples = shard._features(shard.tables, positions)
     labels = shard._labels(shard.tables, positions, examples)
@@ -43,12 +53,18 @@ def train_with_fit(settings, member, features, labels):
     return model.get_weights()
 
 
+@functools.cache
+def ensemble_of(compiled, num_devices, tile):
+    """Compiled once for all tests of such settings: `load` begins anew."""
+    return Ensemble(compiled, DEVICES[:num_devices], tile)
+
+
 def check_against_fit(settings, num_steps, tolerance):
     settings = settings.resolve()
     streams = Streams(settings.seed)
     stream = example_stream(settings.data, streams)
     members = pair_members(settings, streams, [0])
-    ensemble = Ensemble(settings, DEVICES, 1)
+    ensemble = ensemble_of(without(settings, UNCOMPILED), 1, 2)
     ensemble.load(members, stream, settings.shuffle_log2, settings.learning_rate)
     block = min(num_steps, 250)
     while ensemble.step < num_steps:
@@ -107,10 +123,10 @@ def test_float64_short_run_equals_keras_fit(model):
     check_against_fit(settings, 250, 1e-10)
 
 
-def trained(settings, num_pairs, tile, devices, steps=(64,)):
+def trained(settings, num_pairs, tile, num_devices, steps=(64,)):
     settings = settings.resolve()
     streams = Streams(settings.seed)
-    ensemble = Ensemble(settings, devices, tile)
+    ensemble = ensemble_of(without(settings, UNCOMPILED), num_devices, tile)
     members = pair_members(settings, streams, range(num_pairs))
     ensemble.load(members, example_stream(settings.data, streams), settings.shuffle_log2, 0.1)
     for count in steps:
@@ -120,8 +136,8 @@ def trained(settings, num_pairs, tile, devices, steps=(64,)):
 
 def test_tile_and_devices_do_not_change_what_is_computed():
     settings = Settings(model="double", shuffle_log2=4, examples_log2=12, precision="float64")
-    together = trained(settings, 3, 6, DEVICES[:1])
-    apart = trained(settings, 3, 4, DEVICES)  # two idle slots
+    together = trained(settings, 3, 6, 1)
+    apart = trained(settings, 3, 4, 2)  # two idle slots
     for a, b in zip(together, apart, strict=True):
         for x, y in zip(a, b, strict=True):
             np.testing.assert_allclose(x, y, rtol=1e-12, atol=1e-15)
@@ -153,8 +169,8 @@ def test_another_seed_and_rate_compile_nothing_and_train_as_if_they_had_been_fir
 def test_blocks_of_any_size_are_the_same_run():
     settings = Settings(shuffle_log2=4, examples_log2=12)
     for a, b in zip(
-        trained(settings, 1, 1, DEVICES),
-        trained(settings, 1, 1, DEVICES, (32, 32)),
+        trained(settings, 1, 1, 2),
+        trained(settings, 1, 1, 2, (32, 32)),
         strict=True,
     ):
         for x, y in zip(a, b, strict=True):
@@ -167,7 +183,7 @@ def test_members_differ_only_by_what_is_varied():
     distinct = dataclasses.replace(fixed, init="distinct")
 
     def differ(settings):
-        a, b = trained(settings, 1, 1, DEVICES)
+        a, b = trained(settings, 1, 1, 2)
         return any((x != y).any() for x, y in zip(a, b, strict=True))
 
     assert not differ(fixed)

@@ -1,0 +1,59 @@
+import json
+
+import pandas as pd
+import pytest
+
+from common.errors import UserError
+from common.study.archive import Archive
+from common.study.records import load
+from common.study.run_folders import Run, RunFolder
+
+ROWS = [{"metric": "loss", "value": 0.5, "statistic": "run", "epoch": 2}]
+
+
+def write(out_dir, seed, status="done", suspect=None):
+    with RunFolder(out_dir, "toy", 1, {"width": 4, "seed": seed}) as folder:
+        folder.start({}, "linear data")
+        with folder.timed("train_seconds"):
+            pass
+        folder.finish(status, [row | {"value": row["value"] + seed} for row in ROWS], {})
+    if suspect:
+        path = folder.path / "run.json"
+        record = json.loads(path.read_text()) | {"suspect": suspect, "sha256": {}}
+        path.write_text(json.dumps(record))
+    return folder
+
+
+def test_runs_and_their_rows_are_frames(tmp_path):
+    folders = [write(tmp_path, seed) for seed in (0, 1)]
+    write(tmp_path, 2, suspect="an odd batch")
+    runs, rows = load(tmp_path / "toy")
+    assert sorted(runs.index) == sorted(folder.path.name for folder in folders)
+    assert runs.width.tolist() == [4, 4] and sorted(runs.seed) == [0, 1]
+    assert set(runs.status) == {"done"} and set(runs.data_name) == {"linear data"}
+    assert (runs.train_seconds >= 0).all()
+    joined = rows.join(runs, on="run")
+    assert dict(zip(joined.seed, joined.value, strict=True)) == {0: 0.5, 1: 1.5}
+    assert list(rows) == ["run", "metric", "value", "statistic", "epoch"]
+
+
+def test_packed_runs_are_read_alike(tmp_path):
+    folder = write(tmp_path / "runs", 3)
+    Archive(tmp_path / "packed" / "toy").add(
+        "4-seed=3", folder.path.name, Run(folder.path, folder.record), folder.record["settings"], []
+    )
+    runs, rows = load(tmp_path / "packed" / "toy")
+    before = load(tmp_path / "runs" / "toy")
+    assert list(runs.index) == ["4-seed=3"]
+    pd.testing.assert_frame_equal(
+        runs.reset_index(drop=True), before.runs.reset_index(drop=True), check_like=True
+    )
+    pd.testing.assert_frame_equal(rows.drop(columns="run"), before.rows.drop(columns="run"))
+
+
+def test_without_records_it_is_one_line(tmp_path):
+    with pytest.raises(UserError, match="no finished run"):
+        load(tmp_path / "toy")
+    write(tmp_path, 0).path.joinpath("run.json").write_text("{")
+    with pytest.raises(UserError, match="is not a record"):
+        load(tmp_path / "toy")
