@@ -237,8 +237,8 @@ def _lay_out(figure):
     on addresses in memory, so places are rounded: the same records give the same bytes.
     """
     figure.set_dpi(matplotlib.rcParams["savefig.dpi"])
-    figure.draw_without_rendering()
-    figure.get_layout_engine().execute(figure)
+    for _ in range(2):
+        figure.get_layout_engine().execute(figure)
     figure.set_layout_engine("none")
     for axes in figure.axes:
         axes.set_position(np.round(axes.get_position(original=True).bounds, 6))
