@@ -8,15 +8,20 @@ from common.study import interruption
 if __name__ == "__main__":
     interruption.listen("report", goes_on=False)  # also while the rest is imported
 
+import contextlib
 import dataclasses
 import importlib
+import multiprocessing
+import signal
 import sys
 import tempfile
 import textwrap
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 
 from absl import flags
 
+from common.cores import usable_cores
 from common.errors import UserError
 from common.study.claims import judge
 from common.study.command_line import SCALES, exit_status, parse_flags
@@ -28,6 +33,7 @@ from figures import drawing
 from figures.report_page import page
 
 _WIDTH = 110
+_WORTH_PROCESSES = 8  # pictures; fewer are drawn before other processes have started
 _MARKS = {"reproduced": "+", "contradicted": "-", "unclear": "?", "not judged": " "}
 
 
@@ -70,49 +76,102 @@ class Paper:
         return texts
 
 
-def collect(name, records, scales=()):
-    """Judges a paper's claims and gathers its figures: a Paper.
+def collect(names, records, scales=()):
+    """Judges the claims of papers and gathers their figures; the pictures are drawn meanwhile, on all cores.
 
     Args:
-        name: Package name below `replications`.
+        names: Package names below `replications`.
         records: Folder of all runs.
         scales: Scales to judge, each on its own; empty takes for each claim and figure the largest at which
             its runs are finished.
+
+    Returns:
+        A `Paper` for each name.
     """
+    found = {name: _all_records(name, records, scales or SCALES) for name in names}
+    wanted = [(name, f.name, records, f.scale) for name in names for f in found[name] if not f.reason]
+    with _drawn(wanted) as pictures:
+        claims = {name: importlib.import_module(f"replications.{name}.claims") for name in names}
+        judged = {name: _judgements(name, claims[name].CLAIMS, records, scales) for name in names}
+        papers = []
+        for name in names:
+            figures = [f if f.reason else _with_picture(name, f, next(pictures)) for f in found[name]]
+            papers.append(Paper(name, claims[name].TITLE, judged[name], figures, claims[name].DISAGREEMENTS))
+    return papers
+
+
+def _judgements(name, claims, records, scales):
     study = load_study(name)
-    claims = importlib.import_module(f"replications.{name}.claims")
-    judgements = [j for scale in scales or (None,) for j in judge(claims.CLAIMS, study, records, scale)]
-    judgements.sort(key=lambda judgement: judgement.claim.number)
-    figures = [_figure_records(study, figure, records, scales or SCALES) for figure in study.figures]
-    return Paper(name, claims.TITLE, judgements, list(filter(None, figures)), claims.DISAGREEMENTS)
+    found = []
+    for scale in scales or (None,):
+        interruption.check()
+        found += judge(claims, study, records, scale)
+    return sorted(found, key=lambda judgement: judgement.claim.number)
 
 
-def _figure_records(study, figure, records, scales):
-    """The largest complete scale of a figure, else the largest with any run, else None."""
+def _all_records(name, records, scales):
+    found = (_figure_records(name, figure, records, scales) for figure in load_study(name).figures)
+    return [figure for figure in found if figure]
+
+
+def _paper_figures(name):
+    return importlib.import_module(f"figures.{name}.paper_figures").PAPER_FIGURES
+
+
+def _figure_records(name, figure, records, scales):
+    """The largest complete scale of a figure, else the largest with any run, else None; not drawn yet."""
     interruption.check()
-    paper_figures = importlib.import_module(f"figures.{study.name}.paper_figures").PAPER_FIGURES
-    found = {s: paper_figures.runs(figure, s, records) for s in reversed(SCALES) if s in scales}
+    found = {s: _paper_figures(name).runs(figure, s, records) for s in reversed(SCALES) if s in scales}
     complete = [scale for scale, runs in found.items() if all(run for _, run in runs)]
     begun = [scale for scale, runs in found.items() if any(run for _, run in runs)]
     if not begun:
         return None
     scale = (complete or begun)[0]
     finished = [(settings, run) for settings, run in found[scale] if run]
-    picture = table = None
     reason = "" if complete else "Drawn when all its runs are finished."
-    if complete:
+    return FigureRecords(figure, scale, finished, len(found[scale]), None, reason)
+
+
+@contextlib.contextmanager
+def _drawn(wanted):
+    """Yields an iterator over pictures in the order of (name, figure, records, scale)."""
+    if len(wanted) < _WORTH_PROCESSES or len(usable_cores()) == 1:
+        yield (_picture(*one) for one in wanted)
+        return
+    # Not forked: this process has threads.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(len(usable_cores()), context, initializer=_ignore_signals) as pool:
         try:
-            picture = _picture(paper_figures, figure, records, scale)
-            table = paper_figures.tables[figure](finished) if figure in paper_figures.tables else None
-        except UserError as error:
-            reason = f"Not drawn: {error}."
-    return FigureRecords(figure, scale, finished, len(found[scale]), picture, reason, table)
+            yield pool.map(_picture, *zip(*wanted, strict=True))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
-def _picture(paper_figures, figure, records, scale):
+def _ignore_signals():
+    """In a process that draws: this one is told, and ends it."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _picture(name, figure, records, scale):
+    """The bytes of a PNG, or why there is none."""
+    interruption.check()
     with tempfile.TemporaryDirectory() as folder:
-        (path,) = drawing.draw(paper_figures, figure, records, scale, folder, kinds=("png",))
+        try:
+            (path,) = drawing.draw(_paper_figures(name), figure, records, scale, folder, kinds=("png",))
+        except UserError as error:
+            return f"Not drawn: {error}."
         return path.read_bytes()
+
+
+def _with_picture(name, figure, picture):
+    """A figure's records with its picture, or why there is none, and its table."""
+    if isinstance(picture, str):
+        return dataclasses.replace(figure, reason=picture)
+    tables = _paper_figures(name).tables
+    table = tables[figure.name](figure.runs) if figure.name in tables else None
+    return dataclasses.replace(figure, picture=picture, table=table)
 
 
 def counts(judgements):
@@ -171,7 +230,7 @@ def _check(flag_values):
 def _report(flag_values):
     _check(flag_values)
     names = [flag_values.replication] if flag_values.replication else study_names()
-    papers = [collect(name, flag_values.records, tuple(flag_values.scale)) for name in names]
+    papers = collect(names, flag_values.records, tuple(flag_values.scale))
     papers = [paper for paper in papers if paper.figures]
     if not papers:
         scales = f" at {' or '.join(flag_values.scale)} scale" if flag_values.scale else ""

@@ -123,16 +123,18 @@ def test_counts():
 
 
 def test_an_incomplete_figure_is_listed_but_not_drawn(smoke_records):
-    paper = report.collect("snapp_shamir", smoke_records)
+    paper = report.collect(["snapp_shamir"], smoke_records)[0]
     found = {f.name: f for f in paper.figures}
     assert (len(found["4"].runs), found["4"].expected) == (2, 2)
     assert (len(found["2"].runs), found["2"].expected, found["2"].picture) == (2, 20, None)
     assert "3" not in found
 
 
-def test_the_same_records_give_the_same_page(smoke_records):
-    pages = [report.page([report.collect("snapp_shamir", smoke_records)]) for _ in range(2)]
-    assert pages[0] == pages[1]
+def test_the_same_records_give_the_same_page_in_one_process_and_in_several(smoke_records, monkeypatch):
+    here = report.page(report.collect(["snapp_shamir"], smoke_records))
+    monkeypatch.setattr(report, "_WORTH_PROCESSES", 0)
+    monkeypatch.setattr(report, "usable_cores", lambda: [0, 1])
+    assert report.page(report.collect(["snapp_shamir"], smoke_records)) == here
 
 
 @pytest.mark.parametrize(

@@ -287,7 +287,7 @@ def test_rows_of_table_1_stand_beside_the_published_ones(table_records, draw):
 
 def test_the_report_has_table_1_and_the_values_of_each_run(table_records, monkeypatch):
     monkeypatch.setattr(report, "judge", lambda *arguments: [])
-    paper = report.collect("zhang_randomization", table_records, ("smoke",))
+    paper = report.collect(["zhang_randomization"], table_records, ("smoke",))[0]
     (table,) = (f for f in paper.figures if f.name == "table1")
     assert len(table.runs) == table.expected == 2 * len(TABLE_1)
     assert table.picture.startswith(b"\x89PNG")
@@ -340,7 +340,7 @@ def test_two_data_sets_are_refused_in_one_line(tmp_path, capsys):
     error = capsys.readouterr().err
     assert stopped.value.code == 2 and error.count("\n") == 1
     assert not (tmp_path / "o").exists()
-    (found,) = (f for f in report.collect("zhang_randomization", tmp_path).figures if f.name == "2a")
+    (found,) = (f for f in report.collect(["zhang_randomization"], tmp_path)[0].figures if f.name == "2a")
     assert found.picture is None and "never in one picture" in found.reason
 
 
