@@ -55,14 +55,28 @@ def _differing(settings):
     return [name for name in names if len({getattr(s, name) for s in settings}) > 1]
 
 
+def _quantities(rows):
+    """The metric of each row with its subset, such as "margin, noisy".
+
+    Measures over volumes, which have `anchors`, go by the metric alone: their last row, at all images
+    themselves, stands for them.
+    """
+    if "subset" not in rows:
+        return rows.metric
+    has_subset = rows.subset.notna()
+    if "anchors" in rows:
+        has_subset &= rows.anchors.isna()
+    return rows.metric.mask(has_subset, rows.metric + ", " + rows.subset.astype(str))
+
+
 def _final(run):
-    """(metric, statistic) -> value at the end of a run; the intervals of few pairs lie above 0."""
-    rows = run.rows
+    """(quantity, statistic) -> value at the end of a run; the intervals of few pairs lie above 0."""
+    rows = run.rows.assign(quantity=_quantities(run.rows))
     if "examples" in rows:
         rows = rows[rows.examples == rows.examples.max()]
-    values = {(row.metric, row.statistic): row.value for row in rows.itertuples()}
-    for metric, pairs in rows[rows.statistic == "pair"].groupby("metric").value:
-        ends = (metric, "low"), (metric, "high")
+    values = {(row.quantity, row.statistic): row.value for row in rows.itertuples()}
+    for quantity, pairs in rows[rows.statistic == "pair"].groupby("quantity").value:
+        ends = (quantity, "low"), (quantity, "high")
         values |= zip(ends, interval_of_pairs(pairs, *(values.get(end, np.nan) for end in ends)), strict=True)
     return values
 
@@ -71,23 +85,28 @@ def _runs_html(figure):
     """The last measured values of each run; counts, such as dead models, where any is not zero."""
     names = _differing([settings for settings, _ in figure.runs])
     final = [_final(run) for _, run in figure.runs]
-    means = sorted({metric for values in final for metric, kind in values if kind == "mean"}, reverse=True)
-    tallies = sorted({metric for v in final for metric, kind in v if kind == "count" and v[metric, kind]})
-    # A run that trains one model has one value of each metric.
-    single = [] if means else sorted({metric for values in final for metric, kind in values if kind == "run"})
-    head = [name.replace("_", " ") for name in names]
-    for metric in means:
-        head += [f"{metric.replace('_', ' ')}, mean [95 % interval]", "median"]
-    head += [metric.replace("_", " ") for metric in (*single, *tallies)]
+    found = {key for values in final for key in values}
+    means, tallies, single = [], [], []
+    if any(kind == "pair" for _, kind in found):
+        means = sorted({quantity for quantity, kind in found if kind == "mean"}, reverse=True)
+        counts = [key for key in found if key[1] == "count"]
+        tallies = sorted(key[0] for key in counts if any(values.get(key) for values in final))
+    else:  # a run that trains one model has one value of each
+        single = sorted(found)
+    head = names.copy()
+    for quantity in means:
+        head += [f"{quantity}, mean [95 % interval]", "median"]
+    head += [quantity + f", {kind}" * (kind != "run") for quantity, kind in single] + tallies
+    head = [name.replace("_", " ") for name in head]
     head += [*(["epochs run"] if single else []), "minutes"]
     rows = []
     for (settings, run), values in zip(figure.runs, final, strict=True):
         row = ["" if getattr(settings, name) is None else getattr(settings, name) for name in names]
-        for metric in means:
-            value = {kind: number(values.get((metric, kind), float("nan"))) for kind in _KINDS}
+        for quantity in means:
+            value = {kind: number(values.get((quantity, kind), float("nan"))) for kind in _KINDS}
             row += [f"{value['mean']} [{value['low']}, {value['high']}]", value["median"]]
-        row += [number(values[m, "run"]) if (m, "run") in values else "" for m in single]
-        row += [f"{values.get((metric, 'count'), 0):g}" for metric in tallies]
+        row += [number(values[key]) if key in values else "" for key in single]
+        row += [f"{values.get((quantity, 'count'), 0):g}" for quantity in tallies]
         row += [f"{run.rows.epoch.max():g}"] if single else []
         rows.append([*row, f"{_seconds(run) / 60:.2g}"])
     return _table(head, rows, numeric=range(len(names), len(head)))

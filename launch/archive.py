@@ -64,7 +64,7 @@ def pack(study: Study, folder: pathlib.Path, archive: Archive) -> bool:
     found = run_folder(study, settings, folder.parents[1])
     if found.path.name != folder.name or found.record["status"] not in FINISHED:
         return False  # another protocol version made it, or it is not finished
-    run = Run(folder, found.record)
+    run = Run(folder, found.record, study.earlier_names)
     arrays = [name for name in run.arrays if study.keeps_array(settings, name)]
     name = run_name(study, settings, folder.name)
     archive.add(name, folder.name, run, dataclasses.asdict(settings), arrays)

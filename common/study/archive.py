@@ -29,6 +29,7 @@ from .files import (
     replacing,
     sums_text,
 )
+from .rows import EarlierNames, renamed
 from .run_folders import Run
 
 RUNS = "runs.csv"
@@ -91,10 +92,11 @@ def _record(study: str, columns: Mapping[str, object]) -> dict:
 class PackedRun(Run):
     """A run of an archive, which is read like one of a run folder; `path` is its file of rows."""
 
-    @functools.cached_property
-    def rows(self) -> pd.DataFrame:
-        """The tidy rows."""
-        return _read_csv(_checked(self.path.parents[1], f"rows/{self.path.name}"))
+    def _read_rows(self) -> pd.DataFrame:
+        frame = _read_csv(_checked(self.path.parents[1], f"rows/{self.path.name}"))
+        if not frame.metric.isin(list(self.earlier_names)).any():
+            return frame
+        return pd.DataFrame(renamed(frame.to_dict("records"), self.earlier_names))
 
     @functools.cached_property
     def arrays(self) -> dict[str, np.ndarray]:
@@ -149,10 +151,12 @@ class Archive:
 
     Args:
         folder: Their folder, named like the paper; it need not exist.
+        earlier_names: What metrics were called once, see `rows.renamed`.
     """
 
-    def __init__(self, folder: str | os.PathLike):
+    def __init__(self, folder: str | os.PathLike, earlier_names: EarlierNames | None = None):
         self.folder = pathlib.Path(folder)
+        self._earlier_names = earlier_names or {}
 
     def _columns(self) -> dict[str, dict[str, object]]:
         """The columns of each run by its id."""
@@ -163,7 +167,7 @@ class Archive:
 
     def _run(self, columns: Mapping[str, object]) -> PackedRun:
         path = self.folder / "rows" / f"{columns['run']}.csv"
-        return PackedRun(path, _record(self.folder.name, columns))
+        return PackedRun(path, _record(self.folder.name, columns), self._earlier_names)
 
     def find(self, identifier: str) -> PackedRun | None:
         """Returns the run of an id, `run_folders.settings_hash`; None if it is not there, or suspect.

@@ -6,6 +6,7 @@ import os
 import pathlib
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from ..errors import UserError
@@ -72,10 +73,13 @@ def _line(record: dict) -> dict:
 
 def rows_of(run: Run, metric: str, **coordinates) -> pd.DataFrame:
     """The rows of a metric with these coordinates, in order; a diverged run has none of most."""
-    chosen = run.rows.metric.to_numpy() == metric
+    rows = run.by_metric.get(metric)
+    if rows is None:
+        return run.rows[:0]
+    chosen = np.ones(len(rows), bool)
     for name, value in coordinates.items():
-        chosen &= run.rows[name].to_numpy() == value if name in run.rows else False
-    return run.rows[chosen]
+        chosen &= rows[name].to_numpy() == value if name in rows else False
+    return rows[chosen]
 
 
 def last(run: Run, metric: str, **coordinates) -> float:

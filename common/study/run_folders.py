@@ -21,6 +21,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 
 import pandas as pd
 
@@ -35,6 +36,7 @@ from .files import (
     write_json,
     write_rows,
 )
+from .rows import renamed
 
 SCHEMA = 1
 FINISHED = ("done", "diverged")
@@ -106,12 +108,15 @@ class RunFolder:
         settings: Resolved settings as a dictionary of plain values.
         worker: Index of this worker; each has a lock of its own, and worker 0, the chief, writes the record.
         identity: Those of the settings that name the folder, see `setting.identity`; by default all.
+        earlier_names: What metrics were called once, see `rows.renamed`.
 
     Raises:
         UserError: The folder cannot be made or read, another process holds it, or another schema made it.
     """
 
-    def __init__(self, out_dir, study, protocol_version, settings, worker=0, identity=None):
+    def __init__(
+        self, out_dir, study, protocol_version, settings, worker=0, identity=None, earlier_names=None
+    ):
         name = settings_hash(study, protocol_version, settings if identity is None else identity)
         self.path = pathlib.Path(out_dir) / study / name
         self.work = self.path / "work"
@@ -121,6 +126,7 @@ class RunFolder:
             "protocol_version": protocol_version,
             "settings": settings,
         }
+        self._earlier_names = earlier_names or {}
         self._chief = worker == 0
         self._lock_path = self.path / (".lock" if self._chief else f".lock-{worker}")
         self.record = self._read()
@@ -167,7 +173,7 @@ class RunFolder:
 
     def run(self):
         """Returns the `Run`, if it is finished, else None."""
-        return Run(self.path, self.record) if self.finished else None
+        return Run(self.path, self.record, self._earlier_names) if self.finished else None
 
     @property
     def held(self):
@@ -183,7 +189,7 @@ class RunFolder:
 
     def rows(self):
         """The rows of a finished run."""
-        return read_rows(checked_file(self.path, self.record, "rows.jsonl"))
+        return renamed(read_rows(checked_file(self.path, self.record, "rows.jsonl")), self._earlier_names)
 
     def __enter__(self):
         try:
@@ -307,6 +313,10 @@ def checked_file(folder, record, name):
     return path
 
 
+# Run -> its record, and its rows as they were read.
+_known: dict[pathlib.Path, tuple[dict, tuple]] = {}
+
+
 @dataclasses.dataclass(frozen=True)
 class Run:
     """A finished run, as figures and claims read it.
@@ -314,10 +324,12 @@ class Run:
     Args:
         path: Its folder.
         record: The content of `run.json`: settings, status, times, provenance.
+        earlier_names: What metrics were called once, see `rows.renamed`.
     """
 
     path: pathlib.Path
     record: dict
+    earlier_names: Mapping = dataclasses.field(default_factory=dict)
 
     @property
     def diverged(self):
@@ -329,10 +341,29 @@ class Run:
         """Its root seed."""
         return self.record["settings"]["seed"]
 
+    @property
+    def rows(self) -> pd.DataFrame:
+        """The tidy rows."""
+        return self._frames[0]
+
+    @property
+    def by_metric(self) -> dict[str, pd.DataFrame]:
+        """The rows of each metric, in their order."""
+        return self._frames[1]
+
     @functools.cached_property
-    def rows(self):
-        """The tidy rows: a pandas DataFrame."""
-        return pd.DataFrame(read_rows(checked_file(self.path, self.record, "rows.jsonl")))
+    def _frames(self) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
+        # Figures and claims ask for the same runs again and again.
+        known = _known.get(self.path)
+        if known is None or known[0] != self.record:
+            rows = self._read_rows()
+            metrics = dict(iter(rows.groupby("metric", sort=False))) if len(rows) else {}
+            known = _known[self.path] = self.record, (rows, metrics)
+        return known[1]
+
+    def _read_rows(self) -> pd.DataFrame:
+        rows = read_rows(checked_file(self.path, self.record, "rows.jsonl"))
+        return pd.DataFrame(renamed(rows, self.earlier_names))
 
     @functools.cached_property
     def arrays(self):

@@ -7,6 +7,7 @@ import pathlib
 import typing
 
 from .archive import Archive
+from .rows import EarlierNames
 from .run_folders import RunFolder
 from .setting import identity
 
@@ -29,6 +30,7 @@ class Study:
         usage: A line for --help on what else the program does.
         named_by: The settings that a packed run's readable name is made of, the first one always: one text.
         keeps_array: Function (settings, name) -> whether an array of a run is packed with it.
+        earlier_names: What metrics were called once -> the columns they have now, see `rows.renamed`.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Study:
     usage: str = ""
     named_by: str = "seed"
     keeps_array: typing.Callable = lambda settings, name: True
+    earlier_names: EarlierNames = dataclasses.field(default_factory=dict)
 
     def experiment(self):
         """Imports the module that trains; it imports TensorFlow."""
@@ -70,9 +73,9 @@ def describe(settings, among):
 
 def run_folder(study, settings, out_dir, worker=0):
     """Returns the `run_folders.RunFolder` of a run."""
-    values = dataclasses.asdict(settings)
+    values, names = dataclasses.asdict(settings), study.earlier_names
     version = study.protocol_version
-    return RunFolder(out_dir, study.name, version, values, worker, identity(settings))
+    return RunFolder(out_dir, study.name, version, values, worker, identity(settings), names)
 
 
 def unfinished(study, runs, out_dir):
@@ -82,7 +85,7 @@ def unfinished(study, runs, out_dir):
 
 def find_runs(study, settings, records):
     """Returns (settings, finished `run_folders.Run` or None) for each, from run folders or packed records."""
-    archive = Archive(pathlib.Path(records) / study.name)
+    archive = Archive(pathlib.Path(records) / study.name, study.earlier_names)
 
     def find(resolved):
         folder = run_folder(study, resolved, records)

@@ -187,7 +187,7 @@ def figure_7(runs):
     for panel, name in zip(panels[:, 2], ("unperturbed", "perturbed"), strict=True):
 
         def measure(run, name=name):
-            return 100 * (1 - read.last(run, f"test_accuracy_{name}"))
+            return 100 * (1 - read.last(run, "accuracy", subset=f"test_{name}"))
 
         draw_curve(panel, groups, measure, BLACK, name)
         format_width_axis(panel, groups)

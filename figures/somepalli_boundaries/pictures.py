@@ -51,7 +51,7 @@ def _grid(figure, num_rows, num_columns):
 
 
 def _accuracy(run):
-    return f"{last(run, 'accuracy_test'):.1%}" if run else "diverged"
+    return f"{last(run, 'accuracy', subset='test'):.1%}" if run else "diverged"
 
 
 def _draw_or_leave(panel, run, name, like):
@@ -294,7 +294,7 @@ def _figure_of_columns(runs, prefix, title):
     width = max(1.42 * len(names) + 0.5, 7.6)
     figure = style.new_figure(width, 1.55 * (len(rows) + 1) + 1.0, title)
     _draw_columns(figure, names, rows)
-    add_legend(figure, mislabelled=prefix == "9")
+    add_legend(figure, noisy=prefix == "9")
     return figure
 
 

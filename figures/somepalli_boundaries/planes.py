@@ -102,9 +102,9 @@ def draw_plane(panel, shown):
 
 
 def _mark_images(panel, shown):
-    wrong = shown.labels != shown.true_labels
-    for (x, y), is_wrong in zip(shown.coordinates, wrong, strict=True):
-        marker, size = ("X", 6.5) if is_wrong else ("o", 4)
+    noisy = shown.labels != shown.true_labels
+    for (x, y), is_noisy in zip(shown.coordinates, noisy, strict=True):
+        marker, size = ("X", 6.5) if is_noisy else ("o", 4)
         panel.plot(x, y, marker, color="white", markersize=size, markeredgecolor=BLACK, markeredgewidth=0.8)
 
 
@@ -151,18 +151,18 @@ def class_handles():
     return [Patch(facecolor=color, label=name) for name, color in CLASS_COLORS.items()]
 
 
-def mark_handles(mislabelled=False):
+def mark_handles(noisy=False):
     """Legend entries of the marks."""
     mark = {"color": "white", "markeredgecolor": BLACK, "linestyle": "none"}
     handles = [Line2D([], [], marker="o", markersize=4, label="one of the three images", **mark)]
-    if mislabelled:
+    if noisy:
         handles.append(Line2D([], [], marker="X", markersize=6.5, label="wrong label in training", **mark))
     return handles
 
 
-def add_legend(figure, mislabelled=False):
+def add_legend(figure, noisy=False):
     """Puts classes and marks below the panels."""
-    handles = class_handles() + mark_handles(mislabelled)
+    handles = class_handles() + mark_handles(noisy)
     columns = len(handles) if figure.get_figwidth() > _ONE_ROW else -(-len(handles) // 2)
     figure.legend(
         handles=handles, loc="outside lower center", ncols=columns, columnspacing=1.2, handlelength=1.2

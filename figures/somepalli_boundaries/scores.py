@@ -219,7 +219,7 @@ def figure_optimizers(runs):
                 cell = cells[(network, optimizer), (network, optimizer)]
                 _dot(panels[0], place, 100 * np.array([cell.value, cell.low, cell.high]), stroke)
                 members = found[network, optimizer]
-                accuracies = np.array([100 * last(run, "accuracy_test") for run in members])
+                accuracies = np.array([100 * last(run, "accuracy", subset="test") for run in members])
                 _dot(panels[1], place, [accuracies.mean(), np.nan, np.nan], stroke, accuracies)
             if paper:
                 row, column = OPTIMIZER_NETWORKS.index(network), list(OPTIMIZER_NAMES).index(optimizer)
@@ -258,7 +258,7 @@ def table_optimizers(runs):
     for (network, optimizer), members in found.items():
         cell = cells[(network, optimizer), (network, optimizer)]
         score, limits, pairs = cell_texts(cell, percent=True)
-        accuracy = 100 * np.mean([last(run, "accuracy_test") for run in members])
+        accuracy = 100 * np.mean([last(run, "accuracy", subset="test") for run in members])
         row = [NETWORK_NAMES[network], OPTIMIZER_NAMES[optimizer], score, limits, pairs, f"{accuracy:.2f}"]
         if published:
             place = OPTIMIZER_NETWORKS.index(network), list(OPTIMIZER_NAMES).index(optimizer)

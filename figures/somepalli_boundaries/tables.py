@@ -7,22 +7,23 @@ from common.study.records import last
 from common.study.verdicts import number
 from figures.somepalli_boundaries.scores import cell_texts
 from figures.somepalli_boundaries.widths import between_seeds, by_noise
-from replications.somepalli_boundaries.published import FRAGMENTATION_KINDS, MARGIN_KINDS
+from replications.somepalli_boundaries.published import MARGIN_SUBSETS
 
 # somepago/dbViz, double-descent/dd_accuracies.py.
 _ACCURACIES = {
-    "accuracy_all": "all training images",
-    "accuracy_correct": "right labels",
-    "accuracy_mislabelled": "wrong labels, as given",
-    "accuracy_mislabelled_true": "wrong labels, as true",
-    "accuracy_test": "test images",
+    "all training images": ("accuracy", "all"),
+    "right labels": ("accuracy", "clean"),
+    "wrong labels, as given": ("accuracy", "noisy"),
+    "wrong labels, as true": ("accuracy_on_true_labels", "noisy"),
+    "test images": ("accuracy", "test"),
 }
-_MARGINS = {"aa": "all", "ca": "right labels", "ma": "wrong labels"}
+_FRAGMENTATION = {"all": "all", "test": "test", "correct": "clean"}
+_MARGINS = {"all": "all", "clean": "right labels", "noisy": "wrong labels"}
 
 
-def _mean(members, metric, quantity):
+def _mean(values, quantity):
     """Mean over the runs of one setting and its 95 % interval, such as "12.3 [11, 14]"."""
-    values = np.array([last(run, metric) for run in members])
+    values = np.array(values)
     values = values[np.isfinite(values)] * (100 if quantity == "percentage" else 1)
     if not values.size:
         return ""
@@ -42,16 +43,20 @@ def _table(runs, columns):
     return ["label noise", "width", "seeds", *(name for name, _ in columns)], rows
 
 
-def _column(name, metric, quantity="positive"):
-    return name, lambda members: _mean(members, metric, quantity)
+def _column(name, metric, quantity="positive", **coordinates):
+    return name, lambda members: _mean([last(run, metric, **coordinates) for run in members], quantity)
 
 
 def table_10(runs):
     """Fragmentation, class skips and the five subset accuracies, means over seeds: head and rows."""
-    columns = [_column(f"fragmentation, {kind}", f"fragmentation_{kind}") for kind in FRAGMENTATION_KINDS]
+    columns = [
+        _column(f"fragmentation, {words}", "fragmentation", subset=subset, statistic="run")
+        for words, subset in _FRAGMENTATION.items()
+    ]
     columns.append(_column("class skips", "class_skips"))
     columns += [
-        _column(f"accuracy (%), {words}", metric, "percentage") for metric, words in _ACCURACIES.items()
+        _column(f"accuracy (%), {words}", metric, "percentage", subset=subset)
+        for words, (metric, subset) in _ACCURACIES.items()
     ]
     return _table(runs, columns)
 
@@ -62,15 +67,18 @@ def table_11(runs):
         (name, lambda members, i=i: cell_texts(between_seeds(members))[i])
         for i, name in enumerate(("reproducibility", "95 % interval", "pairs"))
     ]
-    return _table(runs, [*columns, _column("test accuracy (%)", "accuracy_test", "percentage")])
+    return _table(runs, [*columns, _column("test accuracy (%)", "accuracy", "percentage", subset="test")])
 
 
 def table_12(runs):
     """Means and medians of the margins over images, and how many images have one: head and rows."""
     columns = [
-        _column(f"{statistic} margin, {_MARGINS[kind]}", f"margin_{kind}_{statistic}")
-        for kind in MARGIN_KINDS
+        _column(f"{statistic} margin, {_MARGINS[subset]}", "margin", subset=subset, statistic=statistic)
+        for subset in MARGIN_SUBSETS
         for statistic in ("median", "mean")
     ]
-    columns += [_column(f"images kept, {_MARGINS[kind]}", f"margin_{kind}_kept") for kind in MARGIN_KINDS]
+    columns += [
+        _column(f"images kept, {_MARGINS[subset]}", "margin", subset=subset, statistic="count")
+        for subset in MARGIN_SUBSETS
+    ]
     return _table(runs, columns)

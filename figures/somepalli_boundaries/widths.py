@@ -7,29 +7,30 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from common.metrics.reproducibility import group_reproducibility
-from common.study.records import last
 from figures import style, widths
 from figures.somepalli_boundaries.planes import PAPER
 from figures.style import BLUE, GREY, ORANGE, VERMILLION, Stroke
-from replications.somepalli_boundaries.published import FRAGMENTATION_KINDS
+from replications.somepalli_boundaries.published import FRAGMENTATION_SUBSETS
 from replications.somepalli_boundaries.results import (
     accuracy,
     class_maps,
+    fragmentation,
     groups,
+    median_margin,
     score_and_error,
     threshold,
 )
 
 _NOISE_STROKES = (Stroke(BLUE, "o"), Stroke(VERMILLION, "s"))
 _MARGINS = {
-    "aa": ("all training images", Stroke(VERMILLION, "o", "-")),
-    "ca": ("right labels", Stroke(BLUE, "^", "--")),
-    "ma": ("wrong labels", Stroke(ORANGE, "v", ":")),
+    "all": ("all training images", Stroke(VERMILLION, "o", "-")),
+    "clean": ("right labels", Stroke(BLUE, "^", "--")),
+    "noisy": ("wrong labels", Stroke(ORANGE, "v", ":")),
 }
 _FRAGMENTATION = {
     "all": "training images of any class",
     "test": "test images of any class",
-    "correct": "training images of one class,\nright labels",
+    "clean": "training images of one class,\nright labels",
 }
 
 
@@ -79,11 +80,10 @@ def figure_10(runs):
     noises = by_noise(runs)
     figure = style.new_figure(12.5, 4.1, f"{PAPER}, figure 10: fragmentation over width")
     panels = figure.subplots(1, 4)
-    for kind, panel in zip(FRAGMENTATION_KINDS, panels, strict=False):
+    for subset, panel in zip(FRAGMENTATION_SUBSETS, panels, strict=False):
         for (noise, by_width), stroke in zip(noises.items(), _NOISE_STROKES, strict=False):
-            metric = f"fragmentation_{kind}"
-            _draw_curve(panel, by_width, lambda run, m=metric: last(run, m), stroke, _label(noise))
-        panel.set(title=_FRAGMENTATION[kind], ylabel="connected regions of a plane")
+            _draw_curve(panel, by_width, lambda run, s=subset: fragmentation(run, s), stroke, _label(noise))
+        panel.set(title=_FRAGMENTATION[subset], ylabel="connected regions of a plane")
     _draw_errors(panels[3], noises, "train")
     panels[3].set_title("training error, labels as given")
     for panel in panels:
@@ -154,16 +154,14 @@ def figure_12(runs):
     )
     panels = figure.subplots(1, 2, sharey=True)
     for (noise, by_width), stroke in zip(noises.items(), _NOISE_STROKES, strict=False):
-        metric = "margin_aa_median"
-        _draw_curve(panels[0], by_width, lambda run, m=metric: last(run, m), stroke, _label(noise))
+        _draw_curve(panels[0], by_width, median_margin, stroke, _label(noise))
     panels[0].set(title="all training images", ylabel="median margin (normalized pixels)")
-    noisy = max(noises)
-    for kind, (words, stroke) in _MARGINS.items():
-        metric = f"margin_{kind}_median"
-        _draw_curve(panels[1], noises[noisy], lambda run, m=metric: last(run, m), stroke, words)
-    panels[1].set(title=_label(noisy))
+    largest = max(noises)
+    for subset, (words, stroke) in _MARGINS.items():
+        _draw_curve(panels[1], noises[largest], lambda run, s=subset: median_margin(run, s), stroke, words)
+    panels[1].set(title=_label(largest))
     panels[1].legend(handles=[stroke.handle(words) for words, stroke in _MARGINS.values()], loc="best")
-    axis = style.LogAxis([last(run, f"margin_{kind}_median") for _, run in runs for kind in _MARGINS])
+    axis = style.LogAxis([median_margin(run, subset) for _, run in runs for subset in _MARGINS])
     for panel in panels:
         axis.apply(panel)
         _width_axis(panel, runs)

@@ -120,6 +120,7 @@ class Measurement:
         sample = self._data.train.take(self._data.sample)
         with full_float32():
             measured = meter.measure(sample.images, sample.labels)
+        measured.pop("tangent_hessian_norm_paper", None)  # a constant times `tangent_hessian_norm`
         rows = []
         # The training images themselves come last: tables show a metric's last row.
         for name, mask in self._data.subsets.items():
@@ -169,12 +170,12 @@ class Measurement:
             self._trainer.row("validation_accuracy", accuracy),
         ]
 
-    def _accuracy_by_class(self, correct):
+    def _accuracy_by_class(self, hits):
         """Test accuracy of the classes with wrong training labels, and of the others (figure 7b)."""
         perturbed = np.isin(self._data.test.labels, self._data.corrupted_classes)
         groups = {"perturbed": perturbed, "unperturbed": ~perturbed}
         return [
-            self._trainer.row(f"test_accuracy_{name}", correct[mask].mean())
+            self._trainer.row("accuracy", hits[mask].mean(), subset=f"test_{name}")
             for name, mask in groups.items()
             if mask.any()
         ]

@@ -2,6 +2,7 @@
 
 from common.data.datasets import NUM_TEST, NUM_TRAIN
 from common.study.runs import Study
+from replications.smooth_interpolation.earlier_names import EARLIER_NAMES
 from replications.smooth_interpolation.settings import PROTOCOL_VERSION, Settings
 
 # Figures that show the same runs share them: 1c, 2, 3, 5 and pd; 1d and 4; 6 and heatmaps.
@@ -154,4 +155,5 @@ STUDY = Study(
     network_sizes=NETWORK_SIZES,
     named_by="network width degree noise label_noise stand_in_for num_train seed",
     keeps_array=lambda settings, name: name != "batch_losses",
+    earlier_names=EARLIER_NAMES,
 )

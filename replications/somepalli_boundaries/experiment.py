@@ -201,16 +201,23 @@ def _measured(subject, best, fit):
     if any(row["metric"] == "diverged" for row in fit.rows):
         return {}
     with fit.folder.timed("measure_seconds"):
-        values = {"checkpoint_epoch": best.restore()} if best else {}
+        rows = [{"metric": "checkpoint_epoch", "value": best.restore()}] if best else []
         found, arrays = measure(subject)
     labels, data = subject.index_labels, subject.data
     arrays |= roles_for_record(subject.settings, data.train, labels, data.num_classes)
-    fit.rows += [fit.trainer.row(metric, value) for metric, value in (values | found).items()]
+    fit.rows += [fit.trainer.row(**row) for row in rows + found]
     variables = {f"variable_{i}": v.numpy() for i, v in enumerate(subject.model.variables)}
     if fit.opened.chief:
         with replacing(fit.folder.path / WEIGHTS) as temporary, open(temporary, "wb") as file:
             np.savez(file, **variables)
     return arrays
+
+
+_TABLE_SCORES = {
+    "fragmentation all": ("fragmentation", "all", "run"),
+    "margin aa median": ("margin", "all", "median"),
+    "lemma distance 95": ("lemma_distance_95", None, "run"),
+}
 
 
 def table_row(settings, folder):
@@ -223,7 +230,12 @@ def table_row(settings, folder):
     Returns:
         Dictionary of texts and numbers.
     """
-    value = {row["metric"]: row["value"] for row in folder.rows()}
+    value = {(row["metric"], row.get("subset"), row["statistic"]): row["value"] for row in folder.rows()}
+
+    def accuracy(part, subset):
+        after_last_epoch = value[f"{part}_accuracy", None, "run"]
+        return value.get(("accuracy", subset, "run"), after_last_epoch)
+
     found = {
         "network": NETWORK_NAMES[settings.network],
         "width": settings.width,
@@ -232,12 +244,12 @@ def table_row(settings, folder):
         "teacher": NETWORK_NAMES.get(settings.teacher, ""),
         "seeds": "/".join(map(str, settings.seeds.values())),
         # Of the measured network; a diverged one has those after its last epoch.
-        "train accuracy": f"{value.get('accuracy_all', value['train_accuracy']):.2%}",
-        "test accuracy": f"{value.get('accuracy_test', value['test_accuracy']):.2%}",
+        "train accuracy": f"{accuracy('train', 'all'):.2%}",
+        "test accuracy": f"{accuracy('test', 'test'):.2%}",
     }
-    for metric in ("fragmentation_all", "margin_aa_median", "lemma_distance_95"):
-        if metric in value:
-            found[metric.replace("_", " ")] = f"{value[metric]:.3g}"
+    for head, row in _TABLE_SCORES.items():
+        if row in value:
+            found[head] = f"{value[row]:.3g}"
     return found | {
         "status": folder.record["status"],
         "seconds": f"{folder.record['times'].get('train_seconds', np.nan):.0f}",

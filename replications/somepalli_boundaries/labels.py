@@ -5,7 +5,7 @@ import numpy as np
 from common.arrays import class_labels
 from common.data.corruption import nakkiran_labels, somepalli_labels
 from common.data.datasets import NUM_TRAIN
-from replications.somepalli_boundaries.published import CORRECT_IDS, MISLABELLED
+from replications.somepalli_boundaries.published import CLEAN_IDS, NOISY_LABELS
 
 # The released code for fragmentation looks up correct labels at this rate, also for noise-free networks.
 _INDEX_RATE = 0.2
@@ -22,7 +22,7 @@ def given_labels(settings, images, num_classes, streams):
 
     Returns:
         Labels to train on, and labels whose differences from the true ones say which images count as
-        mislabelled: the same with label noise, those of 20 % noise without. Two int32 arrays (n,).
+        noisy: the same with label noise, those of 20 % noise without. Two int32 arrays (n,).
 
     Raises:
         UserError: A class has too few images for the rate.
@@ -43,7 +43,7 @@ def _drawn(settings, images, num_classes):
 
 
 def roles_for_record(settings, images, index_labels, num_classes):
-    """Arrays of the record that say which images of figures 7 to 9 are mislabelled, and for whose sake.
+    """Arrays of the record that say which images of figures 7 to 9 are noisy, and for whose sake.
 
     Args:
         settings: Resolved Settings.
@@ -58,7 +58,7 @@ def roles_for_record(settings, images, index_labels, num_classes):
     if settings.label_noise_rule == "nakkiran":
         return {}
     drawn = _drawn(settings, images, num_classes)
-    with_role = np.isin(images.ids, (*CORRECT_IDS, *MISLABELLED))
+    with_role = np.isin(images.ids, (*CLEAN_IDS, *NOISY_LABELS))
     return {
         "role_images": images.ids[with_role],
         "role_labels": index_labels[with_role],
@@ -71,7 +71,7 @@ def force_roles(labels, noisy, ids):
 
     An image with the wrong role changes places with the first image of its class that has the right one and
     no role of its own, so that the number of wrong labels in a class stays as it is, as long as there is one.
-    A mislabelled image has its official label.
+    A noisy image has its official label.
 
     Args:
         labels: Integer array (n,) or (n, 1), the true labels.
@@ -82,23 +82,23 @@ def force_roles(labels, noisy, ids):
         Array of shape (n,) and of the type of `noisy`.
     """
     labels, noisy = class_labels(labels), class_labels(noisy, "noisy").copy()
-    free = ~np.isin(ids, (*CORRECT_IDS, *MISLABELLED))
-    for number in (*CORRECT_IDS, *MISLABELLED):
+    free = ~np.isin(ids, (*CLEAN_IDS, *NOISY_LABELS))
+    for number in (*CLEAN_IDS, *NOISY_LABELS):
         for place in np.flatnonzero(ids == number):
-            wrong = number in MISLABELLED
-            if (noisy[place] != labels[place]) != wrong:
+            is_noisy = number in NOISY_LABELS
+            if (noisy[place] != labels[place]) != is_noisy:
                 _exchange(labels, noisy, place, free)
-            if wrong and MISLABELLED[number] != labels[place]:
-                noisy[place] = MISLABELLED[number]
+            if is_noisy and NOISY_LABELS[number] != labels[place]:
+                noisy[place] = NOISY_LABELS[number]
     return noisy
 
 
 def _exchange(labels, noisy, place, free):
     """Exchanges the role of an image with a free image of its class; without one it changes alone."""
-    is_wrong = noisy[place] != labels[place]
-    others = np.flatnonzero(free & (labels == labels[place]) & ((noisy != labels) != is_wrong))
+    is_noisy = noisy[place] != labels[place]
+    others = np.flatnonzero(free & (labels == labels[place]) & ((noisy != labels) != is_noisy))
     label = labels[place]
     if others.size:
         noisy[place], noisy[others[0]] = noisy[others[0]], noisy[place]
     else:
-        noisy[place] = label if is_wrong else (label + 1) % (labels.max() + 1)
+        noisy[place] = label if is_noisy else (label + 1) % (labels.max() + 1)

@@ -20,8 +20,8 @@ from common.metrics.plane import draw_same_class_triplets, draw_triplets, plane_
 from common.streams import Streams
 from common.study import interruption
 from replications.somepalli_boundaries.published import (
-    FRAGMENTATION_KINDS,
-    MARGIN_KINDS,
+    FRAGMENTATION_SUBSETS,
+    MARGIN_SUBSETS,
     PICTURES,
     RANDOM_KINDS,
     SHUFFLED,
@@ -48,7 +48,7 @@ class Subject:
         preprocessing: `training.trainer.Preprocessing`.
         data: `data.images.ImageSet`.
         labels: int32 [n], the labels of the training images that the network was given.
-        index_labels: int32 [n], labels that say which images count as mislabelled.
+        index_labels: int32 [n], labels that say which images count as noisy.
     """
 
     settings: object
@@ -104,7 +104,7 @@ def check_measurable(settings, data, labels, index_labels):
         settings: Resolved Settings.
         data: `data.images.ImageSet`.
         labels: Integer array (n,) or (n, 1), the labels of the training images that the network is given.
-        index_labels: Integer array (n,) or (n, 1), labels that say which images count as mislabelled.
+        index_labels: Integer array (n,) or (n, 1), labels that say which images count as noisy.
 
     Raises:
         UserError: The test images are of fewer than three classes, or not all there for the released
@@ -125,10 +125,10 @@ def check_measurable(settings, data, labels, index_labels):
         flag = f"--num_train={settings.num_train}"
     if settings.num_fragmentation_triplets:
         for label in np.unique(index_labels):
-            right = int(np.sum((index_labels == label) & (true == label)))
-            if right < 3:
+            clean = int(np.sum((index_labels == label) & (true == label)))
+            if clean < 3:
                 raise UserError(
-                    f"{flag}: leaves {right} images of class {label} with right labels; fragmentation needs "
+                    f"{flag}: leaves {clean} images of class {label} with right labels; fragmentation needs "
                     "three (--num_fragmentation_triplets=0 measures none)"
                 )
     if settings.num_margin_images and not np.any(labels == true):
@@ -145,27 +145,31 @@ def measure(subject):
         subject: `Subject`.
 
     Returns:
-        Dictionary metric -> value of this run, and dictionary of arrays.
+        List of what `Trainer.row` takes for each value of this run, and dictionary of arrays.
     """
-    settings, values, arrays = subject.settings, accuracies(subject), {}
+    settings, rows, arrays = subject.settings, accuracies(subject), {}
     triplets = score_triplets(
         settings.triplets, subject.data.test.labels, settings.num_triplets, settings.data_seed
     )
     arrays["score_classes"] = subject.score_maps(subject.test[triplets])
     if settings.num_fragmentation_triplets:
         found, arrays["fragmentation"] = fragmentation(subject)
-        values |= found
-        values["class_skips"] = float(np.mean(_class_skips(subject)))
+        rows += [*found, _value("class_skips", np.mean(_class_skips(subject)))]
     if settings.num_margin_images:
         found, arrays["margins"] = _margins(subject)
-        values |= found
+        rows += found
     if settings.num_random_planes:
         found, arrays["random_classes"] = random_planes(subject)
-        values |= found
+        rows += found
     if settings.num_random_images:
         found, further = concentration(subject)
-        values, arrays = values | found, arrays | further
-    return values, arrays | pictures(subject)
+        rows, arrays = rows + found, arrays | further
+    return rows, arrays | pictures(subject)
+
+
+def _value(metric, value, **coordinates):
+    """A value as `Trainer.row` takes it."""
+    return {"metric": metric, "value": value if isinstance(value, int) else float(value)} | coordinates
 
 
 def _predictions(subject, images):
@@ -176,29 +180,29 @@ def _predictions(subject, images):
 
 
 def accuracies(subject):
-    """Accuracy on the test set, on all training images with the labels given, and on those right and wrong.
+    """Accuracy on the test set, on all training images with the labels given, and on clean and noisy ones.
 
-    The wrong ones count against the labels given and against the true ones (somepago/dbViz,
-    double-descent/dd_accuracies.py). Without label noise there are no wrong ones.
+    Noisy ones count against the labels given and against the true ones (somepago/dbViz,
+    double-descent/dd_accuracies.py). Without label noise there are none.
     """
     true, given = subject.data.train.labels, subject.labels
     train, test = (_predictions(subject, part.images) for part in (subject.data.train, subject.data.test))
-    wrong = given != true
-    found = {"accuracy_all": train == given, "accuracy_test": test == subject.data.test.labels}
-    if wrong.any():
-        found["accuracy_correct"] = (train == given)[~wrong]
-        found["accuracy_mislabelled"] = (train == given)[wrong]
-        found["accuracy_mislabelled_true"] = (train == true)[wrong]
-    values = {name: float(np.mean(hits)) for name, hits in found.items()}
-    return values | {"mislabelled_images": int(wrong.sum())}
+    noisy = given != true
+    found = {"all": train == given, "test": test == subject.data.test.labels}
+    if noisy.any():
+        found |= {"clean": (train == given)[~noisy], "noisy": (train == given)[noisy]}
+    rows = [_value("accuracy", np.mean(hits), subset=subset) for subset, hits in found.items()]
+    if noisy.any():
+        rows.append(_value("accuracy_on_true_labels", np.mean((train == true)[noisy]), subset="noisy"))
+    return [*rows, _value("noisy_images", int(noisy.sum()))]
 
 
 def fragmentation(subject):
-    """Fragmentation on planes through any training images, any test images, and correct ones of one class.
+    """Fragmentation on planes through any training images, any test images, and clean ones of one class.
 
     Returns:
-        Means over the planes of each kind and their standard deviations; and the scores, uint16 (kinds,
-        planes). The third kind has the same number of planes in each class.
+        Means over the planes of each subset and their standard deviations; and the scores, uint16 (subsets,
+        planes). The third subset has the same number of planes in each class.
     """
     train, number = subject.data.train.labels, subject.settings.num_fragmentation_triplets
     streams, index = subject.streams, subject.index_labels
@@ -215,14 +219,14 @@ def fragmentation(subject):
             index, per_class, streams.generator("fragmentation_correct"), eligible=index == train
         ),
     )
-    values, scores = {}, np.zeros((3, max(map(len, drawn))), np.uint16)
-    for i, (kind, triplets) in enumerate(zip(FRAGMENTATION_KINDS, drawn, strict=True)):
-        images = subject.test if kind == "test" else subject.train
+    rows, scores = [], np.zeros((3, max(map(len, drawn))), np.uint16)
+    for i, (subset, triplets) in enumerate(zip(FRAGMENTATION_SUBSETS, drawn, strict=True)):
+        images = subject.test if subset == "test" else subject.train
         found = fragmentation_scores(subject.score_maps(images[triplets]))
         scores[i, : len(found)] = found
-        values[f"fragmentation_{kind}"] = float(found.mean())
-        values[f"fragmentation_{kind}_deviation"] = float(found.std())
-    return values, scores
+        rows.append(_value("fragmentation", found.mean(), subset=subset))
+        rows.append(_value("fragmentation", found.std(), subset=subset, statistic="deviation"))
+    return rows, scores
 
 
 def _class_skips(subject):
@@ -238,20 +242,21 @@ def _class_skips(subject):
 
 
 def _margins(subject):
-    """Margins of training images: any (aa), those with correct labels (ca) and with wrong ones (ma).
+    """Margins of training images: any, clean ones and noisy ones.
 
-    Directions point to any training images. Without label noise there is only the first kind.
+    Directions point to any training images. Without label noise there is only the first subset.
 
     Returns:
-        Mean, median and number kept of each kind; and the margins, float32 (kinds, images), nan if not kept.
+        Number kept, mean and median of each subset; and the margins, float32 (subsets, images), nan if not
+        kept.
     """
-    settings, wrong = subject.settings, subject.labels != subject.data.train.labels
-    everything = np.arange(len(wrong))
-    bases = {"aa": everything, "ca": np.flatnonzero(~wrong), "ma": np.flatnonzero(wrong)}
-    values, kept = {}, []
-    for kind in MARGIN_KINDS if wrong.any() else MARGIN_KINDS[:1]:
-        rng = subject.streams.generator("margins", MARGIN_KINDS.index(kind))
-        chosen = rng.choice(bases[kind], settings.num_margin_images)
+    settings, noisy = subject.settings, subject.labels != subject.data.train.labels
+    everything = np.arange(len(noisy))
+    bases = {"all": everything, "clean": np.flatnonzero(~noisy), "noisy": np.flatnonzero(noisy)}
+    rows, kept = [], []
+    for subset in MARGIN_SUBSETS if noisy.any() else MARGIN_SUBSETS[:1]:
+        rng = subject.streams.generator("margins", MARGIN_SUBSETS.index(subset))
+        chosen = rng.choice(bases[subset], settings.num_margin_images)
         options = {"num_bisections": settings.margin_bisections}
         if settings.margin_direction == "gaussian":
             found = gaussian_margins(subject.classifier, subject.train, chosen, rng, **options)
@@ -259,11 +264,11 @@ def _margins(subject):
             found = margins(subject.classifier, subject.train, chosen, everything, rng, **options)
         kept.append(found.values.astype(np.float32))
         sample = found.kept()
-        values[f"margin_{kind}_kept"] = len(sample)
+        statistics = {"count": len(sample)}
         if len(sample):
-            values[f"margin_{kind}_mean"] = float(np.mean(sample))
-            values[f"margin_{kind}_median"] = float(np.median(sample))
-    return values, np.array(kept)
+            statistics |= {"mean": np.mean(sample), "median": np.median(sample)}
+        rows += [_value("margin", v, subset=subset, statistic=name) for name, v in statistics.items()]
+    return rows, np.array(kept)
 
 
 def random_triplets(subject, kind, number):
@@ -288,16 +293,17 @@ def random_planes(subject):
         For each kind the mean number of classes on a plane, the class that wins most points over all planes
         and its share of them; and the maps, (kinds, planes, resolution, resolution).
     """
-    values, maps = {}, []
+    rows, maps = [], []
     for kind in RANDOM_KINDS:
         triplets = random_triplets(subject, kind, subject.settings.num_random_planes)
         found = subject.score_maps([subject.preprocessing.evaluated(t) for t in triplets])
         counts = np.bincount(found.ravel())
-        values[f"{kind}_num_classes"] = float(np.mean([len(np.unique(plane)) for plane in found]))
-        values[f"{kind}_winner"] = int(counts.argmax())
-        values[f"{kind}_winner_share"] = float(counts.max() / found.size)
+        num_classes = np.mean([len(np.unique(plane)) for plane in found])
+        rows.append(_value("num_classes", num_classes, subset=kind))
+        rows.append(_value("winner", int(counts.argmax()), subset=kind))
+        rows.append(_value("winner_share", counts.max() / found.size, subset=kind))
         maps.append(found)
-    return values, np.stack(maps)
+    return rows, np.stack(maps)
 
 
 def concentration(subject):
@@ -321,17 +327,17 @@ def concentration(subject):
     needed = [smallest_lipschitz(np.clip(f, 0, 1), _DEVIATIONS, num_pixels).max() for f in outputs.T]
     winner = np.bincount(outputs.argmax(axis=1)).argmax()
     distances = np.abs(outputs[:, winner] - np.median(outputs[:, winner]))
-    values = {
-        "lemma_needed_lipschitz": float(np.max(needed)),
-        "lemma_measured_slope": float(slopes.max()),
-        "lemma_distance_95": float(np.quantile(distances, 0.95)),
-    }
+    rows = [
+        _value("lemma_needed_lipschitz", np.max(needed)),
+        _value("lemma_measured_slope", slopes.max()),
+        _value("lemma_distance_95", np.quantile(distances, 0.95)),
+    ]
     arrays = {
         "lemma_needed": np.array(needed, np.float32),
         "lemma_slopes": slopes.max(axis=0),
         "lemma_distances": np.quantile(distances, _QUANTILES).astype(np.float32),
     }
-    return values, arrays
+    return rows, arrays
 
 
 def pictures(subject):

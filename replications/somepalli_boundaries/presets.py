@@ -6,6 +6,7 @@ share their runs.
 
 from common.data.datasets import NUM_TRAIN
 from common.study.runs import Study
+from replications.somepalli_boundaries.earlier_names import EARLIER_NAMES
 from replications.somepalli_boundaries.published import (
     DISTILLATION_NETWORKS,
     DOUBLE_DESCENT_WIDTHS,
@@ -316,4 +317,5 @@ STUDY = Study(
     usage="With --models=A.keras,B.keras it scores two saved models instead; --models --help shows how.",
     named_by="network width optimizer sam_radius mixup label_noise teacher num_train seed",
     keeps_array=lambda settings, name: name != "batch_losses",
+    earlier_names=EARLIER_NAMES,
 )

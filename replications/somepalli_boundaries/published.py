@@ -59,11 +59,11 @@ FIGURE_7_WIDTHS = (1, 4, 7, 10, 20, 64)
 FIGURE_8_WIDTH = 10
 FIGURE_9_WIDTHS = (10, 64)
 
-# Kinds of planes through images that are no data, of planes for fragmentation, and of margins: from any
-# training image, from one with a right label, from one with a wrong label.
+# Kinds of planes through images that are no data; the images of the planes for fragmentation, and those that
+# margins start from: any training images, those with right labels (clean), those with wrong labels (noisy).
 RANDOM_KINDS = ("uniform", "shuffled")
-FRAGMENTATION_KINDS = ("all", "test", "correct")
-MARGIN_KINDS = ("aa", "ca", "ma")
+FRAGMENTATION_SUBSETS = ("all", "test", "clean")
+MARGIN_SUBSETS = ("all", "clean", "noisy")
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -95,9 +95,9 @@ _FIGURE_8 = tuple(
 )
 # Automobiles: positions 34 and 12 of those with correct labels, and positions 11, 12, 15, 16, 18, 29, 38,
 # 45, 76, 89 of those with wrong ones, each with the label that it is given.
-_CORRECT_AUTOMOBILES = (301, 97)
-MISLABELLED = {364: 6, 482: 9, 561: 2, 565: 0, 676: 7, 1095: 8, 1551: 6, 2038: 0, 3399: 0, 4332: 2}
-_FIGURE_9 = tuple(Picture(f"9_{i}", (*_CORRECT_AUTOMOBILES, wrong)) for i, wrong in enumerate(MISLABELLED))
+_CLEAN_AUTOMOBILES = (301, 97)
+NOISY_LABELS = {364: 6, 482: 9, 561: 2, 565: 0, 676: 7, 1095: 8, 1551: 6, 2038: 0, 3399: 0, 4332: 2}
+_FIGURE_9 = tuple(Picture(f"9_{i}", (*_CLEAN_AUTOMOBILES, noisy)) for i, noisy in enumerate(NOISY_LABELS))
 
 _ARCHITECTURES = (PLANE, UNIFORM, SHUFFLED)
 PICTURES = {
@@ -109,8 +109,8 @@ PICTURES = {
 # Every run trains on these images, whatever part of the data set it takes.
 KEPT_IDS = tuple(sorted({i for pictures in PICTURES.values() for picture in pictures for i in picture.ids}))
 # With 20 % noise these have correct labels: on a part of the data set that is made so.
-CORRECT_IDS = tuple(
-    sorted({i for picture in PICTURES["double_descent"] for i in picture.ids} - set(MISLABELLED))
+CLEAN_IDS = tuple(
+    sorted({i for picture in PICTURES["double_descent"] for i in picture.ids} - set(NOISY_LABELS))
 )
 
 REPRODUCIBILITY_MATRIX = np.array(  # rows and columns: MATRIX_NETWORKS

@@ -50,8 +50,18 @@ def accuracy(run, part):
 
     The two part with `--checkpoint=best_test`. Training labels count as given, wrong ones included.
     """
-    found = last(run, {"train": "accuracy_all", "test": "accuracy_test"}[part])
+    found = last(run, "accuracy", subset={"train": "all", "test": "test"}[part])
     return last(run, f"{part}_accuracy") if math.isnan(found) else found
+
+
+def fragmentation(run, subset="all"):
+    """Mean number of regions on planes through training images, "test" images or "clean" ones of a class."""
+    return last(run, "fragmentation", subset=subset, statistic="run")
+
+
+def median_margin(run, subset="all"):
+    """Median margin of training images, or of "clean" or "noisy" ones; nan if none kept a margin."""
+    return last(run, "margin", subset=subset, statistic="median")
 
 
 def groups(runs, key):

@@ -12,8 +12,9 @@ DISAGREEMENTS = (
     "the text; the code corrupts 25 classes for 20 %, the first ones in place of random ones. We take 20 "
     "random classes; --num_corrupted_classes=25 --corrupted_classes=first is the code's.",
     "Equation 5 divides the tangent Hessian norm by M^2 delta^2 under the mean over images and scales the "
-    "displacement by delta; the code divides by sqrt(M) delta and does not scale. Both are constant factors "
-    "(the paper's is 1.25 times the code's for M = 4); records hold both, figures show the code's.",
+    "displacement by delta; the code divides by sqrt(M) delta and does not scale. Both are constant factors: "
+    "the paper's is 1 / (delta M^1.5) times the code's for M copies, 1.25 times for M = 4. Records and "
+    "figures have the code's.",
     "The finite difference in the text of section 3.2 lacks a bracket around the difference of Jacobians.",
     "The number of paths is 8 by default in the code and 4 in the authors' example. With 8 paths the largest "
     "erasure removes the largest singular value of an image. We take 4; --num_paths=8 is the other.",

@@ -315,7 +315,9 @@ def sharpness_falls_around_both(evidence):
 def only_unperturbed_descend(sweep):
     """Test error of the classes with true and with wrong training labels."""
     curves = {
-        name: sweep.curve(lambda run, name=name: 100 * (1 - results.last(run, f"test_accuracy_{name}")))
+        name: sweep.curve(
+            lambda run, name=name: 100 * (1 - results.last(run, "accuracy", subset=f"test_{name}"))
+        )
         for name in ("unperturbed", "perturbed")
     }
     fall = selected(

@@ -210,7 +210,7 @@ def most_reproducible_is_not_most_accurate(evidence):
     for network, better in (("mlp_mixer", "adam"), ("vit", "sgd")):
         if network in networks:
             first, second = (
-                {run.seed: 100 * last(run, "accuracy_test") for run in found[network, optimizer]}
+                {run.seed: 100 * last(run, "accuracy", subset="test") for run in found[network, optimizer]}
                 for optimizer in (better, "sam")
             )
             label = f"{NETWORK_NAMES[network]}: {OPTIMIZER_NAMES[better]} minus {OPTIMIZER_NAMES['sam']}"
@@ -238,7 +238,7 @@ def published_optimizers(evidence):
         row, cell = OPTIMIZER_NETWORKS.index(network), (network, optimizer)
         label = f"{NETWORK_NAMES[network]} with {name}"
         score = Scores(label, pairs, ((100.0, (cell, cell)),))
-        accuracy = Sample(label, tuple(100 * last(run, "accuracy_test") for run in found[cell]))
+        accuracy = Sample(label, tuple(100 * last(run, "accuracy", subset="test") for run in found[cell]))
         outcomes += [
             near_published(
                 evidence.scale,
@@ -329,7 +329,8 @@ def winner_is_the_architectures(evidence):
     gaps = []
     for kind in RANDOM_KINDS:
         winners = {
-            network: [last(run, f"{kind}_winner") for run in members] for network, members in found.items()
+            network: [last(run, "winner", subset=kind) for run in members]
+            for network, members in found.items()
         }
         values = []
         for network, own in winners.items():

@@ -9,7 +9,6 @@ import functools
 
 import numpy as np
 
-from common.study.records import last
 from common.study.verdicts import Outcome
 from common.study.widths import WidthSweep
 from replications.somepalli_boundaries.results import (
@@ -123,9 +122,9 @@ class NoiseSweeps:
         """The narrowest width that fits all noisy labels; None if the widest does not."""
         return self.noisy.threshold
 
-    def values(self, metric, noise, width):
-        """The metric of each seed."""
-        return self.by_noise[noise].at(width, lambda run: last(run, metric))
+    def values(self, measure, noise, width):
+        """A function of a run, of each seed."""
+        return self.by_noise[noise].at(width, measure)
 
     def accuracies(self, part, noise, width):
         """The accuracy on "train" or "test" of each seed."""

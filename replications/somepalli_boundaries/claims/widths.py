@@ -8,7 +8,6 @@ import numpy as np
 from scipy import ndimage
 
 from common.study.claims import claim
-from common.study.records import last
 from common.study.verdicts import (
     NOT_JUDGED,
     Outcome,
@@ -22,9 +21,10 @@ from common.study.verdicts import (
 )
 from replications.somepalli_boundaries.claims.shared import Scores, no_threshold, noise_sweeps
 from replications.somepalli_boundaries.published import FIGURE_8_WIDTH
-from replications.somepalli_boundaries.results import PairScores
+from replications.somepalli_boundaries.results import PairScores, fragmentation, median_margin
 
 _SWEEP = ("10",)
+_clean_fragmentation = functools.partial(fragmentation, subset="clean")
 
 
 # "Near the threshold": from half to twice its width. Bounds leave out their ends, so a little beyond.
@@ -42,21 +42,21 @@ def _at_threshold(check):
     return checked
 
 
-def _peaks(sweeps, metric, highest):
-    curve = sweeps.noisy.curve(lambda run: last(run, metric))
+def _peaks(sweeps, measure, highest):
+    curve = sweeps.noisy.curve(measure)
     return sweeps.noisy.extreme_factor(f"threshold k = {sweeps.threshold}", curve, highest)
 
 
-def _near(sweeps, metric, quantity, highest=True):
+def _near(sweeps, measure, quantity, highest=True):
     """The Outcome of an extreme near the threshold."""
-    sample = _peaks(sweeps, metric, highest)
+    sample = _peaks(sweeps, measure, highest)
     return compare(f"width of the {quantity} over that of the threshold", [sample], _NEAR)
 
 
-def _threshold_over_ends(sweeps, metric):
-    noise, top = sweeps.noise, sweeps.values(metric, sweeps.noise, sweeps.threshold)
+def _threshold_over_ends(sweeps, measure):
+    noise, top = sweeps.noise, sweeps.values(measure, sweeps.noise, sweeps.threshold)
     return [
-        ratio(f"k = {sweeps.threshold} over k = {width}", top, sweeps.values(metric, noise, width))
+        ratio(f"k = {sweeps.threshold} over k = {width}", top, sweeps.values(measure, noise, width))
         for width in sweeps.noisy.ends
     ]
 
@@ -79,10 +79,9 @@ def _published_threshold(sweeps):
 )
 @_at_threshold
 def fragmentation_peaks_at_the_threshold(sweeps):
-    metric = "fragmentation_all"
     return together(
-        compare("fragmentation with noise", _threshold_over_ends(sweeps, metric), above()),
-        _near(sweeps, metric, "highest fragmentation"),
+        compare("fragmentation with noise", _threshold_over_ends(sweeps, fragmentation), above()),
+        _near(sweeps, fragmentation, "highest fragmentation"),
         _published_threshold(sweeps),
     )
 
@@ -95,10 +94,8 @@ def fragmentation_peaks_at_the_threshold(sweeps):
 )
 @_at_threshold
 def fragmentation_without_noise(sweeps):
-    metric = "fragmentation_all"
-
     def values(noise, width):
-        return sweeps.values(metric, noise, width)
+        return sweeps.values(fragmentation, noise, width)
 
     lower = [
         ratio(f"k = {width}", values(sweeps.noise, width), values(0.0, width)) for width in sweeps.widths
@@ -176,15 +173,18 @@ def noise_lowers_reproducibility(sweeps):
 )
 @_at_threshold
 def margins_are_smallest_at_the_threshold(sweeps):
-    metric = "margin_aa_median"
-    bottom = sweeps.values(metric, sweeps.noise, sweeps.threshold)
+    bottom = sweeps.values(median_margin, sweeps.noise, sweeps.threshold)
     gains = [
-        ratio(f"k = {width} over k = {sweeps.threshold}", sweeps.values(metric, sweeps.noise, width), bottom)
+        ratio(
+            f"k = {width} over k = {sweeps.threshold}",
+            sweeps.values(median_margin, sweeps.noise, width),
+            bottom,
+        )
         for width in sweeps.noisy.ends
     ]
     return together(
         compare("median margin with noise", gains, above()),
-        _near(sweeps, metric, "smallest margin", highest=False),
+        _near(sweeps, median_margin, "smallest margin", highest=False),
     )
 
 
@@ -199,8 +199,8 @@ def noise_lowers_margins(evidence):
     gains = [
         ratio(
             f"k = {width}",
-            sweeps.values("margin_aa_median", 0.0, width),
-            sweeps.values("margin_aa_median", sweeps.noise, width),
+            sweeps.values(median_margin, 0.0, width),
+            sweeps.values(median_margin, sweeps.noise, width),
         )
         for width in sweeps.widths
     ]
@@ -215,7 +215,7 @@ def noise_lowers_margins(evidence):
 )
 @_at_threshold
 def islands_near_right_labels(sweeps):
-    values = (sweeps.values("fragmentation_correct", n, sweeps.threshold) for n in (sweeps.noise, 0.0))
+    values = (sweeps.values(_clean_fragmentation, n, sweeps.threshold) for n in (sweeps.noise, 0.0))
     gain = ratio(f"k = {sweeps.threshold}", *values)
     return together(
         compare("fragmentation between right labels of one class, with noise over without", [gain], above())
@@ -223,11 +223,11 @@ def islands_near_right_labels(sweeps):
 
 
 def region_share(run, name):
-    """Part of a picture that belongs to the region around the mislabelled image with the label it was given.
+    """Part of a picture that belongs to the region around the noisy image with the label it was given.
 
     Args:
         run: `run_folders.Run` with pictures.
-        name: Picture whose third image is mislabelled.
+        name: Picture whose third image is noisy.
 
     Returns:
         Number in [0, 1]; 0 if the network gives the image another class.
@@ -273,7 +273,7 @@ def wrong_labels_are_absorbed(evidence):
         values = tuple(measure(found[narrow][seed]) - measure(found[wide][seed]) for seed in seeds)
         return [Sample(f"k = {narrow} minus k = {wide}", values)]
 
-    regions = difference(lambda run: last(run, "fragmentation_correct"))
+    regions = difference(_clean_fragmentation)
     return together(
         compare("share of a wrong label's region in the plane", difference(_mean_share), above(0)),
         compare("regions on a plane through right labels of one class", regions, above(0)),
