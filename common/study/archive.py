@@ -14,6 +14,7 @@ import math
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,7 +36,18 @@ from .run_folders import Run
 RUNS = "runs.csv"
 _TIMES = ("started", "finished")
 # Columns of a run that are not settings; those that end with _seconds are its times.
-_COLUMNS = ("run", "id", "status", "suspect", "data_name", "commit", "dirty", *_TIMES, "layout", "versions")
+_COLUMNS: tuple[str, ...] = (
+    "run",
+    "id",
+    "status",
+    "suspect",
+    "data_name",
+    "commit",
+    "dirty",
+    *_TIMES,
+    "layout",
+    "versions",
+)
 _COLUMNS += ("machine", "argv", "schema", "protocol_version")
 
 
@@ -80,7 +92,7 @@ def _record(study: str, columns: Mapping[str, object]) -> dict:
     times = {key: known.pop(key) for key in _TIMES}
     seconds = {key: columns.pop(key) for key in list(columns) if key.endswith("_seconds")}
     times |= {key: value for key, value in seconds.items() if value is not None}
-    record = {"replication": study, "settings": columns, "times": times}
+    record: dict[str, object] = {"replication": study, "settings": columns, "times": times}
     record |= {key: value for key, value in known.items() if key not in ("run", "id", "data_name")}
     if known["data_name"] is not None:
         record["data"] = known["data_name"]
@@ -129,7 +141,7 @@ def _checked(folder: pathlib.Path, name: str) -> pathlib.Path:
             return path
         reason = f"its SHA-256 is not that of {SUMS}"
     except OSError as error:
-        reason = error.strerror
+        reason = str(error.strerror)
     raise DamagedError(f"{path} is damaged ({reason}); restore it, or pack its run again")
 
 
@@ -143,7 +155,7 @@ def _table(path: pathlib.Path, changed: int) -> dict[str, dict[str, object]]:
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     lines = frame.itertuples(index=False, name=None)
     rows = ({name: _value(cell) for name, cell in zip(frame, line, strict=True)} for line in lines)
-    return {row["id"]: row for row in rows}
+    return {str(row["id"]): row for row in rows}
 
 
 class Archive:
@@ -210,7 +222,7 @@ class Archive:
             columns = _columns(name, identifier, run.record | {"settings": dict(settings)})
             if kept:
                 buffer = io.BytesIO()
-                np.savez_compressed(buffer, **kept)
+                np.savez_compressed(buffer, **dict[str, Any](kept))
                 files[f"arrays/{name}.npz"] = buffer.getvalue()
             table = sorted([*known.values(), columns], key=lambda row: str(row["run"]))
             self._write(files, table)

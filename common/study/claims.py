@@ -4,10 +4,16 @@ A claim's check reads the runs it needs from an `Evidence` and returns an `Outco
 """
 
 import dataclasses
+import os
 import typing
+from collections.abc import Callable, Iterable, Sequence
+from types import ModuleType
+from typing import Any
 
 from .command_line import SCALES
-from .runs import find_runs, finished_seeds
+from .run_folders import Run
+from .runs import Study, find_runs, finished_seeds
+from .setting import Settings
 from .verdicts import Outcome
 
 _NUM_SEEDS = 5
@@ -32,7 +38,7 @@ class Claim:
     check: typing.Callable
 
 
-def claim(number, statement, source, figures):
+def claim(number: int, statement: str, source: str, figures: tuple[str, ...]) -> Callable:
     """Makes a function Evidence -> Outcome the check of a claim; it stands above the check as a decorator.
 
     Args:
@@ -49,7 +55,7 @@ def claim(number, statement, source, figures):
     return decorate
 
 
-def claims_of(*modules):
+def claims_of(*modules: ModuleType) -> tuple[Claim, ...]:
     """Returns the claims of modules in the order of their numbers, a tuple.
 
     Raises:
@@ -74,7 +80,7 @@ class Judgement:
     runs: tuple = ()
 
     @property
-    def verdict(self):
+    def verdict(self) -> str:
         """The verdict with its scale and data, such as "reproduced at laptop scale, linear data"."""
         if self.scale is None:
             return self.outcome.verdict
@@ -96,9 +102,9 @@ class Evidence:
         scale: One of `command_line.SCALES`.
     """
 
-    def __init__(self, study, figures, records, scale):
+    def __init__(self, study: Study, figures: Sequence[str], records: str | os.PathLike, scale: str):
         self.scale = scale
-        self.used = {}
+        self.used: dict[Settings, Run] = {}
         self._study, self._records, self._figures = study, records, " and ".join(figures)
         settings = dict.fromkeys(s.resolve() for f in figures for s in study.runs_of_figure(f, scale))
         every = find_runs(study, settings, records)
@@ -106,7 +112,7 @@ class Evidence:
         self._all_seeds = len(every) == len(self._runs)
 
     @property
-    def left_out(self):
+    def left_out(self) -> str:
         """A sentence on the seeds that are not finished, empty if all are."""
         if self._all_seeds:
             return ""
@@ -115,12 +121,12 @@ class Evidence:
         return f"Seed{'s' * (len(seeds) > 1)} {words} alone: further seeds of the figure are not finished."
 
     @property
-    def num_finished(self):
+    def num_finished(self) -> int:
         """How many of the runs are finished."""
         return sum(run is not None for _, run in self._runs)
 
     @property
-    def state(self):
+    def state(self) -> str:
         """How many runs are finished, in words."""
         finished = f"{self.num_finished} of the {len(self._runs)} runs"
         return f"{finished} of figure {self._figures} at {self.scale} scale are finished."
@@ -135,7 +141,7 @@ class Evidence:
             raise LookupError(f"No figure has a run with these settings. Received: {coordinates}")
         return matching
 
-    def runs(self, **coordinates):
+    def runs(self, **coordinates: Any) -> list[tuple[Settings, Run]]:
         """Returns (settings, Run) of every run with these settings.
 
         Raises:
@@ -147,12 +153,12 @@ class Evidence:
         self.used |= dict(matching)
         return matching
 
-    def run(self, **coordinates):
+    def run(self, **coordinates: Any) -> Run:
         """Returns the one Run with these settings; raises like `runs`."""
         ((_, run),) = self.runs(**coordinates)
         return run
 
-    def seeds(self, **coordinates):
+    def seeds(self, **coordinates: Any) -> list[Run]:
         """Returns the Run with these settings and those that differ from it only by the next four seeds."""
         ((settings, run),) = self.runs(**coordinates)
         others = [dataclasses.replace(settings, seed=settings.seed + i) for i in range(1, _NUM_SEEDS)]
@@ -160,7 +166,7 @@ class Evidence:
         self.used |= found
         return [run, *found.values()]
 
-    def values(self, name, **coordinates):
+    def values(self, name: str, **coordinates: Any) -> list:
         """Returns the sorted values of a setting over the runs that a complete figure has."""
         return sorted({getattr(settings, name) for settings, _ in self._matching(coordinates)})
 
@@ -177,13 +183,15 @@ def _judge_at(claim, evidence):
     return Judgement(claim, outcome, evidence.scale, tuple(sorted(names)), runs)
 
 
-def data_name(run):
+def data_name(run: Run) -> str | None:
     """How results on a run's data must be named, such as "linear data" or "CIFAR-10"; None: not said."""
     synthetic = run.record["settings"].get("data")
     return run.record.get("data") or (synthetic and f"{synthetic} data")
 
 
-def judge(claims, study, records, scale=None):
+def judge(
+    claims: Iterable[Claim], study: Study, records: str | os.PathLike, scale: str | None = None
+) -> list[Judgement]:
     """Judges claims on the finished runs below a folder.
 
     Args:

@@ -7,12 +7,16 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
 from ..errors import UserError
 from . import environment, interruption
+
+if TYPE_CHECKING:
+    from .runs import Study
 
 SCALES = ("smoke", "laptop", "paper")
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
@@ -32,17 +36,17 @@ class RunOptions:
 class _ListParser(flags.ArgumentParser):
     """Parses `0,5,10` into a tuple of values of one type."""
 
-    def __init__(self, kind, choices):
+    def __init__(self, kind: type, choices: Sequence[str] | None):
         super().__init__()
         self.kind, self.choices = kind, choices
         names = {int: "a whole number", float: "a number", str: "a name"}
         self._wanted = f"one of {', '.join(choices)}" if choices else names[kind]
 
-    def flag_type(self):
+    def flag_type(self) -> str:
         """Returns what absl shows as the flag's type."""
         return f"list of {self.kind.__name__}"
 
-    def parse(self, argument):
+    def parse(self, argument: str | tuple) -> tuple:
         """Returns a tuple of values."""
         if isinstance(argument, tuple):
             return argument
@@ -64,7 +68,7 @@ class _ListParser(flags.ArgumentParser):
 class _SwitchParser(flags.BooleanParser):
     """Parses `1`, `false` or `1,0` into a tuple of booleans."""
 
-    def parse(self, argument):
+    def parse(self, argument: str | bool | tuple) -> tuple[bool, ...]:
         """Returns a tuple of booleans."""
         if isinstance(argument, tuple):
             return argument
@@ -86,7 +90,7 @@ def _kind(settings, field):
     return kind
 
 
-def define_setting_flags(study, flag_values):
+def define_setting_flags(study: "Study", flag_values: flags.FlagValues) -> None:
     """Defines a flag for every setting."""
     for field in dataclasses.fields(study.settings):
         kind, metadata = _kind(study.settings, field), field.metadata
@@ -105,7 +109,7 @@ def define_setting_flags(study, flag_values):
             flags.DEFINE(parser, field.name, None, help, flag_values=flag_values)
 
 
-def define_flags(study, flag_values):
+def define_flags(study: "Study", flag_values: flags.FlagValues) -> None:
     """Defines a flag for every setting, and the shared flags."""
     define_setting_flags(study, flag_values)
     if study.images:
@@ -161,20 +165,20 @@ def define_flags(study, flag_values):
     )
 
 
-def flag_text(name, value):
+def flag_text(name: str, value: Any) -> str:
     """Returns the argument that gives a setting a value: "--pairs=2", "--nomixup"."""
     if isinstance(value, bool):
         return f"--{name}" if value else f"--no{name}"
     return f"--{name}={value}"
 
 
-def given_settings(study, flag_values):
+def given_settings(study: "Study", flag_values: flags.FlagValues) -> dict[str, tuple]:
     """Returns the settings that flags give: name -> tuple of values."""
     values = {field.name: flag_values[field.name].value for field in dataclasses.fields(study.settings)}
     return {name: value for name, value in values.items() if value is not None}
 
 
-def given_options(flag_values):
+def given_options(flag_values: flags.FlagValues) -> RunOptions:
     """Returns the `RunOptions` that flags give."""
     names = [field.name for field in dataclasses.fields(RunOptions) if field.name in flag_values]
     return RunOptions(**{name: flag_values[name].value for name in names})
@@ -225,7 +229,7 @@ def _shortened(name: str) -> str:
     return name if len(name) <= 80 else f"{name[:60]}...{name[-10:]}"
 
 
-def asks_for_help(argv):
+def asks_for_help(argv: Sequence[str]) -> bool:
     """Whether a command line has --help in one of its spellings."""
     return any(argument in ("--help", "-help", "-h", "--helpfull") for argument in argv[1:])
 
@@ -239,7 +243,7 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
-def parse_flags(flag_values, argv, usage):
+def parse_flags(flag_values: flags.FlagValues, argv: Sequence[str], usage: str) -> None:
     """Parses a command line that consists of flags alone; --help prints them and exits.
 
     Raises:

@@ -12,6 +12,7 @@ import pathlib
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -150,7 +151,8 @@ def read_sums(folder: pathlib.Path) -> dict[str, str]:
     try:
         text = (folder / SUMS).read_text()
         if text.endswith("\n"):
-            return dict(reversed(line.split("  ", 1)) for line in text.splitlines())
+            pairs = (line.split("  ", 1) for line in text.splitlines())
+            return {name: found for found, name in pairs}
     except ValueError:  # undecodable bytes, or a line without a name
         pass
     raise DamagedError(f"{folder / SUMS} is damaged; restore it")
@@ -210,7 +212,7 @@ def read_rows(path: str | os.PathLike) -> list[dict]:
 def write_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes a compressed .npz whole or not at all."""
     with replacing(path) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, **dict[str, Any](arrays))
 
 
 def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:

@@ -6,7 +6,7 @@ import pathlib
 from ..errors import UserError
 
 
-def is_writable(folder):
+def is_writable(folder: pathlib.Path) -> bool:
     """Whether files can be made in a folder; root may write to /proc and /sys by their permissions alone."""
     return os.access(folder, os.W_OK) and folder.absolute().parts[1:2] not in (("proc",), ("sys",))
 

@@ -8,6 +8,8 @@ import dataclasses
 import os
 import pathlib
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 from absl import flags
@@ -18,11 +20,12 @@ from ..errors import UserError
 from .command_line import define_flags, exit_status, given_options, given_settings, parse_flags
 from .folders import check_folder, check_folder_to_make
 from .progress import duration
-from .runs import differing, named, run_folder, unfinished
+from .runs import Study, differing, named, run_folder, unfinished
+from .setting import Settings
 from .variation import changed_defaults, changed_figure, check_number
 
 
-def expand(study, flag_values):
+def expand(study: Study, flag_values: flags.FlagValues) -> list[Settings]:
     """Returns the resolved settings of every run that the flags ask for, each once.
 
     Raises:
@@ -38,7 +41,7 @@ def expand(study, flag_values):
     else:
         check_number(given, num_seeds, len(study.runs_of_figure(figure, scale)))
         chosen = changed_figure(study, figure, scale, given)
-    runs = {}
+    runs: dict[Settings, None] = {}
     for settings in chosen:
         for offset in range(num_seeds):
             runs[dataclasses.replace(settings, seed=settings.seed + offset).resolve()] = None
@@ -63,7 +66,7 @@ def _print_plan(study, runs, out_dir):
     print(f"{number}, about {duration(total)} on two cores, results in {out_dir}")
 
 
-def check_options(study, runs, flag_values):
+def check_options(study: Study, runs: Sequence[Any], flag_values: flags.FlagValues) -> None:
     """Refuses what every run would fail at, before anything is imported or made.
 
     Args:
@@ -87,7 +90,7 @@ def check_options(study, runs, flag_values):
             check_folder("data_dir", data_dir, "--download makes and fills it")
 
 
-def check_data(runs, flag_values):
+def check_data(runs: Sequence[Any], flag_values: flags.FlagValues) -> None:
     """Refuses runs whose data set is in no folder.
 
     Args:
@@ -115,7 +118,7 @@ def _print_table(study, runs, options):
         print(f"records: {pathlib.Path(options.out_dir) / study.name}")
 
 
-def main(study, argv=None):
+def main(study: Study, argv: Sequence[str] | None = None) -> None:
     """Runs a replication's command line and exits with its status."""
     flag_values = flags.FlagValues()
     define_flags(study, flag_values)

@@ -4,9 +4,10 @@ import os
 import shutil
 import sys
 import time
+from typing import TextIO
 
 
-def duration(seconds):
+def duration(seconds: float) -> str:
     """Writes a duration in seconds as 41 s, 3 min 20 s or 2 h 05 min."""
     seconds = round(seconds)
     if seconds < 60:
@@ -28,7 +29,7 @@ class Progress:
         stream: Where to write; default: standard error.
     """
 
-    def __init__(self, label, total, unit=None, stream=None):
+    def __init__(self, label: str, total: int, unit: str | None = None, stream: TextIO | None = None):
         self.label = label
         self._total = total
         self._unit = unit
@@ -36,10 +37,11 @@ class Progress:
         self._stream = stream or sys.stderr
         self._terminal = self._stream.isatty()
         self._interval = 0.2 if self._terminal else 60.0
-        self._started, self._shown = None, time.monotonic()
+        self._started: float | None = None
+        self._shown = time.monotonic()
         self._width = 0
 
-    def add(self, amount):
+    def add(self, amount: int) -> None:
         """Counts finished work and shows it when it is time to."""
         self._done += amount
         now = time.monotonic()
@@ -49,7 +51,7 @@ class Progress:
             self._shown = now
             self._write(self._line(now))
 
-    def skip(self, amount):
+    def skip(self, amount: int) -> None:
         """Counts work that needs not be done again; it does not count for the rate."""
         self._skipped += amount
         self._done += amount
@@ -86,7 +88,7 @@ class Progress:
             self._stream.write(line + "\n")
         self._stream.flush()
 
-    def close(self):
+    def close(self) -> None:
         """Clears the terminal's line."""
         if self._terminal and self._width:
             self._stream.write("\r" + " " * min(self._width, self._columns() - 1) + "\r")

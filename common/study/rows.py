@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 # {metric as it was once called: the columns that it has now, None if records no longer have it}.
-EarlierNames = Mapping[str, Mapping[str, str] | None]
+EarlierNames = Mapping[str, dict[str, str] | None]
 
 
 def renamed(rows: Iterable[dict], earlier_names: EarlierNames) -> list[dict]:
@@ -13,5 +13,5 @@ def renamed(rows: Iterable[dict], earlier_names: EarlierNames) -> list[dict]:
         rows: A record's rows.
         earlier_names: Old metric -> the columns that it has now, as `metric`, `subset`; None drops it.
     """
-    found = ((row, earlier_names.get(row.get("metric"), {})) for row in rows)
+    found = ((row, earlier_names.get(row.get("metric", ""), {})) for row in rows)
     return [row | columns for row, columns in found if columns is not None]

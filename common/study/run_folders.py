@@ -21,8 +21,10 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ..errors import BusyError, UserError
@@ -36,7 +38,7 @@ from .files import (
     write_json,
     write_rows,
 )
-from .rows import renamed
+from .rows import EarlierNames, renamed
 
 SCHEMA = 1
 FINISHED = ("done", "diverged")
@@ -46,7 +48,7 @@ _RERUN = "remove its folder and run it again"
 _PACKAGES = ("tensorflow", "keras", "numpy", "scipy")
 
 
-def settings_hash(study, protocol_version, identity):
+def settings_hash(study: str, protocol_version: int, identity: Mapping[str, Any]) -> str:
     """Returns the name of a run folder: a hash of everything that determines its numbers.
 
     Args:
@@ -66,7 +68,7 @@ def _hash(value):
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def provenance():
+def provenance() -> dict[str, Any]:
     """Returns what made a run: command, commit, versions, machine."""
 
     def git(*arguments):
@@ -93,7 +95,7 @@ def provenance():
     }
 
 
-def now():
+def now() -> str:
     """Returns the current time, UTC, as ISO 8601 to the second."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
@@ -115,7 +117,14 @@ class RunFolder:
     """
 
     def __init__(
-        self, out_dir, study, protocol_version, settings, worker=0, identity=None, earlier_names=None
+        self,
+        out_dir: str | os.PathLike,
+        study: str,
+        protocol_version: int,
+        settings: Mapping[str, Any],
+        worker: int = 0,
+        identity: Mapping[str, Any] | None = None,
+        earlier_names: EarlierNames | None = None,
     ):
         name = settings_hash(study, protocol_version, settings if identity is None else identity)
         self.path = pathlib.Path(out_dir) / study / name
@@ -129,9 +138,10 @@ class RunFolder:
         self._earlier_names = earlier_names or {}
         self._chief = worker == 0
         self._lock_path = self.path / (".lock" if self._chief else f".lock-{worker}")
-        self.record = self._read()
+        # `started` and `finish` fill it; where there is none, nothing asks.
+        self.record: dict[str, Any] = self._read()  # type: ignore[assignment]
 
-    def _read(self):
+    def _read(self) -> dict[str, Any] | None:
         path = self.path / "run.json"
         try:
             record = json.loads(path.read_text())
@@ -163,7 +173,7 @@ class RunFolder:
             raise DamagedError(f"{path} is damaged; {_RERUN}")
 
     @property
-    def finished(self):
+    def finished(self) -> bool:
         """Whether the run's results are there."""
         return self._counts() and self.record["status"] in FINISHED
 
@@ -171,12 +181,12 @@ class RunFolder:
         """Whether there is a record, and none that is marked: its `suspect` says why numbers may be wrong."""
         return self.record is not None and not self.record.get("suspect")
 
-    def run(self):
+    def run(self) -> "Run | None":
         """Returns the `Run`, if it is finished, else None."""
         return Run(self.path, self.record, self._earlier_names) if self.finished else None
 
     @property
-    def held(self):
+    def held(self) -> bool:
         """Whether another process is working on the run."""
         try:
             with open(self._lock_path) as lock:
@@ -187,7 +197,7 @@ class RunFolder:
             return False
         return False
 
-    def rows(self):
+    def rows(self) -> list[dict]:
         """The rows of a finished run."""
         return renamed(read_rows(checked_file(self.path, self.record, "rows.jsonl")), self._earlier_names)
 
@@ -217,7 +227,7 @@ class RunFolder:
     def __exit__(self, *_):
         self._lock.close()
 
-    def start(self, layout, data=None):
+    def start(self, layout: Mapping[str, Any], data: str | None = None) -> None:
         """Marks the run incomplete, or checks that this process may go on with it.
 
         Args:
@@ -249,14 +259,14 @@ class RunFolder:
         self.save()
 
     @contextlib.contextmanager
-    def timed(self, name):
+    def timed(self, name: str) -> Iterator[None]:
         """Adds the duration of the block, in seconds, to the record's times; `save` writes them."""
         started = time.monotonic()
         yield
         times = self.record["times"]
         times[name] = times.get(name, 0.0) + time.monotonic() - started
 
-    def finish(self, status, rows, arrays):
+    def finish(self, status: str, rows: Sequence[Mapping], arrays: Mapping[str, np.ndarray] | None) -> None:
         """Writes the results and drops the working state."""
         write_rows(self.path / "rows.jsonl", rows)
         if arrays:
@@ -269,17 +279,17 @@ class RunFolder:
         self.save()
         self.drop_work()
 
-    def drop_work(self):
+    def drop_work(self) -> None:
         """Removes the working state of a finished run, also where a process was killed before it could."""
         shutil.rmtree(self.work, ignore_errors=True)
 
-    def fail(self, error):
+    def fail(self, error: Exception) -> None:
         """Notes that the run stopped at an error; the same command goes on from its last checkpoint."""
         if self.record is not None:
             self.record |= {"status": "failed", "error": f"{type(error).__name__}: {error}"[:500]}
             self.save()
 
-    def save(self):
+    def save(self) -> None:
         """Writes the record, with a checksum of its own."""
         if self._chief:
             self.record["sha256"] = self.record.get("sha256", {}) | {"run.json": _own_hash(self.record)}
@@ -291,7 +301,7 @@ def _own_hash(record):
     return _hash({name: value for name, value in record.items() if name != "sha256"})
 
 
-def checked_file(folder, record, name):
+def checked_file(folder: pathlib.Path, record: Mapping[str, Any], name: str) -> pathlib.Path:
     """Returns the path of one of a finished run's files, once it is seen to be what was written.
 
     Args:
@@ -332,12 +342,12 @@ class Run:
     earlier_names: Mapping = dataclasses.field(default_factory=dict)
 
     @property
-    def diverged(self):
+    def diverged(self) -> bool:
         """Whether the training diverged; then what is measured at the end of a run may be missing."""
         return self.record["status"] == "diverged"
 
     @property
-    def seed(self):
+    def seed(self) -> int:
         """Its root seed."""
         return self.record["settings"]["seed"]
 
@@ -366,6 +376,6 @@ class Run:
         return pd.DataFrame(renamed(rows, self.earlier_names))
 
     @functools.cached_property
-    def arrays(self):
+    def arrays(self) -> dict[str, np.ndarray]:
         """The saved arrays by name."""
         return read_arrays(checked_file(self.path, self.record, "arrays.npz"))

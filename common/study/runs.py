@@ -3,13 +3,16 @@
 import dataclasses
 import importlib
 import itertools
+import os
 import pathlib
-import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import ModuleType
+from typing import Any
 
 from .archive import Archive
 from .rows import EarlierNames
-from .run_folders import RunFolder
-from .setting import identity
+from .run_folders import Run, RunFolder
+from .setting import Settings, identity
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,9 +26,9 @@ class Study:
         figures: Names of the figure presets.
         runs_of_figure: Function (figure, scale) -> list of settings.
         estimate: Function settings -> seconds on a machine with two cores.
-        swept: Name of the setting that one process best runs through: its values share compiled programs.
+        compiles_once_over: Name of the setting that one process best runs through: its values share programs.
         images: Whether it reads an image data set: adds --data_dir.
-        fewest_seeds: Figure -> how many of the seeds of its preset it needs, where one is not enough.
+        min_seeds: Figure -> how many of the seeds of its preset it needs, where one is not enough.
         network_sizes: Scale -> network -> the values of settings that the scale has for this network.
         usage: A line for --help on what else the program does.
         named_by: The settings that a packed run's readable name is made of, the first one always: one text.
@@ -34,56 +37,58 @@ class Study:
     """
 
     name: str
-    settings: type
+    settings: type[Settings]
     protocol_version: int
-    figures: tuple
-    runs_of_figure: typing.Callable
-    estimate: typing.Callable
+    figures: tuple[str, ...]
+    runs_of_figure: Callable[[str, str], Sequence[Settings]]
+    estimate: Callable[[Any], float]
     compiles_once_over: str
     images: bool = False
-    min_seeds: dict = dataclasses.field(default_factory=dict)
-    network_sizes: dict = dataclasses.field(default_factory=dict)
+    min_seeds: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    network_sizes: Mapping[str, Mapping[str, Mapping]] = dataclasses.field(default_factory=dict)
     usage: str = ""
     named_by: str = "seed"
-    keeps_array: typing.Callable = lambda settings, name: True
+    keeps_array: Callable[[Any, str], bool] = lambda settings, name: True
     earlier_names: EarlierNames = dataclasses.field(default_factory=dict)
 
-    def experiment(self):
+    def experiment(self) -> ModuleType:
         """Imports the module that trains; it imports TensorFlow."""
         from .startup import import_quietly
 
         return import_quietly(f"replications.{self.name}.experiment")
 
 
-def differing(runs):
+def differing(runs: Sequence[Settings]) -> list[str]:
     """Returns the names of the settings in which runs differ."""
     fields = dataclasses.fields(runs[0])
     return [field.name for field in fields if len({getattr(run, field.name) for run in runs}) > 1]
 
 
-def named(settings, names):
+def named(settings: Settings, names: Iterable[str]) -> str:
     """Returns settings as words, such as "width=4 seed=0"."""
     return " ".join(f"{name}={getattr(settings, name)}" for name in names)
 
 
-def describe(settings, among):
+def describe(settings: Settings, among: Sequence[Settings]) -> str:
     """Names a run by the settings in which the runs differ."""
     return named(settings, differing(among))
 
 
-def run_folder(study, settings, out_dir, worker=0):
+def run_folder(study: Study, settings: Settings, out_dir: str | os.PathLike, worker: int = 0) -> RunFolder:
     """Returns the `run_folders.RunFolder` of a run."""
     values, names = dataclasses.asdict(settings), study.earlier_names
     version = study.protocol_version
     return RunFolder(out_dir, study.name, version, values, worker, identity(settings), names)
 
 
-def unfinished(study, runs, out_dir):
+def unfinished(study: Study, runs: Iterable[Settings], out_dir: str | os.PathLike) -> list[Settings]:
     """Returns those of the resolved settings whose runs are not finished."""
     return [run for run in runs if not run_folder(study, run, out_dir).finished]
 
 
-def find_runs(study, settings, records):
+def find_runs(
+    study: Study, settings: Iterable[Settings], records: str | os.PathLike
+) -> list[tuple[Settings, Run | None]]:
     """Returns (settings, finished `run_folders.Run` or None) for each, from run folders or packed records."""
     archive = Archive(pathlib.Path(records) / study.name, study.earlier_names)
 
@@ -94,7 +99,9 @@ def find_runs(study, settings, records):
     return [(resolved, find(resolved)) for resolved in (chosen.resolve() for chosen in settings)]
 
 
-def finished_seeds(found, min_seeds=1):
+def finished_seeds(
+    found: Sequence[tuple[Settings, Run | None]], min_seeds: int = 1
+) -> list[tuple[Settings, Run | None]]:
     """Leaves out of a figure's runs the seeds that are not finished yet.
 
     Args:
@@ -116,12 +123,12 @@ def finished_seeds(found, min_seeds=1):
     return [(settings, run) for settings, run in found if largest(settings) in shown]
 
 
-def study_names():
+def study_names() -> list[str]:
     """Returns the package names of all papers."""
     folder = pathlib.Path(__file__).parents[2] / "replications"
     return sorted(path.parent.name for path in folder.glob("*/presets.py"))
 
 
-def load_study(name):
+def load_study(name: str) -> Study:
     """Returns the `Study` of a paper by its package name, without importing TensorFlow."""
     return importlib.import_module(f"replications.{name}.presets").STUDY

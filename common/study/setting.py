@@ -5,6 +5,8 @@ Loads no TensorFlow.
 
 import dataclasses
 import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 from ..errors import UserError
 
@@ -23,11 +25,11 @@ class Limits:
     high: float = math.inf
     above: bool = False
 
-    def __contains__(self, value):
+    def __contains__(self, value: float) -> bool:
         least = self.low < value if self.above else self.low <= value
         return least and value <= self.high and (isinstance(value, int) or math.isfinite(value))
 
-    def __str__(self):
+    def __str__(self) -> str:
         low, high = (f"{limit:g}" if isinstance(limit, float) else limit for limit in (self.low, self.high))
         if self.above:
             return f"a finite number above {low}"
@@ -40,11 +42,35 @@ POSITIVE = Limits(0.0, above=True)
 SEED = Limits(0, 2**63 - 1)
 
 
+class Settings(Protocol):
+    """A paper's settings of a run: a frozen dataclass whose fields are made by `setting`."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def seed(self) -> int:
+        """The root seed."""
+
+    def resolve(self) -> Self:
+        """Returns these settings with every default filled in; raises UserError for what does not fit."""
+
+
+_Settings = TypeVar("_Settings", bound=Settings)
+
+
 class _Always:
     """The `absent` of a setting that every record has; equal to nothing."""
 
 
-def setting(default, help, choices=None, applies_to=None, limits=None, needs=None, absent=_Always):
+def setting(
+    default: Any,
+    help: str,
+    choices: Sequence[str] | None = None,
+    applies_to: Callable[[Any], Any] | None = None,
+    limits: Limits | None = None,
+    needs: str | None = None,
+    absent: Any = _Always,
+) -> Any:
     """A dataclass field that is also a command-line flag.
 
     Args:
@@ -64,7 +90,7 @@ def setting(default, help, choices=None, applies_to=None, limits=None, needs=Non
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def check_limits(settings):
+def check_limits(settings: Settings) -> None:
     """Refuses numbers outside the limits of their fields; None is inside.
 
     Raises:
@@ -76,7 +102,7 @@ def check_limits(settings):
             raise UserError(f"--{field.name}={value}: must be {limits}")
 
 
-def identity(settings):
+def identity(settings: Settings) -> dict[str, Any]:
     """Returns the settings that tell a run from others: name -> value, without those that are absent."""
     return {
         field.name: getattr(settings, field.name)
@@ -85,7 +111,7 @@ def identity(settings):
     }
 
 
-def completed(kind, values):
+def completed(kind: type[_Settings], values: Mapping[str, Any]) -> _Settings:
     """Returns the settings of a record, those that it lacks with the values of runs before them.
 
     Args:
@@ -102,13 +128,13 @@ def completed(kind, values):
     return kind(**values, **{field.name: field.metadata["absent"] for field in missing})
 
 
-def without(settings, names):
+def without(settings: _Settings, names: Iterable[str]) -> _Settings:
     """Returns settings with the named ones at their defaults: what runs that differ in these alone share."""
     fields = {field.name: field for field in dataclasses.fields(settings)}
     return dataclasses.replace(settings, **{name: fields[name].default for name in names})
 
 
-def filled(settings, defaults):
+def filled(settings: _Settings, defaults: Mapping[str, Any]) -> _Settings:
     """Returns settings with defaults, name -> value, in the place of None."""
     missing = {name: value for name, value in defaults.items() if getattr(settings, name) is None}
     return dataclasses.replace(settings, **missing)

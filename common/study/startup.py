@@ -9,12 +9,14 @@ import importlib
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
+from types import ModuleType
 
 from ..errors import UserError
 
 
 @contextlib.contextmanager
-def quiet_stderr():
+def quiet_stderr() -> Iterator[None]:
     """Holds back what is written to file descriptor 2; shows it if the block raises."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.stderr.flush()
@@ -45,7 +47,7 @@ def check_backend() -> None:
         raise UserError(f"KERAS_BACKEND={backend}: only TensorFlow will do; unset it or set it to tensorflow")
 
 
-def import_quietly(module):
+def import_quietly(module: str) -> ModuleType:
     """Imports a module that imports TensorFlow, and starts TensorFlow's logging, without noise.
 
     Raises:

@@ -3,15 +3,18 @@
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
 from .setting import without
 
+if TYPE_CHECKING:
+    from .runs import Study
+
 MAX_RUNS = 10_000
 
 
-def changed_figure(study, figure: str, scale: str, given: Mapping[str, tuple]) -> list:
+def changed_figure(study: "Study", figure: str, scale: str, given: Mapping[str, tuple]) -> list:
     """Returns the settings of a figure with some of them given other values, in every combination.
 
     A run keeps what it has no use for as it is. A run that is given another network takes the size that the
@@ -66,7 +69,7 @@ def check_number(given: Mapping[str, tuple], num_seeds: int, num_runs: int = 1) 
     total = math.prod(map(len, given.values())) * num_seeds * num_runs
     if total > MAX_RUNS:
         numbers = {name: len(values) for name, values in given.items()} | {"num_seeds": num_seeds}
-        most = max(numbers, key=numbers.get)
+        most = max(numbers, key=numbers.__getitem__)
         raise UserError(f"--{most}: the flags ask for {total:,} runs; one command makes {MAX_RUNS:,} at most")
 
 

@@ -10,6 +10,8 @@ import dataclasses
 import math
 import warnings
 from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -28,7 +30,7 @@ class Outcome:
     seen: str
     parts: tuple = ()
 
-    def noting(self, text):
+    def noting(self, text: str) -> "Outcome":
         """Returns the same Outcome with a sentence on its runs."""
         parts = self.parts and (*self.parts, Outcome(NOT_JUDGED, text))
         return dataclasses.replace(self, seen=f"{self.seen} {text}", parts=parts)
@@ -41,13 +43,13 @@ class Bounds:
     low: float = -math.inf
     high: float = math.inf
 
-    def verdict(self, low, high):
+    def verdict(self, low: float, high: float) -> str:
         """The verdict of an interval; nan (no interval) leaves the claim unclear."""
         if self.low < low and high < self.high:
             return "reproduced"
         return "contradicted" if high < self.low or low > self.high else "unclear"
 
-    def margin(self, estimate):
+    def margin(self, estimate: "Estimate") -> float:
         """How far an interval stays inside, as a factor where bounds are positive; the least is closest."""
         low, high = np.float64(estimate.low), np.float64(estimate.high)
         if self.low <= 0 or self.high <= 0:
@@ -63,22 +65,22 @@ class Bounds:
         return f"{self.low:.2g} to {self.high:.2g}"
 
 
-def above(threshold=1.0):
+def above(threshold: float = 1.0) -> Bounds:
     """Bounds of an ordering: the value exceeds the threshold."""
     return Bounds(low=threshold)
 
 
-def below(threshold=1.0):
+def below(threshold: float = 1.0) -> Bounds:
     """Bounds of an ordering: the value stays under the threshold."""
     return Bounds(high=threshold)
 
 
-def about(value, factor):
+def about(value: float, factor: float) -> Bounds:
     """Bounds of an equality or an order of magnitude: within a factor of the value."""
     return Bounds(value / factor, value * factor)
 
 
-def number(value):
+def number(value: float) -> str:
     """Writes a number with three digits."""
     return f"{float(f'{value:.3g}'):,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
 
@@ -130,7 +132,7 @@ class Contrast:
     cross_fitted: bool = False
     self_selected: tuple = ()
 
-    def estimate(self, confidence=1 - _ERROR, center=np.mean):
+    def estimate(self, confidence: float = 1 - _ERROR, center: Callable = np.mean) -> Estimate:
         """Returns the Estimate: Student's interval for few values, else a seeded bootstrap as `interval`."""
 
         def logarithm(*samples, center=center, axis=-1):
@@ -155,23 +157,34 @@ class Contrast:
         return Estimate(value, float(low), float(high), n, median if of_means else math.nan)
 
 
-def ratio(label, top, bottom, paired=True):
+class Estimable(Protocol):
+    """What `compare` holds against bounds: a `Contrast`, a `Sample`, or a paper's own."""
+
+    label: str
+
+    def estimate(self, confidence: float = ..., center: Callable = ...) -> Estimate:
+        """Returns the value with its interval."""
+
+
+def ratio(label: str, top: Sequence, bottom: Sequence, paired: bool = True) -> Contrast:
     """The Contrast mean(top) / mean(bottom)."""
     return Contrast(label, (top, bottom), (1.0, -1.0), paired)
 
 
-def geometric_mean(label, values, cross_fitted=False, self_selected=()):
+def geometric_mean(
+    label: str, values: Sequence, cross_fitted: bool = False, self_selected: tuple = ()
+) -> Contrast:
     """The Contrast of positive ratios, one a seed: their mean, with an interval on a logarithmic scale."""
     return Contrast(label, (values,), (1.0,), cross_fitted=cross_fitted, self_selected=self_selected)
 
 
-def slope(label, samples, positions):
+def slope(label: str, samples: Sequence, positions: Sequence) -> Contrast:
     """The Contrast exp(least-squares slope of ln(mean) over `positions`): the change per unit, a factor."""
     offsets = np.asarray(positions, np.float64) - np.mean(positions)
     return Contrast(label, tuple(samples), tuple(offsets / np.sum(offsets**2)))
 
 
-def quotient(label, first, second):
+def quotient(label: str, first: Contrast, second: Contrast) -> Contrast:
     """The Contrast first / second; all their samples belong together."""
     coefficients = (*first.coefficients, *(-c for c in second.coefficients))
     return Contrast(label, (*first.samples, *second.samples), coefficients)
@@ -194,7 +207,7 @@ class Sample:
     discrete: bool = False
     self_selected: tuple = ()
 
-    def estimate(self, confidence=1 - _ERROR, center=np.mean):
+    def estimate(self, confidence: float = 1 - _ERROR, center: Callable = np.mean) -> Estimate:
         """Returns the Estimate; undefined if a value is nan, without an interval for fewer than two."""
         if not self.values or np.isnan(self.values).any():
             return Estimate(math.nan, math.nan, math.nan, len(self.values))
@@ -207,7 +220,7 @@ class Sample:
         return Estimate(float(center(self.values)), low, high, len(self.values))
 
 
-def estimate_center(values, center=np.mean):
+def estimate_center(values: Sequence, center: Callable = np.mean) -> Estimate:
     """Returns the Estimate of the mean or median of one sample."""
     median = float(np.median(values)) if center is np.mean else math.nan
     with np.errstate(all="ignore"):  # values that differ by rounding alone
@@ -215,13 +228,19 @@ def estimate_center(values, center=np.mean):
     return Estimate(float(center(values)), low, high, len(values), median)
 
 
-def holds(quantity, estimate, bounds):
+def holds(quantity: str, estimate: Estimate, bounds: Bounds) -> Outcome:
     """The Outcome of one estimate."""
     verdict = bounds.verdict(estimate.low, estimate.high)
     return Outcome(verdict, f"{quantity} is {estimate}, expected {bounds}")
 
 
-def compare(quantity, contrasts, bounds, every=True, center=np.mean):
+def compare(
+    quantity: str,
+    contrasts: Sequence[Estimable],
+    bounds: Bounds,
+    every: bool = True,
+    center: Callable = np.mean,
+) -> Outcome:
     """The Outcome of a family of contrasts with the same bounds.
 
     With `every`, all must lie within the bounds, by their 95 % intervals, and one outside contradicts the
@@ -257,7 +276,14 @@ def _list(kind, found, bounds):
     return f"{len(members)} of {len(found)} {kind} ({closest}{text})"
 
 
-def magnitude(quantity, samples, order, scale, factor=10.0, center=np.mean):
+def magnitude(
+    quantity: str,
+    samples: Sequence[Sequence],
+    order: float,
+    scale: str,
+    factor: float = 10.0,
+    center: Callable = np.mean,
+) -> Outcome:
     """The Outcome of a published order of magnitude; an absolute number, so judged at paper scale only.
 
     With one seed the interval of the mean over its runs or pairs decides; with several, that of their
@@ -292,7 +318,7 @@ def magnitude(quantity, samples, order, scale, factor=10.0, center=np.mean):
     return Outcome(bounds.verdict(low, high), f"{quantity} over seeds is {pooled}, {text}")
 
 
-def near_published(scale, quantity, found, number, tolerance):
+def near_published(scale: str, quantity: str, found: Estimable, number: float, tolerance: float) -> Outcome:
     """The Outcome of a published number, within a tolerance; judged at paper scale only.
 
     Args:
@@ -310,7 +336,7 @@ def near_published(scale, quantity, found, number, tolerance):
     return Outcome(verdict, f"{text}, expected within {tolerance:g}")
 
 
-def together(*outcomes):
+def together(*outcomes: Outcome) -> Outcome:
     """The Outcome of a claim with several parts: all must hold, one contradicted part contradicts it.
 
     Parts that are not judged are only reported; a claim with no judged part is unclear.

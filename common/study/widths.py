@@ -113,6 +113,7 @@ class WidthSweep:
 
     @functools.cached_property
     def _near(self) -> np.ndarray:
+        assert self.threshold is not None
         widths = np.array(self.widths)
         return (widths >= self.threshold / _PEAK_RANGE) & (widths <= self.threshold * _PEAK_RANGE)
 
