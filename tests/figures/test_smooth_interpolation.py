@@ -12,6 +12,7 @@ from figures.smooth_interpolation.paper_figures import FIGURES, PAPER_FIGURES
 from figures.smooth_interpolation.widths import format_width_axis
 from replications.smooth_interpolation import results as read
 from replications.smooth_interpolation.presets import STUDY, runs_of_figure
+from tests.made_rows import made_rows
 
 METRICS = ("accuracy", "cross_entropy", "jacobian_norm", "tangent_hessian_norm")
 SUBSETS = {"noisy": 3, "clean": 2, "all": 1}
@@ -58,8 +59,8 @@ def write(out_dir, settings, seed=0, accuracies=TRAIN_ACCURACY):
                         {"metric": metric, "value": value, "subset": subset, "anchors": anchors} | place
                     )
     finals = {"train_accuracy": accuracies.get(width, 1.0), "train_loss": 0.1}
-    finals |= {"test_accuracy_perturbed": 0.1, "test_accuracy_unperturbed": 0.1 * width}
-    rows += [{"metric": metric, "value": value} | place for metric, value in finals.items()]
+    finals |= {("accuracy", "test_perturbed"): 0.1, ("accuracy", "test_unperturbed"): 0.1 * width}
+    rows += made_rows(finals, place)
     with run_folder(STUDY, settings, str(out_dir)) as folder:
         folder.start({}, "synthetic images")
         folder.finish("done", rows, predictions(width, seed))

@@ -17,6 +17,7 @@ from figures.somepalli_boundaries.planes import CLASS_COLORS, COLORS, Plane, dra
 from figures.somepalli_boundaries.scores import source_groups
 from replications.somepalli_boundaries.published import NETWORK_NAMES, PICTURES, REPRODUCIBILITY_MATRIX
 from replications.somepalli_boundaries.settings import Settings
+from tests.made_rows import made_rows
 
 PAPER = load_study("somepalli_boundaries")
 RESOLUTION = 9
@@ -56,20 +57,20 @@ def world(settings):
     values = {
         "train_accuracy": 0.5 if settings.width == 1 else 1.0,
         "test_accuracy": 0.4 + settings.seed / 100,
-        "accuracy_test": 0.4 + settings.seed / 100,
+        ("accuracy", "test"): 0.4 + settings.seed / 100,
         "class_skips": 1.5,
-        "fragmentation_all": 10 + 100 * noise + settings.width,
-        "fragmentation_test": 11 + 100 * noise + settings.width,
-        "fragmentation_correct": 5 + 100 * noise + settings.width,
-        "margin_aa_median": 2.0 / settings.width,
-        "margin_ca_median": 3.0 / settings.width,
-        "margin_ma_median": 1.0 / settings.width,
+        ("fragmentation", "all"): 10 + 100 * noise + settings.width,
+        ("fragmentation", "test"): 11 + 100 * noise + settings.width,
+        ("fragmentation", "clean"): 5 + 100 * noise + settings.width,
+        ("margin", "all", "median"): 2.0 / settings.width,
+        ("margin", "clean", "median"): 3.0 / settings.width,
+        ("margin", "noisy", "median"): 1.0 / settings.width,
         "lemma_needed_lipschitz": 7.0,
         "lemma_measured_slope": 0.5,
     }
     place = {"statistic": "run", "epoch": settings.epochs, "step": 10}
     rows = [{"metric": "test_accuracy", "value": 0.2} | place | {"epoch": 0.5, "step": 5}]
-    rows += [{"metric": metric, "value": value} | place for metric, value in values.items()]
+    rows += made_rows(values, place)
     arrays = {
         "score_classes": rng.integers(0, 2, (3, 4, 4)).astype(np.uint8),
         "random_classes": rng.integers(0, 2, (2, 2, 4, 4)).astype(np.uint8),

@@ -6,6 +6,7 @@ import pytest
 
 from common.study.runs import run_folder
 from replications.smooth_interpolation.presets import STUDY
+from tests.made_rows import made_rows
 
 METRICS = ("accuracy", "cross_entropy", "jacobian_norm", "tangent_hessian_norm")
 
@@ -32,7 +33,7 @@ def write(tmp_path, monkeypatch):
                         number = value(metric, subset, anchors, share)
                         where = {"subset": subset, "anchors": anchors}
                         rows.append({"metric": metric, "value": number} | place | where)
-        rows += [{"metric": metric, "value": number} | place for metric, number in finals.items()]
+        rows += made_rows(finals, place)
         predictions = predictions or {}
         with run_folder(STUDY, settings, str(tmp_path)) as folder:
             folder.start({}, "synthetic images")

@@ -156,7 +156,7 @@ def test_without_a_threshold_peaks_are_unclear(write):
 def test_what_stands_in_for_cifar100_stays_unclear(write):
     def finals_by_class(width):
         errors = {"unperturbed": 0.5 - 0.01 * width, "perturbed": 0.1}
-        return finals(width) | {f"test_accuracy_{name}": value for name, value in errors.items()}
+        return finals(width) | {("accuracy", f"test_{name}"): value for name, value in errors.items()}
 
     for name in ("4", "7"):
         for seed in range(2):
@@ -204,7 +204,7 @@ def test_double_descent_of_unperturbed_classes_alone(write, perturbed, last):
     for seed in range(3):
         for settings in runs_of_figure("7", "laptop"):
             errors = {"unperturbed": 0.3 + 0.1 * peak(settings.width), "perturbed": perturbed(settings.width)}
-            accuracies = {f"test_accuracy_{name}": 1 - e - 0.001 * seed for name, e in errors.items()}
+            accuracies = {("accuracy", f"test_{name}"): 1 - e - 0.001 * seed for name, e in errors.items()}
             behaviour = as_published(settings.width, seed)
             records = write(settings, behaviour, finals(settings.width) | accuracies, seed)
     parts = [part.verdict for part in outcome(records, 22).parts]

@@ -21,6 +21,7 @@ from replications.somepalli_boundaries.published import (
     PICTURES,
     REPRODUCIBILITY_MATRIX,
 )
+from tests.made_rows import made_rows
 
 NUMBERS = {claim.number: claim for claim in CLAIMS}
 THRESHOLD = 6
@@ -33,11 +34,10 @@ def no_git(monkeypatch):
 
 def write(folder, settings, values, arrays=None, status="done"):
     settings = settings.resolve()
-    place = {"statistic": "run", "epoch": settings.epochs, "step": 1}
-    rows = [{"metric": metric, "value": value} | place for metric, value in values.items()]
+    place = {"epoch": settings.epochs, "step": 1}
     with run_folder(STUDY, settings, str(folder)) as run:
         run.start({}, "CIFAR-10")
-        run.finish(status, rows, arrays or {})
+        run.finish(status, made_rows(values, place), arrays or {})
 
 
 def judged(folder, number, scale="laptop"):
@@ -75,7 +75,7 @@ def matrix_score(matrix):
 
 def off_manifold_values(settings, shared=True):
     winner = MATRIX_NETWORKS.index(settings.network) if shared else settings.seed
-    return {f"{kind}_winner": winner for kind in ("uniform", "shuffled")}
+    return {("winner", kind): winner for kind in ("uniform", "shuffled")}
 
 
 def random_planes(*num_classes):
@@ -134,7 +134,7 @@ def optimizer_records(tmp_path):
     for settings in runs_of_figure("optimizers", "paper"):
         s = settings.resolve()
         accuracy = table(OPTIMIZER_ACCURACY, s.network, s.optimizer_name) + (s.seed - 1) / 10
-        write(tmp_path, settings, {"accuracy_test": accuracy / 100})
+        write(tmp_path, settings, {("accuracy", "test"): accuracy / 100})
     return tmp_path
 
 
@@ -160,7 +160,7 @@ def test_distillation(distilled, vanilla, verdict, tmp_path):
         changed = distilled if settings.teacher else 0 if settings.seed else vanilla
         other = rng.random(teacher.shape) < changed
         classes = np.where(other, (teacher + 1) % 10, teacher)
-        write(tmp_path, settings, {"accuracy_test": 0.5}, {"score_classes": classes})
+        write(tmp_path, settings, {("accuracy", "test"): 0.5}, {"score_classes": classes})
     assert verdicts(tmp_path, (10,), "laptop") == {10: verdict}
 
 
@@ -181,9 +181,9 @@ def sweep_values(settings, noisy_fragments=30, center=THRESHOLD, test_error=0.3)
     return {
         "train_accuracy": min(1.0, 0.5 + 0.5 * settings.width / THRESHOLD),
         "test_accuracy": 1 - error * jitter,
-        "fragmentation_all": fragments * jitter,
-        "fragmentation_correct": fragments * jitter,
-        "margin_aa_median": margin * jitter,
+        ("fragmentation", "all"): fragments * jitter,
+        ("fragmentation", "clean"): fragments * jitter,
+        ("margin", "all", "median"): margin * jitter,
     }
 
 
@@ -281,7 +281,7 @@ def test_wrong_labels_in_wide_networks(wide, regions, verdict, tmp_path):
                 is_wide = settings.width == widest
                 share = 0.05 * seed + (wide if is_wide else 0.4)
                 found = (regions + seed if is_wide else 30) + seed
-                write(tmp_path, settings, {"fragmentation_correct": found}, picture_arrays(share))
+                write(tmp_path, settings, {("fragmentation", "clean"): found}, picture_arrays(share))
         assert verdicts(tmp_path, (20,), "laptop") == {20: expected}
 
 
@@ -289,7 +289,7 @@ def test_a_diverged_network_takes_its_seed_out_of_the_comparison(tmp_path):
     for settings in runs_of_figure("9", "laptop"):
         status = "diverged" if (settings.seed, settings.width) == (1, 12) else "done"
         share = 0.1 * settings.seed + (0.1 if settings.width == 12 else 0.4)
-        regions = {"fragmentation_correct": 10 + settings.seed if settings.width == 12 else 30}
+        regions = {("fragmentation", "clean"): 10 + settings.seed if settings.width == 12 else 30}
         write(tmp_path, settings, regions, picture_arrays(share), status)
     found = judged(tmp_path, 20)
     assert found.verdict == "reproduced"
@@ -355,7 +355,7 @@ def test_fragmentation_without_noise_is_compared_at_every_width(tmp_path):
     assert judged(tmp_path, 14).verdict == "reproduced"
     for settings in runs_of_figure("10", "laptop"):
         if settings.width == 1 and not settings.label_noise:
-            write(tmp_path, settings, sweep_values(settings) | {"fragmentation_all": 99})
+            write(tmp_path, settings, sweep_values(settings) | {("fragmentation", "all"): 99})
     assert judged(tmp_path, 14).parts[0].verdict == "contradicted"
 
 
@@ -364,7 +364,7 @@ def test_a_missing_value_is_no_extreme(tmp_path):
     for settings in runs_of_figure("12", "laptop"):
         values = sweep_values(settings)
         if (settings.label_noise, settings.width, settings.seed) == (0.2, 2 * THRESHOLD, 1):
-            del values["margin_aa_median"]
+            del values[("margin", "all", "median")]
         write(tmp_path, settings, values)
     assert judged(tmp_path, 17).parts[1].verdict == "unclear"
     assert judged(tmp_path, 17).verdict == "unclear"
@@ -374,7 +374,7 @@ def test_the_claims_on_errors_are_on_the_measured_network(tmp_path):
     """A better network before the end, which was measured: the descent is its own."""
     for settings in runs_of_figure("10", "laptop"):
         values = sweep_values(settings)
-        kept = {"accuracy_all": values["train_accuracy"], "accuracy_test": values["test_accuracy"]}
+        kept = {("accuracy", "all"): values["train_accuracy"], ("accuracy", "test"): values["test_accuracy"]}
         write(tmp_path, settings, values | kept | {"train_accuracy": 0.1, "test_accuracy": 0.1})
     assert judged(tmp_path, 21).verdict == "reproduced"
 
@@ -434,7 +434,7 @@ def test_diverged_optimizers_and_students(tmp_path):
     write_with_diverged(
         tmp_path,
         "optimizers",
-        lambda s: {"accuracy_test": (0.5 if s.sam_radius else 0.6) + s.seed / 100},
+        lambda s: {("accuracy", "test"): (0.5 if s.sam_radius else 0.6) + s.seed / 100},
         lambda s: (s.network, s.optimizer_name, s.seed) == ("vit", "sam", 0),
         random_maps,
     )
@@ -447,7 +447,7 @@ def test_diverged_optimizers_and_students(tmp_path):
     write_with_diverged(
         tmp_path,
         "distillation",
-        lambda s: {"accuracy_test": 0.5},
+        lambda s: {("accuracy", "test"): 0.5},
         lambda s: (s.network, s.teacher, s.seed) == ("vgg19", None, 0),
         random_maps,
     )
@@ -460,7 +460,7 @@ def test_a_diverged_student_costs_its_gain_alone(tmp_path):
     write_with_diverged(
         tmp_path,
         "distillation",
-        lambda s: {"accuracy_test": 0.5},
+        lambda s: {("accuracy", "test"): 0.5},
         lambda s: (s.network, s.teacher) == one,
         random_maps,
     )

@@ -17,6 +17,7 @@ from common.training.trainer import Trainer
 from replications.somepalli_boundaries import experiment
 from replications.somepalli_boundaries.presets import STUDY
 from replications.somepalli_boundaries.settings import Settings
+from tests.made_rows import made_rows, named_values
 
 TINY = Settings(
     network="fully_connected",
@@ -71,7 +72,7 @@ def weights(folder):
 
 
 def values(folder):
-    return {row["metric"]: row["value"] for row in folder.rows()}
+    return named_values(folder.rows())
 
 
 def same(first, second):
@@ -82,9 +83,9 @@ def test_a_run_leaves_rows_arrays_and_weights(tmp_path):
     folder = run(tmp_path)
     found = values(folder)
     assert folder.record["status"] == "done"
-    assert {"train_accuracy", "test_accuracy", "accuracy_test", "uniform_num_classes"} <= set(found)
-    assert found["accuracy_test"] == pytest.approx(found["test_accuracy"])
-    assert found["accuracy_all"] == pytest.approx(found["train_accuracy"])
+    assert {"train_accuracy", "test_accuracy", ("accuracy", "test"), ("num_classes", "uniform")} <= set(found)
+    assert found["accuracy", "test"] == pytest.approx(found["test_accuracy"])
+    assert found["accuracy", "all"] == pytest.approx(found["train_accuracy"])
     assert {row["statistic"] for row in folder.rows()} == {"run"}
     shapes = {name: array.shape for name, array in arrays(folder).items()}
     assert shapes["score_classes"] == (3, 5, 5)
@@ -249,7 +250,7 @@ def test_a_diverged_teacher_teaches_nothing(tmp_path):
 def test_a_diverged_run_is_recorded_without_measurements(tmp_path):
     folder = run(tmp_path, learning_rate=1e30)
     assert folder.record["status"] == "diverged"
-    assert "accuracy_test" not in values(folder)
+    assert ("accuracy", "test") not in values(folder)
     assert not (folder.path / experiment.WEIGHTS).exists()
 
 
@@ -273,13 +274,12 @@ def test_what_cannot_be_measured_is_refused_before_training(settings, message, t
 @pytest.mark.parametrize(
     ("status", "measured", "shown"),
     [
-        ("done", {"accuracy_all": 0.8, "accuracy_test": 0.6}, ["80.00%", "60.00%"]),
+        ("done", {("accuracy", "all"): 0.8, ("accuracy", "test"): 0.6}, ["80.00%", "60.00%"]),
         ("diverged", {}, ["90.00%", "50.00%"]),
     ],
 )
 def test_the_printed_table_shows_the_measured_network(status, measured, shown):
-    found = {"train_accuracy": 0.9, "test_accuracy": 0.5} | measured
-    rows = [{"metric": metric, "value": value} for metric, value in found.items()]
+    rows = made_rows({"train_accuracy": 0.9, "test_accuracy": 0.5} | measured)
     record = {"status": status, "times": {"train_seconds": 1.0}}
     line = experiment.table_row(TINY.resolve(), types.SimpleNamespace(rows=lambda: rows, record=record))
     assert [line["train accuracy"], line["test accuracy"]] == shown

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from common.data.corruption import somepalli_labels
 from common.streams import Streams
 from replications.somepalli_boundaries.labels import force_roles, given_labels, roles_for_record
-from replications.somepalli_boundaries.published import CORRECT_IDS, MISLABELLED
+from replications.somepalli_boundaries.published import CLEAN_IDS, NOISY_LABELS
 from replications.somepalli_boundaries.settings import Settings
 
-ROLES = (*CORRECT_IDS, *MISLABELLED)
+ROLES = (*CLEAN_IDS, *NOISY_LABELS)
 
 
 def part(num_images, seed):
@@ -19,7 +19,7 @@ def part(num_images, seed):
     rng = np.random.default_rng(seed)
     others = rng.choice(np.setdiff1d(np.arange(50_000), ROLES), num_images - len(ROLES), replace=False)
     ids = np.sort(np.concatenate([others, ROLES]))
-    labels = np.where(np.isin(ids, list(MISLABELLED)), 1, ids % 10).astype(np.int32)
+    labels = np.where(np.isin(ids, list(NOISY_LABELS)), 1, ids % 10).astype(np.int32)
     return types.SimpleNamespace(ids=ids, labels=labels)
 
 
@@ -29,8 +29,8 @@ def test_roles_are_forced_and_the_number_of_wrong_labels_in_a_class_stays(seed, 
     noisy = somepalli_labels(images.labels, 0.2, 10)
     forced = force_roles(images.labels, noisy, images.ids)
     wrong = forced != images.labels
-    assert not wrong[np.isin(images.ids, CORRECT_IDS)].any()
-    for number, label in MISLABELLED.items():
+    assert not wrong[np.isin(images.ids, CLEAN_IDS)].any()
+    for number, label in NOISY_LABELS.items():
         assert forced[images.ids == number] == label
     np.testing.assert_array_equal(
         np.bincount(images.labels[wrong], minlength=10),
@@ -45,8 +45,8 @@ def test_the_record_says_whose_labels_were_exchanged():
     found = roles_for_record(settings, images, index, 10)
     np.testing.assert_array_equal(found["role_images"], sorted(ROLES))
     for number, label in zip(found["role_images"], found["role_labels"], strict=True):
-        assert label == MISLABELLED.get(number, label)
-        assert (label != images.labels[images.ids == number][0]) == (number in MISLABELLED)
+        assert label == NOISY_LABELS.get(number, label)
+        assert (label != images.labels[images.ids == number][0]) == (number in NOISY_LABELS)
     drawn = somepalli_labels(images.labels, 0.2, 10)
     assert found["exchanged_images"].tolist() == images.ids[drawn != index].tolist()
     assert 0 < len(found["exchanged_images"]) <= 2 * len(ROLES)
@@ -59,10 +59,10 @@ def test_right_roles_are_left_alone():
 
 
 def test_without_an_image_to_exchange_with_the_role_is_forced_all_the_same():
-    ids = np.array(sorted(MISLABELLED))
+    ids = np.array(sorted(NOISY_LABELS))
     labels = np.ones(len(ids), np.int32)
     forced = force_roles(labels, labels, ids)
-    np.testing.assert_array_equal(forced, [MISLABELLED[number] for number in ids])
+    np.testing.assert_array_equal(forced, [NOISY_LABELS[number] for number in ids])
 
 
 def test_an_official_label_that_is_the_true_one_is_not_given():

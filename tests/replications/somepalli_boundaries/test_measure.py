@@ -6,7 +6,8 @@ import tensorflow as tf
 from scipy.special import softmax
 
 from replications.somepalli_boundaries import measure
-from replications.somepalli_boundaries.published import CORRECT_IDS, MISLABELLED, PICTURES
+from replications.somepalli_boundaries.published import CLEAN_IDS, NOISY_LABELS, PICTURES
+from tests.made_rows import named_values
 
 
 def constant(images, training=False):
@@ -17,37 +18,38 @@ def constant(images, training=False):
 def test_accuracies_by_hand(make_subject):
     subject = make_subject(constant, label_noise=0.2)
     true, given = subject.data.train.labels, subject.labels
-    wrong = given != true
-    assert measure.accuracies(subject) == pytest.approx(
+    noisy = given != true
+    assert named_values(measure.accuracies(subject)) == pytest.approx(
         {
-            "accuracy_all": np.mean(given == 3),
-            "accuracy_test": np.mean(subject.data.test.labels == 3),
-            "accuracy_correct": np.mean(true[~wrong] == 3),
-            "accuracy_mislabelled": np.mean(given[wrong] == 3),
-            "accuracy_mislabelled_true": np.mean(true[wrong] == 3),
-            "mislabelled_images": wrong.sum(),
+            ("accuracy", "all"): np.mean(given == 3),
+            ("accuracy", "test"): np.mean(subject.data.test.labels == 3),
+            ("accuracy", "clean"): np.mean(true[~noisy] == 3),
+            ("accuracy", "noisy"): np.mean(given[noisy] == 3),
+            ("accuracy_on_true_labels", "noisy"): np.mean(true[noisy] == 3),
+            "noisy_images": noisy.sum(),
         }
     )
 
 
-def test_without_noise_nothing_is_mislabelled(make_subject):
-    values = measure.accuracies(make_subject(constant))
-    assert set(values) == {"accuracy_all", "accuracy_test", "mislabelled_images"}
-    assert values["mislabelled_images"] == 0
+def test_without_noise_no_image_is_noisy(make_subject):
+    values = named_values(measure.accuracies(make_subject(constant)))
+    assert set(values) == {("accuracy", "all"), ("accuracy", "test"), "noisy_images"}
+    assert values["noisy_images"] == 0
 
 
 def test_a_network_of_one_class_has_one_region_and_no_boundary(make_subject):
-    values, arrays = measure.measure(make_subject(constant, num_random_planes=2))
-    for kind in ("all", "test", "correct"):
-        assert values[f"fragmentation_{kind}"] == 1
-        assert values[f"fragmentation_{kind}_deviation"] == 0
+    rows, arrays = measure.measure(make_subject(constant, num_random_planes=2))
+    values = named_values(rows)
+    for subset in ("all", "test", "clean"):
+        assert values["fragmentation", subset] == 1
+        assert values["fragmentation", subset, "deviation"] == 0
     assert values["class_skips"] == 0
-    assert values["margin_aa_kept"] == 0
-    assert "margin_aa_median" not in values
+    assert values["margin", "all", "count"] == 0
+    assert ("margin", "all", "median") not in values
     for kind in ("uniform", "shuffled"):
-        assert values[f"{kind}_num_classes"] == 1
-        assert values[f"{kind}_winner"] == 3
-        assert values[f"{kind}_winner_share"] == 1
+        assert values["num_classes", kind] == 1
+        assert values["winner", kind] == 3
+        assert values["winner_share", kind] == 1
     assert np.all(arrays["score_classes"] == 3)
     assert np.isnan(arrays["margins"]).all()
 
@@ -59,8 +61,8 @@ def places(images, chosen):
     return np.array([known[image.tobytes()] for image in flat]).reshape(chosen.shape[:-3])
 
 
-def test_fragmentation_is_of_the_images_of_its_kind(make_subject, monkeypatch):
-    """Plane number i of a kind is made to have i + 1 regions."""
+def test_fragmentation_is_of_the_images_of_its_subset(make_subject, monkeypatch):
+    """Plane number i of a subset is made to have i + 1 regions."""
     subject, seen = make_subject(label_noise=0.2), []
 
     def maps(self, triplets):
@@ -68,17 +70,18 @@ def test_fragmentation_is_of_the_images_of_its_kind(make_subject, monkeypatch):
         return np.minimum(np.arange(20), np.arange(len(triplets))[:, None])[:, None]
 
     monkeypatch.setattr(measure.Subject, "score_maps", maps)
-    values, scores = measure.fragmentation(subject)
-    for kind in ("all", "test", "correct"):
-        assert values[f"fragmentation_{kind}"] == 5.5
-        assert values[f"fragmentation_{kind}_deviation"] == pytest.approx(np.std(range(10)))
+    rows, scores = measure.fragmentation(subject)
+    values = named_values(rows)
+    for subset in ("all", "test", "clean"):
+        assert values["fragmentation", subset] == 5.5
+        assert values["fragmentation", subset, "deviation"] == pytest.approx(np.std(range(10)))
     np.testing.assert_array_equal(scores, [np.arange(1, 11)] * 3)
     true = subject.data.train.labels
-    everything, correct = places(subject.train, seen[0]), places(subject.train, seen[2])
+    everything, clean = places(subject.train, seen[0]), places(subject.train, seen[2])
     assert (subject.index_labels != true)[everything].any()
     places(subject.test, seen[1])  # a KeyError if one is not a test image
-    np.testing.assert_array_equal(true[correct], np.repeat(np.arange(10), 3).reshape(10, 3))
-    np.testing.assert_array_equal(subject.index_labels[correct], true[correct])
+    np.testing.assert_array_equal(true[clean], np.repeat(np.arange(10), 3).reshape(10, 3))
+    np.testing.assert_array_equal(subject.index_labels[clean], true[clean])
 
 
 def test_class_skips_are_between_two_images_of_one_given_label(make_subject, monkeypatch):
@@ -94,10 +97,10 @@ def test_class_skips_are_between_two_images_of_one_given_label(make_subject, mon
 def test_classes_on_random_planes_by_hand(make_subject, monkeypatch):
     maps = np.array([[[3, 3], [3, 3]], [[3, 3], [5, 5]]])
     monkeypatch.setattr(measure.Subject, "score_maps", lambda self, triplets: maps)
-    values, _ = measure.random_planes(make_subject(num_random_planes=2))
+    values = named_values(measure.random_planes(make_subject(num_random_planes=2))[0])
     for kind in ("uniform", "shuffled"):
-        assert values[f"{kind}_num_classes"] == 1.5
-        assert (values[f"{kind}_winner"], values[f"{kind}_winner_share"]) == (3, 0.75)
+        assert values["num_classes", kind] == 1.5
+        assert (values["winner", kind], values["winner_share", kind]) == (3, 0.75)
 
 
 def test_arrays_are_compact_and_the_same_for_another_run(make_subject):
@@ -125,9 +128,9 @@ def test_planes_go_through_images_as_they_are_evaluated(make_subject):
         np.testing.assert_array_equal(arrays["picture_images"][i], expected)
         np.testing.assert_array_equal(arrays["picture_labels"][i], subject.labels[places])
         np.testing.assert_array_equal(arrays["picture_true_labels"][i], subject.data.train.labels[places])
-        wrong = arrays["picture_labels"][i] != arrays["picture_true_labels"][i]
-        assert wrong.tolist() == [number in MISLABELLED for number in picture.ids]
-        assert set(np.array(picture.ids)[~wrong]) <= set(CORRECT_IDS)
+        noisy = arrays["picture_labels"][i] != arrays["picture_true_labels"][i]
+        assert noisy.tolist() == [number in NOISY_LABELS for number in picture.ids]
+        assert set(np.array(picture.ids)[~noisy]) <= set(CLEAN_IDS)
         # Distances are those of prepared pixels, here 2 x - 1.
         length = 2 * np.linalg.norm(
             (subject.data.train.images[places[1]] - subject.data.train.images[places[0]]).ravel()
@@ -176,7 +179,7 @@ def test_uniform_images_are_uniform_and_seeded(make_subject):
 
 
 @pytest.mark.parametrize("direction,name", [("image", "margins"), ("gaussian", "gaussian_margins")])
-def test_margins_start_from_images_of_their_kind(direction, name, make_subject, monkeypatch):
+def test_margins_start_from_images_of_their_subset(direction, name, make_subject, monkeypatch):
     subject, seen = make_subject(label_noise=0.2, num_margin_images=40, margin_direction=direction), []
 
     def fake(classifier, images, bases, *arguments, **options):
@@ -185,27 +188,28 @@ def test_margins_start_from_images_of_their_kind(direction, name, make_subject, 
 
     monkeypatch.setattr(measure, name, fake)
     measure._margins(subject)
-    wrong = subject.labels != subject.data.train.labels
-    everything, right, mislabelled = (wrong[bases] for bases in seen)
+    is_noisy = subject.labels != subject.data.train.labels
+    everything, clean, noisy = (is_noisy[bases] for bases in seen)
     assert everything.any() and not everything.all()
-    assert not right.any() and mislabelled.all()
+    assert not clean.any() and noisy.all()
 
 
 def test_the_summaries_of_margins_are_of_those_kept(make_subject):
-    values, margins = measure._margins(make_subject(label_noise=0.2, num_margin_images=40))
+    rows, margins = measure._margins(make_subject(label_noise=0.2, num_margin_images=40))
+    values = named_values(rows)
     assert np.isfinite(margins[:, :]).any(axis=1).all()
-    for i, kind in enumerate(("aa", "ca", "ma")):
+    for i, subset in enumerate(("all", "clean", "noisy")):
         kept = margins[i][np.isfinite(margins[i])]
-        assert values[f"margin_{kind}_kept"] == len(kept)
-        assert values[f"margin_{kind}_median"] == pytest.approx(np.median(kept))
-        assert values[f"margin_{kind}_mean"] == pytest.approx(kept.mean(), rel=1e-6)
+        assert values["margin", subset, "count"] == len(kept)
+        assert values["margin", subset, "median"] == pytest.approx(np.median(kept))
+        assert values["margin", subset, "mean"] == pytest.approx(kept.mean(), rel=1e-6)
 
 
 def test_margin_of_a_linear_network_by_geometry(make_subject):
     """Along a direction d the boundary of two channel means is where their difference changes sign."""
     subject = make_subject(num_margin_images=8, margin_bisections=30)
     found, base = measure._margins(subject), subject.train.mean(axis=(1, 2))
-    assert found[0]["margin_aa_kept"] > 0
+    assert named_values(found[0])["margin", "all", "count"] > 0
     # No margin can be shorter than the distance to the nearest of the two hyperplanes.
     ordered = np.sort(base, axis=1)
     nearest = (ordered[:, 2] - ordered[:, 1]) * 32 / np.sqrt(2)
@@ -215,7 +219,8 @@ def test_margin_of_a_linear_network_by_geometry(make_subject):
 
 def test_lemma_of_a_linear_network(make_subject):
     subject = make_subject(num_random_images=50, num_random_planes=0)
-    values, arrays = measure.concentration(subject)
+    rows, arrays = measure.concentration(subject)
+    values = named_values(rows)
     assert arrays["lemma_needed"].shape == (10,)
     # softmax of 10 * mean(2 x - 1) of each channel: slope at most sqrt(n) * 20 * |d softmax| / sqrt(1024).
     assert 0 < values["lemma_measured_slope"] <= np.sqrt(3072) * 20 * np.sqrt(1 / 8) / 32 * 1.01
@@ -226,7 +231,8 @@ def test_lemma_of_a_linear_network(make_subject):
 
 def test_the_lemma_is_held_against_the_network_on_pixels_from_0_to_1(make_subject):
     subject = make_subject(num_random_images=50, num_random_planes=0)
-    values, arrays = measure.concentration(subject)
+    rows, arrays = measure.concentration(subject)
+    values = named_values(rows)
     images = subject.streams.generator("random_images").random((50, 32, 32, 3), dtype=np.float32)
     # Logits 10 * mean(2 x - 1) of each channel: slope 20 / 1024 a pixel; sqrt(n) = sqrt(3072).
     outputs = softmax(10 * (2 * images.astype(np.float64) - 1).mean(axis=(1, 2)), axis=1)

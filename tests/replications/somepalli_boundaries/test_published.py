@@ -63,14 +63,14 @@ def test_distillation_as_published():
 
 
 def test_every_picture_has_three_different_images_and_a_role_at_most():
-    assert set(published.CORRECT_IDS).isdisjoint(published.MISLABELLED)
+    assert set(published.CLEAN_IDS).isdisjoint(published.NOISY_LABELS)
     for pictures in PICTURES.values():
         assert len({picture.name for picture in pictures}) == len(pictures)
         for picture in pictures:
             assert len(set(picture.ids)) in (0, 3)
             assert set(picture.ids) <= set(published.KEPT_IDS)
-    wrong = [p.ids for p in PICTURES["double_descent"] if set(p.ids) & set(published.MISLABELLED)]
-    assert [ids[2] for ids in wrong] == list(published.MISLABELLED)
+    wrong = [p.ids for p in PICTURES["double_descent"] if set(p.ids) & set(published.NOISY_LABELS)]
+    assert [ids[2] for ids in wrong] == list(published.NOISY_LABELS)
     assert {ids[:2] for ids in wrong} == {(301, 97)}
 
 
@@ -89,5 +89,5 @@ def test_images_are_those_that_the_scripts_choose():
     wrong = np.setdiff1d(automobiles, np.flatnonzero(noisy == labels))
     wrong = wrong[[11, 12, 15, 16, 18, 29, 38, 45, 76, 89]]
     assert tuple(right) == (301, 97)
-    assert dict(zip(wrong.tolist(), noisy[wrong].tolist(), strict=True)) == published.MISLABELLED
-    assert np.all(noisy[list(published.CORRECT_IDS)] == labels[list(published.CORRECT_IDS)])
+    assert dict(zip(wrong.tolist(), noisy[wrong].tolist(), strict=True)) == published.NOISY_LABELS
+    assert np.all(noisy[list(published.CLEAN_IDS)] == labels[list(published.CLEAN_IDS)])

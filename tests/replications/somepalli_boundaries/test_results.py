@@ -16,6 +16,7 @@ from replications.somepalli_boundaries.results import (
     threshold,
 )
 from replications.somepalli_boundaries.settings import Settings
+from tests.made_rows import made_rows
 
 
 @pytest.fixture
@@ -128,21 +129,21 @@ def test_the_threshold_is_the_narrowest_width_from_which_all_fit(accuracies, exp
     assert threshold(sweep(accuracies)) == expected
 
 
-def run_with(status="done", **values):
-    rows = pd.DataFrame([{"metric": metric, "value": value} for metric, value in values.items()])
-    return types.SimpleNamespace(rows=rows, diverged=status == "diverged")
+def run_with(values, status="done"):
+    return types.SimpleNamespace(rows=pd.DataFrame(made_rows(values)), diverged=status == "diverged")
 
 
 def test_accuracies_are_those_of_the_measured_network():
     """With --checkpoint=best_test they differ from those after the last epoch."""
-    run = run_with(train_accuracy=0.9, test_accuracy=0.5, accuracy_all=0.8, accuracy_test=0.6)
+    last = {"train_accuracy": 0.9, "test_accuracy": 0.5}
+    run = run_with(last | {("accuracy", "all"): 0.8, ("accuracy", "test"): 0.6})
     assert (accuracy(run, "train"), accuracy(run, "test")) == (0.8, 0.6)
-    run = run_with(train_accuracy=0.9, test_accuracy=0.5)
+    run = run_with(last)
     assert (accuracy(run, "train"), accuracy(run, "test")) == (0.9, 0.5)
 
 
 def test_diverged_runs_are_named():
-    runs = [(Settings(seed=seed), run_with("diverged" if seed else "done")) for seed in range(5)]
+    runs = [(Settings(seed=seed), run_with({}, "diverged" if seed else "done")) for seed in range(5)]
     assert [settings.seed for settings, _ in not_diverged(runs)] == [0]
     assert diverged_names(runs[:3]) == "seed=1; seed=2"
     assert diverged_names(runs) == "seed=1; seed=2; seed=3; and 1 more"

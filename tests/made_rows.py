@@ -1,0 +1,23 @@
+"""Rows of records, made by hand from named values, and the other way round."""
+
+_COLUMNS = ("metric", "subset", "statistic")
+
+
+def made_rows(values, place=None):
+    """Rows of {name: value}; a name is a metric, or (metric, subset), or (metric, subset, statistic)."""
+    names = {name: name if isinstance(name, tuple) else (name,) for name in values}
+    common = {"statistic": "run"} | (place or {})
+    return [
+        common | dict(zip(_COLUMNS, names[name], strict=False)) | {"value": v} for name, v in values.items()
+    ]
+
+
+def named_values(rows):
+    """{name: value} of rows, the last of equals; names are those of `made_rows`."""
+    found = {}
+    for row in rows:
+        name = row["metric"], row.get("subset"), row.get("statistic", "run")
+        if name[2] == "run":
+            name = name[:2] if name[1] else name[0]
+        found[name] = row["value"]
+    return found
