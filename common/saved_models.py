@@ -7,16 +7,16 @@ this module does not do.
 import json
 import pathlib
 import stat
-import typing
 import warnings
 import zipfile
 import zlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .errors import UserError
 
-if typing.TYPE_CHECKING:
+if TYPE_CHECKING:
     import keras
 
 _FORMATS = {b"PK\x03\x04": (".keras",), b"\x89HDF": (".h5", ".hdf5")}
@@ -164,7 +164,7 @@ def _is_shape(shape):
     return isinstance(shape, tuple) and all(n is None or isinstance(n, int) for n in shape)
 
 
-def check_alike(models: list, paths: list[str]) -> None:
+def check_alike(models: list["keras.Model"], paths: list[str]) -> None:
     """Refuses models that cannot be compared.
 
     Raises:

@@ -3,10 +3,17 @@
 import numpy as np
 
 from ..arrays import floating_type
-from .classifier import Rays, as_classifier, num_images_per_block
+from .classifier import Classifier, Rays, as_classifier, num_images_per_block
+from .logits import Network
 
 
-def class_skips(model, first_images, second_images, num_points, batch_size=512):
+def class_skips(
+    model: Network | Classifier,
+    first_images: np.ndarray,
+    second_images: np.ndarray,
+    num_points: int,
+    batch_size: int = 512,
+) -> np.ndarray:
     """Number of label changes along the straight segment between two images.
 
     The segment is probed at equally spaced points, both ends included: changes that lie between two points

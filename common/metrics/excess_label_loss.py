@@ -1,6 +1,7 @@
 """Excess label loss: what a model's predictions cost above the true probabilities, in nats."""
 
 import numpy as np
+import tensorflow as tf
 from keras import ops
 
 from ..registration import registered
@@ -51,7 +52,9 @@ def _bernoulli_divergence(a, b, xp):
     return xp.maximum(xp.where(xp.abs(b - a) <= 1.0, near, far), 0.0)
 
 
-def excess_label_loss(true_logits, logits, sample_weight=None):
+def excess_label_loss(
+    true_logits: np.ndarray, logits: np.ndarray, sample_weight: np.ndarray | None = None
+) -> np.float64 | np.ndarray:
     """Mean KL divergence from the true label probabilities to a model's, in float64.
 
     This is the average excess label loss of Snapp & Shamir 2021 (eq. 2): the cross-entropy of the
@@ -132,10 +135,15 @@ class ExcessLabelLoss(MeanOverExamples):
     - [Snapp & Shamir 2021, eq. 2](https://arxiv.org/abs/2102.10696)
     """
 
-    def __init__(self, name="excess_label_loss", dtype=None):
+    def __init__(self, name: str = "excess_label_loss", dtype: str | None = None) -> None:
         super().__init__(name=name, dtype=dtype)
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(
+        self,
+        y_true: tf.Tensor | np.ndarray,
+        y_pred: tf.Tensor | np.ndarray,
+        sample_weight: tf.Tensor | np.ndarray | float | None = None,
+    ) -> None:
         """Adds a batch of true logits and the model's logits.
 
         `sample_weight` has one of their shapes, or is the weight of every example.

@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 
 from ..arrays import floating_type
-from .classifier import Rays, as_classifier, num_images_per_block
+from .classifier import Classifier, Rays, as_classifier, num_images_per_block
 from .examples import check_values
+from .logits import Network
 
 # The steps between the probed distances: step, how often (somepago/dbViz, double-descent/dd_margin.py).
 _STEPS = ((0.01, 11), (0.1, 9), (0.5, 31), (1.0, 25), (10.0, 25), (20.0, 98))
@@ -29,7 +30,7 @@ class Margins:
     num_crossings: np.ndarray
     num_directions: np.ndarray
 
-    def kept(self):
+    def kept(self) -> np.ndarray:
         """Returns the margins that are defined; the paper shows their median over images."""
         return self.values[np.isfinite(self.values)]
 
@@ -45,8 +46,16 @@ class _Search:
 
 
 def margins(
-    model, images, bases, targets, rng, num_crossings=10, num_extra=10, num_bisections=0, batch_size=512
-):
+    model: Network | Classifier,
+    images: np.ndarray,
+    bases: np.ndarray,
+    targets: np.ndarray,
+    rng: np.random.Generator,
+    num_crossings: int = 10,
+    num_extra: int = 10,
+    num_bisections: int = 0,
+    batch_size: int = 512,
+) -> Margins:
     """Mean distance from images to a change of predicted class, toward random other images.
 
     From each base image, unit vectors toward random targets are tried one after another, up to
@@ -98,8 +107,15 @@ def margins(
 
 
 def gaussian_margins(
-    model, images, bases, rng, num_crossings=10, num_extra=10, num_bisections=0, batch_size=512
-):
+    model: Network | Classifier,
+    images: np.ndarray,
+    bases: np.ndarray,
+    rng: np.random.Generator,
+    num_crossings: int = 10,
+    num_extra: int = 10,
+    num_bisections: int = 0,
+    batch_size: int = 512,
+) -> Margins:
     """Mean distance from images to a change of predicted class, in Gaussian directions.
 
     As `margins`, with directions uniform on the sphere in place of directions toward other images: the random

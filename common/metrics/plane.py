@@ -3,12 +3,14 @@
 import dataclasses
 import math
 import random
+from collections.abc import Iterable
 
 import numpy as np
 import tensorflow as tf
 
 from ..arrays import class_labels, floating_type
-from .classifier import as_classifier, check_defined
+from .classifier import Classifier, as_classifier, check_defined
+from .logits import Network
 
 WINDOWS = ("code", "paper")
 # Relative to the images' distance: above the float32 rounding of images on one line, far below any others.
@@ -39,20 +41,20 @@ class Plane:
     axis_v: np.ndarray
 
     @property
-    def resolution(self):
+    def resolution(self) -> int:
         """Number of points along an axis."""
         return len(self.axis_u)
 
     @property
-    def num_points(self):
+    def num_points(self) -> int:
         """Number of points of the grid."""
         return self.resolution**2
 
-    def grid(self):
+    def grid(self) -> np.ndarray:
         """Returns the coordinates of the points, a float64 array of shape (num_points, 2) in ij order."""
         return np.stack(np.meshgrid(self.axis_u, self.axis_v, indexing="ij"), axis=-1).reshape(-1, 2)
 
-    def points(self, start=0, stop=None):
+    def points(self, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Returns the inputs at the points `start` to `stop`: an array of shape (points, ...)."""
         grid = self.grid()[start:stop].astype(self.base.dtype)
         c1, c2 = grid.T.reshape((2, -1) + (1,) * self.base.ndim)
@@ -70,7 +72,7 @@ def _axes(length, p, q, resolution, overhang, window):
     return np.linspace(extent[:, 0] - margin, extent[:, 1] + margin, resolution).T
 
 
-def plane_through(images, resolution, overhang, window="code"):
+def plane_through(images: np.ndarray, resolution: int, overhang: float, window: str = "code") -> Plane:
     """Constructs the plane through three images and a grid on it.
 
     With a = x2 - x1 and b = x3 - x1: u = a / |a|, p = <u, b>, v = (b - p * u) / |b - p * u|, q = <v, b>. The
@@ -129,7 +131,9 @@ def plane_through(images, resolution, overhang, window="code"):
     return Plane(base, u, v, np.array([[0.0, 0.0], [length, 0.0], [p, q]]), axis_u, axis_v)
 
 
-def draw_triplets(labels, num_triplets, rng, distinct_classes=True):
+def draw_triplets(
+    labels: np.ndarray, num_triplets: int, rng: np.random.Generator, distinct_classes: bool = True
+) -> np.ndarray:
     """Draws triplets of images uniformly, with replacement between triplets.
 
     With `distinct_classes`, an image whose class the triplet already has is drawn again, as for the
@@ -196,7 +200,8 @@ def draw_released_triplets(labels: np.ndarray, num_triplets: int, data_seed: int
         raise ValueError(f"Triplets need at least 3 classes. Received: {num_classes} classes")
     triplets = np.empty((num_triplets, 3), np.int64)
     for number in range(num_triplets):
-        generator, images = random.Random(data_seed + number), {}
+        generator = random.Random(data_seed + number)
+        images: dict[int, int] = {}
         while len(images) < 3:
             image = generator.randint(0, len(labels) - 1)
             images.setdefault(labels[image], image)
@@ -204,7 +209,12 @@ def draw_released_triplets(labels: np.ndarray, num_triplets: int, data_seed: int
     return triplets
 
 
-def draw_same_class_triplets(labels, num_triplets_per_class, rng, eligible=None):
+def draw_same_class_triplets(
+    labels: np.ndarray,
+    num_triplets_per_class: int,
+    rng: np.random.Generator,
+    eligible: np.ndarray | None = None,
+) -> np.ndarray:
     """Draws triplets of different images of one class, the same number for each class.
 
     This is the variant "correct" of the fragmentation score, with the labels that a network is trained on and
@@ -248,7 +258,12 @@ def _inputs(base, u, v, grid):
     return base + c1 * u + c2 * v
 
 
-def predict_planes(models, planes, batch_size=512, confidences=False):
+def predict_planes(
+    models: Iterable[Network | Classifier],
+    planes: Iterable[Plane],
+    batch_size: int = 512,
+    confidences: bool = False,
+) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
     """Predicts the class at every point of many planes with many networks.
 
     The inputs are made on the device from the three arrays of a plane, once for all networks, and a batch of

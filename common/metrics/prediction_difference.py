@@ -1,6 +1,9 @@
 """Relative prediction difference: how far two trainings of a model disagree on an example."""
 
+from typing import Any
+
 import numpy as np
+import tensorflow as tf
 from keras import ops
 
 from ..arrays import class_labels
@@ -16,8 +19,12 @@ from .examples import (
 
 
 def relative_prediction_difference(
-    probabilities_a, probabilities_b, true_probabilities=None, sample_weight=None, label=None
-):
+    probabilities_a: np.ndarray,
+    probabilities_b: np.ndarray,
+    true_probabilities: np.ndarray | None = None,
+    sample_weight: np.ndarray | None = None,
+    label: int | np.ndarray | None = None,
+) -> np.float64:
     """Mean relative difference of two models' predictions, in float64.
 
     This is the relative PD on the positive label of Snapp & Shamir 2021 (eq. 3) for one pair of
@@ -79,7 +86,7 @@ def relative_prediction_difference(
     else:
         valid = (reference > 0) & (reference <= 1)
         check_values("true_probabilities", reference, valid, "in (0, 1]")
-    return mean_over_examples(np.abs(a - b) / reference, weights)
+    return np.float64(mean_over_examples(np.abs(a - b) / reference, weights))
 
 
 def _of_label(name, probabilities, label):
@@ -146,13 +153,20 @@ class RelativePredictionDifference(MeanOverExamples):
     - [Snapp & Shamir 2021, eq. 3](https://arxiv.org/abs/2102.10696)
     """
 
-    def __init__(self, reference="true", name="relative_prediction_difference", dtype=None):
+    def __init__(
+        self, reference: str = "true", name: str = "relative_prediction_difference", dtype: str | None = None
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         if reference not in ("true", "mean"):
             raise ValueError(f'`reference` must be "true" or "mean". Received: reference={reference!r}')
         self.reference = reference
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(
+        self,
+        y_true: tf.Tensor | np.ndarray,
+        y_pred: tf.Tensor | np.ndarray,
+        sample_weight: tf.Tensor | np.ndarray | float | None = None,
+    ) -> None:
         """Adds a batch: `y_pred` has shape (batch, 2), `y_true` (batch,) or (batch, 1).
 
         `sample_weight` has one of the shapes of `y_true`, or is the weight of every example.
@@ -170,6 +184,6 @@ class RelativePredictionDifference(MeanOverExamples):
             values = difference / one_value_per_example("y_true", y_true, self.sum_dtype)
         self.add(values, sample_weight)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor."""
         return {**super().get_config(), "reference": self.reference}

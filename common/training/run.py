@@ -14,6 +14,7 @@ from ..study.command_line import RunOptions
 from ..study.progress import Progress
 from ..study.run_folders import RunFolder
 from ..study.runs import Study, run_folder
+from .settings import ImageSettings
 
 
 @dataclasses.dataclass
@@ -38,7 +39,9 @@ def _load(*arguments):
     return images.load(*arguments)
 
 
-def load_images(settings, options: RunOptions, data_seed: int | None = None, keep: tuple = ()):
+def load_images(
+    settings: ImageSettings, options: RunOptions, data_seed: int | None = None, keep: tuple[int, ...] = ()
+) -> images.ImageSet:
     """Returns the `ImageSet` of resolved settings.
 
     Args:
@@ -58,7 +61,7 @@ def load_images(settings, options: RunOptions, data_seed: int | None = None, kee
 @contextlib.contextmanager
 def open_run(
     study: Study,
-    settings,
+    settings: ImageSettings,
     options: RunOptions,
     label: str,
     strategy: tf.distribute.Strategy,
@@ -90,6 +93,7 @@ def open_run(
         device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
         replicas = strategy.num_replicas_in_sync
         folder.start({"device": device, "replicas": replicas, "workers": worker.count}, title)
+        assert settings.epochs is not None
         progress = Progress(label, settings.epochs * num_images, "images")
         writer = None
         if options.tensorboard:
