@@ -88,8 +88,8 @@ def on_replicas(
     """Puts a copy of an array on the device of every replica of this process.
 
     Args:
-        strategy: A tf.distribute strategy.
-        value: Array.
+        strategy: Of which the replicas are.
+        value: What is copied.
 
     Returns:
         What `strategy.run` takes as an argument: each replica sees its copy.

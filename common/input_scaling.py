@@ -99,7 +99,7 @@ def decide_scaling(model: "keras.Model", path: str, given: str | None) -> str:
     """The scaling of the pixels for a model: what is given decides, else what its first layers say.
 
     Args:
-        model: Keras model.
+        model: Whose pixels are asked for.
         path: Its file.
         given: One of SCALINGS, or None.
 
@@ -131,7 +131,7 @@ def on_standardized(
     nearest of 0 to 255.
 
     Args:
-        model: Keras model of logits or of probabilities.
+        model: Of logits or of probabilities.
         scaling: One of SCALINGS, the pixels that it takes.
         mean: Mean of each channel that standardizes pixels in [0, 1].
         std: Standard deviation of each channel.
@@ -166,7 +166,7 @@ def predicted_classes(
     It shares nothing with `on_standardized`: where the two part, one of them is wrong.
 
     Args:
-        model: Keras model of logits or of probabilities.
+        model: Of logits or of probabilities.
         images: Array of shape (images, height, width, channels) in [0, 1].
         scaling: One of SCALINGS.
         mean: Mean of each channel.
@@ -196,7 +196,7 @@ def better_scaling(
     """Another scaling with which a model is right about clearly more images; a sign that `scaling` is wrong.
 
     Args:
-        model: Keras model of logits or of probabilities.
+        model: Of logits or of probabilities.
         images: Array of shape (images, height, width, channels) in [0, 1], images that it was not trained on.
         labels: Integer array of shape (images,) or (images, 1).
         scaling: The one of SCALINGS that was decided on.

@@ -117,7 +117,7 @@ def read(path: str) -> "keras.Model":
         path: File, `.keras` or HDF5.
 
     Returns:
-        Keras model with one input of shape (batch, height, width, channels) or (batch, channels, height,
+        Model with one input of shape (batch, height, width, channels) or (batch, channels, height,
         width) and one output of shape (batch, classes), of finite weights.
 
     Raises:
@@ -184,7 +184,7 @@ def check_fits(model: "keras.Model", dataset: str, shape: tuple[int, ...], num_c
     """Refuses a model that does not take the images of a data set, or does not tell its classes apart.
 
     Args:
-        model: Keras model.
+        model: One that `read` returned.
         dataset: Name of the data set.
         shape: Shape of an image.
         num_classes: Number of classes.

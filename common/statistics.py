@@ -282,7 +282,7 @@ def bootstrap_interval(
     It is bias-corrected and accelerated (BCa, Efron 1987), the percentile interval where that is undefined.
 
     Args:
-        samples: Tuple of arrays.
+        samples: One array of values for each sample.
         statistic: Function of the samples and an `axis`.
         confidence: Level in (0, 1).
         paired: Whether the values at one index of all samples are drawn together.

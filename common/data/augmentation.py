@@ -35,8 +35,8 @@ def normalize(
 
     Args:
         images: Tensor of shape (..., channels) in [0, 1].
-        mean: Sequence of one number for each channel, such as `CIFAR10_MEAN`.
-        std: Sequence of one number for each channel, such as `CIFAR10_STD`.
+        mean: One number for each channel, such as `CIFAR10_MEAN`.
+        std: One number for each channel, such as `CIFAR10_STD`.
 
     Returns:
         Tensor of the shape of `images`, float64 if they are, else float32.
@@ -213,7 +213,7 @@ class Augmentation:
     >>> augment(images[64:], share)                                 # is augment(images, draws)[64:]
 
     Args:
-        operations: Tuple of the operations, in the order in which they are applied.
+        operations: The operations, in the order in which they are applied.
     """
 
     operations: tuple[Operation, ...] = ()
@@ -244,7 +244,7 @@ class Augmentation:
             batch_size: Number of images in the global batch.
 
         Returns:
-            Dictionary of float32 tensors of shape (batch, numbers of the operation), uniform in [0, 1).
+            Float32 tensors of shape (batch, numbers of the operation), uniform in [0, 1).
         """
         if not self.random:
             return {}

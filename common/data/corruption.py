@@ -27,9 +27,9 @@ def zhang_labels(
 
     Args:
         labels: Integer array of shape (n,) or (n, 1).
-        probability: Number in [0, 1]; 1 gives random labels.
+        probability: In [0, 1]; 1 gives random labels.
         num_classes: Number of classes.
-        rng: numpy.random.Generator.
+        rng: Source of the draws.
 
     Returns:
         Array of shape (n,) and of the type of `labels`.
@@ -56,9 +56,9 @@ def nakkiran_labels(
 
     Args:
         labels: Integer array of shape (n,) or (n, 1).
-        probability: Number in [0, 1], the expected fraction of wrong labels.
+        probability: In [0, 1], the expected fraction of wrong labels.
         num_classes: Number of classes.
-        rng: numpy.random.Generator.
+        rng: Source of the draws.
 
     Returns:
         Array of shape (n,) and of the type of `labels`.
@@ -86,7 +86,7 @@ def somepalli_labels(labels: np.ndarray, rate: float, num_classes: int) -> np.nd
 
     Args:
         labels: Integer array of shape (n,) or (n, 1).
-        rate: Number in [0, 1], the fraction of wrong labels.
+        rate: In [0, 1], the fraction of wrong labels.
         num_classes: Number of classes.
 
     Returns:
@@ -129,9 +129,9 @@ def gamba_symmetric_labels(
 
     Args:
         labels: Integer array of shape (n,) or (n, 1).
-        rate: Number in [0, 1]; round(rate * n) labels are wrong.
+        rate: In [0, 1]; round(rate * n) labels are wrong.
         num_classes: Number of classes.
-        rng: numpy.random.Generator.
+        rng: Source of the draws.
 
     Returns:
         Array of shape (n,) and of the type of `labels`.
@@ -168,9 +168,9 @@ def gamba_asymmetric_labels(
     Args:
         labels: Integer array of shape (n,) or (n, 1).
         num_corrupted_classes: Number of classes whose labels are replaced.
-        fraction: Number in [0, 1], the fraction replaced in each of them, rounded down to whole images.
+        fraction: In [0, 1], the fraction replaced in each of them, rounded down to whole images.
         num_classes: Number of classes.
-        rng: numpy.random.Generator.
+        rng: Source of the draws.
         classes: "random" or "first".
 
     Returns:
@@ -214,7 +214,7 @@ def pluskid_labels(
     Args:
         train_labels: Integer array of shape (n,) or (n, 1).
         test_labels: Integer array of shape (m,) or (m, 1).
-        probability: Number in [0, 1].
+        probability: In [0, 1].
         num_classes: Number of classes.
 
     Returns:
@@ -245,8 +245,8 @@ def pixel_permutation(image_shape: tuple[int, ...], rng: np.random.Generator) ->
     """Draws a permutation of the positions in an image.
 
     Args:
-        image_shape: Tuple (height, width, channels).
-        rng: numpy.random.Generator.
+        image_shape: (height, width, channels).
+        rng: Source of the draws.
 
     Returns:
         Integer array of shape (height * width,): the position from which each pixel comes.
@@ -276,7 +276,7 @@ def shuffled_pixels(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
     Args:
         images: Array of shape (n, height, width, channels).
-        rng: numpy.random.Generator.
+        rng: Source of the draws.
 
     Returns:
         Array of the shape and type of `images`.
@@ -291,7 +291,7 @@ def random_pixels(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
     Args:
         images: Array of shape (n, height, width, channels).
-        rng: numpy.random.Generator.
+        rng: Source of the draws.
 
     Returns:
         Array of the shape and type of `images`.
@@ -330,7 +330,7 @@ def gaussian_pixels(
 
     Args:
         images: Array of shape (n, height, width, channels), of any type of numbers.
-        rng: numpy.random.Generator.
+        rng: Source of the draws.
         statistics: "dataset" for those of `images` (Zhang et al. 2017), "image" for those of each image (the
             EE-411 reproduction), or a pair (mean, variance) of shape (channels,), as of
             `channel_statistics`: a test set takes those of its training set.

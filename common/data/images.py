@@ -115,7 +115,7 @@ def load(
             for it, so that no error advises it.
 
     Returns:
-        ImageSet, each split in the order of the image numbers.
+        Each split in the order of the image numbers.
 
     Raises:
         UserError: If the data are missing or unreadable, or an argument is out of range.
@@ -138,7 +138,7 @@ def balanced_order(labels: np.ndarray, rng: np.random.Generator, first: np.ndarr
 
     Args:
         labels: Integer array of shape (n,) or (n, 1).
-        rng: numpy.random.Generator.
+        rng: Source of the draws.
         first: Boolean array of shape (n,): images that come before all others of their class.
 
     Returns:
@@ -190,7 +190,7 @@ def title_of_copy(dataset: str, description: str, num_train: int, num_test: int,
         first_image: Bytes of the first training image as they are stored.
 
     Returns:
-        String such as "CIFAR-10", "CIFAR-10 (JPEG re-encoding)" or "CIFAR-100 (1,117 of 50,000 images)".
+        Such as "CIFAR-10", "CIFAR-10 (JPEG re-encoding)" or "CIFAR-100 (1,117 of 50,000 images)".
     """
     asked = re.search(r'report results on it as "([^"]+)"', description)
     title = asked[1] if asked else TITLES[dataset]

@@ -6,13 +6,15 @@ carries its `beta` into saved models, as in `Dense(4, activation=SmeLU(0.5))`.
 
 import math
 import numbers
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
-import tensorflow as tf
 from keras import ops
 
 from ..registration import registered
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 def _check_beta(beta):
@@ -29,7 +31,7 @@ def _to_float(x):
 
 
 @registered
-def smelu(x: tf.Tensor, beta: float = 1.0) -> tf.Tensor:
+def smelu(x: "tf.Tensor", beta: float = 1.0) -> "tf.Tensor":
     """Smooth ReLU: zero and identity, joined by a parabola.
 
     Value and slope are continuous, and the second derivative is at most `1 / (2 * beta)`. SmeLU is
@@ -71,7 +73,7 @@ def smelu(x: tf.Tensor, beta: float = 1.0) -> tf.Tensor:
 
 
 @registered
-def swish(x: tf.Tensor, beta: float = 1.0) -> tf.Tensor:
+def swish(x: "tf.Tensor", beta: float = 1.0) -> "tf.Tensor":
     """Swish: the input times its own sigmoid gate.
 
     Unlike SmeLU it is not monotonic. Swish is smoother for smaller `beta` (SmeLU: for larger): it
@@ -145,7 +147,7 @@ class SmeLU(keras.layers.Layer):
         self.beta = _check_beta(beta)
         self.supports_masking = True
 
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+    def call(self, inputs: "tf.Tensor") -> "tf.Tensor":
         """Returns `smelu(inputs, beta)`."""
         return smelu(inputs, self.beta)
 
@@ -193,7 +195,7 @@ class Swish(keras.layers.Layer):
         self.beta = _check_beta(beta)
         self.supports_masking = True
 
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+    def call(self, inputs: "tf.Tensor") -> "tf.Tensor":
         """Returns `swish(inputs, beta)`."""
         return swish(inputs, self.beta)
 

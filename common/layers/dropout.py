@@ -26,9 +26,9 @@ class ReplicaDropout(keras.layers.Dropout):
     ```
 
     Args:
-        rate: Number from 0 to 1, the share of inputs to drop.
-        noise_shape: None, or the shape of the mask, to be broadcast to the input.
-        seed: None or integer, the start of the masks' sequence.
+        rate: From 0 to 1, the share of inputs to drop.
+        noise_shape: Shape of the mask, to be broadcast to the input; None: that of the input.
+        seed: Start of the masks' sequence.
         **kwargs: Base layer keyword arguments, such as `name` and `dtype`.
 
     Raises:

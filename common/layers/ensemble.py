@@ -1,20 +1,23 @@
 """Layers that hold many independent models side by side: a leading `models` axis on every array."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
-import tensorflow as tf
 from keras import ops
 
 from ..registration import registered
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
 
 # Below this many output units XLA on CPU runs one matrix-vector product per unit faster than a batched
 # matrix product (1.3 to 2.8 times; 2 and 4 units, 16 models, batch 32); the numbers agree within rounding.
 _FEW_UNITS = 4
 
 
-def matmul_per_model(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+def matmul_per_model(inputs: "tf.Tensor", kernel: "tf.Tensor") -> "tf.Tensor":
     """Multiplies each model's rows by its own matrix.
 
     Args:
@@ -85,8 +88,8 @@ class EnsembleDense(keras.layers.Layer):
     >>> model.fit(batches)  # a tf.data.Dataset of x (32, batch, 8), y (32, batch, 1)
 
     Args:
-        num_models: Positive integer, the size of the leading axis of inputs, weights and outputs.
-        units: Positive integer, the output units of each model.
+        num_models: Positive, the size of the leading axis of inputs, weights and outputs.
+        units: Positive, the output units of each model.
         activation: Keras activation: a name, function or layer. Default: linear.
         kernel_initializer: Keras initializer of one model's (in, units) kernel. Model m draws with the
             initializer's seed plus m, so that model 0 equals a `Dense` layer of the same seed.
@@ -97,7 +100,7 @@ class EnsembleDense(keras.layers.Layer):
         self,
         num_models: int,
         units: int,
-        activation: str | Callable[[tf.Tensor], tf.Tensor] | None = None,
+        activation: "str | Callable[[tf.Tensor], tf.Tensor] | None" = None,
         kernel_initializer: str | keras.initializers.Initializer = "glorot_uniform",
         bias_initializer: str | keras.initializers.Initializer = "zeros",
         **kwargs: Any,
@@ -123,7 +126,7 @@ class EnsembleDense(keras.layers.Layer):
             initializer=_PerModel(self.bias_initializer),
         )
 
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+    def call(self, inputs: "tf.Tensor") -> "tf.Tensor":
         """Maps (models, batch, in) to (models, batch, units)."""
         _check_models_axis(self, inputs.shape)
         return self.activation(matmul_per_model(inputs, self.kernel) + self.bias[:, None, :])
@@ -153,8 +156,8 @@ class EmbeddingSum(keras.layers.Layer):
     figure 5b). No bias, no activation.
 
     Args:
-        num_sets: Positive integer that divides the number of features.
-        dim: Positive integer, the numbers of each embedding.
+        num_sets: Positive number that divides the number of features.
+        dim: Positive, the numbers of each embedding.
         num_models: None for inputs (batch, features), or the size of a leading models axis.
         embeddings_initializer: Keras initializer of one model's (num_sets, features per set, dim) array.
             Default: Keras's own default for `Embedding`, uniform in [-0.05, 0.05].
@@ -189,7 +192,7 @@ class EmbeddingSum(keras.layers.Layer):
             shape, initializer = (self.num_models, *shape), _PerModel(initializer)
         self.embeddings = self.add_weight(name="embeddings", shape=shape, initializer=initializer)
 
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+    def call(self, inputs: "tf.Tensor") -> "tf.Tensor":
         """Maps (..., features) to (..., num_sets * dim)."""
         if self.num_models is not None:
             _check_models_axis(self, inputs.shape)

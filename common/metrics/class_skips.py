@@ -20,8 +20,7 @@ def class_skips(
     and undo each other are not seen. The released code draws pairs of one class.
 
     Args:
-        model: Keras model, function of TensorFlow operations, or `Classifier`; gives logits of shape
-            (batch, classes).
+        model: Gives logits of shape (batch, classes).
         first_images: Array of shape (pairs, ...), where segments begin.
         second_images: Array of the same shape, where they end.
         num_points: Number of points on a segment, at least 2; the released code's default is 10.

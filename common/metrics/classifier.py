@@ -24,8 +24,7 @@ class Classifier:
     (array([1], dtype=uint8), array([0.75], dtype=float32))
 
     Args:
-        model: Keras model, or function made of TensorFlow operations, that maps a batch of inputs to
-            logits of shape (batch, classes).
+        model: Maps a batch of inputs to logits of shape (batch, classes).
     """
 
     def __init__(self, model: Network) -> None:
@@ -104,7 +103,7 @@ class Rays:
     """Rays on the device, and the classes of points on them, in batches of one shape.
 
     Args:
-        classifier: `Classifier`.
+        classifier: The network.
         origins: Array of shape (origins, ...).
         directions: Array of shape (origins, rays per origin, ...); their lengths are the units of distance.
             Its type is that of the origins, in which all is computed, float32 at least.

@@ -38,7 +38,7 @@ def concentration_bound(
     0.9166574681234131
 
     Args:
-        t: Distance from the median, greater than 0; number or array.
+        t: Distance from the median, greater than 0.
         lipschitz: L of the lemma, greater than 0; broadcasts with `t`.
         num_pixels: n, the number of pixels times channels: 3,072 for CIFAR-10.
 
@@ -72,7 +72,7 @@ def smallest_lipschitz(values: np.ndarray, t: float | np.ndarray, num_pixels: in
 
     Args:
         values: Array of shape (images,) in [0, 1], a network's outputs at uniform random images.
-        t: Distances from the median, greater than 0; number or array.
+        t: Distances from the median, greater than 0.
         num_pixels: n, the number of pixels times channels.
 
     Returns:
@@ -110,11 +110,11 @@ def outputs_and_slopes(
     what Lemma 2.1's L can be at least. No finite sample bounds L from above.
 
     Args:
-        model: Keras model, or function of TensorFlow operations, that maps images in [0, 1] to logits of
+        model: Maps images in [0, 1] to logits of
             shape (batch, classes). A network that takes normalised images needs the normalisation put before.
         image_shape: Shape of an image.
         num_images: Number of random images.
-        rng: `numpy.random.Generator` that draws them.
+        rng: Draws them.
         batch_size: Number of images in a call of the network; the last call is padded.
 
     Returns:

@@ -1,11 +1,13 @@
 """Arrays of examples, as all metrics take them: shapes, values, weighted means."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 def example_arrays(**arrays: np.ndarray | None) -> list[Any]:
@@ -15,7 +17,7 @@ def example_arrays(**arrays: np.ndarray | None) -> list[Any]:
         **arrays: None, or values of shape (..., examples).
 
     Returns:
-        List of float64 arrays and None, in the order of the arguments.
+        Float64 arrays and None, in the order of the arguments.
 
     Raises:
         ValueError: If an array holds no examples, the numbers of examples differ, or leading axes
@@ -56,7 +58,7 @@ def mean_over_examples(
 
     Args:
         values: Float64 array of shape (..., examples).
-        sample_weight: None, or float64 array of shape (..., examples), non-negative.
+        sample_weight: Float64 array of shape (..., examples), non-negative.
 
     Returns:
         Float64 array of shape (...).
@@ -94,7 +96,7 @@ def column(name: str, values: np.ndarray | None) -> np.ndarray | None:
     return values
 
 
-def one_value_per_example(name: str, values: tf.Tensor | np.ndarray, dtype: str) -> tf.Tensor:
+def one_value_per_example(name: str, values: "tf.Tensor | np.ndarray", dtype: str) -> "tf.Tensor":
     """Returns a tensor of shape (batch,) from one of shape (batch,) or (batch, 1)."""
     values = ops.cast(values, dtype)
     shape = tuple(values.shape)
@@ -124,12 +126,12 @@ class MeanOverExamples(keras.metrics.Metric):
         # Read by the callbacks with mode="auto", such as EarlyStopping, as for Keras's own metrics.
         self._direction = "down"
 
-    def add(self, values: tf.Tensor, sample_weight: tf.Tensor | np.ndarray | float | None = None) -> None:
+    def add(self, values: "tf.Tensor", sample_weight: "tf.Tensor | np.ndarray | float | None" = None) -> None:
         """Adds the values of a batch.
 
         Args:
             values: Tensor of shape (batch,) and of type `sum_dtype`.
-            sample_weight: None, or weights of shape (batch,) or (batch, 1), or the weight of every example.
+            sample_weight: Weights of shape (batch,) or (batch, 1), or the weight of every example.
 
         Raises:
             ValueError: If the weights have another shape.
@@ -144,6 +146,6 @@ class MeanOverExamples(keras.metrics.Metric):
         self.total.assign_add(ops.sum(values * weights))
         self.count.assign_add(ops.sum(weights))
 
-    def result(self) -> tf.Tensor:
+    def result(self) -> "tf.Tensor":
         """Returns the mean; 0 if nothing has been added."""
         return ops.cast(ops.divide_no_nan(self.total, self.count), self.dtype)

@@ -1,7 +1,8 @@
 """Excess label loss: what a model's predictions cost above the true probabilities, in nats."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import tensorflow as tf
 from keras import ops
 
 from ..registration import registered
@@ -13,6 +14,10 @@ from .examples import (
     mean_over_examples,
     one_value_per_example,
 )
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
 
 _NUM_NODES = 8
 
@@ -78,7 +83,7 @@ def excess_label_loss(
         true_logits: Finite array of shape (examples,) or (examples, 1), the log-odds of the positive label.
         logits: Finite array of one of these shapes, the model's; or of shape (..., examples), those of
             several models on leading axes, which are kept.
-        sample_weight: None, or non-negative array of shape (examples,) or (examples, 1), such as the
+        sample_weight: Non-negative array of shape (examples,) or (examples, 1), such as the
             count of each distinct example: the mean over examples is then weighted.
 
     Returns:
@@ -140,9 +145,9 @@ class ExcessLabelLoss(MeanOverExamples):
 
     def update_state(
         self,
-        y_true: tf.Tensor | np.ndarray,
-        y_pred: tf.Tensor | np.ndarray,
-        sample_weight: tf.Tensor | np.ndarray | float | None = None,
+        y_true: "tf.Tensor | np.ndarray",
+        y_pred: "tf.Tensor | np.ndarray",
+        sample_weight: "tf.Tensor | np.ndarray | float | None" = None,
     ) -> None:
         """Adds a batch of true logits and the model's logits.
 

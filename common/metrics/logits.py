@@ -21,7 +21,7 @@ def logits_of(model: Network, inputs: np.ndarray | tf.Tensor) -> tf.Tensor:
     """Returns what a network gives in inference mode, a tensor of shape (batch, classes).
 
     Args:
-        model: Keras model or layer, or function made of TensorFlow operations.
+        model: The network; a Keras layer is called with `training=False`.
         inputs: A batch of its inputs; they are given to it in float32 at least.
 
     Raises:

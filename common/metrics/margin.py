@@ -69,13 +69,12 @@ def margins(
     code divides by zero there); a target with the same pixels has no direction and never crosses.
 
     Args:
-        model: Keras model, function of TensorFlow operations, or `Classifier`; gives logits of shape
-            (batch, classes).
+        model: Gives logits of shape (batch, classes).
         images: Array of shape (images, ...), in the space where the network takes them.
         bases: Integer array of shape (bases,), positions of the images whose margins are wanted; the paper
             draws 5,000 with replacement.
         targets: Integer array, positions of the images that directions may point to; repeats are ignored.
-        rng: `numpy.random.Generator` that draws the directions.
+        rng: Draws the directions.
         num_crossings: Number of crossings wanted for an image.
         num_extra: Number of directions that may fail before an image is given up.
         num_bisections: Number of times to halve the step that holds a direction's first change; the margin is
@@ -83,7 +82,7 @@ def margins(
         batch_size: Number of points in each call of the network.
 
     Returns:
-        `Margins`, in the unit of the images' pixels.
+        Margins in the unit of the images' pixels.
 
     Raises:
         ValueError: If bases or targets are not positions of images, a base has no other image as target, or
@@ -122,17 +121,17 @@ def gaussian_margins(
     direction that the paper's caption suggests, where its code has the other.
 
     Args:
-        model: Keras model, function of TensorFlow operations, or `Classifier`.
+        model: Gives logits of shape (batch, classes).
         images: Array of shape (images, ...).
         bases: Integer array of shape (bases,), positions of the images whose margins are wanted.
-        rng: `numpy.random.Generator` that draws the directions.
+        rng: Draws the directions.
         num_crossings: Number of crossings wanted for an image.
         num_extra: Number of directions that may fail before an image is given up.
         num_bisections: Number of times to halve the step that holds a direction's first change.
         batch_size: Number of points in each call of the network.
 
     Returns:
-        `Margins`, in the unit of the images' pixels.
+        Margins in the unit of the images' pixels.
 
     Raises:
         ValueError: If bases are not positions of images, or logits are not finite.

@@ -89,11 +89,11 @@ def plane_through(images: np.ndarray, resolution: int, overhang: float, window: 
     Args:
         images: Array of shape (3, ...): x1, x2, x3, in the space where the network takes them.
         resolution: Number of points along each axis, at least 2: 50 for scores, 500 for pictures.
-        overhang: Non-negative number, the extension as a fraction: 0.1 for scores, 0.5 for pictures.
+        overhang: Not negative, the extension as a fraction: 0.1 for scores, 0.5 for pictures.
         window: `"code"` or `"paper"`.
 
     Returns:
-        `Plane`. Its arrays of inputs are float64 if `images` are, else float32.
+        Its arrays of inputs are float64 if `images` are, else float32.
 
     Raises:
         ValueError: If two images are equal or the three lie on one line (no plane is determined), their
@@ -143,7 +143,7 @@ def draw_triplets(
     Args:
         labels: Integer array of shape (images,) or (images, 1), the class of each image.
         num_triplets: Number of triplets.
-        rng: `numpy.random.Generator`. Equal generators give equal triplets: use one for all networks.
+        rng: Source of the draws. Equal generators give equal triplets: use one for all networks.
         distinct_classes: Whether the three images must be of three classes.
 
     Returns:
@@ -223,8 +223,8 @@ def draw_same_class_triplets(
     Args:
         labels: Integer array of shape (images,) or (images, 1), the class of each image.
         num_triplets_per_class: Number of triplets of each class.
-        rng: `numpy.random.Generator`.
-        eligible: None, or boolean array of shape (images,), the images that may be drawn.
+        rng: Source of the draws.
+        eligible: Boolean array of shape (images,), the images that may be drawn; None: all.
 
     Returns:
         Integer array of shape (classes * num_triplets_per_class, 3), positions in `labels`, by class.
@@ -271,9 +271,9 @@ def predict_planes(
     are cut into equal batches, none above `batch_size`, so that no batch is nearly empty.
 
     Args:
-        models: Sequence of Keras models, functions of TensorFlow operations, or their `Classifier`s, which
-            are not traced again in later calls. Each gives logits of shape (batch, classes).
-        planes: Sequence of `Plane`s of one resolution and one shape of images.
+        models: Networks, or their `Classifier`s, which are not traced again in later calls.
+            Each gives logits of shape (batch, classes).
+        planes: Planes of one resolution and one shape of images.
         batch_size: Largest number of points in a call of a network.
         confidences: Whether to return the softmax probability of the predicted class too, for pictures.
 

@@ -1,9 +1,8 @@
 """Relative prediction difference: how far two trainings of a model disagree on an example."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tensorflow as tf
 from keras import ops
 
 from ..arrays import class_labels
@@ -16,6 +15,9 @@ from .examples import (
     mean_over_examples,
     one_value_per_example,
 )
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 def relative_prediction_difference(
@@ -53,14 +55,14 @@ def relative_prediction_difference(
             probabilities of the positive label; or of shape (examples, classes), of which `label` says
             the positive one.
         probabilities_b: Array of the same shape, the second model's.
-        true_probabilities: None, or array of shape (examples,) or (examples, 1) in (0, 1].
-        sample_weight: None, or non-negative array of shape (examples,) or (examples, 1), such as the
+        true_probabilities: Array of shape (examples,) or (examples, 1) in (0, 1].
+        sample_weight: Non-negative array of shape (examples,) or (examples, 1), such as the
             count of each distinct example: the mean over examples is then weighted.
         label: Of models of several classes the positive label: a class, or that of each example, of
             shape (examples,) or (examples, 1), such as its true one. Else None.
 
     Returns:
-        Float64 number. No unit; 0 if the models agree.
+        No unit; 0 if the models agree.
 
     Raises:
         ValueError: If shapes do not fit, there are several classes and no `label` or the reverse, a
@@ -163,9 +165,9 @@ class RelativePredictionDifference(MeanOverExamples):
 
     def update_state(
         self,
-        y_true: tf.Tensor | np.ndarray,
-        y_pred: tf.Tensor | np.ndarray,
-        sample_weight: tf.Tensor | np.ndarray | float | None = None,
+        y_true: "tf.Tensor | np.ndarray",
+        y_pred: "tf.Tensor | np.ndarray",
+        sample_weight: "tf.Tensor | np.ndarray | float | None" = None,
     ) -> None:
         """Adds a batch: `y_pred` has shape (batch, 2), `y_true` (batch,) or (batch, 1).
 

@@ -57,7 +57,7 @@ def reproducibility_score(labels_a: np.ndarray, labels_b: np.ndarray) -> float:
         labels_b: Array of the same shape, the second network's on the same planes.
 
     Returns:
-        Number in [0, 1]; 1 if the networks agree everywhere.
+        In [0, 1]; 1 if the networks agree everywhere.
 
     Raises:
         ValueError: If shapes differ or there are no points.
@@ -106,7 +106,7 @@ def group_reproducibility(
         confidence: Level in (0, 1).
 
     Returns:
-        `Reproducibility`; its value is nan where there is no pair.
+        Its value is nan where there is no pair.
 
     Raises:
         ValueError: If a group is empty, shapes differ, or an array is in both groups.
@@ -145,7 +145,7 @@ def reproducibility_matrix(
         confidence: Level of the intervals, in (0, 1).
 
     Returns:
-        Dictionary of `Reproducibility` for every ordered pair of names; symmetric.
+        The score of every ordered pair of names; symmetric.
 
     Raises:
         ValueError: If a group is empty or shapes differ.

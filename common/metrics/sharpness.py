@@ -280,9 +280,6 @@ def tangent_hessian_prefactor(
         source: `"code"` or `"paper"`.
         delta: Step of the finite difference.
 
-    Returns:
-        Float.
-
     Raises:
         ValueError: If `source` is neither, or there are no copies.
 

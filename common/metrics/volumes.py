@@ -159,7 +159,7 @@ class VolumeMeter:
             labels: Integer array of shape (samples,) or (samples, 1), the training labels.
 
         Returns:
-            Dict of float64 arrays of shape (samples, anchors), anchors = 1 + number of strengths; column `a`
+            Float64 arrays of shape (samples, anchors), anchors = 1 + number of strengths; column `a`
             is the value over the volume of the first `a + 1` anchors of each path, column 0 that at the
             sample itself: `accuracy`, `cross_entropy` in nats, `jacobian_norm`, and with `num_copies > 0`
             `tangent_hessian_norm` and `tangent_hessian_norm_paper`, with the prefactors of the code and of
@@ -242,7 +242,7 @@ def measure_volumes(
         colour_clip: `"none"` or `"code"`.
 
     Returns:
-        Dict of float64 arrays of shape (samples, anchors).
+        Float64 arrays of shape (samples, anchors).
 
     Raises:
         UserError: As `VolumeMeter.measure` does.

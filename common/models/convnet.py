@@ -20,7 +20,7 @@ def convnet(
     CIFAR-10 the widths 1, 10 and 64 have 510, 39,030 and 1,556,106 parameters without batch normalization.
 
     Args:
-        width: Positive integer, the channels of the first convolution.
+        width: Positive, the channels of the first convolution.
         input_shape: (height, width, channels) of the images; sides of 32 to 63 pixels.
         num_classes: Number of logits.
         batch_norm: Whether convolutions are normalized before the ReLU; biases stay.

@@ -23,7 +23,7 @@ def densenet(
     normalization and ReLU, global average pooling, linear layer.
 
     Args:
-        growth: Positive integer, the channels that each layer adds.
+        growth: Positive, the channels that each layer adds.
         blocks: Number of layers of each dense block.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of logits.

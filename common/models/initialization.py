@@ -23,10 +23,10 @@ def layer_initializers(
 
     Args:
         initialization: One of `SCHEMES`, or a Keras initializer of the kernel (the bias is then zero).
-        fan_in: Positive integer, the inputs of one output unit: height * width * channels of the kernel.
+        fan_in: Positive, the inputs of one output unit: height * width * channels of the kernel.
 
     Returns:
-        Dictionary with `kernel_initializer` and `bias_initializer`.
+        `kernel_initializer` and `bias_initializer`.
 
     Raises:
         ValueError: If `initialization` is neither.
@@ -70,8 +70,8 @@ def draw_weights(model: keras.Model, streams: Streams) -> None:
     >>> draw_weights(model, Streams(seed=3))
 
     Args:
-        model: Built Keras model.
-        streams: `streams.Streams`, the random streams of the run.
+        model: Built.
+        streams: The random streams of the run.
 
     Raises:
         ValueError: If a layer has no initializer for one of its variables.

@@ -22,7 +22,7 @@ def mlp(
 
     Args:
         input_shape: Shape of one input, such as (height, width, channels).
-        hidden_units: Sequence of positive integers, the units of each hidden layer; may be empty.
+        hidden_units: The units of each hidden layer; may be empty.
         num_classes: Number of logits.
         initialization: As for `models.initialization.layer_initializers`.
 

@@ -23,7 +23,7 @@ def mlp_mixer(
     last layer normalization, mean over the tokens, linear layer. No dropout.
 
     Args:
-        dim: Positive integer, the channels of a token.
+        dim: Positive, the channels of a token.
         depth: Number of pairs.
         patch_size: Side of the square patches, which divides the image's sides.
         expansion: Width of the hidden layers as a multiple of tokens and channels.

@@ -25,7 +25,7 @@ def resnet18(
     batch normalization where the shortcut changes shape, global average pooling, linear layer.
 
     Args:
-        width: Positive integer, the channels of the stem.
+        width: Positive, the channels of the stem.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of logits.
         initialization: As for `models.initialization.layer_initializers`.
@@ -66,7 +66,7 @@ def resnet18w(
     PyTorch's default throughout. The paper does not say which it used; `"fixup"` is its code's default.
 
     Args:
-        width: Positive integer, the channels of the stem.
+        width: Positive, the channels of the stem.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of logits.
         initialization: One of `RESNET18W_INITIALIZATIONS`.
@@ -112,7 +112,7 @@ def resnet18k(
     before the global average pooling.
 
     Args:
-        width: Positive integer k, the channels of the stem.
+        width: k, positive, the channels of the stem.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of logits.
         initialization: As for `models.initialization.layer_initializers`.

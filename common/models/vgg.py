@@ -22,7 +22,7 @@ def vgg19(
     channels, 2x2 max-pooling after each of the five stages.
 
     Args:
-        width: Positive integer, the channels of the first stage.
+        width: Positive, the channels of the first stage.
         input_shape: (height, width, channels) of the images; sides of at least 32 pixels.
         num_classes: Number of logits.
         initialization: As for `models.initialization.layer_initializers`.

@@ -1,9 +1,8 @@
 """Vision transformer of Dosovitskiy et al. 2021, for small images."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
-import tensorflow as tf
 from keras import ops
 
 from ..layers.dropout import ReplicaDropout
@@ -11,6 +10,9 @@ from ..registration import registered
 from .blocks import dense, logits, patch_embedding
 from .initialization import Initialization
 from .normalization import layer_normalization
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 def vit(
@@ -34,7 +36,7 @@ def vit(
     standard normal.
 
     Args:
-        dim: Positive integer, the channels of a token.
+        dim: Positive, the channels of a token.
         depth: Number of pairs.
         num_heads: Number of attention heads.
         head_dim: Channels of a head's queries, keys and values.
@@ -132,7 +134,7 @@ class ClassTokenAndPositions(keras.layers.Layer):
             name="positions", shape=(tokens + 1, dim), initializer=self.positions_initializer
         )
 
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+    def call(self, inputs: "tf.Tensor") -> "tf.Tensor":
         """Maps (batch, tokens, dim) to (batch, tokens + 1, dim)."""
         class_tokens = ops.broadcast_to(
             self.class_token, (ops.shape(inputs)[0], 1, self.class_token.shape[-1])
@@ -190,7 +192,7 @@ class SelfAttention(keras.layers.Layer):
                 f"Received: input_shape={tuple(input_shape)}"
             )
 
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+    def call(self, inputs: "tf.Tensor") -> "tf.Tensor":
         """Maps (batch, tokens, 3 * num_heads * head_dim) to (batch, tokens, num_heads * head_dim)."""
         _, tokens, packed = inputs.shape
         heads = ops.reshape(inputs, (-1, tokens, 3, self.num_heads, packed // (3 * self.num_heads)))

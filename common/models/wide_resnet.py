@@ -17,7 +17,7 @@ def wide_resnet(
     from a normal of variance 2 / fan_out; the linear layer's kernel has PyTorch's default, its bias is zero.
 
     Args:
-        width_factor: Positive integer; 10, 20 and 30 are the WideRN10, 20 and 30 of Somepalli et al. 2022.
+        width_factor: Positive; 10, 20 and 30 are the WideRN10, 20 and 30 of Somepalli et al. 2022.
         depth: 4 plus a positive multiple of 6.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of logits.

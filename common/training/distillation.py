@@ -1,9 +1,12 @@
 """Distillation: objectives under which a student learns the outputs of a trained teacher."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import keras
 import tensorflow as tf
+
+if TYPE_CHECKING:
+    import keras
 
 
 def softened_divergence(
@@ -76,7 +79,7 @@ def _of_one_type(teacher_logits, student_logits):
 
 
 def distillation(
-    teacher: keras.Model, loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+    teacher: "keras.Model", loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 ) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]:
     """Returns the objective of `training.trainer.Trainer` under which a network learns from a teacher.
 

@@ -54,12 +54,12 @@ class Fit:
     """One run in progress.
 
     Args:
-        trainer: `Trainer`, loaded with the run's data.
-        rule: `StoppingRule`.
+        trainer: Loaded with the run's data.
+        rule: When it stops.
         train: Images and labels that the trainer was loaded with: what the training accuracy is measured on.
         test: Images and labels of the test set.
         streams: "order" is used.
-        opened: The `training.run.OpenRun`, its folder started.
+        opened: Its folder is started.
         measure: Function epoch -> rows of further measurements, called after every epoch and with 0 before
             the first; None measures nothing.
     """

@@ -25,7 +25,7 @@ class OpenRun:
         folder: Its `RunFolder`.
         progress: Progress over images; None shows nothing.
         chief: Whether this process writes checkpoints and the record.
-        writer: TensorBoard summary writer, or None.
+        writer: Writes TensorBoard's summaries; None writes nothing.
     """
 
     folder: RunFolder
@@ -42,10 +42,10 @@ def _load(*arguments):
 def load_images(
     settings: ImageSettings, options: RunOptions, data_seed: int | None = None, keep: tuple[int, ...] = ()
 ) -> images.ImageSet:
-    """Returns the `ImageSet` of resolved settings.
+    """Loads the images of resolved settings.
 
     Args:
-        settings: An `ImageSettings`.
+        settings: Resolved settings.
         options: Where the data is.
         data_seed: Seed of the part of the data set; None: the run's.
         keep: Numbers of training images that every part holds.
@@ -72,7 +72,7 @@ def open_run(
 
     Args:
         study: The paper.
-        settings: Resolved settings, an `ImageSettings`.
+        settings: Resolved settings.
         options: The command's options.
         label: Words that name the run in its progress line.
         strategy: Strategy of its trainer.

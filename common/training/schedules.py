@@ -1,11 +1,14 @@
 """Learning rates over training, as Keras schedules of the optimizer's step count."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import keras
-import tensorflow as tf
 
 from ..registration import registered
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 @registered
@@ -26,7 +29,7 @@ class LinearWarmup(keras.optimizers.schedules.LearningRateSchedule):
     def __init__(self, start: float, rate: float, epochs: int, steps_per_epoch: int) -> None:
         self.start, self.rate, self.epochs, self.steps_per_epoch = start, rate, epochs, steps_per_epoch
 
-    def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
+    def __call__(self, step: "int | tf.Tensor") -> "tf.Tensor":
         """Returns the rate at a step."""
         epoch = keras.ops.floor_divide(keras.ops.cast(step, "float32"), self.steps_per_epoch)
         part = keras.ops.minimum(epoch / (self.epochs - 1), 1.0)
@@ -83,7 +86,7 @@ class EpochCosine(keras.optimizers.schedules.LearningRateSchedule):
         self.rate, self.epochs, self.steps_per_epoch = rate, epochs, steps_per_epoch
         self._cosine = keras.optimizers.schedules.CosineDecay(rate, epochs)
 
-    def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
+    def __call__(self, step: "int | tf.Tensor") -> "tf.Tensor":
         """Returns the rate at a step."""
         return self._cosine(keras.ops.floor_divide(keras.ops.cast(step, "float32"), self.steps_per_epoch))
 

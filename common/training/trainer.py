@@ -8,8 +8,8 @@ architecture and loaded anew for every run, so that a sweep over seeds or learni
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -18,6 +18,10 @@ from ..distribution import on_replicas
 from ..errors import UserError
 from ..models.initialization import draw_weights
 from ..streams import Streams, fold_in, uniform_numbers
+
+if TYPE_CHECKING:
+    import keras
+
 
 _EVALUATION_BATCH = 500
 _AUGMENTATION_BLOCK = 1000
@@ -28,7 +32,7 @@ class Preprocessing:
     """What happens to images in [0, 1] before the network sees them.
 
     Args:
-        training: `data.augmentation.Augmentation` of the training images.
+        training: Augmentation of the training images.
         evaluation: The same for evaluation; it draws nothing.
         normalize: Function of a float32 batch, such as `per_image_standardization`.
     """
@@ -78,10 +82,10 @@ class Trainer:
     the global batch.
 
     Args:
-        strategy: tf.distribute strategy.
-        build_model: Function () -> Keras model of logits.
-        build_optimizer: Function () -> Keras optimizer.
-        preparation: `Preprocessing`.
+        strategy: Where the replicas are.
+        build_model: Gives a model of logits.
+        build_optimizer: Gives its optimizer.
+        preprocessing: What happens to the images before.
         batch_size: Images in a global batch; the last batch of an epoch may be smaller.
         weight_decay: Adds weight_decay * w to the gradient of every trainable weight w, before momentum: the
             gradient of (weight_decay / 2) * sum(w^2) in the loss, not the decoupled decay of Keras.
@@ -98,8 +102,8 @@ class Trainer:
     def __init__(
         self,
         strategy: tf.distribute.Strategy,
-        build_model: Callable[[], keras.Model],
-        build_optimizer: Callable[[], keras.optimizers.Optimizer],
+        build_model: "Callable[[], keras.Model]",
+        build_optimizer: "Callable[[], keras.optimizers.Optimizer]",
         preprocessing: Preprocessing,
         batch_size: int,
         weight_decay: float = 0.0,
@@ -137,15 +141,15 @@ class Trainer:
         labels: np.ndarray,
         streams: Streams,
         augmentation: Streams | None = None,
-        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule | None = None,
+        learning_rate: "float | keras.optimizers.schedules.LearningRateSchedule | None" = None,
     ) -> None:
         """Starts a run: its training data, fresh weights and a fresh optimizer.
 
         Args:
             images: float32 [n, height, width, channels] in [0, 1].
             labels: int32 [n].
-            streams: `streams.Streams`; "init" and "dropout" are used.
-            augmentation: `Streams` of "augmentation", if other than `streams`.
+            streams: "init" and "dropout" are used.
+            augmentation: Streams of "augmentation", if other than `streams`.
             learning_rate: Number, or Keras schedule that changes only between epochs, for an optimizer whose
                 own is a number; None: the optimizer's own.
 
@@ -327,7 +331,7 @@ class Trainer:
         """Measures the network in inference mode.
 
         Args:
-            data: What `evaluation_data` returned.
+            data: As of `evaluation_data`.
 
         Returns:
             Mean cross-entropy in nats and accuracy, of all images.

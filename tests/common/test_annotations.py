@@ -63,7 +63,7 @@ def says_nothing(annotation):
     return bool(re.search(r"\b(Any|object)\b", text))
 
 
-@pytest.mark.parametrize("name", module_names())
+@pytest.mark.parametrize("name", list(module_names()))
 def test_public_names_are_annotated(name):
     for place, annotation in annotations_of(importlib.import_module(name)):
         assert annotation is not inspect.Parameter.empty, f"{place} has no annotation"
