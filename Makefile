@@ -27,6 +27,7 @@ test-processors: .venv/test
 lint: .venv/test
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
 
 figures: .venv/run
 	$(RUN) -m figures.snapp_shamir --figure=all --records=results/reference --out_dir=docs/images

@@ -2,13 +2,27 @@
 
 import functools
 import gc
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Hashable
+from typing import Protocol, TypeVar, cast
 
 Built = TypeVar("Built")
+_Held = TypeVar("_Held", covariant=True)
 
 
-def keep_latest(build: Callable[..., Built]) -> Callable[..., Built]:
+class Kept(Protocol[_Held]):
+    """A function of hashable arguments whose last value is held."""
+
+    def __call__(self, *arguments: Hashable) -> _Held:
+        """Returns the value of these arguments."""
+
+    def cache_clear(self) -> None:
+        """Lets go of the value."""
+
+    def latest(self) -> _Held | None:
+        """Returns the value that is held; None if there is none."""
+
+
+def keep_latest(build: Callable[..., Built]) -> Kept[Built]:
     """Keeps the last value that a function of hashable arguments returned.
 
     Unlike `functools.lru_cache(maxsize=1)` it lets go of the value before it builds another one, so that
@@ -17,16 +31,17 @@ def keep_latest(build: Callable[..., Built]) -> Callable[..., Built]:
     Args:
         build: The function; it is called again only when its arguments change.
     """
-    latest = {}
+    latest: dict[tuple[Hashable, ...], Built] = {}
 
     @functools.wraps(build)
-    def kept(*arguments):
+    def kept(*arguments: Hashable) -> Built:
         if arguments not in latest:
             latest.clear()
             gc.collect()
             latest[arguments] = build(*arguments)
         return latest[arguments]
 
-    kept.cache_clear = latest.clear
-    kept.latest = lambda: next(iter(latest.values()), None)
-    return kept
+    held = cast(Kept[Built], kept)
+    held.cache_clear = latest.clear  # type: ignore[method-assign]
+    held.latest = lambda: next(iter(latest.values()), None)  # type: ignore[method-assign]
+    return held

@@ -3,8 +3,12 @@
 import dataclasses
 import json
 import os
+from collections.abc import Iterable
+from typing import TypeVar
 
 from .errors import UserError
+
+_Item = TypeVar("_Item")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,11 +19,11 @@ class Worker:
     count: int = 1
 
     @property
-    def chief(self):
+    def chief(self) -> bool:
         """Whether this worker merges and writes the results."""
         return self.index == 0
 
-    def share(self, items):
+    def share(self, items: Iterable[_Item]) -> list[_Item]:
         """Returns this worker's share of the items: every count-th one."""
         return list(items)[self.index :: self.count]
 

@@ -2,18 +2,19 @@
 
 import functools
 
+import numpy as np
 import tensorflow as tf
 
 from .cluster import current_worker
 from .cores import usable_cores
 
 
-def num_cores():
+def num_cores() -> int:
     """Number of processor cores this process may use."""
     return len(usable_cores())
 
 
-def ensemble_devices(strategy):
+def ensemble_devices(strategy: str) -> list[str]:
     """Devices for independent models: every GPU, or else a logical CPU device for every core.
 
     Independent models need no communication, so each device runs its own program; one XLA program uses one
@@ -32,7 +33,7 @@ def ensemble_devices(strategy):
     return [f"/CPU:{i}" for i in range(count)]
 
 
-def logical_cpu_devices(count):
+def logical_cpu_devices(count: int) -> None:
     """Splits the CPU into `count` logical devices, once in a process.
 
     Raises:
@@ -47,7 +48,7 @@ def logical_cpu_devices(count):
     )
 
 
-def replica_strategy(name):
+def replica_strategy(name: str) -> tf.distribute.Strategy:
     """Returns the tf.distribute strategy that trains one model on several replicas of it.
 
     Must be called before TensorFlow's devices are in use. On a machine without a GPU, "mirrored" makes a
@@ -81,12 +82,14 @@ def _mirrored_cpus(count):
     )
 
 
-def on_replicas(strategy, value):
+def on_replicas(
+    strategy: tf.distribute.Strategy, value: np.ndarray
+) -> tf.Tensor | tf.distribute.DistributedValues:
     """Puts a copy of an array on the device of every replica of this process.
 
     Args:
-        strategy: A tf.distribute strategy.
-        value: Array.
+        strategy: Of which the replicas are.
+        value: What is copied.
 
     Returns:
         What `strategy.run` takes as an argument: each replica sees its copy.

@@ -3,14 +3,15 @@
 Importing this module loads no TensorFlow.
 """
 
-import typing
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .arrays import class_labels
 from .errors import UserError
 
-if typing.TYPE_CHECKING:
+if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
@@ -98,7 +99,7 @@ def decide_scaling(model: "keras.Model", path: str, given: str | None) -> str:
     """The scaling of the pixels for a model: what is given decides, else what its first layers say.
 
     Args:
-        model: Keras model.
+        model: Whose pixels are asked for.
         path: Its file.
         given: One of SCALINGS, or None.
 
@@ -122,15 +123,15 @@ def decide_scaling(model: "keras.Model", path: str, given: str | None) -> str:
 
 
 def on_standardized(
-    model: "keras.Model", scaling: str, mean: typing.Sequence, std: typing.Sequence, examples: "tf.Tensor"
-) -> typing.Callable:
+    model: "keras.Model", scaling: str, mean: Sequence[float], std: Sequence[float], examples: "tf.Tensor"
+) -> "Callable[[tf.Tensor], tf.Tensor]":
     """Returns the function from standardized images to logits, made of TensorFlow operations.
 
     The logarithm stands for the logits of a model that gives probabilities. Whole numbers as input are the
     nearest of 0 to 255.
 
     Args:
-        model: Keras model of logits or of probabilities.
+        model: Of logits or of probabilities.
         scaling: One of SCALINGS, the pixels that it takes.
         mean: Mean of each channel that standardizes pixels in [0, 1].
         std: Standard deviation of each channel.
@@ -158,14 +159,14 @@ def on_standardized(
 
 
 def predicted_classes(
-    model: "keras.Model", images: np.ndarray, scaling: str, mean: typing.Sequence, std: typing.Sequence
+    model: "keras.Model", images: np.ndarray, scaling: str, mean: Sequence[float], std: Sequence[float]
 ) -> np.ndarray:
     """The classes that `model.predict` gives, as `model.evaluate` would count them.
 
     It shares nothing with `on_standardized`: where the two part, one of them is wrong.
 
     Args:
-        model: Keras model of logits or of probabilities.
+        model: Of logits or of probabilities.
         images: Array of shape (images, height, width, channels) in [0, 1].
         scaling: One of SCALINGS.
         mean: Mean of each channel.
@@ -174,7 +175,7 @@ def predicted_classes(
     Returns:
         Integer array of shape (images,).
     """
-    pixels = np.asarray(images, np.float32)
+    pixels: np.ndarray = np.asarray(images, np.float32)
     if scaling == "0-255":
         pixels = pixels * np.float32(255)
     elif scaling == "standardized":
@@ -189,13 +190,13 @@ def better_scaling(
     images: np.ndarray,
     labels: np.ndarray,
     scaling: str,
-    mean: typing.Sequence,
-    std: typing.Sequence,
+    mean: Sequence[float],
+    std: Sequence[float],
 ) -> tuple[str, float, float] | None:
     """Another scaling with which a model is right about clearly more images; a sign that `scaling` is wrong.
 
     Args:
-        model: Keras model of logits or of probabilities.
+        model: Of logits or of probabilities.
         images: Array of shape (images, height, width, channels) in [0, 1], images that it was not trained on.
         labels: Integer array of shape (images,) or (images, 1).
         scaling: The one of SCALINGS that was decided on.
@@ -212,7 +213,7 @@ def better_scaling(
     accuracies = {
         name: float(np.mean(predicted_classes(model, images, name, mean, std) == labels)) for name in SCALINGS
     }
-    best = max(accuracies, key=accuracies.get)
+    best = max(accuracies, key=lambda name: accuracies[name])
     error = np.sqrt(sum(a * (1 - a) for a in (accuracies[best], accuracies[scaling])) / len(labels))
     apart = accuracies[best] - accuracies[scaling] > 3 * error
     return (best, accuracies[best], accuracies[scaling]) if apart else None

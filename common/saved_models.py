@@ -7,16 +7,16 @@ this module does not do.
 import json
 import pathlib
 import stat
-import typing
 import warnings
 import zipfile
 import zlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .errors import UserError
 
-if typing.TYPE_CHECKING:
+if TYPE_CHECKING:
     import keras
 
 _FORMATS = {b"PK\x03\x04": (".keras",), b"\x89HDF": (".h5", ".hdf5")}
@@ -117,7 +117,7 @@ def read(path: str) -> "keras.Model":
         path: File, `.keras` or HDF5.
 
     Returns:
-        Keras model with one input of shape (batch, height, width, channels) or (batch, channels, height,
+        Model with one input of shape (batch, height, width, channels) or (batch, channels, height,
         width) and one output of shape (batch, classes), of finite weights.
 
     Raises:
@@ -164,7 +164,7 @@ def _is_shape(shape):
     return isinstance(shape, tuple) and all(n is None or isinstance(n, int) for n in shape)
 
 
-def check_alike(models: list, paths: list[str]) -> None:
+def check_alike(models: list["keras.Model"], paths: list[str]) -> None:
     """Refuses models that cannot be compared.
 
     Raises:
@@ -184,7 +184,7 @@ def check_fits(model: "keras.Model", dataset: str, shape: tuple[int, ...], num_c
     """Refuses a model that does not take the images of a data set, or does not tell its classes apart.
 
     Args:
-        model: Keras model.
+        model: One that `read` returned.
         dataset: Name of the data set.
         shape: Shape of an image.
         num_classes: Number of classes.

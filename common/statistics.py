@@ -17,9 +17,13 @@ itself:
 
 import dataclasses
 import warnings
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
 
 import numpy as np
 from scipy import special, stats
+
+Values: TypeAlias = Sequence[float] | np.ndarray
 
 _RESAMPLES = 9999
 # Of fewer values the bootstrap's interval is too short: where it says 95 % it covers the mean of two, three
@@ -95,7 +99,13 @@ def around(value: float, reach: float, quantity: str = "real") -> tuple[float, f
     return float(low), float(high)
 
 
-def jackknife_interval(value, left_out, confidence=0.95, inflation=1.0, quantity="real"):
+def jackknife_interval(
+    value: float,
+    left_out: Sequence[Values],
+    confidence: float = 0.95,
+    inflation: float = 1.0,
+    quantity: str = "real",
+) -> tuple[float, float]:
     """Student's t interval of a smooth statistic from its values with one unit left out (Tukey 1958).
 
     Args:
@@ -110,16 +120,16 @@ def jackknife_interval(value, left_out, confidence=0.95, inflation=1.0, quantity
         (low, high). For the mean of one sample it is the usual t interval, for the difference of two means
         Welch's (1947).
     """
-    left_out = [np.asarray(values, np.float64) for values in left_out]
-    freedoms = np.array([len(v) - 1 for v in left_out])
-    variances = np.array([(len(v) - 1) / len(v) * np.sum((v - v.mean()) ** 2) for v in left_out])
+    samples = [np.asarray(values, np.float64) for values in left_out]
+    freedoms = np.array([len(v) - 1 for v in samples])
+    variances = np.array([(len(v) - 1) / len(v) * np.sum((v - v.mean()) ** 2) for v in samples])
     variance = variances.sum()
     freedom = freedoms.min() if variance == 0 else variance**2 / np.sum(variances**2 / freedoms)
     reach = stats.t.ppf((1 + confidence) / 2, freedom) * np.sqrt(inflation * variance)
     return around(value, reach, quantity)
 
 
-def nadeau_bengio_inflation(num_values):
+def nadeau_bengio_inflation(num_values: int) -> float:
     """Factor of the variance of a mean of cross-fitted values.
 
     Each seed is read at a place (that of a peak, say) which the other seeds select. These selections share
@@ -131,7 +141,13 @@ def nadeau_bengio_inflation(num_values):
     return 1 + num_values / (num_values - 1)
 
 
-def interval_over_units(values, groups, statistic=np.mean, confidence=0.95, quantity="real"):
+def interval_over_units(
+    values: Values | Sequence[np.ndarray],
+    groups: Iterable[Iterable],
+    statistic: Callable[[np.ndarray], float] = np.mean,
+    confidence: float = 0.95,
+    quantity: str = "real",
+) -> tuple[float, float]:
     """Jackknife interval of a statistic of values that share units, such as those of all pairs of seeds.
 
     One unit at a time is left out, with all its values. As independent values those of three seeds' pairs
@@ -150,15 +166,22 @@ def interval_over_units(values, groups, statistic=np.mean, confidence=0.95, quan
     """
     values, left_out = np.asarray(values, np.float64), []
     for units in groups:
-        units = np.asarray(list(units)).reshape(values.shape[-1], -1)
-        without = [~np.any(units == unit, axis=1) for unit in np.unique(units)]
+        rows = np.asarray(list(units)).reshape(values.shape[-1], -1)
+        without = [~np.any(rows == unit, axis=1) for unit in np.unique(rows)]
         if not all(np.any(kept) for kept in without):
             return float("nan"), float("nan")
         left_out.append([statistic(values[..., kept]) for kept in without])
     return jackknife_interval(statistic(values), left_out, confidence, quantity=quantity)
 
 
-def interval(values, statistic=np.mean, confidence=0.95, groups=(), cross_fitted=False, quantity="real"):
+def interval(
+    values: Values,
+    statistic: Callable[..., float] = np.mean,
+    confidence: float = 0.95,
+    groups: Sequence[Iterable] = (),
+    cross_fitted: bool = False,
+    quantity: str = "real",
+) -> tuple[float, float]:
     """Confidence interval of a statistic over independent values; which one, `interval_of_samples` says.
 
     Args:
@@ -192,15 +215,15 @@ def interval(values, statistic=np.mean, confidence=0.95, groups=(), cross_fitted
 
 
 def interval_of_samples(
-    samples,
-    statistic,
-    of_means,
-    confidence=0.95,
-    paired=True,
-    groups=(),
-    cross_fitted=False,
-    quantity="real",
-):
+    samples: Sequence[np.ndarray],
+    statistic: Callable[..., float],
+    of_means: bool,
+    confidence: float = 0.95,
+    paired: bool = True,
+    groups: Sequence[Iterable] = (),
+    cross_fitted: bool = False,
+    quantity: str = "real",
+) -> tuple[float, float]:
     """Confidence interval of a statistic of one or several samples.
 
     Of values that share units it is the jackknife's over the units. Of the means of fewer than FEW values it
@@ -248,13 +271,18 @@ def _left_out(samples, statistic, paired):
     return [[without(chosen, i) for i in range(len(samples[chosen[0]]))] for chosen in groups]
 
 
-def bootstrap_interval(samples, statistic, confidence=0.95, paired=False):
+def bootstrap_interval(
+    samples: Sequence[np.ndarray],
+    statistic: Callable[..., float],
+    confidence: float = 0.95,
+    paired: bool = False,
+) -> tuple[float, float]:
     """Seeded bootstrap interval of a statistic of independent samples.
 
     It is bias-corrected and accelerated (BCa, Efron 1987), the percentile interval where that is undefined.
 
     Args:
-        samples: Tuple of arrays.
+        samples: One array of values for each sample.
         statistic: Function of the samples and an `axis`.
         confidence: Level in (0, 1).
         paired: Whether the values at one index of all samples are drawn together.
@@ -281,7 +309,7 @@ def bootstrap_interval(samples, statistic, confidence=0.95, paired=False):
     return float(found.low), float(found.high)
 
 
-def interval_of_pairs(pairs, low: float, high: float) -> tuple[float, float]:
+def interval_of_pairs(pairs: Values, low: float, high: float) -> tuple[float, float]:
     """Interval of a positive quantity's mean over pairs, as tables print it.
 
     Args:
@@ -297,7 +325,7 @@ def interval_of_pairs(pairs, low: float, high: float) -> tuple[float, float]:
     return interval(pairs, quantity="positive") if 1 < len(pairs) < FEW else (low, high)
 
 
-def summarize(values, quantity="real"):
+def summarize(values: Values, quantity: str = "real") -> Summary:
     """Returns the `Summary` of a non-empty sequence of finite numbers; their kind is one of QUANTITIES."""
     values = np.asarray(values, np.float64)
     low, high = interval(values, quantity=quantity)

@@ -7,6 +7,8 @@ and a counter into random words and `permute` turns a key into a shuffle, both i
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -15,6 +17,9 @@ THREEFRY_ROUNDS = 20
 FEISTEL_ROUNDS = 8
 _ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
 _PARITY = 0x1BD11BDA
+
+# Two words of a key or a counter.
+Words: TypeAlias = Sequence[tf.Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,25 +41,25 @@ class Streams:
         digest = hashlib.sha256(name.encode()).digest()
         return np.random.SeedSequence(self.seed, spawn_key=(int.from_bytes(digest[:4], "little"), *indices))
 
-    def key(self, name, *indices):
+    def key(self, name: str, *indices: int) -> np.ndarray:
         """Returns the key of a stream: a uint32 array of shape (2,)."""
         return self._sequence(name, indices).generate_state(2, np.uint32)
 
-    def integer(self, name, *indices):
+    def integer(self, name: str, *indices: int) -> int:
         """Returns a seed in [0, 2^31) for code that takes an integer."""
         return int(self._sequence(name, indices).generate_state(1, np.uint32)[0] >> 1)
 
-    def generator(self, name, *indices):
+    def generator(self, name: str, *indices: int) -> np.random.Generator:
         """Returns a `numpy.random.Generator` for draws on the host."""
         return np.random.default_rng(self._sequence(name, indices))
 
 
-def word(value):
+def word(value: int) -> tf.Tensor:
     """Returns a uint32 constant; Python integers are taken modulo 2^32."""
     return tf.constant(np.uint32(value & 0xFFFFFFFF))
 
 
-def low_mask(num_bits):
+def low_mask(num_bits: tf.Tensor) -> tf.Tensor:
     """Returns the word whose lowest `num_bits` bits (a uint32 tensor below 32) are set."""
     return tf.bitwise.left_shift(word(1), num_bits) - word(1)
 
@@ -64,7 +69,7 @@ def _rotate_left(x, distance):
     return tf.bitwise.bitwise_or(left, tf.bitwise.right_shift(x, word(32 - distance)))
 
 
-def threefry2x32(key, counter):
+def threefry2x32(key: Words, counter: Words) -> tuple[tf.Tensor, tf.Tensor]:
     """Threefry-2x32 with 20 rounds: two random words from a key and a counter.
 
     Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"; the known-answer vectors of its
@@ -90,7 +95,7 @@ def threefry2x32(key, counter):
     return x0, x1
 
 
-def fold_in(key, number):
+def fold_in(key: tf.Tensor, number: int | tf.Tensor) -> tf.Tensor:
     """Returns the key of the `number`-th part of a stream, such as a step: a uint32 tensor of shape (2,).
 
     In place of `tf.random.experimental.stateless_fold_in`, which differs between XLA and other kernels.
@@ -104,7 +109,7 @@ def fold_in(key, number):
     return tf.stack(threefry2x32((key[0], key[1]), (tf.cast(number, tf.uint32), word(-1))))
 
 
-def uniform_numbers(key, num_rows, num_columns):
+def uniform_numbers(key: tf.Tensor, num_rows: int | tf.Tensor, num_columns: int) -> tf.Tensor:
     """Numbers in [0, 1) that depend on the key, the row and the column alone.
 
     Threefry in place of `tf.random.stateless_uniform`, whose numbers differ between XLA and other kernels
@@ -133,7 +138,7 @@ def _mix(x):
     return x * word(0x85EBCA77)
 
 
-def permute(offsets, key, num_bits):
+def permute(offsets: tf.Tensor, key: Words, num_bits: tf.Tensor) -> tf.Tensor:
     """A keyed bijection of {0, ..., 2^num_bits - 1}: a shuffle evaluated point by point.
 
     A Feistel network over the low and high halves of the offset (Luby & Rackoff 1988; halves may differ

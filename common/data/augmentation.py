@@ -6,8 +6,10 @@ column of uniform numbers, one row for each image.
 """
 
 import dataclasses
-import typing
+from collections.abc import Callable, Sequence
+from typing import ClassVar, TypeAlias
 
+import numpy as np
 import tensorflow as tf
 
 from ..errors import UserError
@@ -26,13 +28,15 @@ CIFAR100_STD = (0.2009, 0.1984, 0.2023)
 _GREY_WEIGHTS = (0.2989, 0.5870, 0.1140)
 
 
-def normalize(images, mean, std):
+def normalize(
+    images: tf.Tensor, mean: Sequence[float] | np.ndarray, std: Sequence[float] | np.ndarray
+) -> tf.Tensor:
     """Subtracts the mean of each channel and divides by its standard deviation.
 
     Args:
         images: Tensor of shape (..., channels) in [0, 1].
-        mean: Sequence of one number for each channel, such as `CIFAR10_MEAN`.
-        std: Sequence of one number for each channel, such as `CIFAR10_STD`.
+        mean: One number for each channel, such as `CIFAR10_MEAN`.
+        std: One number for each channel, such as `CIFAR10_STD`.
 
     Returns:
         Tensor of the shape of `images`, float64 if they are, else float32.
@@ -41,7 +45,7 @@ def normalize(images, mean, std):
     return (images - tf.constant(mean, images.dtype)) / tf.constant(std, images.dtype)
 
 
-def per_image_standardization(images):
+def per_image_standardization(images: tf.Tensor) -> tf.Tensor:
     """Scales each image to mean 0 and variance 1 over all its values.
 
     Formula:
@@ -68,24 +72,24 @@ def per_image_standardization(images):
     return centred / tf.maximum(std, tf.math.rsqrt(num_values))
 
 
-def grey(images):
+def grey(images: tf.Tensor) -> tf.Tensor:
     """Returns the grey values of RGB images, of shape (batch, height, width, 1)."""
     images = floating(images)
     return tf.reduce_sum(images * tf.constant(_GREY_WEIGHTS, images.dtype), axis=-1, keepdims=True)
 
 
-def brightness(images, factor):
+def brightness(images: tf.Tensor, factor: float | tf.Tensor) -> tf.Tensor:
     """Returns `factor * images`, not clipped. `factor` broadcasts."""
     return factor * floating(images)
 
 
-def saturation(images, factor):
+def saturation(images: tf.Tensor, factor: float | tf.Tensor) -> tf.Tensor:
     """Returns `factor * images + (1 - factor) * grey(images)`, not clipped. `factor` broadcasts."""
     images = floating(images)
     return factor * images + (1 - factor) * grey(images)
 
 
-def contrast(images, factor):
+def contrast(images: tf.Tensor, factor: float | tf.Tensor) -> tf.Tensor:
     """Returns `factor * images + (1 - factor) * mean grey value of the image`, not clipped."""
     images = floating(images)
     return factor * images + (1 - factor) * tf.reduce_mean(grey(images), axis=(1, 2), keepdims=True)
@@ -106,14 +110,14 @@ class CentralCrop:
     """The square of `size` pixels in the middle of the image."""
 
     size: int
-    name: typing.ClassVar = "central_crop"
-    num_uniforms: typing.ClassVar = 0
+    name: ClassVar[str] = "central_crop"
+    num_uniforms: ClassVar[int] = 0
 
-    def output_size(self, input_size):
+    def output_size(self, input_size: int) -> int:
         """Returns the side of the crop."""
         return _crop_size(input_size, self.size)
 
-    def __call__(self, images, uniforms):
+    def __call__(self, images: tf.Tensor, uniforms: tf.Tensor | None) -> tf.Tensor:
         """Returns the crops; there is nothing random."""
         top, left = ((side - self.output_size(side)) // 2 for side in images.shape[1:3])
         return images[:, top : top + self.size, left : left + self.size]
@@ -129,14 +133,14 @@ class RandomCrop:
 
     size: int
     padding: int = 0
-    name: typing.ClassVar = "crop"
-    num_uniforms: typing.ClassVar = 2
+    name: ClassVar[str] = "crop"
+    num_uniforms: ClassVar[int] = 2
 
-    def output_size(self, input_size):
+    def output_size(self, input_size: int) -> int:
         """Returns the side of the crop."""
         return _crop_size(input_size, self.size, self.padding)
 
-    def __call__(self, images, uniforms):
+    def __call__(self, images: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
         """Returns the crops whose row and column are given by two numbers for each image."""
         for axis in (1, 2):
             padded_size = images.shape[axis] + 2 * self.padding
@@ -152,14 +156,14 @@ class RandomCrop:
 class RandomFlip:
     """Left and right exchanged in half of the images."""
 
-    name: typing.ClassVar = "flip"
-    num_uniforms: typing.ClassVar = 1
+    name: ClassVar[str] = "flip"
+    num_uniforms: ClassVar[int] = 1
 
-    def output_size(self, input_size):
+    def output_size(self, input_size: int) -> int:
         """Returns the side of the image."""
         return input_size
 
-    def __call__(self, images, uniforms):
+    def __call__(self, images: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
         """Returns the images, flipped where their number is below one half."""
         # A gather, since reversing an axis is several times slower on CPU.
         columns = tf.range(images.shape[2])
@@ -171,21 +175,21 @@ class RandomFlip:
 class RandomColour:
     """A colour operation with a factor that is uniform in [low, high) for each image."""
 
-    operation: typing.Callable
+    operation: Callable[[tf.Tensor, float | tf.Tensor], tf.Tensor]
     low: float
     high: float
-    num_uniforms: typing.ClassVar = 1
+    num_uniforms: ClassVar[int] = 1
 
     @property
-    def name(self):
+    def name(self) -> str:
         """The name of the operation."""
         return self.operation.__name__
 
-    def output_size(self, input_size):
+    def output_size(self, input_size: int) -> int:
         """Returns the side of the image."""
         return input_size
 
-    def __call__(self, images, uniforms):
+    def __call__(self, images: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
         """Returns the images with their factors applied, clipped to [0, 1] as torchvision does.
 
         Without the clipping, standardization would undo a change of brightness or contrast.
@@ -193,6 +197,9 @@ class RandomColour:
         images = floating(images)
         factor = tf.cast(self.low + (self.high - self.low) * uniforms, images.dtype)
         return tf.clip_by_value(self.operation(images, factor[:, :, None, None]), 0.0, 1.0)
+
+
+Operation: TypeAlias = CentralCrop | RandomCrop | RandomFlip | RandomColour
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,17 +213,17 @@ class Augmentation:
     >>> augment(images[64:], share)                                 # is augment(images, draws)[64:]
 
     Args:
-        operations: Tuple of the operations, in the order in which they are applied.
+        operations: The operations, in the order in which they are applied.
     """
 
-    operations: tuple = ()
+    operations: tuple[Operation, ...] = ()
 
     @property
-    def random(self):
+    def random(self) -> bool:
         """Whether there is anything to draw."""
         return any(operation.num_uniforms for operation in self.operations)
 
-    def output_size(self, input_size):
+    def output_size(self, input_size: int) -> int:
         """Returns the side of the images that come out.
 
         Raises:
@@ -226,7 +233,7 @@ class Augmentation:
             input_size = operation.output_size(input_size)
         return input_size
 
-    def draw(self, seed, batch_size):
+    def draw(self, seed: tf.Tensor, batch_size: int) -> dict[str, tf.Tensor]:
         """Draws the random numbers of a batch.
 
         They depend on the seed and on the place in the batch, not on the size of the batch, nor on whether
@@ -237,7 +244,7 @@ class Augmentation:
             batch_size: Number of images in the global batch.
 
         Returns:
-            Dictionary of float32 tensors of shape (batch, numbers of the operation), uniform in [0, 1).
+            Float32 tensors of shape (batch, numbers of the operation), uniform in [0, 1).
         """
         if not self.random:
             return {}
@@ -246,7 +253,7 @@ class Augmentation:
         columns = tf.split(uniform_numbers(seed, batch_size, sum(widths)), widths, axis=1)
         return {operation.name: column for operation, column in zip(operations, columns, strict=True)}
 
-    def __call__(self, images, draws):
+    def __call__(self, images: tf.Tensor, draws: dict[str, tf.Tensor]) -> tf.Tensor:
         """Applies the operations.
 
         Args:
@@ -278,7 +285,7 @@ _AUGMENTATIONS = {
 NAMES = tuple(_AUGMENTATIONS)
 
 
-def augmentation(name):
+def augmentation(name: str) -> Augmentation:
     """Returns the augmentation of that name.
 
     Raises:

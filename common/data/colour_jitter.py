@@ -19,7 +19,7 @@ ORDERS = np.array(list(itertools.permutations(range(3))))
 COLOUR_CLIPS = ("none", "code")
 
 
-def luma_weights(num_channels):
+def luma_weights(num_channels: int) -> np.ndarray:
     """Weights of the channels in the luma: (1,) of a grey image, torchvision's for three channels.
 
     Raises:
@@ -30,7 +30,9 @@ def luma_weights(num_channels):
     return np.array(RGB_LUMA if num_channels == 3 else (1.0,))
 
 
-def jitter_parameters(key, samples, num_copies, strength=0.01):
+def jitter_parameters(
+    key: np.ndarray, samples: np.ndarray, num_copies: int, strength: float = 0.01
+) -> tuple[np.ndarray, np.ndarray]:
     """Draws the factors and the order of each transformation.
 
     A draw is a function of (key, sample, copy) alone: it does not depend on the batch that a sample is in.
@@ -51,7 +53,7 @@ def jitter_parameters(key, samples, num_copies, strength=0.01):
     """
     samples = np.asarray(samples, dtype="uint32")[:, np.newaxis, np.newaxis]
     blocks = np.arange(2 * num_copies, dtype="uint32").reshape(1, num_copies, 2)
-    first, second = threefry2x32(tuple(np.uint32(key)), (samples, blocks))
+    first, second = threefry2x32(tuple(np.asarray(key, np.uint32)), (samples, blocks))
     words = np.concatenate([first.numpy(), second.numpy()], axis=-1)
     factors = 1 + strength * (2 * (words[..., :3] / 2.0**32) - 1)
     return factors, ORDERS[words[..., 3] % len(ORDERS)]

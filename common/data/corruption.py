@@ -17,7 +17,9 @@ def _check_fraction(value, flag="label_noise"):
         raise UserError(f"--{flag}={value}: must be from 0 to 1")
 
 
-def zhang_labels(labels, probability, num_classes, rng):
+def zhang_labels(
+    labels: np.ndarray, probability: float, num_classes: int, rng: np.random.Generator
+) -> np.ndarray:
     """Replaces each label, with a probability, by a uniform draw over all classes.
 
     The draw may be the true label: a fraction `probability * (1 - 1 / num_classes)` is wrong on average.
@@ -25,9 +27,9 @@ def zhang_labels(labels, probability, num_classes, rng):
 
     Args:
         labels: Integer array of shape (n,) or (n, 1).
-        probability: Number in [0, 1]; 1 gives random labels.
+        probability: In [0, 1]; 1 gives random labels.
         num_classes: Number of classes.
-        rng: numpy.random.Generator.
+        rng: Source of the draws.
 
     Returns:
         Array of shape (n,) and of the type of `labels`.
@@ -45,16 +47,18 @@ def zhang_labels(labels, probability, num_classes, rng):
     return np.where(replaced, draws, labels).astype(labels.dtype)
 
 
-def nakkiran_labels(labels, probability, num_classes, rng):
+def nakkiran_labels(
+    labels: np.ndarray, probability: float, num_classes: int, rng: np.random.Generator
+) -> np.ndarray:
     """Replaces each label, with a probability, by a uniform draw over the other classes.
 
     With equal generators the labels replaced at one probability are replaced alike at a larger one.
 
     Args:
         labels: Integer array of shape (n,) or (n, 1).
-        probability: Number in [0, 1], the expected fraction of wrong labels.
+        probability: In [0, 1], the expected fraction of wrong labels.
         num_classes: Number of classes.
-        rng: numpy.random.Generator.
+        rng: Source of the draws.
 
     Returns:
         Array of shape (n,) and of the type of `labels`.
@@ -72,7 +76,7 @@ def nakkiran_labels(labels, probability, num_classes, rng):
     return np.where(replaced, others, labels).astype(labels.dtype)
 
 
-def somepalli_labels(labels, rate, num_classes):
+def somepalli_labels(labels: np.ndarray, rate: float, num_classes: int) -> np.ndarray:
     """Replaces the same number of labels in every class by uniform draws over the other classes.
 
     The randomness is fixed: NumPy's legacy generator, seeded with 42 anew for every class; the new labels
@@ -82,7 +86,7 @@ def somepalli_labels(labels, rate, num_classes):
 
     Args:
         labels: Integer array of shape (n,) or (n, 1).
-        rate: Number in [0, 1], the fraction of wrong labels.
+        rate: In [0, 1], the fraction of wrong labels.
         num_classes: Number of classes.
 
     Returns:
@@ -97,7 +101,7 @@ def somepalli_labels(labels, rate, num_classes):
     _check_fraction(rate)
     labels = class_labels(labels)
     num_per_class = int(int(rate * len(labels)) / num_classes)
-    replaced = []
+    chosen = []
     for label in range(num_classes):
         members = np.flatnonzero(labels == label)
         if len(members) < num_per_class:
@@ -106,8 +110,8 @@ def somepalli_labels(labels, rate, num_classes):
                 f"{num_per_class} to corrupt in every class"
             )
         rng = np.random.RandomState(42)
-        replaced.append(rng.choice(members, num_per_class, replace=False))
-    replaced = np.concatenate(replaced)
+        chosen.append(rng.choice(members, num_per_class, replace=False))
+    replaced = np.concatenate(chosen)
     # The official code draws an index into the list of the other classes, in increasing order.
     draws = rng.randint(0, num_classes - 1, len(replaced))
     corrupted = labels.copy()
@@ -115,7 +119,9 @@ def somepalli_labels(labels, rate, num_classes):
     return corrupted
 
 
-def gamba_symmetric_labels(labels, rate, num_classes, rng):
+def gamba_symmetric_labels(
+    labels: np.ndarray, rate: float, num_classes: int, rng: np.random.Generator
+) -> np.ndarray:
     """Replaces an exact number of labels of the whole set by uniform draws over the other classes.
 
     The classes share the wrong labels by chance. With `numpy.random.default_rng(label_seed)` the result is
@@ -123,9 +129,9 @@ def gamba_symmetric_labels(labels, rate, num_classes, rng):
 
     Args:
         labels: Integer array of shape (n,) or (n, 1).
-        rate: Number in [0, 1]; round(rate * n) labels are wrong.
+        rate: In [0, 1]; round(rate * n) labels are wrong.
         num_classes: Number of classes.
-        rng: numpy.random.Generator.
+        rng: Source of the draws.
 
     Returns:
         Array of shape (n,) and of the type of `labels`.
@@ -145,7 +151,14 @@ def gamba_symmetric_labels(labels, rate, num_classes, rng):
     return ((labels + offsets) % num_classes).astype(labels.dtype)
 
 
-def gamba_asymmetric_labels(labels, num_corrupted_classes, fraction, num_classes, rng, classes="random"):
+def gamba_asymmetric_labels(
+    labels: np.ndarray,
+    num_corrupted_classes: int,
+    fraction: float,
+    num_classes: int,
+    rng: np.random.Generator,
+    classes: str = "random",
+) -> np.ndarray:
     """Replaces a fraction of the labels of some classes by uniform draws over all other classes.
 
     The paper chooses 20 of 100 classes at random and a fraction of 0.8. Its text calls this 20 % of the
@@ -155,9 +168,9 @@ def gamba_asymmetric_labels(labels, num_corrupted_classes, fraction, num_classes
     Args:
         labels: Integer array of shape (n,) or (n, 1).
         num_corrupted_classes: Number of classes whose labels are replaced.
-        fraction: Number in [0, 1], the fraction replaced in each of them, rounded down to whole images.
+        fraction: In [0, 1], the fraction replaced in each of them, rounded down to whole images.
         num_classes: Number of classes.
-        rng: numpy.random.Generator.
+        rng: Source of the draws.
         classes: "random" or "first".
 
     Returns:
@@ -190,7 +203,9 @@ def gamba_asymmetric_labels(labels, num_corrupted_classes, fraction, num_classes
     return corrupted
 
 
-def pluskid_labels(train_labels, test_labels, probability, num_classes):
+def pluskid_labels(
+    train_labels: np.ndarray, test_labels: np.ndarray, probability: float, num_classes: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Replaces each label, of training AND test set, with a probability by a uniform draw over all classes.
 
     The randomness is fixed: NumPy's legacy generator, seeded with 12345 for either set. This is Zhang's own
@@ -199,7 +214,7 @@ def pluskid_labels(train_labels, test_labels, probability, num_classes):
     Args:
         train_labels: Integer array of shape (n,) or (n, 1).
         test_labels: Integer array of shape (m,) or (m, 1).
-        probability: Number in [0, 1].
+        probability: In [0, 1].
         num_classes: Number of classes.
 
     Returns:
@@ -226,12 +241,12 @@ def _pluskid(labels, probability, num_classes):
     return corrupted
 
 
-def pixel_permutation(image_shape, rng):
+def pixel_permutation(image_shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     """Draws a permutation of the positions in an image.
 
     Args:
-        image_shape: Tuple (height, width, channels).
-        rng: numpy.random.Generator.
+        image_shape: (height, width, channels).
+        rng: Source of the draws.
 
     Returns:
         Integer array of shape (height * width,): the position from which each pixel comes.
@@ -240,7 +255,7 @@ def pixel_permutation(image_shape, rng):
     return rng.permutation(height * width)
 
 
-def permute_pixels(images, permutation):
+def permute_pixels(images: np.ndarray, permutation: np.ndarray) -> np.ndarray:
     """Moves the pixels of all images alike; the channels of a pixel stay together.
 
     Args:
@@ -254,14 +269,14 @@ def permute_pixels(images, permutation):
     return positions[:, permutation].reshape(images.shape)
 
 
-def shuffled_pixels(images, rng):
+def shuffled_pixels(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Permutes the pixels of all images by one permutation, the same for the channels.
 
     Equal generators give equal permutations, so a test set takes a new generator of the same stream.
 
     Args:
         images: Array of shape (n, height, width, channels).
-        rng: numpy.random.Generator.
+        rng: Source of the draws.
 
     Returns:
         Array of the shape and type of `images`.
@@ -271,12 +286,12 @@ def shuffled_pixels(images, rng):
     return permute_pixels(images, pixel_permutation(images.shape[1:], rng))
 
 
-def random_pixels(images, rng):
+def random_pixels(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Permutes the pixels of each image by a permutation of its own, the same for the channels.
 
     Args:
         images: Array of shape (n, height, width, channels).
-        rng: numpy.random.Generator.
+        rng: Source of the draws.
 
     Returns:
         Array of the shape and type of `images`.
@@ -289,7 +304,7 @@ def random_pixels(images, rng):
     return permuted
 
 
-def channel_statistics(images):
+def channel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance of every channel over a whole data set.
 
     Args:
@@ -306,14 +321,16 @@ def channel_statistics(images):
     return mean, squares.mean(axis=(0, 1, 2), dtype=np.float64)
 
 
-def gaussian_pixels(images, rng, statistics="dataset"):
+def gaussian_pixels(
+    images: np.ndarray, rng: np.random.Generator, statistics: str | tuple[np.ndarray, np.ndarray] = "dataset"
+) -> np.ndarray:
     """Replaces every pixel by a draw from a Gaussian with the mean and variance of its channel.
 
     The values are not clipped to [0, 1]. With "image", the mean colour of an image survives.
 
     Args:
         images: Array of shape (n, height, width, channels), of any type of numbers.
-        rng: numpy.random.Generator.
+        rng: Source of the draws.
         statistics: "dataset" for those of `images` (Zhang et al. 2017), "image" for those of each image (the
             EE-411 reproduction), or a pair (mean, variance) of shape (channels,), as of
             `channel_statistics`: a test set takes those of its training set.

@@ -10,7 +10,7 @@ import fcntl
 import os
 import pathlib
 import re
-import typing
+from collections.abc import Callable, Collection
 
 import numpy as np
 import tensorflow as tf
@@ -48,7 +48,7 @@ class Images:
     labels: np.ndarray
     ids: np.ndarray
 
-    def take(self, positions):
+    def take(self, positions: np.ndarray) -> "Images":
         """Returns the images at some positions."""
         return Images(self.images[positions], self.labels[positions], self.ids[positions])
 
@@ -82,13 +82,21 @@ class _Split:
 
     labels: np.ndarray
     ids: np.ndarray
-    pixels: typing.Callable
+    pixels: Callable[[np.ndarray], np.ndarray]
 
-    def take(self, positions):
+    def take(self, positions: np.ndarray) -> Images:
         return Images(self.pixels(positions), self.labels[positions], self.ids[positions])
 
 
-def load(dataset, data_dir=None, num_train=None, num_test=None, seed=0, keep=(), download=False):
+def load(
+    dataset: str,
+    data_dir: str | os.PathLike[str] | None = None,
+    num_train: int | None = None,
+    num_test: int | None = None,
+    seed: int = 0,
+    keep: Collection[int] = (),
+    download: bool | None = False,
+) -> ImageSet:
     """Loads a data set, or a class-balanced part of it, into memory.
 
     The part depends on the seed alone: with the same seed a smaller part lies within a larger one. The
@@ -107,7 +115,7 @@ def load(dataset, data_dir=None, num_train=None, num_test=None, seed=0, keep=(),
             for it, so that no error advises it.
 
     Returns:
-        ImageSet, each split in the order of the image numbers.
+        Each split in the order of the image numbers.
 
     Raises:
         UserError: If the data are missing or unreadable, or an argument is out of range.
@@ -125,12 +133,12 @@ def load(dataset, data_dir=None, num_train=None, num_test=None, seed=0, keep=(),
     return ImageSet(title, NUM_CLASSES[dataset], train.take(train_part), test.take(test_part))
 
 
-def balanced_order(labels, rng, first):
+def balanced_order(labels: np.ndarray, rng: np.random.Generator, first: np.ndarray) -> np.ndarray:
     """An order of the images whose every prefix is as class-balanced as the set allows.
 
     Args:
         labels: Integer array of shape (n,) or (n, 1).
-        rng: numpy.random.Generator.
+        rng: Source of the draws.
         first: Boolean array of shape (n,): images that come before all others of their class.
 
     Returns:
@@ -168,7 +176,7 @@ def _part(flag, num_images, split, rng, keep=()):
     return np.sort(order[:num_images])
 
 
-def title_of_copy(dataset, description, num_train, num_test, first_image):
+def title_of_copy(dataset: str, description: str, num_train: int, num_test: int, first_image: bytes) -> str:
     """The name under which results on a copy of CIFAR may be reported.
 
     A copy whose description asks for a name, as in `report results on it as "..."`, gets it. Any other copy
@@ -182,7 +190,7 @@ def title_of_copy(dataset, description, num_train, num_test, first_image):
         first_image: Bytes of the first training image as they are stored.
 
     Returns:
-        String such as "CIFAR-10", "CIFAR-10 (JPEG re-encoding)" or "CIFAR-100 (1,117 of 50,000 images)".
+        Such as "CIFAR-10", "CIFAR-10 (JPEG re-encoding)" or "CIFAR-100 (1,117 of 50,000 images)".
     """
     asked = re.search(r'report results on it as "([^"]+)"', description)
     title = asked[1] if asked else TITLES[dataset]

@@ -4,6 +4,8 @@ One singular value decomposition for each image and channel gives all paths, and
 segments without forming an image.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 
@@ -14,7 +16,7 @@ from ..tensors import floating
 STRENGTHS = (5, 10, 15, 20, 22, 25)
 
 
-def erasure_windows(rank, num_paths=4, strengths=STRENGTHS):
+def erasure_windows(rank: int, num_paths: int = 4, strengths: Sequence[int] = STRENGTHS) -> np.ndarray:
     """Index ranges of the singular values to erase, sorted from the largest.
 
     Path `p` at strength `k` erases `k` values, of 0-based indices `rank - k - p ... rank - p - 1`: the
@@ -54,14 +56,14 @@ def erasure_windows(rank, num_paths=4, strengths=STRENGTHS):
     return np.stack([start, np.broadcast_to(stop, start.shape)], axis=-1)
 
 
-def erasure_masks(windows, rank):
+def erasure_masks(windows: np.ndarray, rank: int) -> np.ndarray:
     """Ones where a window erases: float32 array of shape (paths * strengths, rank), path by path."""
     index = np.arange(rank)
     start, stop = windows.reshape(-1, 2, 1).transpose(1, 0, 2)
     return ((index >= start) & (index < stop)).astype("float32")
 
 
-def decompose(images):
+def decompose(images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Singular value decompositions of all channels of all images, computed in float64.
 
     NumPy's batched LAPACK call is faster than TensorFlow's decomposition on a CPU, and float64 costs it
@@ -81,7 +83,7 @@ def decompose(images):
     return scaled_left.astype("float32"), singular_values, right.astype("float32")
 
 
-def erase(images, scaled_left, right, mask):
+def erase(images: tf.Tensor, scaled_left: tf.Tensor, right: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     """Images without the singular values of one window.
 
     The erased part is subtracted, so an empty window returns the images exactly. Nothing is clipped.
@@ -100,7 +102,7 @@ def erase(images, scaled_left, right, mask):
     return images - tf.cast(tf.transpose(erased, (0, 2, 3, 1)), images.dtype)
 
 
-def svd_paths(images, num_paths=4, strengths=STRENGTHS):
+def svd_paths(images: np.ndarray, num_paths: int = 4, strengths: Sequence[int] = STRENGTHS) -> np.ndarray:
     """All erasures of all images, each made from the image itself, from one decomposition.
 
     Images stay in the range that they come in, usually [0, 1], and leave it slightly: nothing is clipped.
@@ -131,7 +133,9 @@ def svd_paths(images, num_paths=4, strengths=STRENGTHS):
     return images[:, np.newaxis, np.newaxis] - np.moveaxis(erased, 1, -1)
 
 
-def segment_lengths(singular_values, windows, std):
+def segment_lengths(
+    singular_values: np.ndarray, windows: np.ndarray, std: Sequence[float] | np.ndarray
+) -> np.ndarray:
     """Euclidean lengths of the segments of each path, between normalised images.
 
     Consecutive anchors of a path differ by the singular values that only the later one has lost. Singular

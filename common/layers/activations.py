@@ -6,11 +6,15 @@ carries its `beta` into saved models, as in `Dense(4, activation=SmeLU(0.5))`.
 
 import math
 import numbers
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
 
 from ..registration import registered
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 def _check_beta(beta):
@@ -27,7 +31,7 @@ def _to_float(x):
 
 
 @registered
-def smelu(x, beta=1.0):
+def smelu(x: "tf.Tensor", beta: float = 1.0) -> "tf.Tensor":
     """Smooth ReLU: zero and identity, joined by a parabola.
 
     Value and slope are continuous, and the second derivative is at most `1 / (2 * beta)`. SmeLU is
@@ -69,7 +73,7 @@ def smelu(x, beta=1.0):
 
 
 @registered
-def swish(x, beta=1.0):
+def swish(x: "tf.Tensor", beta: float = 1.0) -> "tf.Tensor":
     """Swish: the input times its own sigmoid gate.
 
     Unlike SmeLU it is not monotonic. Swish is smoother for smaller `beta` (SmeLU: for larger): it
@@ -138,20 +142,20 @@ class SmeLU(keras.layers.Layer):
     - [Snapp & Shamir 2021, section 6](https://arxiv.org/abs/2102.10696)
     """
 
-    def __init__(self, beta=1.0, **kwargs):
+    def __init__(self, beta: float = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.beta = _check_beta(beta)
         self.supports_masking = True
 
-    def call(self, inputs):
+    def call(self, inputs: "tf.Tensor") -> "tf.Tensor":
         """Returns `smelu(inputs, beta)`."""
         return smelu(inputs, self.beta)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Returns the input shape."""
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor."""
         return {**super().get_config(), "beta": self.beta}
 
@@ -186,19 +190,19 @@ class Swish(keras.layers.Layer):
     - [Snapp & Shamir 2021, section 6](https://arxiv.org/abs/2102.10696)
     """
 
-    def __init__(self, beta=1.0, **kwargs):
+    def __init__(self, beta: float = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.beta = _check_beta(beta)
         self.supports_masking = True
 
-    def call(self, inputs):
+    def call(self, inputs: "tf.Tensor") -> "tf.Tensor":
         """Returns `swish(inputs, beta)`."""
         return swish(inputs, self.beta)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Returns the input shape."""
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor."""
         return {**super().get_config(), "beta": self.beta}

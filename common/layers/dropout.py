@@ -1,5 +1,7 @@
 """Dropout that draws other masks on every replica."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -24,9 +26,9 @@ class ReplicaDropout(keras.layers.Dropout):
     ```
 
     Args:
-        rate: Number from 0 to 1, the share of inputs to drop.
-        noise_shape: None, or the shape of the mask, to be broadcast to the input.
-        seed: None or integer, the start of the masks' sequence.
+        rate: From 0 to 1, the share of inputs to drop.
+        noise_shape: Shape of the mask, to be broadcast to the input; None: that of the input.
+        seed: Start of the masks' sequence.
         **kwargs: Base layer keyword arguments, such as `name` and `dtype`.
 
     Raises:
@@ -37,13 +39,19 @@ class ReplicaDropout(keras.layers.Dropout):
     - [Srivastava et al. 2014](https://jmlr.org/papers/v15/srivastava14a.html)
     """
 
-    def __init__(self, rate, noise_shape=None, seed=None, **kwargs):
+    def __init__(
+        self,
+        rate: float,
+        noise_shape: tuple[int | None, ...] | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(rate, noise_shape=noise_shape, seed=seed, **kwargs)
         if rate > 0:
             # A seed generator is no TensorFlow trackable: without this, checkpoints pass it over.
             self.checkpoint = tf.train.Checkpoint(state=self.seed_generator.state)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Returns the inputs, in training with dropped positions."""
         if not training or self.rate == 0:
             return inputs

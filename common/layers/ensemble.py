@@ -1,16 +1,23 @@
 """Layers that hold many independent models side by side: a leading `models` axis on every array."""
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 import keras
 from keras import ops
 
 from ..registration import registered
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
 
 # Below this many output units XLA on CPU runs one matrix-vector product per unit faster than a batched
 # matrix product (1.3 to 2.8 times; 2 and 4 units, 16 models, batch 32); the numbers agree within rounding.
 _FEW_UNITS = 4
 
 
-def matmul_per_model(inputs, kernel):
+def matmul_per_model(inputs: "tf.Tensor", kernel: "tf.Tensor") -> "tf.Tensor":
     """Multiplies each model's rows by its own matrix.
 
     Args:
@@ -81,8 +88,8 @@ class EnsembleDense(keras.layers.Layer):
     >>> model.fit(batches)  # a tf.data.Dataset of x (32, batch, 8), y (32, batch, 1)
 
     Args:
-        num_models: Positive integer, the size of the leading axis of inputs, weights and outputs.
-        units: Positive integer, the output units of each model.
+        num_models: Positive, the size of the leading axis of inputs, weights and outputs.
+        units: Positive, the output units of each model.
         activation: Keras activation: a name, function or layer. Default: linear.
         kernel_initializer: Keras initializer of one model's (in, units) kernel. Model m draws with the
             initializer's seed plus m, so that model 0 equals a `Dense` layer of the same seed.
@@ -91,13 +98,13 @@ class EnsembleDense(keras.layers.Layer):
 
     def __init__(
         self,
-        num_models,
-        units,
-        activation=None,
-        kernel_initializer="glorot_uniform",
-        bias_initializer="zeros",
-        **kwargs,
-    ):
+        num_models: int,
+        units: int,
+        activation: "str | Callable[[tf.Tensor], tf.Tensor] | None" = None,
+        kernel_initializer: str | keras.initializers.Initializer = "glorot_uniform",
+        bias_initializer: str | keras.initializers.Initializer = "zeros",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.num_models = _positive("num_models", num_models)
         self.units = _positive("units", units)
@@ -105,7 +112,7 @@ class EnsembleDense(keras.layers.Layer):
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the weights; the input has shape (models, batch, in)."""
         _check_models_axis(self, input_shape)
         self.kernel = self.add_weight(
@@ -119,16 +126,16 @@ class EnsembleDense(keras.layers.Layer):
             initializer=_PerModel(self.bias_initializer),
         )
 
-    def call(self, inputs):
+    def call(self, inputs: "tf.Tensor") -> "tf.Tensor":
         """Maps (models, batch, in) to (models, batch, units)."""
         _check_models_axis(self, inputs.shape)
         return self.activation(matmul_per_model(inputs, self.kernel) + self.bias[:, None, :])
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Returns (models, batch, units)."""
         return (*input_shape[:-1], self.units)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor."""
         return {
             **super().get_config(),
@@ -149,21 +156,28 @@ class EmbeddingSum(keras.layers.Layer):
     figure 5b). No bias, no activation.
 
     Args:
-        num_sets: Positive integer that divides the number of features.
-        dim: Positive integer, the numbers of each embedding.
+        num_sets: Positive number that divides the number of features.
+        dim: Positive, the numbers of each embedding.
         num_models: None for inputs (batch, features), or the size of a leading models axis.
         embeddings_initializer: Keras initializer of one model's (num_sets, features per set, dim) array.
             Default: Keras's own default for `Embedding`, uniform in [-0.05, 0.05].
     """
 
-    def __init__(self, num_sets, dim, num_models=None, embeddings_initializer="uniform", **kwargs):
+    def __init__(
+        self,
+        num_sets: int,
+        dim: int,
+        num_models: int | None = None,
+        embeddings_initializer: str | keras.initializers.Initializer = "uniform",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.num_sets = _positive("num_sets", num_sets)
         self.dim = _positive("dim", dim)
         self.num_models = None if num_models is None else _positive("num_models", num_models)
         self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the embeddings."""
         features = input_shape[-1]
         if features % self.num_sets:
@@ -171,14 +185,14 @@ class EmbeddingSum(keras.layers.Layer):
                 f"The {features} input features must divide into `num_sets` equal sets. "
                 f"Received: num_sets={self.num_sets}"
             )
-        shape = (self.num_sets, features // self.num_sets, self.dim)
+        shape: tuple[int, ...] = (self.num_sets, features // self.num_sets, self.dim)
         initializer = self.embeddings_initializer
         if self.num_models is not None:
             _check_models_axis(self, input_shape)
             shape, initializer = (self.num_models, *shape), _PerModel(initializer)
         self.embeddings = self.add_weight(name="embeddings", shape=shape, initializer=initializer)
 
-    def call(self, inputs):
+    def call(self, inputs: "tf.Tensor") -> "tf.Tensor":
         """Maps (..., features) to (..., num_sets * dim)."""
         if self.num_models is not None:
             _check_models_axis(self, inputs.shape)
@@ -189,11 +203,11 @@ class EmbeddingSum(keras.layers.Layer):
             sums = [matmul_per_model(x, self.embeddings[:, i]) for i, x in enumerate(sets)]
         return ops.concatenate(sums, axis=-1)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Returns (..., num_sets * dim)."""
         return (*input_shape[:-1], self.num_sets * self.dim)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor."""
         return {
             **super().get_config(),

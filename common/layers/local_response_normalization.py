@@ -2,6 +2,7 @@
 
 import math
 import numbers
+from typing import Any
 
 import keras
 import numpy as np
@@ -49,7 +50,9 @@ class LocalResponseNormalization(keras.layers.Layer):
     - [Krizhevsky et al. 2012, section 3.3](https://papers.nips.cc/paper/4824)
     """
 
-    def __init__(self, depth_radius=5, bias=1.0, alpha=1.0, beta=0.5, **kwargs):
+    def __init__(
+        self, depth_radius: int = 5, bias: float = 1.0, alpha: float = 1.0, beta: float = 0.5, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         if not isinstance(depth_radius, int) or isinstance(depth_radius, bool) or depth_radius < 0:
             raise ValueError(
@@ -63,7 +66,7 @@ class LocalResponseNormalization(keras.layers.Layer):
         self.beta = _check_number("beta", beta)
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Returns the normalized inputs."""
         if self.compute_dtype != "float64":
             # Up to twice as fast on CPU as the matrix product below; float32 is all that it knows everywhere,
@@ -78,11 +81,11 @@ class LocalResponseNormalization(keras.layers.Layer):
         sums = ops.matmul(ops.square(inputs), ops.cast(window, inputs.dtype))
         return inputs * ops.power(self.bias + self.alpha * sums, -self.beta)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Returns the input shape."""
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor."""
         return {
             **super().get_config(),

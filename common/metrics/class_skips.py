@@ -3,18 +3,24 @@
 import numpy as np
 
 from ..arrays import floating_type
-from .classifier import Rays, as_classifier, num_images_per_block
+from .classifier import Classifier, Rays, as_classifier, num_images_per_block
+from .logits import Network
 
 
-def class_skips(model, first_images, second_images, num_points, batch_size=512):
+def class_skips(
+    model: Network | Classifier,
+    first_images: np.ndarray,
+    second_images: np.ndarray,
+    num_points: int,
+    batch_size: int = 512,
+) -> np.ndarray:
     """Number of label changes along the straight segment between two images.
 
     The segment is probed at equally spaced points, both ends included: changes that lie between two points
     and undo each other are not seen. The released code draws pairs of one class.
 
     Args:
-        model: Keras model, function of TensorFlow operations, or `Classifier`; gives logits of shape
-            (batch, classes).
+        model: Gives logits of shape (batch, classes).
         first_images: Array of shape (pairs, ...), where segments begin.
         second_images: Array of the same shape, where they end.
         num_points: Number of points on a segment, at least 2; the released code's default is 10.

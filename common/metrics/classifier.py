@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from ..arrays import floating_type
 from ..tensors import floating
-from .logits import check_logits, compiled, logits_of
+from .logits import Network, check_logits, compiled, logits_of
 
 _BLOCK_BYTES = 2**25
 
@@ -24,11 +24,10 @@ class Classifier:
     (array([1], dtype=uint8), array([0.75], dtype=float32))
 
     Args:
-        model: Keras model, or function made of TensorFlow operations, that maps a batch of inputs to
-            logits of shape (batch, classes).
+        model: Maps a batch of inputs to logits of shape (batch, classes).
     """
 
-    def __init__(self, model):
+    def __init__(self, model: Network) -> None:
         self._model = model
         self._classify = compiled(self._trace, autograph=True, reduce_retracing=True)
         self._on_rays = tf.function(self._trace_on_rays, reduce_retracing=True)
@@ -48,7 +47,7 @@ class Classifier:
         points = tf.gather(origins, rays // rays_per_origin) + distances * tf.gather(directions, rays)
         return self._classify(points)
 
-    def __call__(self, inputs):
+    def __call__(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Classifies a batch.
 
         Args:
@@ -60,11 +59,13 @@ class Classifier:
         """
         return self._classify(floating(inputs))
 
-    def check_confidences(self, inputs):
+    def check_confidences(self, inputs: np.ndarray | tf.Tensor) -> None:
         """Raises a ValueError if the model gives probabilities, whose softmax is no confidence."""
         check_logits(self._model, inputs)
 
-    def on_rays(self, origins, directions, rays, distances):
+    def on_rays(
+        self, origins: tf.Tensor, directions: tf.Tensor, rays: tf.Tensor, distances: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Classifies the points origins[r // k] + d * directions[r], made inside the compiled program.
 
         Args:
@@ -79,12 +80,12 @@ class Classifier:
         return self._on_rays(origins, directions, rays, distances)
 
 
-def as_classifier(model):
+def as_classifier(model: Network | Classifier) -> Classifier:
     """Returns the `Classifier` of a model; a `Classifier` is returned as it is."""
     return model if isinstance(model, Classifier) else Classifier(model)
 
 
-def check_defined(confidences):
+def check_defined(confidences: np.ndarray) -> None:
     """Raises a ValueError if a confidence is nan: the predicted class is then undefined."""
     if np.isnan(confidences).any():
         raise ValueError(
@@ -93,7 +94,7 @@ def check_defined(confidences):
         )
 
 
-def num_images_per_block(image, images_each):
+def num_images_per_block(image: np.ndarray, images_each: int) -> int:
     """Number of items, of `images_each` images each, that measures hold at once; at least 1."""
     return max(1, _BLOCK_BYTES // (images_each * image.size * floating_type(image).itemsize))
 
@@ -102,21 +103,23 @@ class Rays:
     """Rays on the device, and the classes of points on them, in batches of one shape.
 
     Args:
-        classifier: `Classifier`.
+        classifier: The network.
         origins: Array of shape (origins, ...).
         directions: Array of shape (origins, rays per origin, ...); their lengths are the units of distance.
             Its type is that of the origins, in which all is computed, float32 at least.
         batch_size: Number of points in each call of the network; the last one is padded.
     """
 
-    def __init__(self, classifier, origins, directions, batch_size):
+    def __init__(
+        self, classifier: Classifier, origins: np.ndarray, directions: np.ndarray, batch_size: int
+    ) -> None:
         self._classifier = classifier
         self._origins = floating(origins)
         directions = tf.reshape(directions, (-1, *origins.shape[1:]))
         self._directions = tf.cast(directions, self._origins.dtype)
         self._batch_size = batch_size
 
-    def classes(self, rays, distances):
+    def classes(self, rays: np.ndarray, distances: np.ndarray) -> np.ndarray:
         """Returns the classes at `distances` along `rays` (origin * rays per origin + ray), a 1-D array.
 
         Raises:

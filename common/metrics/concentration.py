@@ -1,15 +1,16 @@
 """Concentration of a network's outputs on uniform random images: the bound of Lemma 2.1 and its constants."""
 
 import functools
+from collections.abc import Iterable
 
 import numpy as np
 import tensorflow as tf
 from scipy.special import lambertw
 
-from .logits import check_logits, compiled, logits_of
+from .logits import Network, check_logits, compiled, logits_of
 
 
-def _positive(**values):
+def _positive(**values: float | np.ndarray) -> Iterable[np.ndarray]:
     """Returns float64 arrays, all greater than 0."""
     arrays = {name: np.asarray(value, np.float64) for name, value in values.items()}
     for name, array in arrays.items():
@@ -18,7 +19,9 @@ def _positive(**values):
     return arrays.values()
 
 
-def concentration_bound(t, lipschitz, num_pixels):
+def concentration_bound(
+    t: float | np.ndarray, lipschitz: float | np.ndarray, num_pixels: int
+) -> float | np.ndarray:
     """Lower bound of the probability that a random image's output is within `t` of the median.
 
     Lemma 2.1: f maps [0, 1]^n to [0, 1] with |f(x) - f(y)| <= L / sqrt(n) * |x - y|, and the n pixels of x
@@ -35,7 +38,7 @@ def concentration_bound(t, lipschitz, num_pixels):
     0.9166574681234131
 
     Args:
-        t: Distance from the median, greater than 0; number or array.
+        t: Distance from the median, greater than 0.
         lipschitz: L of the lemma, greater than 0; broadcasts with `t`.
         num_pixels: n, the number of pixels times channels: 3,072 for CIFAR-10.
 
@@ -54,7 +57,7 @@ def concentration_bound(t, lipschitz, num_pixels):
     return 1 - lipschitz * np.exp(exponent) / (np.pi * t * np.sqrt(n))
 
 
-def smallest_lipschitz(values, t, num_pixels):
+def smallest_lipschitz(values: np.ndarray, t: float | np.ndarray, num_pixels: int) -> float | np.ndarray:
     """Smallest L with which the bound of Lemma 2.1 holds on a sample of outputs, for each `t`.
 
     With m the fraction of the sample farther than `t` from its median, the bound holds for every
@@ -69,7 +72,7 @@ def smallest_lipschitz(values, t, num_pixels):
 
     Args:
         values: Array of shape (images,) in [0, 1], a network's outputs at uniform random images.
-        t: Distances from the median, greater than 0; number or array.
+        t: Distances from the median, greater than 0.
         num_pixels: n, the number of pixels times channels.
 
     Returns:
@@ -94,18 +97,24 @@ def smallest_lipschitz(values, t, num_pixels):
     return np.where(outside > 0, needed, 0.0)[()]
 
 
-def outputs_and_slopes(model, image_shape, num_images, rng, batch_size=256):
+def outputs_and_slopes(
+    model: Network,
+    image_shape: tuple[int, ...],
+    num_images: int,
+    rng: np.random.Generator,
+    batch_size: int = 256,
+) -> tuple[np.ndarray, np.ndarray]:
     """A network's class probabilities at uniform random images, and the slopes of these functions there.
 
     The slope sqrt(n) * |gradient| at a point is a lower bound of the function's L: the largest over images is
     what Lemma 2.1's L can be at least. No finite sample bounds L from above.
 
     Args:
-        model: Keras model, or function of TensorFlow operations, that maps images in [0, 1] to logits of
+        model: Maps images in [0, 1] to logits of
             shape (batch, classes). A network that takes normalised images needs the normalisation put before.
         image_shape: Shape of an image.
         num_images: Number of random images.
-        rng: `numpy.random.Generator` that draws them.
+        rng: Draws them.
         batch_size: Number of images in a call of the network; the last call is padded.
 
     Returns:
@@ -133,7 +142,7 @@ def outputs_and_slopes(model, image_shape, num_images, rng, batch_size=256):
         gradients = [tf.reshape(tape.gradient(total, images), (len(images), -1)) for total in sums]
         return probabilities, scale * tf.stack([tf.norm(gradient, axis=1) for gradient in gradients], axis=1)
 
-    batches = []
+    batches: list[list[np.ndarray]] = []
     for _ in range(0, num_images, batch_size):
         images = rng.random((min(batch_size, num_images), *image_shape), dtype=np.float32)
         if not batches:

@@ -1,18 +1,23 @@
 """Arrays of examples, as all metrics take them: shapes, values, weighted means."""
 
+from typing import TYPE_CHECKING, Any
+
 import keras
 import numpy as np
 from keras import ops
 
+if TYPE_CHECKING:
+    import tensorflow as tf
 
-def example_arrays(**arrays):
+
+def example_arrays(**arrays: np.ndarray | None) -> list[Any]:
     """Returns the named values as float64 arrays whose shapes fit together; None stays None.
 
     Args:
         **arrays: None, or values of shape (..., examples).
 
     Returns:
-        List of float64 arrays and None, in the order of the arguments.
+        Float64 arrays and None, in the order of the arguments.
 
     Raises:
         ValueError: If an array holds no examples, the numbers of examples differ, or leading axes
@@ -38,7 +43,7 @@ def example_arrays(**arrays):
     return list(arrays.values())
 
 
-def check_values(name, array, valid, allowed):
+def check_values(name: str, array: np.ndarray, valid: np.ndarray, allowed: str) -> None:
     """Raises a ValueError that shows the first element of `array` that is not `valid`."""
     if not np.all(valid):
         index = tuple(int(i) for i in np.argwhere(~valid)[0])
@@ -46,12 +51,14 @@ def check_values(name, array, valid, allowed):
         raise ValueError(f"All values of `{name}` must be {allowed}. Received: {name}={array[index]}{place}")
 
 
-def mean_over_examples(values, sample_weight=None):
+def mean_over_examples(
+    values: np.ndarray, sample_weight: np.ndarray | None = None
+) -> np.float64 | np.ndarray:
     """Means over the last axis, weighted if weights are given.
 
     Args:
         values: Float64 array of shape (..., examples).
-        sample_weight: None, or float64 array of shape (..., examples), non-negative.
+        sample_weight: Float64 array of shape (..., examples), non-negative.
 
     Returns:
         Float64 array of shape (...).
@@ -89,7 +96,7 @@ def column(name: str, values: np.ndarray | None) -> np.ndarray | None:
     return values
 
 
-def one_value_per_example(name, values, dtype):
+def one_value_per_example(name: str, values: "tf.Tensor | np.ndarray", dtype: str) -> "tf.Tensor":
     """Returns a tensor of shape (batch,) from one of shape (batch,) or (batch, 1)."""
     values = ops.cast(values, dtype)
     shape = tuple(values.shape)
@@ -109,7 +116,7 @@ class MeanOverExamples(keras.metrics.Metric):
         dtype: Type of the result.
     """
 
-    def __init__(self, name: str, dtype: str | None = None):
+    def __init__(self, name: str, dtype: str | None = None) -> None:
         super().__init__(name=name, dtype=dtype)
         self.sum_dtype = "float64" if self.dtype == "float64" else "float32"
         self.total, self.count = (
@@ -119,26 +126,26 @@ class MeanOverExamples(keras.metrics.Metric):
         # Read by the callbacks with mode="auto", such as EarlyStopping, as for Keras's own metrics.
         self._direction = "down"
 
-    def add(self, values, sample_weight=None):
+    def add(self, values: "tf.Tensor", sample_weight: "tf.Tensor | np.ndarray | float | None" = None) -> None:
         """Adds the values of a batch.
 
         Args:
             values: Tensor of shape (batch,) and of type `sum_dtype`.
-            sample_weight: None, or weights of shape (batch,) or (batch, 1), or the weight of every example.
+            sample_weight: Weights of shape (batch,) or (batch, 1), or the weight of every example.
 
         Raises:
             ValueError: If the weights have another shape.
         """
         weights = ops.ones_like(values)
         if sample_weight is not None:
-            sample_weight = ops.cast(sample_weight, self.sum_dtype)
-            if len(sample_weight.shape):
-                sample_weight = one_value_per_example("sample_weight", sample_weight, self.sum_dtype)
-            weights = weights * sample_weight
+            given = ops.cast(sample_weight, self.sum_dtype)
+            if len(given.shape):
+                given = one_value_per_example("sample_weight", given, self.sum_dtype)
+            weights = weights * given
         values = ops.where(weights == 0, 0.0, values)
         self.total.assign_add(ops.sum(values * weights))
         self.count.assign_add(ops.sum(weights))
 
-    def result(self):
+    def result(self) -> "tf.Tensor":
         """Returns the mean; 0 if nothing has been added."""
         return ops.cast(ops.divide_no_nan(self.total, self.count), self.dtype)

@@ -1,5 +1,7 @@
 """Excess label loss: what a model's predictions cost above the true probabilities, in nats."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from keras import ops
 
@@ -12,6 +14,10 @@ from .examples import (
     mean_over_examples,
     one_value_per_example,
 )
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
 
 _NUM_NODES = 8
 
@@ -51,7 +57,9 @@ def _bernoulli_divergence(a, b, xp):
     return xp.maximum(xp.where(xp.abs(b - a) <= 1.0, near, far), 0.0)
 
 
-def excess_label_loss(true_logits, logits, sample_weight=None):
+def excess_label_loss(
+    true_logits: np.ndarray, logits: np.ndarray, sample_weight: np.ndarray | None = None
+) -> np.float64 | np.ndarray:
     """Mean KL divergence from the true label probabilities to a model's, in float64.
 
     This is the average excess label loss of Snapp & Shamir 2021 (eq. 2): the cross-entropy of the
@@ -75,7 +83,7 @@ def excess_label_loss(true_logits, logits, sample_weight=None):
         true_logits: Finite array of shape (examples,) or (examples, 1), the log-odds of the positive label.
         logits: Finite array of one of these shapes, the model's; or of shape (..., examples), those of
             several models on leading axes, which are kept.
-        sample_weight: None, or non-negative array of shape (examples,) or (examples, 1), such as the
+        sample_weight: Non-negative array of shape (examples,) or (examples, 1), such as the
             count of each distinct example: the mean over examples is then weighted.
 
     Returns:
@@ -132,10 +140,15 @@ class ExcessLabelLoss(MeanOverExamples):
     - [Snapp & Shamir 2021, eq. 2](https://arxiv.org/abs/2102.10696)
     """
 
-    def __init__(self, name="excess_label_loss", dtype=None):
+    def __init__(self, name: str = "excess_label_loss", dtype: str | None = None) -> None:
         super().__init__(name=name, dtype=dtype)
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(
+        self,
+        y_true: "tf.Tensor | np.ndarray",
+        y_pred: "tf.Tensor | np.ndarray",
+        sample_weight: "tf.Tensor | np.ndarray | float | None" = None,
+    ) -> None:
         """Adds a batch of true logits and the model's logits.
 
         `sample_weight` has one of their shapes, or is the weight of every example.

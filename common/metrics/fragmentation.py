@@ -6,7 +6,7 @@ from scipy import ndimage
 _NEIGHBOURS = np.ones((3, 3))
 
 
-def fragmentation_score(label_map):
+def fragmentation_score(label_map: np.ndarray) -> int:
     """Number of connected regions of one class on a grid, summed over the classes.
 
     Two points of a class are connected if they touch along a side or at a corner (8-connectivity). The paper
@@ -41,7 +41,7 @@ def fragmentation_score(label_map):
     return sum(ndimage.label(label_map == label, _NEIGHBOURS)[1] for label in np.unique(label_map))
 
 
-def fragmentation_scores(label_maps):
+def fragmentation_scores(label_maps: np.ndarray) -> np.ndarray:
     """Fragmentation scores of many label maps.
 
     Args:

@@ -1,20 +1,27 @@
 """A network's logits, as all measures take them, and how their programs are compiled and fed."""
 
+from collections.abc import Callable, Iterator
+from typing import TypeAlias, TypeVar
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from ..tensors import floating
 
+# A Keras model or layer, or a function made of TensorFlow operations: a batch of inputs to logits.
+Network: TypeAlias = keras.Layer | Callable[[tf.Tensor], tf.Tensor]
+_Results = TypeVar("_Results")
+
 # Half precision computes each probability to within 2^-9 (bfloat16) of itself; a cast to float32 hides that.
 _HALF_PRECISION = 2.0**-7
 
 
-def logits_of(model, inputs):
+def logits_of(model: Network, inputs: np.ndarray | tf.Tensor) -> tf.Tensor:
     """Returns what a network gives in inference mode, a tensor of shape (batch, classes).
 
     Args:
-        model: Keras model or layer, or function made of TensorFlow operations.
+        model: The network; a Keras layer is called with `training=False`.
         inputs: A batch of its inputs; they are given to it in float32 at least.
 
     Raises:
@@ -36,7 +43,7 @@ def logits_of(model, inputs):
     return logits
 
 
-def are_probabilities(outputs):
+def are_probabilities(outputs: tf.Tensor) -> bool:
     """Whether outputs are probabilities: no number is negative, and each row sums to 1.
 
     The sums may miss 1 by the rounding of half precision, whatever the type of the outputs: a softmax
@@ -53,7 +60,7 @@ def are_probabilities(outputs):
     return len(values) > 0 and bool(np.all(values >= 0) and np.all(near))
 
 
-def check_logits(model, inputs):
+def check_logits(model: Network, inputs: np.ndarray | tf.Tensor) -> int:
     """Checks that a network gives logits for a few inputs, not their softmax.
 
     Returns:
@@ -70,7 +77,7 @@ def check_logits(model, inputs):
     return logits.shape[-1]
 
 
-def compiled(function, **options):
+def compiled(function: Callable[..., _Results], **options: bool) -> Callable[..., _Results]:
     """Compiles a function that runs a network; by XLA only where there is a GPU.
 
     XLA's convolutions on a CPU are tens of times slower than oneDNN's.
@@ -84,7 +91,7 @@ def compiled(function, **options):
     return tf.function(function, jit_compile=has_gpu or None, **({"autograph": False} | options))
 
 
-def padded_batches(batch_size, *arrays):
+def padded_batches(batch_size: int, *arrays: np.ndarray) -> Iterator[tuple]:
     """Cuts arrays into batches of one shape: the last repeats its last row, and says how many are real.
 
     Args:

@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 
 from ..arrays import floating_type
-from .classifier import Rays, as_classifier, num_images_per_block
+from .classifier import Classifier, Rays, as_classifier, num_images_per_block
 from .examples import check_values
+from .logits import Network
 
 # The steps between the probed distances: step, how often (somepago/dbViz, double-descent/dd_margin.py).
 _STEPS = ((0.01, 11), (0.1, 9), (0.5, 31), (1.0, 25), (10.0, 25), (20.0, 98))
@@ -29,7 +30,7 @@ class Margins:
     num_crossings: np.ndarray
     num_directions: np.ndarray
 
-    def kept(self):
+    def kept(self) -> np.ndarray:
         """Returns the margins that are defined; the paper shows their median over images."""
         return self.values[np.isfinite(self.values)]
 
@@ -45,8 +46,16 @@ class _Search:
 
 
 def margins(
-    model, images, bases, targets, rng, num_crossings=10, num_extra=10, num_bisections=0, batch_size=512
-):
+    model: Network | Classifier,
+    images: np.ndarray,
+    bases: np.ndarray,
+    targets: np.ndarray,
+    rng: np.random.Generator,
+    num_crossings: int = 10,
+    num_extra: int = 10,
+    num_bisections: int = 0,
+    batch_size: int = 512,
+) -> Margins:
     """Mean distance from images to a change of predicted class, toward random other images.
 
     From each base image, unit vectors toward random targets are tried one after another, up to
@@ -60,13 +69,12 @@ def margins(
     code divides by zero there); a target with the same pixels has no direction and never crosses.
 
     Args:
-        model: Keras model, function of TensorFlow operations, or `Classifier`; gives logits of shape
-            (batch, classes).
+        model: Gives logits of shape (batch, classes).
         images: Array of shape (images, ...), in the space where the network takes them.
         bases: Integer array of shape (bases,), positions of the images whose margins are wanted; the paper
             draws 5,000 with replacement.
         targets: Integer array, positions of the images that directions may point to; repeats are ignored.
-        rng: `numpy.random.Generator` that draws the directions.
+        rng: Draws the directions.
         num_crossings: Number of crossings wanted for an image.
         num_extra: Number of directions that may fail before an image is given up.
         num_bisections: Number of times to halve the step that holds a direction's first change; the margin is
@@ -74,7 +82,7 @@ def margins(
         batch_size: Number of points in each call of the network.
 
     Returns:
-        `Margins`, in the unit of the images' pixels.
+        Margins in the unit of the images' pixels.
 
     Raises:
         ValueError: If bases or targets are not positions of images, a base has no other image as target, or
@@ -98,25 +106,32 @@ def margins(
 
 
 def gaussian_margins(
-    model, images, bases, rng, num_crossings=10, num_extra=10, num_bisections=0, batch_size=512
-):
+    model: Network | Classifier,
+    images: np.ndarray,
+    bases: np.ndarray,
+    rng: np.random.Generator,
+    num_crossings: int = 10,
+    num_extra: int = 10,
+    num_bisections: int = 0,
+    batch_size: int = 512,
+) -> Margins:
     """Mean distance from images to a change of predicted class, in Gaussian directions.
 
     As `margins`, with directions uniform on the sphere in place of directions toward other images: the random
     direction that the paper's caption suggests, where its code has the other.
 
     Args:
-        model: Keras model, function of TensorFlow operations, or `Classifier`.
+        model: Gives logits of shape (batch, classes).
         images: Array of shape (images, ...).
         bases: Integer array of shape (bases,), positions of the images whose margins are wanted.
-        rng: `numpy.random.Generator` that draws the directions.
+        rng: Draws the directions.
         num_crossings: Number of crossings wanted for an image.
         num_extra: Number of directions that may fail before an image is given up.
         num_bisections: Number of times to halve the step that holds a direction's first change.
         batch_size: Number of points in each call of the network.
 
     Returns:
-        `Margins`, in the unit of the images' pixels.
+        Margins in the unit of the images' pixels.
 
     Raises:
         ValueError: If bases are not positions of images, or logits are not finite.

@@ -3,12 +3,14 @@
 import dataclasses
 import math
 import random
+from collections.abc import Iterable
 
 import numpy as np
 import tensorflow as tf
 
 from ..arrays import class_labels, floating_type
-from .classifier import as_classifier, check_defined
+from .classifier import Classifier, as_classifier, check_defined
+from .logits import Network
 
 WINDOWS = ("code", "paper")
 # Relative to the images' distance: above the float32 rounding of images on one line, far below any others.
@@ -39,20 +41,20 @@ class Plane:
     axis_v: np.ndarray
 
     @property
-    def resolution(self):
+    def resolution(self) -> int:
         """Number of points along an axis."""
         return len(self.axis_u)
 
     @property
-    def num_points(self):
+    def num_points(self) -> int:
         """Number of points of the grid."""
         return self.resolution**2
 
-    def grid(self):
+    def grid(self) -> np.ndarray:
         """Returns the coordinates of the points, a float64 array of shape (num_points, 2) in ij order."""
         return np.stack(np.meshgrid(self.axis_u, self.axis_v, indexing="ij"), axis=-1).reshape(-1, 2)
 
-    def points(self, start=0, stop=None):
+    def points(self, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Returns the inputs at the points `start` to `stop`: an array of shape (points, ...)."""
         grid = self.grid()[start:stop].astype(self.base.dtype)
         c1, c2 = grid.T.reshape((2, -1) + (1,) * self.base.ndim)
@@ -70,7 +72,7 @@ def _axes(length, p, q, resolution, overhang, window):
     return np.linspace(extent[:, 0] - margin, extent[:, 1] + margin, resolution).T
 
 
-def plane_through(images, resolution, overhang, window="code"):
+def plane_through(images: np.ndarray, resolution: int, overhang: float, window: str = "code") -> Plane:
     """Constructs the plane through three images and a grid on it.
 
     With a = x2 - x1 and b = x3 - x1: u = a / |a|, p = <u, b>, v = (b - p * u) / |b - p * u|, q = <v, b>. The
@@ -87,11 +89,11 @@ def plane_through(images, resolution, overhang, window="code"):
     Args:
         images: Array of shape (3, ...): x1, x2, x3, in the space where the network takes them.
         resolution: Number of points along each axis, at least 2: 50 for scores, 500 for pictures.
-        overhang: Non-negative number, the extension as a fraction: 0.1 for scores, 0.5 for pictures.
+        overhang: Not negative, the extension as a fraction: 0.1 for scores, 0.5 for pictures.
         window: `"code"` or `"paper"`.
 
     Returns:
-        `Plane`. Its arrays of inputs are float64 if `images` are, else float32.
+        Its arrays of inputs are float64 if `images` are, else float32.
 
     Raises:
         ValueError: If two images are equal or the three lie on one line (no plane is determined), their
@@ -129,7 +131,9 @@ def plane_through(images, resolution, overhang, window="code"):
     return Plane(base, u, v, np.array([[0.0, 0.0], [length, 0.0], [p, q]]), axis_u, axis_v)
 
 
-def draw_triplets(labels, num_triplets, rng, distinct_classes=True):
+def draw_triplets(
+    labels: np.ndarray, num_triplets: int, rng: np.random.Generator, distinct_classes: bool = True
+) -> np.ndarray:
     """Draws triplets of images uniformly, with replacement between triplets.
 
     With `distinct_classes`, an image whose class the triplet already has is drawn again, as for the
@@ -139,7 +143,7 @@ def draw_triplets(labels, num_triplets, rng, distinct_classes=True):
     Args:
         labels: Integer array of shape (images,) or (images, 1), the class of each image.
         num_triplets: Number of triplets.
-        rng: `numpy.random.Generator`. Equal generators give equal triplets: use one for all networks.
+        rng: Source of the draws. Equal generators give equal triplets: use one for all networks.
         distinct_classes: Whether the three images must be of three classes.
 
     Returns:
@@ -196,7 +200,8 @@ def draw_released_triplets(labels: np.ndarray, num_triplets: int, data_seed: int
         raise ValueError(f"Triplets need at least 3 classes. Received: {num_classes} classes")
     triplets = np.empty((num_triplets, 3), np.int64)
     for number in range(num_triplets):
-        generator, images = random.Random(data_seed + number), {}
+        generator = random.Random(data_seed + number)
+        images: dict[int, int] = {}
         while len(images) < 3:
             image = generator.randint(0, len(labels) - 1)
             images.setdefault(labels[image], image)
@@ -204,7 +209,12 @@ def draw_released_triplets(labels: np.ndarray, num_triplets: int, data_seed: int
     return triplets
 
 
-def draw_same_class_triplets(labels, num_triplets_per_class, rng, eligible=None):
+def draw_same_class_triplets(
+    labels: np.ndarray,
+    num_triplets_per_class: int,
+    rng: np.random.Generator,
+    eligible: np.ndarray | None = None,
+) -> np.ndarray:
     """Draws triplets of different images of one class, the same number for each class.
 
     This is the variant "correct" of the fragmentation score, with the labels that a network is trained on and
@@ -213,8 +223,8 @@ def draw_same_class_triplets(labels, num_triplets_per_class, rng, eligible=None)
     Args:
         labels: Integer array of shape (images,) or (images, 1), the class of each image.
         num_triplets_per_class: Number of triplets of each class.
-        rng: `numpy.random.Generator`.
-        eligible: None, or boolean array of shape (images,), the images that may be drawn.
+        rng: Source of the draws.
+        eligible: Boolean array of shape (images,), the images that may be drawn; None: all.
 
     Returns:
         Integer array of shape (classes * num_triplets_per_class, 3), positions in `labels`, by class.
@@ -248,7 +258,12 @@ def _inputs(base, u, v, grid):
     return base + c1 * u + c2 * v
 
 
-def predict_planes(models, planes, batch_size=512, confidences=False):
+def predict_planes(
+    models: Iterable[Network | Classifier],
+    planes: Iterable[Plane],
+    batch_size: int = 512,
+    confidences: bool = False,
+) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
     """Predicts the class at every point of many planes with many networks.
 
     The inputs are made on the device from the three arrays of a plane, once for all networks, and a batch of
@@ -256,9 +271,9 @@ def predict_planes(models, planes, batch_size=512, confidences=False):
     are cut into equal batches, none above `batch_size`, so that no batch is nearly empty.
 
     Args:
-        models: Sequence of Keras models, functions of TensorFlow operations, or their `Classifier`s, which
-            are not traced again in later calls. Each gives logits of shape (batch, classes).
-        planes: Sequence of `Plane`s of one resolution and one shape of images.
+        models: Networks, or their `Classifier`s, which are not traced again in later calls.
+            Each gives logits of shape (batch, classes).
+        planes: Planes of one resolution and one shape of images.
         batch_size: Largest number of points in a call of a network.
         confidences: Whether to return the softmax probability of the predicted class too, for pictures.
 

@@ -1,5 +1,7 @@
 """Relative prediction difference: how far two trainings of a model disagree on an example."""
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 from keras import ops
 
@@ -14,10 +16,17 @@ from .examples import (
     one_value_per_example,
 )
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+
 
 def relative_prediction_difference(
-    probabilities_a, probabilities_b, true_probabilities=None, sample_weight=None, label=None
-):
+    probabilities_a: np.ndarray,
+    probabilities_b: np.ndarray,
+    true_probabilities: np.ndarray | None = None,
+    sample_weight: np.ndarray | None = None,
+    label: int | np.ndarray | None = None,
+) -> np.float64:
     """Mean relative difference of two models' predictions, in float64.
 
     This is the relative PD on the positive label of Snapp & Shamir 2021 (eq. 3) for one pair of
@@ -46,14 +55,14 @@ def relative_prediction_difference(
             probabilities of the positive label; or of shape (examples, classes), of which `label` says
             the positive one.
         probabilities_b: Array of the same shape, the second model's.
-        true_probabilities: None, or array of shape (examples,) or (examples, 1) in (0, 1].
-        sample_weight: None, or non-negative array of shape (examples,) or (examples, 1), such as the
+        true_probabilities: Array of shape (examples,) or (examples, 1) in (0, 1].
+        sample_weight: Non-negative array of shape (examples,) or (examples, 1), such as the
             count of each distinct example: the mean over examples is then weighted.
         label: Of models of several classes the positive label: a class, or that of each example, of
             shape (examples,) or (examples, 1), such as its true one. Else None.
 
     Returns:
-        Float64 number. No unit; 0 if the models agree.
+        No unit; 0 if the models agree.
 
     Raises:
         ValueError: If shapes do not fit, there are several classes and no `label` or the reverse, a
@@ -79,7 +88,7 @@ def relative_prediction_difference(
     else:
         valid = (reference > 0) & (reference <= 1)
         check_values("true_probabilities", reference, valid, "in (0, 1]")
-    return mean_over_examples(np.abs(a - b) / reference, weights)
+    return np.float64(mean_over_examples(np.abs(a - b) / reference, weights))
 
 
 def _of_label(name, probabilities, label):
@@ -146,13 +155,20 @@ class RelativePredictionDifference(MeanOverExamples):
     - [Snapp & Shamir 2021, eq. 3](https://arxiv.org/abs/2102.10696)
     """
 
-    def __init__(self, reference="true", name="relative_prediction_difference", dtype=None):
+    def __init__(
+        self, reference: str = "true", name: str = "relative_prediction_difference", dtype: str | None = None
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         if reference not in ("true", "mean"):
             raise ValueError(f'`reference` must be "true" or "mean". Received: reference={reference!r}')
         self.reference = reference
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(
+        self,
+        y_true: "tf.Tensor | np.ndarray",
+        y_pred: "tf.Tensor | np.ndarray",
+        sample_weight: "tf.Tensor | np.ndarray | float | None" = None,
+    ) -> None:
         """Adds a batch: `y_pred` has shape (batch, 2), `y_true` (batch,) or (batch, 1).
 
         `sample_weight` has one of the shapes of `y_true`, or is the weight of every example.
@@ -170,6 +186,6 @@ class RelativePredictionDifference(MeanOverExamples):
             values = difference / one_value_per_example("y_true", y_true, self.sum_dtype)
         self.add(values, sample_weight)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor."""
         return {**super().get_config(), "reference": self.reference}

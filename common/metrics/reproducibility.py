@@ -3,13 +3,14 @@
 import dataclasses
 import itertools
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from ..statistics import interval_over_units
 
 
-def triplet_agreement(labels_a, labels_b):
+def triplet_agreement(labels_a: np.ndarray, labels_b: np.ndarray) -> np.ndarray:
     """Fraction of each plane's points that two networks label alike.
 
     Args:
@@ -35,7 +36,7 @@ def triplet_agreement(labels_a, labels_b):
     return np.mean(labels_a == labels_b, axis=tuple(range(1, labels_a.ndim)))
 
 
-def reproducibility_score(labels_a, labels_b):
+def reproducibility_score(labels_a: np.ndarray, labels_b: np.ndarray) -> float:
     """Mean over triplets of the fraction of a plane that two networks label alike.
 
     Plain agreement of predicted classes, which the released code calls IoU. The spread between triplets is in
@@ -56,7 +57,7 @@ def reproducibility_score(labels_a, labels_b):
         labels_b: Array of the same shape, the second network's on the same planes.
 
     Returns:
-        Number in [0, 1]; 1 if the networks agree everywhere.
+        In [0, 1]; 1 if the networks agree everywhere.
 
     Raises:
         ValueError: If shapes differ or there are no points.
@@ -88,7 +89,9 @@ class Reproducibility:
     num_pairs: int
 
 
-def group_reproducibility(group_a, group_b=None, confidence=0.95):
+def group_reproducibility(
+    group_a: Sequence[np.ndarray], group_b: Sequence[np.ndarray] | None = None, confidence: float = 0.95
+) -> Reproducibility:
     """Mean score over the pairs of two groups of networks, with an interval over networks.
 
     A network is never compared with itself: within one group (`group_b=None`) 3 networks give 3 distinct
@@ -103,7 +106,7 @@ def group_reproducibility(group_a, group_b=None, confidence=0.95):
         confidence: Level in (0, 1).
 
     Returns:
-        `Reproducibility`; its value is nan where there is no pair.
+        Its value is nan where there is no pair.
 
     Raises:
         ValueError: If a group is empty, shapes differ, or an array is in both groups.
@@ -114,7 +117,7 @@ def group_reproducibility(group_a, group_b=None, confidence=0.95):
     - somepago/dbViz, calculate_iou.py (pairs of a matrix cell)
     """
     within = group_b is None
-    group_b = group_a if within else group_b
+    group_b = group_a if group_b is None else group_b
     if len(group_a) == 0 or len(group_b) == 0:
         raise ValueError(f"Groups must not be empty. Received: {len(group_a)} and {len(group_b)} networks")
     group_a, group_b = (list(map(np.asarray, group)) for group in (group_a, group_b))
@@ -131,7 +134,9 @@ def group_reproducibility(group_a, group_b=None, confidence=0.95):
     return Reproducibility(float(np.mean(scores)), low, high, num_models, len(pairs))
 
 
-def reproducibility_matrix(label_maps_by_group, confidence=0.95):
+def reproducibility_matrix(
+    label_maps_by_group: Mapping[str, Sequence[np.ndarray]], confidence: float = 0.95
+) -> dict[tuple[str, str], Reproducibility]:
     """Scores between and within all groups of networks, such as the seeds of each architecture.
 
     Args:
@@ -140,7 +145,7 @@ def reproducibility_matrix(label_maps_by_group, confidence=0.95):
         confidence: Level of the intervals, in (0, 1).
 
     Returns:
-        Dictionary of `Reproducibility` for every ordered pair of names; symmetric.
+        The score of every ordered pair of names; symmetric.
 
     Raises:
         ValueError: If a group is empty or shapes differ.

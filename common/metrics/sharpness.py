@@ -4,6 +4,8 @@ The tangent Hessian norm is a finite difference of input gradients along weak co
 sum of squares is kept, from which the prefactors of both the paper and its code follow.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 
@@ -11,14 +13,14 @@ from ..arrays import class_labels
 from ..data.colour_jitter import apply_jitter, jitter_coefficients, luma_weights
 from ..tensors import floating
 from .examples import check_values
-from .logits import check_logits, compiled, logits_of, padded_batches
+from .logits import Network, check_logits, compiled, logits_of, padded_batches
 
 NUM_COPIES = 4
 # Points of one forward and backward pass: 64 samples with their four transformed copies.
 BATCH_SIZE = 320
 
 
-def check_examples(model, examples, labels):
+def check_examples(model: Network, examples: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Checks that a model gives logits for the examples and that the labels are among its classes.
 
     Returns:
@@ -40,7 +42,9 @@ def check_examples(model, examples, labels):
     return examples, labels.astype("int32")
 
 
-def check_images(images, mean, std):
+def check_images(
+    images: np.ndarray, mean: Sequence[float] | np.ndarray, std: Sequence[float] | np.ndarray
+) -> None:
     """Checks that images are in [0, 1] and that each channel has a mean and a standard deviation.
 
     Raises:
@@ -67,7 +71,9 @@ def _label_tensor(labels):
     return labels
 
 
-def input_gradients(model, inputs, labels):
+def input_gradients(
+    model: Network, inputs: tf.Tensor, labels: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Loss, correctness and input gradient of each input, with the model in inference mode.
 
     Args:
@@ -102,7 +108,15 @@ def input_gradients(model, inputs, labels):
     return cross_entropies, correct, gradients
 
 
-def point_scores(model, images, labels, coefficients, mean, std, colour_clip="none"):
+def point_scores(
+    model: Network,
+    images: tf.Tensor,
+    labels: tf.Tensor,
+    coefficients: tf.Tensor,
+    mean: tf.Tensor | np.ndarray,
+    std: tf.Tensor | np.ndarray,
+    colour_clip: str = "none",
+) -> tf.Tensor:
     """All scores at one point of each sample, from one forward and backward pass.
 
     Args:
@@ -140,7 +154,9 @@ def point_scores(model, images, labels, coefficients, mean, std, colour_clip="no
     )
 
 
-def jacobian_norm(model, images, labels, batch_size=BATCH_SIZE):
+def jacobian_norm(
+    model: Network, images: np.ndarray, labels: np.ndarray, batch_size: int = BATCH_SIZE
+) -> np.ndarray:
     """Euclidean norm of the gradient of the cross-entropy by the input, for each sample.
 
     The model runs in inference mode. Each call compiles it anew: to measure many models of an architecture,
@@ -184,16 +200,16 @@ def jacobian_norm(model, images, labels, batch_size=BATCH_SIZE):
 
 
 def tangent_hessian_sums(
-    model,
-    images,
-    labels,
-    mean,
-    std,
-    num_copies=NUM_COPIES,
-    batch_size=BATCH_SIZE,
-    seed=0,
-    colour_clip="none",
-):
+    model: Network,
+    images: np.ndarray,
+    labels: np.ndarray,
+    mean: Sequence[float] | np.ndarray,
+    std: Sequence[float] | np.ndarray,
+    num_copies: int = NUM_COPIES,
+    batch_size: int = BATCH_SIZE,
+    seed: int = 0,
+    colour_clip: str = "none",
+) -> np.ndarray:
     """Squared distances of input gradients to those at transformed copies, summed over the copies.
 
     Copies are made by factors of brightness, contrast and saturation, each uniform in [0.99, 1.01], applied
@@ -228,7 +244,11 @@ def tangent_hessian_sums(
     check_images(images, mean, std)
     images, labels = check_examples(model, images, labels)
     mean, std = (np.asarray(values, "float32") for values in (mean, std))
-    scores = compiled(lambda *batch: point_scores(model, *batch, mean, std, colour_clip))
+    scores = compiled(
+        lambda inputs, labels, coefficients: point_scores(
+            model, inputs, labels, coefficients, mean, std, colour_clip
+        )
+    )
     positions = np.arange(len(images))
     result = np.empty(len(images))
     for rows, *batch, samples in padded_batches(
@@ -240,7 +260,9 @@ def tangent_hessian_sums(
     return result
 
 
-def tangent_hessian_prefactor(num_copies=NUM_COPIES, source="code", delta=0.1):
+def tangent_hessian_prefactor(
+    num_copies: int = NUM_COPIES, source: str = "code", delta: float = 0.1
+) -> float:
     """What the root of `tangent_hessian_sums` is multiplied by to give the tangent Hessian norm.
 
     The paper's equation also scales the displacement by `delta`, the code does not: both prefactors belong
@@ -257,9 +279,6 @@ def tangent_hessian_prefactor(num_copies=NUM_COPIES, source="code", delta=0.1):
         num_copies: Number of transformed copies of each sample, M.
         source: `"code"` or `"paper"`.
         delta: Step of the finite difference.
-
-    Returns:
-        Float.
 
     Raises:
         ValueError: If `source` is neither, or there are no copies.
@@ -278,17 +297,17 @@ def tangent_hessian_prefactor(num_copies=NUM_COPIES, source="code", delta=0.1):
 
 
 def tangent_hessian_norm(
-    model,
-    images,
-    labels,
-    mean,
-    std,
-    num_copies=NUM_COPIES,
-    batch_size=BATCH_SIZE,
-    seed=0,
-    source="code",
-    colour_clip="none",
-):
+    model: Network,
+    images: np.ndarray,
+    labels: np.ndarray,
+    mean: Sequence[float] | np.ndarray,
+    std: Sequence[float] | np.ndarray,
+    num_copies: int = NUM_COPIES,
+    batch_size: int = BATCH_SIZE,
+    seed: int = 0,
+    source: str = "code",
+    colour_clip: str = "none",
+) -> np.ndarray:
     """Norm of the loss's Hessian by the input along weak colour transformations, for each sample.
 
     Formula, with the code's prefactor and `delta = 0.1`; `x_m` are the transformed copies:
@@ -325,12 +344,12 @@ def tangent_hessian_norm(
     return prefactor * np.sqrt(sums)
 
 
-def check_num_copies(num_copies, minimum):
+def check_num_copies(num_copies: int, minimum: int) -> None:
     """Raises a ValueError unless there are at least `minimum` copies."""
     if num_copies < minimum:
         raise ValueError(f"`num_copies` must be at least {minimum}. Received: num_copies={num_copies}")
 
 
-def samples_in(batch_size, num_copies):
+def samples_in(batch_size: int, num_copies: int) -> int:
     """Number of samples whose points, copies included, fill a batch of points."""
     return max(1, batch_size // (1 + num_copies))

@@ -5,6 +5,8 @@ score at these points becomes one value for each volume: the integral along a pa
 ... anchor, divided by the path's length so far, averaged over the paths.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 
@@ -17,7 +19,7 @@ from ..data.svd_paths import (
     erasure_windows,
     segment_lengths,
 )
-from .logits import compiled, padded_batches
+from .logits import Network, compiled, padded_batches
 from .sharpness import (
     BATCH_SIZE,
     NUM_COPIES,
@@ -32,7 +34,7 @@ from .sharpness import (
 NUM_PATHS = 4
 
 
-def integrate_paths(scores, lengths):
+def integrate_paths(scores: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Cumulative line integrals by the trapezoidal rule, normalised by length, averaged over paths.
 
     Formula, for the volume that ends at anchor `a`, whose segments `j` join anchors `j - 1` and `j`:
@@ -112,16 +114,16 @@ class VolumeMeter:
 
     def __init__(
         self,
-        model,
-        mean,
-        std,
-        num_paths=NUM_PATHS,
-        strengths=STRENGTHS,
-        num_copies=NUM_COPIES,
-        batch_size=BATCH_SIZE,
-        seed=0,
-        colour_clip="none",
-    ):
+        model: Network,
+        mean: Sequence[float] | np.ndarray,
+        std: Sequence[float] | np.ndarray,
+        num_paths: int = NUM_PATHS,
+        strengths: Sequence[int] = STRENGTHS,
+        num_copies: int = NUM_COPIES,
+        batch_size: int = BATCH_SIZE,
+        seed: int = 0,
+        colour_clip: str = "none",
+    ) -> None:
         check_num_copies(num_copies, minimum=0)
         check_clip(colour_clip)
         self.model = model
@@ -149,7 +151,7 @@ class VolumeMeter:
         )
         return scores.stack()
 
-    def measure(self, images, labels):
+    def measure(self, images: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
         """Measures the model's present weights over the volumes around some samples.
 
         Args:
@@ -157,7 +159,7 @@ class VolumeMeter:
             labels: Integer array of shape (samples,) or (samples, 1), the training labels.
 
         Returns:
-            Dict of float64 arrays of shape (samples, anchors), anchors = 1 + number of strengths; column `a`
+            Float64 arrays of shape (samples, anchors), anchors = 1 + number of strengths; column `a`
             is the value over the volume of the first `a + 1` anchors of each path, column 0 that at the
             sample itself: `accuracy`, `cross_entropy` in nats, `jacobian_norm`, and with `num_copies > 0`
             `tangent_hessian_norm` and `tangent_hessian_norm_paper`, with the prefactors of the code and of
@@ -174,10 +176,10 @@ class VolumeMeter:
         windows = erasure_windows(rank, self.num_paths, self.strengths)
         masks = np.concatenate([np.zeros((1, rank), "float32"), erasure_masks(windows, rank)])
         values = np.empty((4, len(images), 1 + len(self.strengths)))
-        for rows, *batch in padded_batches(
+        for rows, inputs, targets, samples in padded_batches(
             samples_in(self.batch_size, self.num_copies), images, labels, np.arange(len(images))
         ):
-            integrals = self._integrate(*batch, windows, masks)
+            integrals = self._integrate(inputs, targets, samples, windows, masks)
             values[:, rows] = integrals[:, : rows.stop - rows.start]
         return self._metrics(*values)
 
@@ -209,18 +211,18 @@ class VolumeMeter:
 
 
 def measure_volumes(
-    model,
-    images,
-    labels,
-    mean,
-    std,
-    num_paths=NUM_PATHS,
-    strengths=STRENGTHS,
-    num_copies=NUM_COPIES,
-    batch_size=BATCH_SIZE,
-    seed=0,
-    colour_clip="none",
-):
+    model: Network,
+    images: np.ndarray,
+    labels: np.ndarray,
+    mean: Sequence[float] | np.ndarray,
+    std: Sequence[float] | np.ndarray,
+    num_paths: int = NUM_PATHS,
+    strengths: Sequence[int] = STRENGTHS,
+    num_copies: int = NUM_COPIES,
+    batch_size: int = BATCH_SIZE,
+    seed: int = 0,
+    colour_clip: str = "none",
+) -> dict[str, np.ndarray]:
     """Measures one model over the volumes around some samples.
 
     Each call compiles the model anew; `VolumeMeter` keeps the compiled program for further weights, and its
@@ -240,7 +242,7 @@ def measure_volumes(
         colour_clip: `"none"` or `"code"`.
 
     Returns:
-        Dict of float64 arrays of shape (samples, anchors).
+        Float64 arrays of shape (samples, anchors).
 
     Raises:
         UserError: As `VolumeMeter.measure` does.

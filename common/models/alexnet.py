@@ -5,9 +5,15 @@ import keras
 from ..layers.dropout import ReplicaDropout
 from ..layers.local_response_normalization import LocalResponseNormalization
 from .blocks import convolution, dense, logits, relu
+from .initialization import Initialization
 
 
-def small_alexnet(input_shape=(28, 28, 3), num_classes=10, dropout=0.0, initialization="glorot"):
+def small_alexnet(
+    input_shape: tuple[int, int, int] = (28, 28, 3),
+    num_classes: int = 10,
+    dropout: float = 0.0,
+    initialization: Initialization = "glorot",
+) -> keras.Model:
     """Builds the small AlexNet of the randomization tests: 1,387,786 trainable parameters.
 
     Twice 5x5 convolution with ReLU, 3x3 max-pooling of stride 2 and local response normalization, then

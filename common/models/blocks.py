@@ -1,13 +1,23 @@
 """Convolution and dense layers as the builders use them: padding and initial weights in one place."""
 
+from typing import Any
+
 import keras
 
-from .initialization import layer_initializers
+from .initialization import Initialization, layer_initializers
 
 
 def convolution(
-    x, filters, size, strides=1, *, name, padding="symmetric", use_bias=False, initialization="pytorch"
-):
+    x: keras.KerasTensor,
+    filters: int,
+    size: int,
+    strides: int = 1,
+    *,
+    name: str,
+    padding: str = "symmetric",
+    use_bias: bool = False,
+    initialization: Initialization = "pytorch",
+) -> keras.KerasTensor:
     """Applies a square convolution.
 
     Symmetric padding is PyTorch's: (size - 1) / 2 on every side. Keras's `"same"` pads a stride of 2 only
@@ -47,13 +57,23 @@ def convolution(
     )(x)
 
 
-def dense(x, units, *, name, initialization="pytorch", use_bias=True, **kwargs):
+def dense(
+    x: keras.KerasTensor,
+    units: int,
+    *,
+    name: str,
+    initialization: Initialization = "pytorch",
+    use_bias: bool = True,
+    **kwargs: Any,
+) -> keras.KerasTensor:
     """Applies a dense layer to the last axis; keyword arguments go to `keras.layers.Dense`."""
     initializers = layer_initializers(initialization, x.shape[-1])
     return keras.layers.Dense(units, name=name, use_bias=use_bias, **initializers, **kwargs)(x)
 
 
-def logits(x, num_classes, initialization="pytorch"):
+def logits(
+    x: keras.KerasTensor, num_classes: int, initialization: Initialization = "pytorch"
+) -> keras.KerasTensor:
     """Flattens and applies the linear layer that every model ends in, in float32 whatever the policy.
 
     Args:
@@ -69,12 +89,14 @@ def logits(x, num_classes, initialization="pytorch"):
     return dense(x, num_classes, name="logits", initialization=initialization, dtype="float32")
 
 
-def relu(x, name):
+def relu(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     """Applies max(x, 0)."""
     return keras.layers.ReLU(name=name)(x)
 
 
-def patch_embedding(images, patch_size, dim, initialization="pytorch"):
+def patch_embedding(
+    images: keras.KerasTensor, patch_size: int, dim: int, initialization: Initialization = "pytorch"
+) -> keras.KerasTensor:
     """Cuts images into square patches and maps each linearly to a token.
 
     Args:

@@ -3,17 +3,24 @@
 import keras
 
 from .blocks import convolution, logits, relu
+from .initialization import Initialization
 from .normalization import batch_normalization
 
 
-def convnet(width, input_shape=(32, 32, 3), num_classes=10, batch_norm=False, initialization="pytorch"):
+def convnet(
+    width: int,
+    input_shape: tuple[int, int, int] = (32, 32, 3),
+    num_classes: int = 10,
+    batch_norm: bool = False,
+    initialization: Initialization = "pytorch",
+) -> keras.Model:
     """Builds four 3x3 convolutions of `width` times 1, 2, 4 and 8 channels, and a linear layer.
 
     Biases and ReLU everywhere, 2x2 max-pooling after the second, third and fourth convolution, then 4x4. On
     CIFAR-10 the widths 1, 10 and 64 have 510, 39,030 and 1,556,106 parameters without batch normalization.
 
     Args:
-        width: Positive integer, the channels of the first convolution.
+        width: Positive, the channels of the first convolution.
         input_shape: (height, width, channels) of the images; sides of 32 to 63 pixels.
         num_classes: Number of logits.
         batch_norm: Whether convolutions are normalized before the ReLU; biases stay.

@@ -1,14 +1,21 @@
 """DenseNet of Huang et al. 2017 for small images."""
 
+from collections.abc import Sequence
+
 import keras
 
 from .blocks import convolution, logits, relu
+from .initialization import Initialization
 from .normalization import batch_normalization
 
 
 def densenet(
-    growth=32, blocks=(6, 12, 24, 16), input_shape=(32, 32, 3), num_classes=10, initialization="pytorch"
-):
+    growth: int = 32,
+    blocks: Sequence[int] = (6, 12, 24, 16),
+    input_shape: tuple[int, int, int] = (32, 32, 3),
+    num_classes: int = 10,
+    initialization: Initialization = "pytorch",
+) -> keras.Model:
     """Builds a bottleneck DenseNet; the defaults are DenseNet121 with 6,956,298 parameters.
 
     3x3 stem of 2 * `growth` channels; dense blocks of pre-activated 1x1 (4 * `growth`) and 3x3 (`growth`)
@@ -16,7 +23,7 @@ def densenet(
     normalization and ReLU, global average pooling, linear layer.
 
     Args:
-        growth: Positive integer, the channels that each layer adds.
+        growth: Positive, the channels that each layer adds.
         blocks: Number of layers of each dense block.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of logits.

@@ -4,6 +4,7 @@ import keras
 
 from ..layers.dropout import ReplicaDropout
 from .blocks import convolution, logits, relu
+from .initialization import Initialization
 from .normalization import batch_normalization
 
 BATCH_NORM_MODES = ("all", "none", "downsample")
@@ -24,13 +25,13 @@ _MODULES = (
 
 
 def small_inception(
-    input_shape=(28, 28, 3),
-    num_classes=10,
-    batch_norm="all",
-    dropout=0.0,
-    initialization="glorot",
-    batch_norm_momentum=0.99,
-):
+    input_shape: tuple[int, int, int] = (28, 28, 3),
+    num_classes: int = 10,
+    batch_norm: str = "all",
+    dropout: float = 0.0,
+    initialization: Initialization = "glorot",
+    batch_norm_momentum: float = 0.99,
+) -> keras.Model:
     """Builds the small Inception of the randomization tests: 1,649,402 trainable parameters.
 
     A conv module is convolution, batch normalization, ReLU. There is one parameter a channel besides the

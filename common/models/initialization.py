@@ -1,13 +1,20 @@
 """Initial weights: the schemes of the papers' frameworks, and drawing a built model's weights anew."""
 
 import math
+from typing import TypeAlias
 
 import keras
 
+from ..streams import Streams
+
+# One of `SCHEMES`, or the initializer of the kernel.
+Initialization: TypeAlias = str | keras.initializers.Initializer
 SCHEMES = ("glorot", "pytorch", "he_normal_fan_out")
 
 
-def layer_initializers(initialization, fan_in):
+def layer_initializers(
+    initialization: Initialization, fan_in: int
+) -> dict[str, keras.initializers.Initializer]:
     """Returns the initializers of a convolution or dense layer as keyword arguments.
 
     `"glorot"` is Keras's (and TF-slim's) default, Glorot-uniform kernels and zero biases. `"pytorch"` is
@@ -16,10 +23,10 @@ def layer_initializers(initialization, fan_in):
 
     Args:
         initialization: One of `SCHEMES`, or a Keras initializer of the kernel (the bias is then zero).
-        fan_in: Positive integer, the inputs of one output unit: height * width * channels of the kernel.
+        fan_in: Positive, the inputs of one output unit: height * width * channels of the kernel.
 
     Returns:
-        Dictionary with `kernel_initializer` and `bias_initializer`.
+        `kernel_initializer` and `bias_initializer`.
 
     Raises:
         ValueError: If `initialization` is neither.
@@ -49,7 +56,7 @@ def layer_initializers(initialization, fan_in):
     return {"kernel_initializer": kernel, "bias_initializer": bias}
 
 
-def draw_weights(model, streams):
+def draw_weights(model: keras.Model, streams: Streams) -> None:
     """Assigns every variable of a built model anew, as a function of the streams alone.
 
     Each weight is drawn by its own layer's initializer: a variable `kernel` by the layer's
@@ -63,8 +70,8 @@ def draw_weights(model, streams):
     >>> draw_weights(model, Streams(seed=3))
 
     Args:
-        model: Built Keras model.
-        streams: `streams.Streams`, the random streams of the run.
+        model: Built.
+        streams: The random streams of the run.
 
     Raises:
         ValueError: If a layer has no initializer for one of its variables.

@@ -1,11 +1,19 @@
 """Multi-layer perceptrons."""
 
+from collections.abc import Sequence
+
 import keras
 
 from .blocks import dense, logits
+from .initialization import Initialization
 
 
-def mlp(input_shape, hidden_units, num_classes=10, initialization="glorot"):
+def mlp(
+    input_shape: tuple[int, ...],
+    hidden_units: Sequence[int],
+    num_classes: int = 10,
+    initialization: Initialization = "glorot",
+) -> keras.Model:
     """Builds dense layers with ReLU and biases, and a linear layer.
 
     On 28x28x3 images `hidden_units=(512,)` has 1,209,866 parameters and `(512, 512, 512)` 1,735,178 (Zhang
@@ -14,7 +22,7 @@ def mlp(input_shape, hidden_units, num_classes=10, initialization="glorot"):
 
     Args:
         input_shape: Shape of one input, such as (height, width, channels).
-        hidden_units: Sequence of positive integers, the units of each hidden layer; may be empty.
+        hidden_units: The units of each hidden layer; may be empty.
         num_classes: Number of logits.
         initialization: As for `models.initialization.layer_initializers`.
 

@@ -3,18 +3,19 @@
 import keras
 
 from .blocks import dense, logits, patch_embedding
+from .initialization import Initialization
 from .normalization import layer_normalization
 
 
 def mlp_mixer(
-    dim=512,
-    depth=12,
-    patch_size=4,
-    expansion=4,
-    input_shape=(32, 32, 3),
-    num_classes=10,
-    initialization="pytorch",
-):
+    dim: int = 512,
+    depth: int = 12,
+    patch_size: int = 4,
+    expansion: int = 4,
+    input_shape: tuple[int, int, int] = (32, 32, 3),
+    num_classes: int = 10,
+    initialization: Initialization = "pytorch",
+) -> keras.Model:
     """Builds an MLP-Mixer; the defaults have 25,649,418 parameters.
 
     Linear embedding of the patches, `depth` pairs of a perceptron over the tokens and one over the channels
@@ -22,7 +23,7 @@ def mlp_mixer(
     last layer normalization, mean over the tokens, linear layer. No dropout.
 
     Args:
-        dim: Positive integer, the channels of a token.
+        dim: Positive, the channels of a token.
         depth: Number of pairs.
         patch_size: Side of the square patches, which divides the image's sides.
         expansion: Width of the hidden layers as a multiple of tokens and channels.

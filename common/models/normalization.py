@@ -8,7 +8,9 @@ PYTORCH_MOMENTUM = 0.9
 PYTORCH_EPSILON = 1e-5
 
 
-def batch_normalization(name, momentum=PYTORCH_MOMENTUM, epsilon=PYTORCH_EPSILON, scale=True):
+def batch_normalization(
+    name: str, momentum: float = PYTORCH_MOMENTUM, epsilon: float = PYTORCH_EPSILON, scale: bool = True
+) -> keras.layers.BatchNormalization:
     """Returns a `BatchNormalization` layer, synchronized if it is built for several replicas.
 
     Without synchronization each replica of a `tf.distribute` strategy would normalize by its own share of
@@ -30,6 +32,6 @@ def batch_normalization(name, momentum=PYTORCH_MOMENTUM, epsilon=PYTORCH_EPSILON
     )
 
 
-def layer_normalization(name):
+def layer_normalization(name: str) -> keras.layers.LayerNormalization:
     """Returns a `LayerNormalization` layer with PyTorch's epsilon, 1e-5."""
     return keras.layers.LayerNormalization(epsilon=1e-5, name=name)

@@ -3,6 +3,7 @@
 import keras
 
 from .blocks import convolution, logits, relu
+from .initialization import Initialization
 from .normalization import batch_normalization
 
 _STAGES = 4
@@ -12,14 +13,19 @@ _NUM_BLOCKS = _STAGES * _BLOCKS_PER_STAGE
 RESNET18W_INITIALIZATIONS = ("fixup", "mfixup", "he_normal", "pytorch")
 
 
-def resnet18(width=64, input_shape=(32, 32, 3), num_classes=10, initialization="pytorch"):
+def resnet18(
+    width: int = 64,
+    input_shape: tuple[int, int, int] = (32, 32, 3),
+    num_classes: int = 10,
+    initialization: Initialization = "pytorch",
+) -> keras.Model:
     """Builds a post-activation ResNet18 with normalized shortcuts: 11,173,962 parameters.
 
     3x3 stem, stages of `width` times 1, 2, 4 and 8 channels with two basic blocks each, 1x1 convolution and
     batch normalization where the shortcut changes shape, global average pooling, linear layer.
 
     Args:
-        width: Positive integer, the channels of the stem.
+        width: Positive, the channels of the stem.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of logits.
         initialization: As for `models.initialization.layer_initializers`.
@@ -44,7 +50,12 @@ def resnet18(width=64, input_shape=(32, 32, 3), num_classes=10, initialization="
     return keras.Model(inputs, logits(x, num_classes, initialization), name="resnet18")
 
 
-def resnet18w(width, input_shape=(32, 32, 3), num_classes=10, initialization="fixup"):
+def resnet18w(
+    width: int,
+    input_shape: tuple[int, int, int] = (32, 32, 3),
+    num_classes: int = 10,
+    initialization: str = "fixup",
+) -> keras.Model:
     """Builds the post-activation ResNet18 of Gamba et al. 2022, whose shortcuts are not normalized.
 
     Otherwise as `resnet18`; width 64 has 11,172,170 parameters. `"fixup"` draws the first convolution of each
@@ -55,7 +66,7 @@ def resnet18w(width, input_shape=(32, 32, 3), num_classes=10, initialization="fi
     PyTorch's default throughout. The paper does not say which it used; `"fixup"` is its code's default.
 
     Args:
-        width: Positive integer, the channels of the stem.
+        width: Positive, the channels of the stem.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of logits.
         initialization: One of `RESNET18W_INITIALIZATIONS`.
@@ -88,7 +99,12 @@ def resnet18w(width, input_shape=(32, 32, 3), num_classes=10, initialization="fi
     return keras.Model(inputs, logits(x, num_classes, linear), name="resnet18w")
 
 
-def resnet18k(width, input_shape=(32, 32, 3), num_classes=10, initialization="pytorch"):
+def resnet18k(
+    width: int,
+    input_shape: tuple[int, int, int] = (32, 32, 3),
+    num_classes: int = 10,
+    initialization: Initialization = "pytorch",
+) -> keras.Model:
     """Builds the pre-activation ResNet18 of the double-descent experiments: 11,171,146 at width 64.
 
     Batch normalization and ReLU precede each convolution; a shortcut that changes shape is a 1x1
@@ -96,7 +112,7 @@ def resnet18k(width, input_shape=(32, 32, 3), num_classes=10, initialization="py
     before the global average pooling.
 
     Args:
-        width: Positive integer k, the channels of the stem.
+        width: k, positive, the channels of the stem.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of logits.
         initialization: As for `models.initialization.layer_initializers`.

@@ -3,20 +3,26 @@
 import keras
 
 from .blocks import convolution, logits, relu
+from .initialization import Initialization
 from .normalization import batch_normalization
 
 # Multiple of the width and number of convolutions, stage by stage.
 _STAGES = ((1, 2), (2, 2), (4, 4), (8, 4), (8, 4))
 
 
-def vgg19(width=64, input_shape=(32, 32, 3), num_classes=10, initialization="pytorch"):
+def vgg19(
+    width: int = 64,
+    input_shape: tuple[int, int, int] = (32, 32, 3),
+    num_classes: int = 10,
+    initialization: Initialization = "pytorch",
+) -> keras.Model:
     """Builds a VGG19 with batch normalization and one linear layer: 20,040,522 parameters.
 
     Sixteen 3x3 convolutions with bias, batch normalization and ReLU, of `width` times 1, 2, 4, 8 and 8
     channels, 2x2 max-pooling after each of the five stages.
 
     Args:
-        width: Positive integer, the channels of the first stage.
+        width: Positive, the channels of the first stage.
         input_shape: (height, width, channels) of the images; sides of at least 32 pixels.
         num_classes: Number of logits.
         initialization: As for `models.initialization.layer_initializers`.

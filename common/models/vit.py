@@ -1,26 +1,32 @@
 """Vision transformer of Dosovitskiy et al. 2021, for small images."""
 
+from typing import TYPE_CHECKING, Any
+
 import keras
 from keras import ops
 
 from ..layers.dropout import ReplicaDropout
 from ..registration import registered
 from .blocks import dense, logits, patch_embedding
+from .initialization import Initialization
 from .normalization import layer_normalization
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 def vit(
-    dim=512,
-    depth=6,
-    num_heads=8,
-    head_dim=64,
-    mlp_dim=512,
-    patch_size=4,
-    dropout=0.1,
-    input_shape=(32, 32, 3),
-    num_classes=10,
-    initialization="pytorch",
-):
+    dim: int = 512,
+    depth: int = 6,
+    num_heads: int = 8,
+    head_dim: int = 64,
+    mlp_dim: int = 512,
+    patch_size: int = 4,
+    dropout: float = 0.1,
+    input_shape: tuple[int, int, int] = (32, 32, 3),
+    num_classes: int = 10,
+    initialization: Initialization = "pytorch",
+) -> keras.Model:
     """Builds a vision transformer; the defaults have 9,523,722 parameters.
 
     Linear embedding of the patches, a class token, learned positions; `depth` pairs of self-attention
@@ -30,7 +36,7 @@ def vit(
     standard normal.
 
     Args:
-        dim: Positive integer, the channels of a token.
+        dim: Positive, the channels of a token.
         depth: Number of pairs.
         num_heads: Number of attention heads.
         head_dim: Channels of a head's queries, keys and values.
@@ -108,12 +114,17 @@ class ClassTokenAndPositions(keras.layers.Layer):
     Output shape: (batch, tokens + 1, dim).
     """
 
-    def __init__(self, class_token_initializer=None, positions_initializer=None, **kwargs):
+    def __init__(
+        self,
+        class_token_initializer: str | keras.initializers.Initializer | None = None,
+        positions_initializer: str | keras.initializers.Initializer | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.class_token_initializer = _initializer_or_standard_normal(class_token_initializer)
         self.positions_initializer = _initializer_or_standard_normal(positions_initializer)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, int, int]) -> None:
         """Creates the class token and the positions."""
         _, tokens, dim = input_shape
         self.class_token = self.add_weight(
@@ -123,18 +134,18 @@ class ClassTokenAndPositions(keras.layers.Layer):
             name="positions", shape=(tokens + 1, dim), initializer=self.positions_initializer
         )
 
-    def call(self, inputs):
+    def call(self, inputs: "tf.Tensor") -> "tf.Tensor":
         """Maps (batch, tokens, dim) to (batch, tokens + 1, dim)."""
         class_tokens = ops.broadcast_to(
             self.class_token, (ops.shape(inputs)[0], 1, self.class_token.shape[-1])
         )
         return ops.concatenate([class_tokens, inputs], axis=1) + self.positions
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, int, int]) -> tuple[int | None, int, int]:
         """Returns (batch, tokens + 1, dim)."""
         return (input_shape[0], input_shape[1] + 1, input_shape[2])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor."""
         return {
             **super().get_config(),
@@ -167,13 +178,13 @@ class SelfAttention(keras.layers.Layer):
         ValueError: If `num_heads` is not a positive integer or does not fit the input.
     """
 
-    def __init__(self, num_heads, **kwargs):
+    def __init__(self, num_heads: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not isinstance(num_heads, int) or isinstance(num_heads, bool) or num_heads < 1:
             raise ValueError(f"`num_heads` must be a positive integer. Received: num_heads={num_heads!r}")
         self.num_heads = num_heads
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, int, int]) -> None:
         """Checks that the packed axis divides into the heads' queries, keys and values."""
         if input_shape[-1] % (3 * self.num_heads):
             raise ValueError(
@@ -181,7 +192,7 @@ class SelfAttention(keras.layers.Layer):
                 f"Received: input_shape={tuple(input_shape)}"
             )
 
-    def call(self, inputs):
+    def call(self, inputs: "tf.Tensor") -> "tf.Tensor":
         """Maps (batch, tokens, 3 * num_heads * head_dim) to (batch, tokens, num_heads * head_dim)."""
         _, tokens, packed = inputs.shape
         heads = ops.reshape(inputs, (-1, tokens, 3, self.num_heads, packed // (3 * self.num_heads)))
@@ -189,11 +200,11 @@ class SelfAttention(keras.layers.Layer):
         outputs = ops.dot_product_attention(queries, keys, values)
         return ops.reshape(outputs, (-1, tokens, packed // 3))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, int, int]) -> tuple[int | None, int, int]:
         """Returns (batch, tokens, num_heads * head_dim)."""
         return (*input_shape[:-1], input_shape[-1] // 3)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor."""
         return {**super().get_config(), "num_heads": self.num_heads}
 

@@ -6,7 +6,9 @@ from .blocks import convolution, dense, relu
 from .normalization import batch_normalization
 
 
-def wide_resnet(width_factor, depth=28, input_shape=(32, 32, 3), num_classes=10):
+def wide_resnet(
+    width_factor: int, depth: int = 28, input_shape: tuple[int, int, int] = (32, 32, 3), num_classes: int = 10
+) -> keras.Model:
     """Builds a pre-activation Wide ResNet: 36,479,194 parameters at width factor 10, depth 28.
 
     3x3 stem of 16 channels, three stages of 16, 32 and 64 times `width_factor` channels with (depth - 4) / 6
@@ -15,7 +17,7 @@ def wide_resnet(width_factor, depth=28, input_shape=(32, 32, 3), num_classes=10)
     from a normal of variance 2 / fan_out; the linear layer's kernel has PyTorch's default, its bias is zero.
 
     Args:
-        width_factor: Positive integer; 10, 20 and 30 are the WideRN10, 20 and 30 of Somepalli et al. 2022.
+        width_factor: Positive; 10, 20 and 30 are the WideRN10, 20 and 30 of Somepalli et al. 2022.
         depth: 4 plus a positive multiple of 6.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of logits.

@@ -1,9 +1,17 @@
 """Distillation: objectives under which a student learns the outputs of a trained teacher."""
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import tensorflow as tf
 
+if TYPE_CHECKING:
+    import keras
 
-def softened_divergence(teacher_logits, student_logits, temperature):
+
+def softened_divergence(
+    teacher_logits: tf.Tensor, student_logits: tf.Tensor, temperature: float | tf.Tensor | tf.Variable
+) -> tf.Tensor:
     """Kullback-Leibler divergence of softened probabilities, scaled so that gradients keep their size.
 
     Formula:
@@ -38,7 +46,7 @@ def softened_divergence(teacher_logits, student_logits, temperature):
     return temperature**2 * tf.reduce_sum(tf.exp(teacher) * (teacher - student), axis=-1)
 
 
-def logit_difference(teacher_logits, student_logits):
+def logit_difference(teacher_logits: tf.Tensor, student_logits: tf.Tensor) -> tf.Tensor:
     """Mean squared difference of logits over the classes.
 
     Args:
@@ -70,7 +78,9 @@ def _of_one_type(teacher_logits, student_logits):
     return teacher_logits, student_logits
 
 
-def distillation(teacher, loss):
+def distillation(
+    teacher: "keras.Model", loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]:
     """Returns the objective of `training.trainer.Trainer` under which a network learns from a teacher.
 
     The teacher, in inference mode, sees each image as the student does, augmentation included. Labels have no

@@ -39,11 +39,11 @@ class StoppingRule:
     evaluate_every: int | None = None
 
     @property
-    def has_target(self):
+    def has_target(self) -> bool:
         """Whether the run can stop before its cap."""
         return self.target_accuracy is not None or self.target_loss is not None
 
-    def reached(self, loss, accuracy):
+    def reached(self, loss: float, accuracy: float) -> bool:
         """Whether the training set's loss and accuracy fulfil every target there is."""
         accurate = self.target_accuracy is None or accuracy >= self.target_accuracy
         return self.has_target and accurate and (self.target_loss is None or loss <= self.target_loss)
@@ -54,12 +54,12 @@ class Fit:
     """One run in progress.
 
     Args:
-        trainer: `Trainer`, loaded with the run's data.
-        rule: `StoppingRule`.
+        trainer: Loaded with the run's data.
+        rule: When it stops.
         train: Images and labels that the trainer was loaded with: what the training accuracy is measured on.
         test: Images and labels of the test set.
         streams: "order" is used.
-        opened: The `training.run.OpenRun`, its folder started.
+        opened: Its folder is started.
         measure: Function epoch -> rows of further measurements, called after every epoch and with 0 before
             the first; None measures nothing.
     """
@@ -73,7 +73,7 @@ class Fit:
     measure: Callable[[int], list[dict]] | None = None
     rows: list[dict] = dataclasses.field(default_factory=list)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.folder, self._progress = self.opened.folder, self.opened.progress
         self._data = {name: self.trainer.evaluation_data(*getattr(self, name)) for name in ("train", "test")}
 

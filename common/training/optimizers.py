@@ -3,7 +3,9 @@
 import keras
 
 
-def build_optimizer(name, learning_rate=0.01):
+def build_optimizer(
+    name: str, learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 0.01
+) -> keras.optimizers.Optimizer:
     """Returns a Keras optimizer; weight decay is the trainer's.
 
     Args:

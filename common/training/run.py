@@ -14,6 +14,7 @@ from ..study.command_line import RunOptions
 from ..study.progress import Progress
 from ..study.run_folders import RunFolder
 from ..study.runs import Study, run_folder
+from .settings import ImageSettings
 
 
 @dataclasses.dataclass
@@ -24,7 +25,7 @@ class OpenRun:
         folder: Its `RunFolder`.
         progress: Progress over images; None shows nothing.
         chief: Whether this process writes checkpoints and the record.
-        writer: TensorBoard summary writer, or None.
+        writer: Writes TensorBoard's summaries; None writes nothing.
     """
 
     folder: RunFolder
@@ -38,11 +39,13 @@ def _load(*arguments):
     return images.load(*arguments)
 
 
-def load_images(settings, options: RunOptions, data_seed: int | None = None, keep: tuple = ()):
-    """Returns the `ImageSet` of resolved settings.
+def load_images(
+    settings: ImageSettings, options: RunOptions, data_seed: int | None = None, keep: tuple[int, ...] = ()
+) -> images.ImageSet:
+    """Loads the images of resolved settings.
 
     Args:
-        settings: An `ImageSettings`.
+        settings: Resolved settings.
         options: Where the data is.
         data_seed: Seed of the part of the data set; None: the run's.
         keep: Numbers of training images that every part holds.
@@ -58,7 +61,7 @@ def load_images(settings, options: RunOptions, data_seed: int | None = None, kee
 @contextlib.contextmanager
 def open_run(
     study: Study,
-    settings,
+    settings: ImageSettings,
     options: RunOptions,
     label: str,
     strategy: tf.distribute.Strategy,
@@ -69,7 +72,7 @@ def open_run(
 
     Args:
         study: The paper.
-        settings: Resolved settings, an `ImageSettings`.
+        settings: Resolved settings.
         options: The command's options.
         label: Words that name the run in its progress line.
         strategy: Strategy of its trainer.
@@ -90,6 +93,7 @@ def open_run(
         device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
         replicas = strategy.num_replicas_in_sync
         folder.start({"device": device, "replicas": replicas, "workers": worker.count}, title)
+        assert settings.epochs is not None
         progress = Progress(label, settings.epochs * num_images, "images")
         writer = None
         if options.tensorboard:

@@ -1,8 +1,14 @@
 """Learning rates over training, as Keras schedules of the optimizer's step count."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import keras
 
 from ..registration import registered
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 @registered
@@ -20,16 +26,16 @@ class LinearWarmup(keras.optimizers.schedules.LearningRateSchedule):
         steps_per_epoch: Steps in an epoch.
     """
 
-    def __init__(self, start, rate, epochs, steps_per_epoch):
+    def __init__(self, start: float, rate: float, epochs: int, steps_per_epoch: int) -> None:
         self.start, self.rate, self.epochs, self.steps_per_epoch = start, rate, epochs, steps_per_epoch
 
-    def __call__(self, step):
+    def __call__(self, step: "int | tf.Tensor") -> "tf.Tensor":
         """Returns the rate at a step."""
         epoch = keras.ops.floor_divide(keras.ops.cast(step, "float32"), self.steps_per_epoch)
         part = keras.ops.minimum(epoch / (self.epochs - 1), 1.0)
         return self.start + (self.rate - self.start) * part
 
-    def get_config(self):
+    def get_config(self) -> dict[str, float]:
         """Returns the constructor's arguments."""
         return {
             "start": self.start,
@@ -39,12 +45,20 @@ class LinearWarmup(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
-def exponential(rate, decay, steps_per_epoch):
+def exponential(
+    rate: float, decay: float, steps_per_epoch: int
+) -> keras.optimizers.schedules.LearningRateSchedule:
     """Multiplies the rate by `decay` after every epoch (Zhang et al. 2017, appendix A: 0.95)."""
     return keras.optimizers.schedules.ExponentialDecay(rate, steps_per_epoch, decay, staircase=True)
 
 
-def step(rate, epochs, steps_per_epoch, factor=0.1, divisors=(2.667, 1.6, 1.142)):
+def step(
+    rate: float,
+    epochs: int,
+    steps_per_epoch: int,
+    factor: float = 0.1,
+    divisors: Sequence[float] = (2.667, 1.6, 1.142),
+) -> keras.optimizers.schedules.LearningRateSchedule:
     """Multiplies the rate by `factor` at epochs epochs // divisor.
 
     Somepalli et al. 2022, official code somepago/dbViz, utils.py: called "linear" there; 100 epochs drop at
@@ -68,14 +82,14 @@ class EpochCosine(keras.optimizers.schedules.LearningRateSchedule):
         steps_per_epoch: Steps in an epoch.
     """
 
-    def __init__(self, rate, epochs, steps_per_epoch):
+    def __init__(self, rate: float, epochs: int, steps_per_epoch: int) -> None:
         self.rate, self.epochs, self.steps_per_epoch = rate, epochs, steps_per_epoch
         self._cosine = keras.optimizers.schedules.CosineDecay(rate, epochs)
 
-    def __call__(self, step):
+    def __call__(self, step: "int | tf.Tensor") -> "tf.Tensor":
         """Returns the rate at a step."""
         return self._cosine(keras.ops.floor_divide(keras.ops.cast(step, "float32"), self.steps_per_epoch))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, float]:
         """Returns the constructor's arguments."""
         return {"rate": self.rate, "epochs": self.epochs, "steps_per_epoch": self.steps_per_epoch}

@@ -10,7 +10,7 @@ OPTIMIZERS = ("sgd", "adam")
 COUNT = Limits(1, 10**6)  # of epochs, images or planes: more is a slip of the finger
 
 
-def of_images(settings):
+def of_images(settings: "ImageSettings") -> bool:
     """Whether a run is on images."""
     return settings.of_images
 
@@ -71,21 +71,22 @@ class ImageSettings:
     seed: int = setting(0, "Root seed of every random stream.", limits=SEED)
 
     @property
-    def of_images(self):
+    def of_images(self) -> bool:
         """Whether it is a run on images; a paper may have others as well."""
         return True
 
     @property
-    def needs_files(self):
+    def needs_files(self) -> bool:
         """Whether its images are read from files."""
         return self.dataset in FILE_DATASETS
 
-    def check_batch(self):
+    def check_batch(self) -> None:
         """Refuses a batch that the training images cannot fill; called on resolved settings.
 
         Raises:
             UserError: One line that names the flag.
         """
+        assert self.batch_size is not None
         num_train = self.num_train or NUM_TRAIN
         if self.batch_size > num_train:
             raise UserError(

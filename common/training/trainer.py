@@ -7,14 +7,21 @@ architecture and loaded anew for every run, so that a sweep over seeds or learni
 
 import dataclasses
 import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
 
+from ..data.augmentation import Augmentation
 from ..distribution import on_replicas
 from ..errors import UserError
 from ..models.initialization import draw_weights
-from ..streams import fold_in, uniform_numbers
+from ..streams import Streams, fold_in, uniform_numbers
+
+if TYPE_CHECKING:
+    import keras
+
 
 _EVALUATION_BATCH = 500
 _AUGMENTATION_BLOCK = 1000
@@ -25,16 +32,16 @@ class Preprocessing:
     """What happens to images in [0, 1] before the network sees them.
 
     Args:
-        training: `data.augmentation.Augmentation` of the training images.
+        training: Augmentation of the training images.
         evaluation: The same for evaluation; it draws nothing.
         normalize: Function of a float32 batch, such as `per_image_standardization`.
     """
 
-    training: object
-    evaluation: object
-    normalize: object
+    training: Augmentation
+    evaluation: Augmentation
+    normalize: Callable[[tf.Tensor], tf.Tensor]
 
-    def evaluated(self, images):
+    def evaluated(self, images: np.ndarray) -> np.ndarray:
         """Returns a float32 array of images as they are evaluated."""
         blocks = [
             self.normalize(self.evaluation(tf.constant(images[i : i + _AUGMENTATION_BLOCK]), {})).numpy()
@@ -47,13 +54,13 @@ class Preprocessing:
 class EvaluationData:
     """Normalized images and labels on every replica, padded to whole batches; `count` of them count."""
 
-    images: object
-    labels: object
+    images: tf.Tensor | tf.distribute.DistributedValues
+    labels: tf.Tensor | tf.distribute.DistributedValues
     count: int
     batch_size: int
 
 
-def cross_entropy(images, labels, logits):
+def cross_entropy(images: tf.Tensor, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """The objective of ordinary training.
 
     Args:
@@ -75,10 +82,10 @@ class Trainer:
     the global batch.
 
     Args:
-        strategy: tf.distribute strategy.
-        build_model: Function () -> Keras model of logits.
-        build_optimizer: Function () -> Keras optimizer.
-        preparation: `Preprocessing`.
+        strategy: Where the replicas are.
+        build_model: Gives a model of logits.
+        build_optimizer: Gives its optimizer.
+        preprocessing: What happens to the images before.
         batch_size: Images in a global batch; the last batch of an epoch may be smaller.
         weight_decay: Adds weight_decay * w to the gradient of every trainable weight w, before momentum: the
             gradient of (weight_decay / 2) * sum(w^2) in the loss, not the decoupled decay of Keras.
@@ -94,16 +101,16 @@ class Trainer:
 
     def __init__(
         self,
-        strategy,
-        build_model,
-        build_optimizer,
-        preprocessing,
-        batch_size,
-        weight_decay=0.0,
-        objective=cross_entropy,
-        sam_radius=None,
-        mixup=False,
-    ):
+        strategy: tf.distribute.Strategy,
+        build_model: "Callable[[], keras.Model]",
+        build_optimizer: "Callable[[], keras.optimizers.Optimizer]",
+        preprocessing: Preprocessing,
+        batch_size: int,
+        weight_decay: float = 0.0,
+        objective: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor] = cross_entropy,
+        sam_radius: float | None = None,
+        mixup: bool = False,
+    ) -> None:
         self.strategy, self.batch_size = strategy, batch_size
         self._preprocessing, self._objective, self._weight_decay = preprocessing, objective, weight_decay
         self._sam_radius, self._mixup = sam_radius, mixup
@@ -128,14 +135,21 @@ class Trainer:
         if size % self.replicas:
             raise UserError(f"{what}: {self.replicas} replicas do not divide a batch of {size} images")
 
-    def load(self, images, labels, streams, augmentation=None, learning_rate=None):
+    def load(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        streams: Streams,
+        augmentation: Streams | None = None,
+        learning_rate: "float | keras.optimizers.schedules.LearningRateSchedule | None" = None,
+    ) -> None:
         """Starts a run: its training data, fresh weights and a fresh optimizer.
 
         Args:
             images: float32 [n, height, width, channels] in [0, 1].
             labels: int32 [n].
-            streams: `streams.Streams`; "init" and "dropout" are used.
-            augmentation: `Streams` of "augmentation", if other than `streams`.
+            streams: "init" and "dropout" are used.
+            augmentation: Streams of "augmentation", if other than `streams`.
             learning_rate: Number, or Keras schedule that changes only between epochs, for an optimizer whose
                 own is a number; None: the optimizer's own.
 
@@ -156,18 +170,18 @@ class Trainer:
             variable.assign(value)
         self._learning_rate = learning_rate
 
-    def checkpoint(self):
+    def checkpoint(self) -> tf.train.Checkpoint:
         """Returns a tf.train.Checkpoint of everything that a step changes."""
         variables = [*self.model.variables, *self.optimizer.variables]
         # Listed one by one: Keras does not track the state of seed generators.
         return tf.train.Checkpoint(**{f"variable_{i}": v.value for i, v in enumerate(variables)})
 
     @property
-    def step(self):
+    def step(self) -> int:
         """Steps taken since `load`."""
         return int(self.optimizer.iterations.numpy())
 
-    def has_finite_weights(self):
+    def has_finite_weights(self) -> bool:
         """Whether every weight and moving statistic of the network is a finite number."""
         return bool(self._finite().numpy())
 
@@ -175,13 +189,14 @@ class Trainer:
         floating = (v.value for v in self.model.variables if v.value.dtype.is_floating)
         return tf.reduce_all([tf.reduce_all(tf.math.is_finite(value)) for value in floating])
 
-    def row(self, metric, value, **coordinates):
+    def row(self, metric: str, value: float, **coordinates: str | float) -> dict[str, str | float]:
         """Returns a record's row of what is measured after the steps taken."""
         epoch = self.step / self.steps_per_epoch
-        place = {"epoch": int(epoch) if epoch == int(epoch) else epoch, "step": self.step}
-        return {"metric": metric, "value": value, "statistic": "run"} | place | coordinates
+        row: dict[str, str | float] = {"metric": metric, "value": value, "statistic": "run"}
+        row |= {"epoch": int(epoch) if epoch == int(epoch) else epoch, "step": self.step}
+        return row | coordinates
 
-    def train(self, order, num_steps):
+    def train(self, order: np.ndarray, num_steps: int) -> tuple[np.ndarray, np.ndarray]:
         """Takes steps from the current one on, at most to the end of the epoch.
 
         Args:
@@ -297,7 +312,7 @@ class Trainer:
             loss = tf.reduce_sum(loss_of(logits)) / size
         return tape.gradient(loss, moved)
 
-    def evaluation_data(self, images, labels):
+    def evaluation_data(self, images: np.ndarray, labels: np.ndarray) -> EvaluationData:
         """Puts images on the device, for `evaluate`.
 
         Args:
@@ -312,11 +327,11 @@ class Trainer:
         labels = np.pad(labels, (0, padding))
         return EvaluationData(on_replicas(self.strategy, images), on_replicas(self.strategy, labels), n, size)
 
-    def evaluate(self, data):
+    def evaluate(self, data: EvaluationData) -> tuple[float, float]:
         """Measures the network in inference mode.
 
         Args:
-            data: What `evaluation_data` returned.
+            data: As of `evaluation_data`.
 
         Returns:
             Mean cross-entropy in nats and accuracy, of all images.
