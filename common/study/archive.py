@@ -32,6 +32,7 @@ from .files import (
 )
 from .rows import EarlierNames, renamed
 from .run_folders import Run
+from .setting import Value
 
 RUNS = "runs.csv"
 _TIMES = ("started", "finished")
@@ -166,7 +167,7 @@ class Archive:
         earlier_names: What metrics were called once, see `rows.renamed`.
     """
 
-    def __init__(self, folder: str | os.PathLike, earlier_names: EarlierNames | None = None):
+    def __init__(self, folder: str | os.PathLike, earlier_names: EarlierNames | None = None) -> None:
         self.folder = pathlib.Path(folder)
         self._earlier_names = earlier_names or {}
 
@@ -195,7 +196,7 @@ class Archive:
         return {str(columns["run"]): self._run(columns) for columns in self._columns().values()}
 
     def add(
-        self, name: str, identifier: str, run: Run, settings: Mapping[str, object], arrays: Sequence[str]
+        self, name: str, identifier: str, run: Run, settings: Mapping[str, Value], arrays: Sequence[str]
     ) -> None:
         """Packs one run; nothing happens if its id is there.
 

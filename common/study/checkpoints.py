@@ -39,7 +39,7 @@ class Checkpoints:
         folder: Their folder; a checkpoint is the folder below it named by its step.
     """
 
-    def __init__(self, checkpoint: tf.train.Checkpoint, folder: pathlib.Path):
+    def __init__(self, checkpoint: tf.train.Checkpoint, folder: pathlib.Path) -> None:
         self._checkpoint, self.folder = checkpoint, pathlib.Path(folder)
 
     def steps(self) -> list[int]:

@@ -8,12 +8,11 @@ import os
 import typing
 from collections.abc import Callable, Iterable, Sequence
 from types import ModuleType
-from typing import Any
 
 from .command_line import SCALES
 from .run_folders import Run
 from .runs import Study, find_runs, finished_seeds
-from .setting import Settings
+from .setting import Settings, Value
 from .verdicts import Outcome
 
 _NUM_SEEDS = 5
@@ -102,7 +101,7 @@ class Evidence:
         scale: One of `command_line.SCALES`.
     """
 
-    def __init__(self, study: Study, figures: Sequence[str], records: str | os.PathLike, scale: str):
+    def __init__(self, study: Study, figures: Sequence[str], records: str | os.PathLike, scale: str) -> None:
         self.scale = scale
         self.used: dict[Settings, Run] = {}
         self._study, self._records, self._figures = study, records, " and ".join(figures)
@@ -141,7 +140,7 @@ class Evidence:
             raise LookupError(f"No figure has a run with these settings. Received: {coordinates}")
         return matching
 
-    def runs(self, **coordinates: Any) -> list[tuple[Settings, Run]]:
+    def runs(self, **coordinates: Value) -> list[tuple[Settings, Run]]:
         """Returns (settings, Run) of every run with these settings.
 
         Raises:
@@ -153,12 +152,12 @@ class Evidence:
         self.used |= dict(matching)
         return matching
 
-    def run(self, **coordinates: Any) -> Run:
+    def run(self, **coordinates: Value) -> Run:
         """Returns the one Run with these settings; raises like `runs`."""
         ((_, run),) = self.runs(**coordinates)
         return run
 
-    def seeds(self, **coordinates: Any) -> list[Run]:
+    def seeds(self, **coordinates: Value) -> list[Run]:
         """Returns the Run with these settings and those that differ from it only by the next four seeds."""
         ((settings, run),) = self.runs(**coordinates)
         others = [dataclasses.replace(settings, seed=settings.seed + i) for i in range(1, _NUM_SEEDS)]
@@ -166,7 +165,7 @@ class Evidence:
         self.used |= found
         return [run, *found.values()]
 
-    def values(self, name: str, **coordinates: Any) -> list:
+    def values(self, name: str, **coordinates: Value) -> list:
         """Returns the sorted values of a setting over the runs that a complete figure has."""
         return sorted({getattr(settings, name) for settings, _ in self._matching(coordinates)})
 

@@ -17,6 +17,7 @@ from . import environment, interruption
 
 if TYPE_CHECKING:
     from .runs import Study
+    from .setting import Value
 
 SCALES = ("smoke", "laptop", "paper")
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
@@ -36,7 +37,7 @@ class RunOptions:
 class _ListParser(flags.ArgumentParser):
     """Parses `0,5,10` into a tuple of values of one type."""
 
-    def __init__(self, kind: type, choices: Sequence[str] | None):
+    def __init__(self, kind: type, choices: Sequence[str] | None) -> None:
         super().__init__()
         self.kind, self.choices = kind, choices
         names = {int: "a whole number", float: "a number", str: "a name"}
@@ -68,7 +69,8 @@ class _ListParser(flags.ArgumentParser):
 class _SwitchParser(flags.BooleanParser):
     """Parses `1`, `false` or `1,0` into a tuple of booleans."""
 
-    def parse(self, argument: str | bool | tuple) -> tuple[bool, ...]:
+    # absl allows a parser of lists, its types do not.
+    def parse(self, argument: str | bool | tuple) -> tuple[bool, ...]:  # type: ignore[override]
         """Returns a tuple of booleans."""
         if isinstance(argument, tuple):
             return argument
@@ -165,7 +167,7 @@ def define_flags(study: "Study", flag_values: flags.FlagValues) -> None:
     )
 
 
-def flag_text(name: str, value: Any) -> str:
+def flag_text(name: str, value: "Value") -> str:
     """Returns the argument that gives a setting a value: "--pairs=2", "--nomixup"."""
     if isinstance(value, bool):
         return f"--{name}" if value else f"--no{name}"
@@ -181,7 +183,8 @@ def given_settings(study: "Study", flag_values: flags.FlagValues) -> dict[str, t
 def given_options(flag_values: flags.FlagValues) -> RunOptions:
     """Returns the `RunOptions` that flags give."""
     names = [field.name for field in dataclasses.fields(RunOptions) if field.name in flag_values]
-    return RunOptions(**{name: flag_values[name].value for name in names})
+    given: dict[str, Any] = {name: flag_values[name].value for name in names}
+    return RunOptions(**given)
 
 
 _PIPE_STATUS = 141  # what a shell reports of a program that SIGPIPE has ended

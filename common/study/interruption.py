@@ -37,7 +37,7 @@ class _Listener:
         message: The line that is written to standard error when a signal ends the process.
     """
 
-    def __init__(self, message: str):
+    def __init__(self, message: str) -> None:
         self.received = threading.Event()
         self.deferring = False
         self.message = message

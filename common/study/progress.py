@@ -29,7 +29,7 @@ class Progress:
         stream: Where to write; default: standard error.
     """
 
-    def __init__(self, label: str, total: int, unit: str | None = None, stream: TextIO | None = None):
+    def __init__(self, label: str, total: int, unit: str | None = None, stream: TextIO | None = None) -> None:
         self.label = label
         self._total = total
         self._unit = unit

@@ -12,6 +12,7 @@ import pandas as pd
 from ..errors import UserError
 from .archive import Archive
 from .run_folders import FINISHED, Run
+from .setting import Value
 
 
 class Records(NamedTuple):
@@ -71,7 +72,7 @@ def _line(record: dict) -> dict:
     return record["settings"] | known | {"dirty": record.get("dirty")} | times
 
 
-def rows_of(run: Run, metric: str, **coordinates) -> pd.DataFrame:
+def rows_of(run: Run, metric: str, **coordinates: Value) -> pd.DataFrame:
     """The rows of a metric with these coordinates, in order; a diverged run has none of most."""
     rows = run.by_metric.get(metric)
     if rows is None:
@@ -82,7 +83,7 @@ def rows_of(run: Run, metric: str, **coordinates) -> pd.DataFrame:
     return rows[chosen]
 
 
-def last(run: Run, metric: str, **coordinates) -> float:
+def last(run: Run, metric: str, **coordinates: Value) -> float:
     """The last value of a metric with these coordinates; nan if there is none."""
     values = rows_of(run, metric, **coordinates).value
     return float(values.iloc[-1]) if len(values) else math.nan

@@ -39,6 +39,7 @@ from .files import (
     write_rows,
 )
 from .rows import EarlierNames, renamed
+from .setting import Value
 
 SCHEMA = 1
 FINISHED = ("done", "diverged")
@@ -48,7 +49,7 @@ _RERUN = "remove its folder and run it again"
 _PACKAGES = ("tensorflow", "keras", "numpy", "scipy")
 
 
-def settings_hash(study: str, protocol_version: int, identity: Mapping[str, Any]) -> str:
+def settings_hash(study: str, protocol_version: int, identity: Mapping[str, Value]) -> str:
     """Returns the name of a run folder: a hash of everything that determines its numbers.
 
     Args:
@@ -121,11 +122,11 @@ class RunFolder:
         out_dir: str | os.PathLike,
         study: str,
         protocol_version: int,
-        settings: Mapping[str, Any],
+        settings: Mapping[str, Value],
         worker: int = 0,
-        identity: Mapping[str, Any] | None = None,
+        identity: Mapping[str, Value] | None = None,
         earlier_names: EarlierNames | None = None,
-    ):
+    ) -> None:
         name = settings_hash(study, protocol_version, settings if identity is None else identity)
         self.path = pathlib.Path(out_dir) / study / name
         self.work = self.path / "work"
@@ -227,7 +228,7 @@ class RunFolder:
     def __exit__(self, *_):
         self._lock.close()
 
-    def start(self, layout: Mapping[str, Any], data: str | None = None) -> None:
+    def start(self, layout: Mapping[str, Value | list[str]], data: str | None = None) -> None:
         """Marks the run incomplete, or checks that this process may go on with it.
 
         Args:

@@ -15,6 +15,10 @@ from .run_folders import Run, RunFolder
 from .setting import Settings, identity
 
 
+def _keeps_all(settings: Settings, name: str) -> bool:
+    return True
+
+
 @dataclasses.dataclass(frozen=True)
 class Study:
     """What the shared program needs to know of a paper.
@@ -48,7 +52,7 @@ class Study:
     network_sizes: Mapping[str, Mapping[str, Mapping]] = dataclasses.field(default_factory=dict)
     usage: str = ""
     named_by: str = "seed"
-    keeps_array: Callable[[Any, str], bool] = lambda settings, name: True
+    keeps_array: Callable[[Any, str], bool] = _keeps_all
     earlier_names: EarlierNames = dataclasses.field(default_factory=dict)
 
     def experiment(self) -> ModuleType:

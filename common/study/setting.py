@@ -42,6 +42,10 @@ POSITIVE = Limits(0.0, above=True)
 SEED = Limits(0, 2**63 - 1)
 
 
+# What a setting may be, or a column of a record.
+Value = str | int | float | bool | None
+
+
 class Settings(Protocol):
     """A paper's settings of a run: a frozen dataclass whose fields are made by `setting`."""
 
@@ -102,7 +106,7 @@ def check_limits(settings: Settings) -> None:
             raise UserError(f"--{field.name}={value}: must be {limits}")
 
 
-def identity(settings: Settings) -> dict[str, Any]:
+def identity(settings: Settings) -> dict[str, Value]:
     """Returns the settings that tell a run from others: name -> value, without those that are absent."""
     return {
         field.name: getattr(settings, field.name)
@@ -111,7 +115,7 @@ def identity(settings: Settings) -> dict[str, Any]:
     }
 
 
-def completed(kind: type[_Settings], values: Mapping[str, Any]) -> _Settings:
+def completed(kind: type[_Settings], values: Mapping[str, Value]) -> _Settings:
     """Returns the settings of a record, those that it lacks with the values of runs before them.
 
     Args:
@@ -134,7 +138,7 @@ def without(settings: _Settings, names: Iterable[str]) -> _Settings:
     return dataclasses.replace(settings, **{name: fields[name].default for name in names})
 
 
-def filled(settings: _Settings, defaults: Mapping[str, Any]) -> _Settings:
+def filled(settings: _Settings, defaults: Mapping[str, Value]) -> _Settings:
     """Returns settings with defaults, name -> value, in the place of None."""
     missing = {name: value for name, value in defaults.items() if getattr(settings, name) is None}
     return dataclasses.replace(settings, **missing)

@@ -160,7 +160,9 @@ class Contrast:
 class Estimable(Protocol):
     """What `compare` holds against bounds: a `Contrast`, a `Sample`, or a paper's own."""
 
-    label: str
+    @property
+    def label(self) -> str:
+        """What is estimated."""
 
     def estimate(self, confidence: float = ..., center: Callable = ...) -> Estimate:
         """Returns the value with its interval."""

@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 
 from .run_folders import Run
-from .verdicts import Outcome, Sample, above, compare, geometric_mean
+from .verdicts import Contrast, Outcome, Sample, above, compare, geometric_mean
 
 # A peak is looked for from half to twice the threshold: the smallest networks err for another reason.
 _PEAK_RANGE = 2.0
 
-Members = Mapping[Any, Mapping[int, Run]]
+Members = Mapping[int, Mapping[int, Run]]
 Measure = Callable[[Run], float]
 
 
-def with_common_seeds(groups: Members) -> dict[Any, dict[int, Run]]:
+def with_common_seeds(groups: Members) -> dict[int, dict[int, Run]]:
     """Returns {width: {seed: Run}} with the seeds that all widths have, in increasing order.
 
     A seed with a diverged run is left out if two others stay, since a diverged run has no threshold.
@@ -62,7 +62,9 @@ def cross_fit(values: np.ndarray, choose: Callable, read: Callable) -> tuple[flo
     return tuple(numbers)
 
 
-def selected(one: Callable, label: str, values: np.ndarray, choose: Callable, read: Callable) -> Any:
+def selected(
+    one: Callable[..., Sample | Contrast], label: str, values: np.ndarray, choose: Callable, read: Callable
+) -> Sample | Contrast:
     """What seeds give at an extreme: underestimated at the places of the others, overestimated at their own.
 
     Args:

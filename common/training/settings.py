@@ -1,6 +1,7 @@
 """The settings that all image papers share, with one spelling of their flags. Loads no TensorFlow."""
 
 import dataclasses
+from typing import Any, Self
 
 from ..data.datasets import DATASETS, FILE_DATASETS, NUM_TEST, NUM_TRAIN
 from ..errors import UserError
@@ -15,7 +16,7 @@ def of_images(settings: "ImageSettings") -> bool:
     return settings.of_images
 
 
-ON_IMAGES = {"applies_to": of_images, "needs": "a data set of images"}
+ON_IMAGES: dict[str, Any] = {"applies_to": of_images, "needs": "a data set of images"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +70,10 @@ class ImageSettings:
         **ON_IMAGES,
     )
     seed: int = setting(0, "Root seed of every random stream.", limits=SEED)
+
+    def resolve(self) -> Self:
+        """Returns these settings with every default filled in; each paper has its own."""
+        raise NotImplementedError
 
     @property
     def of_images(self) -> bool:

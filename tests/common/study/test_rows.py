@@ -2,7 +2,8 @@ import pandas as pd
 import pytest
 
 from common.study.archive import Archive
-from common.study.records import last, renamed
+from common.study.records import last
+from common.study.rows import renamed
 from common.study.run_folders import Run, RunFolder
 
 NAMES = {
