@@ -10,11 +10,13 @@ import contextlib
 import dataclasses
 import pathlib
 import sys
-import typing
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
 from absl import flags
+from matplotlib.figure import Figure
 
 from common.errors import UserError
 from common.study import interruption
@@ -57,19 +59,19 @@ class PaperFigures:
     """
 
     study: str
-    figures: dict
-    size: typing.Callable
+    figures: Mapping[str, Callable[[list], Figure]]
+    size: Callable[[list], str]
     num_seeds: int = 1
-    tables: dict = dataclasses.field(default_factory=dict)
-    curves: dict = dataclasses.field(default_factory=dict)
-    changes: dict = dataclasses.field(default_factory=dict)
+    tables: Mapping[str, Callable[[list], tuple]] = dataclasses.field(default_factory=dict)
+    curves: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def changed(self, changes):
-        """Returns the Gallery whose figures have other values of some settings, name -> value."""
+        """Returns the `PaperFigures` whose figures have other values of some settings, name -> value."""
         return dataclasses.replace(self, changes=changes)
 
     def without_idle_changes(self, name, scale):
-        """Returns the Gallery without those changes that leave a figure's runs as the preset has them."""
+        """Returns the `PaperFigures` without changes that leave a figure's runs as the preset has them."""
         changes = self.changes
         for setting in self.changes:
             rest = {other: value for other, value in changes.items() if other != setting}

@@ -4,6 +4,8 @@ Reads records alone; trains nothing and loads no TensorFlow. Exit status 2 for b
 """
 
 from common.study import interruption
+from common.study.run_folders import Run
+from common.study.setting import Settings
 
 if __name__ == "__main__":
     interruption.listen("report", goes_on=False)  # also while the rest is imported
@@ -23,7 +25,7 @@ from absl import flags
 
 from common.cores import usable_cores
 from common.errors import UserError
-from common.study.claims import judge
+from common.study.claims import Judgement, judge
 from common.study.command_line import SCALES, exit_status, parse_flags
 from common.study.files import replacing
 from common.study.folders import check_file_to_make
@@ -48,7 +50,7 @@ class FigureRecords:
 
     name: str
     scale: str
-    runs: list
+    runs: list[tuple[Settings, Run]]
     expected: int
     picture: bytes | None
     reason: str = ""
@@ -61,9 +63,9 @@ class Paper:
 
     name: str
     title: str
-    judgements: list
-    figures: list
-    disagreements: tuple
+    judgements: list[Judgement]
+    figures: list[FigureRecords]
+    disagreements: tuple[str, ...]
 
     @property
     def summary(self):

@@ -7,6 +7,7 @@ processor cores, and several sweeps the runs: one that another process works on 
 
 from common.study import interruption
 from common.study.runs import load_study, run_folder, study_names, unfinished
+from common.study.setting import Settings
 
 if __name__ == "__main__":
     interruption.listen("sweep")  # also while the rest is imported
@@ -42,8 +43,8 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 class SweepProcess:
     """One process and the runs it makes."""
 
-    argv: list
-    runs: list
+    argv: list[str]
+    runs: list[Settings]
     log: pathlib.Path
     process: subprocess.Popen | None = None
 

@@ -5,7 +5,6 @@ A claim's check reads the runs it needs from an `Evidence` and returns an `Outco
 
 import dataclasses
 import os
-import typing
 from collections.abc import Callable, Iterable, Sequence
 from types import ModuleType
 
@@ -33,8 +32,8 @@ class Claim:
     number: int
     statement: str
     source: str
-    figures: tuple
-    check: typing.Callable
+    figures: tuple[str, ...]
+    check: "Callable[[Evidence], Outcome]"
 
 
 def claim(number: int, statement: str, source: str, figures: tuple[str, ...]) -> Callable:
@@ -75,8 +74,8 @@ class Judgement:
     claim: Claim
     outcome: Outcome
     scale: str | None
-    data: tuple = ()
-    runs: tuple = ()
+    data: tuple[str, ...] = ()
+    runs: tuple[Run, ...] = ()
 
     @property
     def verdict(self) -> str:

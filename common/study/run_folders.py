@@ -339,7 +339,7 @@ class Run:
     """
 
     path: pathlib.Path
-    record: dict
+    record: dict[str, Any]
     earlier_names: Mapping = dataclasses.field(default_factory=dict)
 
     @property

@@ -115,6 +115,12 @@ def identity(settings: Settings) -> dict[str, Value]:
     }
 
 
+def idle_value(field: dataclasses.Field) -> Any:
+    """Returns the value of a setting in a run that has no use for it: then a new one changes no identity."""
+    absent = field.metadata.get("absent", _Always)
+    return field.default if absent is _Always else absent
+
+
 def completed(kind: type[_Settings], values: Mapping[str, Value]) -> _Settings:
     """Returns the settings of a record, those that it lacks with the values of runs before them.
 

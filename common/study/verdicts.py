@@ -28,7 +28,7 @@ class Outcome:
 
     verdict: str
     seen: str
-    parts: tuple = ()
+    parts: "tuple[Outcome, ...]" = ()
 
     def noting(self, text: str) -> "Outcome":
         """Returns the same Outcome with a sentence on its runs."""
@@ -125,12 +125,12 @@ class Contrast:
     """
 
     label: str
-    samples: tuple
-    coefficients: tuple
+    samples: tuple[Sequence[float], ...]
+    coefficients: tuple[float, ...]
     paired: bool = True
-    groups: tuple = ()
+    groups: tuple[Sequence, ...] = ()
     cross_fitted: bool = False
-    self_selected: tuple = ()
+    self_selected: tuple[float, ...] = ()
 
     def estimate(self, confidence: float = 1 - _ERROR, center: Callable = np.mean) -> Estimate:
         """Returns the Estimate: Student's interval for few values, else a seeded bootstrap as `interval`."""
@@ -203,11 +203,11 @@ class Sample:
     """
 
     label: str
-    values: tuple
-    groups: tuple = ()
+    values: tuple[float, ...]
+    groups: tuple[Sequence, ...] = ()
     cross_fitted: bool = False
     discrete: bool = False
-    self_selected: tuple = ()
+    self_selected: tuple[float, ...] = ()
 
     def estimate(self, confidence: float = 1 - _ERROR, center: Callable = np.mean) -> Estimate:
         """Returns the Estimate; undefined if a value is nan, without an interval for fewer than two."""

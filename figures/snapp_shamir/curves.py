@@ -8,6 +8,7 @@ from matplotlib.lines import Line2D
 from figures import style
 from figures.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, Label, Stroke
 from replications.snapp_shamir.results import LOSS, PD
+from replications.snapp_shamir.settings import Settings
 
 PD_LABEL = r"relative prediction difference $\Delta_r$"
 WINDOW_LABEL = r"$\log_2 z$ (mini-batches)"
@@ -77,7 +78,7 @@ class Point:
 class Curve:
     """The runs of one setting at every window, smallest first."""
 
-    settings: object
+    settings: Settings
     points: list
 
     @property

@@ -37,8 +37,8 @@ class Point:
     """
 
     noise: float
-    fitted: tuple
-    capped: tuple
+    fitted: tuple[float, ...]
+    capped: tuple[float, ...]
     num_without: int
 
     @property

@@ -7,7 +7,7 @@ import dataclasses
 
 from matplotlib.lines import Line2D
 
-from common.statistics import summarize
+from common.statistics import Summary, summarize
 from common.study.records import last
 from figures import drawing, style
 from figures.style import BLUE, GREY, ORANGE
@@ -23,8 +23,8 @@ _NUM_SEEDS = 5
 class Cell:
     """A row of table 1 as we measured it: percent over the seeds, and whether all seeds fitted."""
 
-    train: object
-    test: object
+    train: Summary
+    test: Summary
     fitted: bool
 
     @staticmethod

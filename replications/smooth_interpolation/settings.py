@@ -8,7 +8,7 @@ import math
 
 from common.data.datasets import DATASETS, NUM_CLASSES, NUM_TRAIN
 from common.errors import UserError
-from common.study.setting import POSITIVE, SEED, Limits, check_limits, filled, setting
+from common.study.setting import POSITIVE, SEED, Limits, check_limits, filled, idle_value, setting
 from common.training.settings import COUNT, ON_IMAGES, ImageSettings
 
 PROTOCOL_VERSION = 2
@@ -300,13 +300,16 @@ class Settings(ImageSettings):
         defaults = {"network": network, "num_train": 20, "target_noise": 0.3} | _SCALAR[network]
         resolved = filled(self, defaults)
         foreign = ("width", "learning_rate") if network == "polynomial" else ("degree",)
+        idle = {}
         for field in dataclasses.fields(self):
-            outside = field.name not in _SCALAR_FIELDS or field.name in foreign
-            if outside and getattr(self, field.name) != field.default:
+            if field.name in _SCALAR_FIELDS and field.name not in foreign:
+                continue
+            idle[field.name] = idle_value(field)
+            if getattr(self, field.name) not in (field.default, idle[field.name]):
                 raise UserError(f"--{field.name}: not with --dataset=scalar --network={network}")
         if resolved.num_train < 2:
             raise UserError(f"--num_train={self.num_train}: must be at least 2 with --dataset=scalar")
-        return resolved
+        return dataclasses.replace(resolved, **idle)
 
     def _resolve_images(self):
         network = self.network or "convnet"

@@ -38,7 +38,7 @@ class EnsembleMember:
     member: int
     data_key: np.ndarray
     order_key: np.ndarray
-    weights: list
+    weights: list[np.ndarray]
 
 
 def pair_members(settings, streams, pairs, starts=None):

@@ -30,6 +30,7 @@ from common.study.files import (
     write_rows,
 )
 from common.study.progress import Progress
+from common.study.run_folders import RunFolder
 from common.study.runs import run_folder
 from common.study.setting import without
 from replications.snapp_shamir.data import example_stream
@@ -42,6 +43,7 @@ from replications.snapp_shamir.engine import (
 )
 from replications.snapp_shamir.measure import Evaluation, summary_rows, table_row  # noqa: F401
 from replications.snapp_shamir.models import initial_weights, num_parameters
+from replications.snapp_shamir.settings import Settings
 
 # Consecutive runs that differ in these settings alone share compiled programs.
 UNCOMPILED = ("shuffle_log2", "init", "learning_rate", "warm_start", "warm_start_learning_rate", "seed")
@@ -55,12 +57,12 @@ _MAX_SAVED_PARAMETERS = 10_000
 class RunState:
     """What the steps of one run share."""
 
-    settings: object
-    folder: object
-    devices: tuple
+    settings: Settings
+    folder: RunFolder
+    devices: tuple[str, ...]
     tile: int
     progress: Progress
-    writer: object
+    writer: tf.summary.SummaryWriter | None
 
     @property
     def streams(self):

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 
+import keras
 import numpy as np
 
 from common.caching import keep_latest
@@ -110,7 +111,7 @@ class _Compiled:
     trainer: Trainer
     preprocessing: Preprocessing
     classifier: Classifier
-    teacher: object
+    teacher: keras.Model | None
 
 
 @keep_latest

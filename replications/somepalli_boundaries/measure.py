@@ -7,9 +7,11 @@ point by point from their records.
 import dataclasses
 import functools
 
+import keras
 import numpy as np
 
 from common.arrays import class_labels
+from common.data.images import ImageSet
 from common.errors import UserError
 from common.metrics.class_skips import class_skips
 from common.metrics.classifier import Classifier
@@ -19,6 +21,7 @@ from common.metrics.margin import gaussian_margins, margins
 from common.metrics.plane import draw_same_class_triplets, draw_triplets, plane_through, predict_planes
 from common.streams import Streams
 from common.study import interruption
+from common.training.trainer import Preprocessing
 from replications.somepalli_boundaries.published import (
     FRAGMENTATION_SUBSETS,
     MARGIN_SUBSETS,
@@ -27,6 +30,7 @@ from replications.somepalli_boundaries.published import (
     SHUFFLED,
     UNIFORM,
 )
+from replications.somepalli_boundaries.settings import Settings
 from replications.somepalli_boundaries.triplets import check_triplets, score_triplets
 
 SCORE_OVERHANG, PICTURE_OVERHANG = 0.1, 0.5
@@ -51,11 +55,11 @@ class Subject:
         index_labels: int32 [n], labels that say which images count as noisy.
     """
 
-    settings: object
+    settings: Settings
     classifier: Classifier
-    model: object
-    preprocessing: object
-    data: object
+    model: keras.Model
+    preprocessing: Preprocessing
+    data: ImageSet
     labels: np.ndarray
     index_labels: np.ndarray
 

@@ -78,7 +78,7 @@ class Picture:
     """
 
     name: str
-    ids: tuple = ()
+    ids: tuple[int, ...] = ()
 
 
 PLANE = Picture("planes", (30, 72, 42))  # script_plots.sh, figures 1 and 3

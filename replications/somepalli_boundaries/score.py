@@ -130,8 +130,8 @@ class Scored:
         labels: Their labels.
     """
 
-    accuracies: tuple
-    predicted_accuracies: tuple
+    accuracies: tuple[float, ...]
+    predicted_accuracies: tuple[float, ...]
     num_test: int
     agreement: np.ndarray
     classes: np.ndarray

@@ -13,6 +13,7 @@ import common
 # What may be Any, by the name's ending, and why.
 UNTYPED = {
     "setting.setting: default": "of the type of its field",
+    "setting.idle_value: return": "of the type of its field",
     "setting.setting: absent": "of the type of its field",
     "setting.setting: applies_to": "of settings that have more than `Settings` says",
     "setting.setting: return": "a dataclass field stands for its value",
@@ -24,6 +25,7 @@ UNTYPED = {
     "run_folders.provenance: return": "JSON",
     "files.write_json: value": "JSON",
     "run_folders.checked_file: record": "JSON",
+    "run_folders.Run: record": "JSON",
     ".get_config: return": "a Keras configuration: JSON of any kind",
     "__init__: kwargs": "handed on to Keras, whose layers take many",
     "blocks.dense: kwargs": "handed on to Keras's Dense",

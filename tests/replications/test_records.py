@@ -1,34 +1,36 @@
 """The reference records, which no change of a settings class may orphan."""
 
 import dataclasses
-import json
 import pathlib
 
 import pytest
 
-from common.study.runs import load_study, run_folder, study_names
+from common.study.archive import Archive
+from common.study.files import digest, read_sums
+from common.study.runs import find_runs, load_study, study_names
 from common.study.setting import completed, setting
 
 REFERENCE = pathlib.Path(__file__).parents[2] / "results" / "reference"
 
 
 def recorded(paper):
-    """(folder, settings in the class of today) of every reference record."""
-    for path in sorted((REFERENCE / paper.name).glob("*/run.json")):
-        yield path.parent, completed(paper.settings, json.loads(path.read_text())["settings"])
+    """(name, settings in the class of today) of every reference record."""
+    for name, run in Archive(REFERENCE / paper.name).runs().items():
+        yield name, completed(paper.settings, run.record["settings"])
 
 
 def found(paper, settings):
-    return run_folder(paper, settings, REFERENCE)
+    ((_, run),) = find_runs(paper, [settings], REFERENCE)
+    return run
 
 
 @pytest.mark.parametrize("name", study_names())
 def test_every_reference_record_is_found_by_its_settings(name):
     paper = load_study(name)
-    folders = list(recorded(paper))
-    assert folders
-    for path, settings in folders:
-        assert found(paper, settings).path == path
+    records = list(recorded(paper))
+    assert records
+    for run_name, settings in records:
+        assert found(paper, settings).path.stem == run_name
         assert settings.resolve() == settings
 
 
@@ -41,10 +43,20 @@ def test_a_new_setting_orphans_no_record(name):
         bases=(paper.settings,),
         frozen=True,
     )
-    for path, settings in recorded(paper):
+    for run_name, settings in recorded(paper):
         values = dataclasses.asdict(settings)
-        assert found(paper, extended(**values, brand_new="old")).record is not None
-        assert found(paper, extended(**values)).path != path
+        assert found(paper, extended(**values, brand_new="old")).path.stem == run_name
+        changed = extended(**values).resolve()  # a run that has no use for it is the same run
+        assert (found(paper, changed) is None) == (changed.brand_new == "new")
+
+
+@pytest.mark.parametrize("name", study_names())
+def test_the_reference_records_are_what_was_packed(name):
+    folder = REFERENCE / name
+    files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    sums = read_sums(folder)
+    assert files - {"SHA256SUMS", ".lock"} == set(sums)
+    assert {file: digest(folder / file) for file in sums} == sums
 
 
 # Before this time 1x1 convolutions of stride 2 were computed by TensorFlow's own gradient.
@@ -65,7 +77,8 @@ def trained_in_odd_batches(record):
 
 
 def test_suspect_records_are_marked_and_no_others():
-    for path in REFERENCE.glob("*/*/run.json"):
-        record = json.loads(path.read_text())
-        wrong = record["times"]["started"] < SLICED_FROM and trained_in_odd_batches(record)
-        assert wrong == bool(record.get("suspect")), path
+    for name in study_names():
+        for run_name, run in Archive(REFERENCE / name).runs().items():
+            started = run.record["times"]["started"]
+            wrong = started < SLICED_FROM and trained_in_odd_batches(run.record)
+            assert wrong == bool(run.record.get("suspect")), run_name

@@ -6,6 +6,7 @@ values of two settings are compared seed by seed only where a figure has the sam
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -77,7 +78,7 @@ class Scores:
 
     label: str
     pairs: PairScores
-    terms: tuple
+    terms: Sequence[tuple[float, tuple]]
 
     def estimate(self, confidence=0.95, center=np.mean):
         """Returns the Estimate; `center` has no part, since scores are means over pairs."""
@@ -99,7 +100,7 @@ class NoiseSweeps:
         scale: Scale of the runs.
     """
 
-    by_noise: dict
+    by_noise: dict[float, WidthSweep]
     scale: str
 
     @property

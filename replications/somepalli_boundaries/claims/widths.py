@@ -122,7 +122,7 @@ class _Lowest:
 
     label: str
     pairs: PairScores
-    factors: dict
+    factors: dict[tuple, float]
 
     def estimate(self, confidence=0.95, center=np.mean):
         """Returns the Estimate; `center` has no part, since scores are means over pairs."""
