@@ -25,7 +25,7 @@ UNTYPED = {
     "run_folders.provenance: return": "JSON",
     "files.write_json: value": "JSON",
     "run_folders.checked_file: record": "JSON",
-    "run_folders.Run: record": "JSON",
+    "Run: record": "JSON",
     ".get_config: return": "a Keras configuration: JSON of any kind",
     "__init__: kwargs": "handed on to Keras, whose layers take many",
     "blocks.dense: kwargs": "handed on to Keras's Dense",
