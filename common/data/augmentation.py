@@ -16,14 +16,6 @@ from ..errors import UserError
 from ..streams import uniform_numbers
 from ..tensors import floating
 
-# Mean and standard deviation in use in the official code of Somepalli et al. 2022 and Gamba et al. 2022
-# (somepago/dbViz, data.py; magamba/double_descent, core/data.py). The deviations of CIFAR-10 are means over
-# images of the deviation within an image; those of all pixels are (0.2470, 0.2435, 0.2616).
-CIFAR10_MEAN = (0.4914, 0.4822, 0.4465)
-CIFAR10_STD = (0.2023, 0.1994, 0.2010)
-CIFAR100_MEAN = (0.5071, 0.4865, 0.4409)
-CIFAR100_STD = (0.2009, 0.1984, 0.2023)
-
 # Weights of red, green and blue in the grey value, as in torchvision and tf.image (ITU-R BT.601).
 _GREY_WEIGHTS = (0.2989, 0.5870, 0.1140)
 

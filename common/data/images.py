@@ -19,7 +19,7 @@ from ..arrays import class_labels
 from ..errors import UserError
 from ..streams import Streams
 from ..study.startup import quiet_stderr
-from .datasets import DATASETS, NUM_CLASSES, NUM_TEST, NUM_TRAIN, TITLES
+from .datasets import DATASETS
 
 IMAGE_SIZE = 32
 _JPEG = b"\xff\xd8\xff"
@@ -122,15 +122,16 @@ def load(
     """
     if dataset not in DATASETS:
         raise UserError(f"--dataset={dataset}: must be one of {', '.join(DATASETS)}")
-    if dataset == "synthetic":
-        title = TITLES[dataset]
-        train, test = (_synthetic_split(index, n) for index, n in enumerate((NUM_TRAIN, NUM_TEST)))
+    known = DATASETS[dataset]
+    if not known.from_files:
+        title, sizes = known.title, (known.num_train, known.num_test)
+        train, test = (_synthetic_split(index, n) for index, n in enumerate(sizes))
     else:
         title, train, test = _read_cifar(dataset, data_dir, download)
     streams = Streams(seed)
     train_part = _part("num_train", num_train, train, streams.generator("data", 0), keep)
     test_part = _part("num_test", num_test, test, streams.generator("data", 1))
-    return ImageSet(title, NUM_CLASSES[dataset], train.take(train_part), test.take(test_part))
+    return ImageSet(title, known.num_classes, train.take(train_part), test.take(test_part))
 
 
 def balanced_order(labels: np.ndarray, rng: np.random.Generator, first: np.ndarray) -> np.ndarray:
@@ -193,13 +194,14 @@ def title_of_copy(dataset: str, description: str, num_train: int, num_test: int,
         Such as "CIFAR-10", "CIFAR-10 (JPEG re-encoding)" or "CIFAR-100 (1,117 of 50,000 images)".
     """
     asked = re.search(r'report results on it as "([^"]+)"', description)
-    title = asked[1] if asked else TITLES[dataset]
+    known = DATASETS[dataset]
+    title = asked[1] if asked else known.title
     if not asked and first_image.startswith(_JPEG):
         title += " (JPEG re-encoding)"
-    if num_train < NUM_TRAIN:
-        return f"{title} ({num_train:,} of {NUM_TRAIN:,} images)"
-    if num_test < NUM_TEST:
-        return f"{title} ({num_test:,} of {NUM_TEST:,} test images)"
+    if num_train < known.num_train:
+        return f"{title} ({num_train:,} of {known.num_train:,} images)"
+    if num_test < known.num_test:
+        return f"{title} ({num_test:,} of {known.num_test:,} test images)"
     return title
 
 
@@ -251,14 +253,14 @@ def _check_features(dataset, folder, features):
     """Refuses a data set of another image size or number of classes under the name of a CIFAR."""
     shape = (IMAGE_SIZE, IMAGE_SIZE, 3)
     found, num_classes = tuple(features["image"].shape), features["label"].num_classes
-    if (found, num_classes) != (shape, NUM_CLASSES[dataset]):
+    if (found, num_classes) != (shape, DATASETS[dataset].num_classes):
 
         def words(shape, num_classes):
             return f"images of {' x '.join(map(str, shape))} in {num_classes} classes"
 
         raise UserError(
-            f"{folder} holds {words(found, num_classes)}; {TITLES[dataset]} has "
-            f"{words(shape, NUM_CLASSES[dataset])}"
+            f"{folder} holds {words(found, num_classes)}; {DATASETS[dataset].title} has "
+            f"{words(shape, DATASETS[dataset].num_classes)}"
         )
 
 
@@ -268,14 +270,14 @@ def _reading_error(dataset, data_dir, folder, failure, download=None):
     command = f"""python -c "import tensorflow_datasets as tfds; tfds.load({dataset!r}{where})\""""
     if isinstance(failure, FileNotFoundError | NotADirectoryError):
         how = f"{command} fetches it" if download is None else f"--download fetches it, as does {command}"
-        return UserError(f"no {TITLES[dataset]} in {folder}; {how}")
+        return UserError(f"no {DATASETS[dataset].title} in {folder}; {how}")
     reason = getattr(failure, "strerror", None) or str(failure)
     # TensorFlow wraps it: "{{function_node ...}} reason [Op:...] name: ".
     reason = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", reason)
     reason = " ".join(reason.split()).rstrip(".")
     return UserError(
-        f"cannot read {TITLES[dataset]} in {folder} ({reason}); if it is damaged, remove that folder and "
-        f"fetch it again: {command}"
+        f"cannot read {DATASETS[dataset].title} in {folder} ({reason}); if it is damaged, remove that folder "
+        f"and fetch it again: {command}"
     )
 
 
@@ -305,7 +307,9 @@ def _decode(encoded, positions):
 def _synthetic_split(index, num_images):
     """Returns a split of the synthetic images: image i is of class i mod 10, with pixels of its own."""
     ids = np.arange(num_images, dtype=np.int32)
-    return _Split(ids % NUM_CLASSES["synthetic"], ids, lambda positions: _synthetic_pixels(index, positions))
+    return _Split(
+        ids % DATASETS["synthetic"].num_classes, ids, lambda positions: _synthetic_pixels(index, positions)
+    )
 
 
 def _synthetic_pixels(split, ids):
@@ -324,11 +328,11 @@ def _synthetic_pixels(split, ids):
     waves, basis = _waves()
     streams = Streams(_SYNTHETIC_SEED)
     rng = streams.generator("synthetic_templates")
-    templates = _smooth_field(rng, waves, (NUM_CLASSES["synthetic"], _MODES_PER_CLASS))
+    templates = _smooth_field(rng, waves, (DATASETS["synthetic"].num_classes, _MODES_PER_CLASS))
     images = np.empty((len(ids), IMAGE_SIZE**2, 3), np.float32)
     for image, number in zip(images, ids, strict=True):
         rng = streams.generator("synthetic_images", split, int(number))
-        template = templates[number % NUM_CLASSES["synthetic"], rng.integers(_MODES_PER_CLASS)]
+        template = templates[number % DATASETS["synthetic"].num_classes, rng.integers(_MODES_PER_CLASS)]
         contrast = rng.uniform(0.5, 1.5)
         shift = rng.uniform(-_LARGEST_SHIFT, _LARGEST_SHIFT, 2)
         phase = np.exp(-2j * np.pi * (waves @ shift) / IMAGE_SIZE)

@@ -15,7 +15,7 @@ import pandas as pd
 from absl import flags
 
 from ..cluster import current_worker
-from ..data.datasets import TITLES
+from ..data.datasets import DATASETS
 from ..errors import UserError
 from .command_line import define_flags, exit_status, given_options, given_settings, parse_flags
 from .folders import check_folder, check_folder_to_make
@@ -104,7 +104,7 @@ def check_data(runs: Sequence[Any], flag_values: flags.FlagValues) -> None:
     for name in sorted({run.dataset for run in runs if run.needs_files}):
         folder = pathlib.Path(root).expanduser() / name
         if not flag_values.download and not folder.is_dir():
-            raise UserError(f"no {TITLES[name]} in {folder}; --download fetches it")
+            raise UserError(f"no {DATASETS[name].title} in {folder}; --download fetches it")
 
 
 def _print_table(study, runs, options):

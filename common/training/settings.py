@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any, Self
 
-from ..data.datasets import DATASETS, FILE_DATASETS, NUM_TEST, NUM_TRAIN
+from ..data.datasets import DATASETS, MAX_TEST, MAX_TRAIN
 from ..errors import UserError
 from ..study.setting import POSITIVE, SEED, Limits, setting
 
@@ -27,17 +27,17 @@ class ImageSettings:
         "cifar10",
         "Images: cifar10 or cifar100 in the format of tensorflow-datasets (see --data_dir), or synthetic, "
         "which is generated, for trying things out.",
-        choices=DATASETS,
+        choices=tuple(DATASETS),
     )
     num_train: int | None = setting(
         None,
         "Number of training images, drawn with equal classes; by default all of them.",
-        limits=Limits(1, NUM_TRAIN),
+        limits=Limits(1, MAX_TRAIN),
     )
     num_test: int | None = setting(
         None,
         "Number of test images; by default all of them.",
-        limits=Limits(1, NUM_TEST),
+        limits=Limits(1, MAX_TEST),
         **ON_IMAGES,
     )
     epochs: int | None = setting(None, "Passes over the training images, at most.", limits=COUNT)
@@ -83,7 +83,17 @@ class ImageSettings:
     @property
     def needs_files(self) -> bool:
         """Whether its images are read from files."""
-        return self.dataset in FILE_DATASETS
+        return self.dataset in DATASETS and DATASETS[self.dataset].from_files
+
+    @property
+    def train_size(self) -> int:
+        """Number of training images, of the whole data set by default."""
+        return self.num_train or DATASETS[self.dataset].num_train
+
+    @property
+    def test_size(self) -> int:
+        """Number of test images, of the whole data set by default."""
+        return self.num_test or DATASETS[self.dataset].num_test
 
     def check_batch(self) -> None:
         """Refuses a batch that the training images cannot fill; called on resolved settings.
@@ -92,8 +102,7 @@ class ImageSettings:
             UserError: One line that names the flag.
         """
         assert self.batch_size is not None
-        num_train = self.num_train or NUM_TRAIN
-        if self.batch_size > num_train:
+        if self.batch_size > self.train_size:
             raise UserError(
-                f"--batch_size={self.batch_size}: larger than the training set of {num_train:,} images"
+                f"--batch_size={self.batch_size}: larger than the training set of {self.train_size:,} images"
             )

@@ -7,14 +7,8 @@ import numpy as np
 
 from common.caching import keep_latest
 from common.data import corruption
-from common.data.augmentation import (
-    CIFAR10_MEAN,
-    CIFAR10_STD,
-    CIFAR100_MEAN,
-    CIFAR100_STD,
-    augmentation,
-    normalize,
-)
+from common.data.augmentation import augmentation, normalize
+from common.data.datasets import DATASETS
 from common.distribution import replica_strategy
 from common.errors import UserError
 from common.models.convnet import convnet
@@ -58,7 +52,7 @@ def run(study, settings, options, label=""):
     image_set = load_images(settings, options, settings.data_seed)
     data = run_data(settings, image_set)
     trainer = loaded_trainer(strategy, settings, data, image_set.num_classes, streams)
-    measurement = Measurement(settings, trainer, meters_of(trainer, settings, image_set.num_classes), data)
+    measurement = Measurement(settings, trainer, meters_of(trainer, settings), data)
     train, test = ((part.images, part.labels) for part in (data.train, data.test))
     rule = StoppingRule(settings.epochs)
     with open_run(study, settings, options, label, strategy, image_set.title, len(train[1])) as opened:
@@ -76,9 +70,9 @@ def loaded_trainer(strategy, settings, data, num_classes, streams):
     return trainer
 
 
-def meters_of(trainer, settings, num_classes):
+def meters_of(trainer, settings):
     """Returns the `Meters` of a trainer's network, shared by runs that are measured alike."""
-    return _meters(trainer, without(settings, UNCOMPILED), num_classes)
+    return _meters(trainer, without(settings, UNCOMPILED))
 
 
 def run_data(settings, image_set):
@@ -151,22 +145,18 @@ def _learning_rate(settings, num_train):
     return schedules.LinearWarmup(settings.warmup_rate, rate, settings.warmup_epochs, steps_per_epoch)
 
 
-def _statistics(num_classes):
-    """Means and deviations of the channels with which images are normalised."""
-    return (CIFAR100_MEAN, CIFAR100_STD) if num_classes == 100 else (CIFAR10_MEAN, CIFAR10_STD)
-
-
 @keep_latest
-def _meters(trainer, settings, num_classes):
+def _meters(trainer, settings):
     """The meters of runs whose networks are measured alike."""
-    return Meters(settings, trainer.model, *_statistics(num_classes))
+    dataset = DATASETS[settings.dataset]
+    return Meters(settings, trainer.model, dataset.mean, dataset.std)
 
 
 @keep_latest
 def _trainer(strategy, settings, num_classes):
     """The trainer of runs that differ only in data, learning rates and what is measured."""
     _meters.cache_clear()  # they hold the trainer before
-    mean, std = _statistics(num_classes)
+    dataset = DATASETS[settings.dataset]
     return Trainer(
         strategy,
         lambda: build_network(settings, num_classes),
@@ -174,7 +164,7 @@ def _trainer(strategy, settings, num_classes):
         Preprocessing(
             augmentation(settings.augmentation),
             augmentation("none"),
-            functools.partial(normalize, mean=mean, std=std),
+            functools.partial(normalize, mean=dataset.mean, std=dataset.std),
         ),
         settings.batch_size,
         settings.weight_decay,

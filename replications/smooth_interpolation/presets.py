@@ -1,6 +1,5 @@
 """The runs of every figure of Gamba et al. 2022 at every scale, and what they cost."""
 
-from common.data.datasets import NUM_TEST, NUM_TRAIN
 from common.study.runs import Study
 from replications.smooth_interpolation.earlier_names import EARLIER_NAMES
 from replications.smooth_interpolation.settings import PROTOCOL_VERSION, Settings
@@ -121,8 +120,8 @@ def estimate(settings):
     """Seconds that a run takes on two cores, both in use; an estimate."""
     if settings.dataset == "scalar":
         return 2 if settings.network == "polynomial" else 3 + settings.width**2 * settings.epochs / 2e8
-    num_train = (settings.num_train or NUM_TRAIN) - settings.num_validation
-    num_test, num_samples = settings.num_test or NUM_TEST, settings.num_samples or num_train
+    num_train = settings.train_size - settings.num_validation
+    num_test, num_samples = settings.test_size, settings.num_samples or num_train
     checkpoints, points = len(settings.checkpoint_epochs), 1 + settings.num_copies
     anchors = 1 + settings.num_paths * len(settings.erased)
     images = num_train * (settings.epochs + 1 / 3) + num_test * (checkpoints + 2) / 3

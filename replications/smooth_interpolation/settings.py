@@ -6,7 +6,7 @@ Importing this module loads no TensorFlow, so that wrong flags are refused at on
 import dataclasses
 import math
 
-from common.data.datasets import DATASETS, NUM_CLASSES, NUM_TRAIN
+from common.data.datasets import DATASETS, MAX_TRAIN
 from common.errors import UserError
 from common.study.setting import POSITIVE, SEED, Limits, check_limits, filled, idle_value, setting
 from common.training.settings import COUNT, ON_IMAGES, ImageSettings
@@ -170,13 +170,13 @@ class Settings(ImageSettings):
         None,
         "Training images that are set aside with their true labels; by default 1,000 of the whole data set "
         "with symmetric noise, else none.",
-        limits=Limits(0, NUM_TRAIN),
+        limits=Limits(0, MAX_TRAIN),
         **ON_IMAGES,
     )
     num_samples: int | None = setting(
         None,
         "Training images around which accuracy, loss and sharpness are measured; by default all.",
-        limits=Limits(1, NUM_TRAIN),
+        limits=Limits(1, MAX_TRAIN),
         **ON_IMAGES,
     )
     num_paths: int = setting(
@@ -343,7 +343,7 @@ class Settings(ImageSettings):
                 if getattr(self, name) is not None:
                     raise UserError(f"--{name}: only with --noise=asymmetric")
             return filled(self, {"label_noise": 0.2})
-        num_classes = NUM_CLASSES[self.dataset]
+        num_classes = DATASETS[self.dataset].num_classes
         defaults = {"num_corrupted_classes": num_classes // 5, "corrupted_fraction": 0.8}
         resolved = filled(self, defaults | {"corrupted_classes": "random"})
         if not 0 <= resolved.num_corrupted_classes <= num_classes:
@@ -369,7 +369,7 @@ class Settings(ImageSettings):
                 f"--num_paths={self.num_paths} --strengths={self.strengths}: need {needed} singular values, "
                 f"but an image has {RANK}; lower one of them"
             )
-        left = (self.num_train or NUM_TRAIN) - self.num_validation
+        left = self.train_size - self.num_validation
         if left < self.batch_size:
             raise UserError(
                 f"--num_validation={self.num_validation}: leaves {left} training images, fewer than a "

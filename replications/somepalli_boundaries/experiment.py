@@ -7,7 +7,8 @@ import keras
 import numpy as np
 
 from common.caching import keep_latest
-from common.data.augmentation import CIFAR10_MEAN, CIFAR10_STD, augmentation, normalize
+from common.data.augmentation import augmentation, normalize
+from common.data.datasets import CIFAR10_MEAN, CIFAR10_STD
 from common.distribution import replica_strategy
 from common.errors import BusyError, UserError
 from common.metrics.classifier import Classifier

@@ -4,7 +4,6 @@ A run trains one network and measures all that its protocol measures, so figures
 share their runs.
 """
 
-from common.data.datasets import NUM_TRAIN
 from common.study.runs import Study
 from replications.somepalli_boundaries.earlier_names import EARLIER_NAMES
 from replications.somepalli_boundaries.published import (
@@ -279,7 +278,7 @@ def estimate(settings):
     """Seconds that a run takes on two cores; an estimate."""
     _, train_rate, test_rate = _SPEEDS[settings.network]
     slower = _slower(settings.network, settings.width, settings.depth)
-    images = (settings.num_train or NUM_TRAIN) * settings.epochs
+    images = settings.train_size * settings.epochs
     seconds = images / train_rate * slower * (2 if settings.sam_radius else 1)
     if settings.teacher:
         teacher_slower = _slower(settings.teacher, settings.teacher_width, settings.depth)

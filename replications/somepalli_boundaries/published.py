@@ -8,6 +8,10 @@ import dataclasses
 
 import numpy as np
 
+from common.data.datasets import DATASETS
+
+NUM_TRAIN, NUM_TEST = DATASETS["cifar10"].num_train, DATASETS["cifar10"].num_test
+
 # Order and names of the published matrix.
 NETWORK_NAMES = {
     "wide_resnet_30": "WideRN30",

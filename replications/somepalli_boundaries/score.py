@@ -17,13 +17,13 @@ import numpy as np
 from absl import flags
 
 from common import input_scaling, saved_models
-from common.data.datasets import NUM_TRAIN
 from common.errors import UserError
 from common.input_scaling import SCALINGS
 from common.study.command_line import exit_status, parse_flags
 from common.study.files import replacing
 from common.study.folders import check_file_to_make, check_folder
 from common.study.startup import check_backend
+from replications.somepalli_boundaries.published import NUM_TRAIN
 from replications.somepalli_boundaries.settings import TRIPLETS
 
 DATASETS = ("cifar10", "synthetic")
@@ -164,7 +164,8 @@ def compare(models, data, scalings, options):
     Returns:
         `Scored`.
     """
-    from common.data.augmentation import CIFAR10_MEAN, CIFAR10_STD, normalize
+    from common.data.augmentation import normalize
+    from common.data.datasets import CIFAR10_MEAN, CIFAR10_STD
     from common.metrics.classifier import Classifier
     from common.metrics.plane import plane_through, predict_planes
     from common.metrics.reproducibility import triplet_agreement
@@ -278,7 +279,7 @@ def _score(flag_values, triplet):
 
 
 def _note_other_scalings(paths, models, scalings, test):
-    from common.data.augmentation import CIFAR10_MEAN, CIFAR10_STD
+    from common.data.datasets import CIFAR10_MEAN, CIFAR10_STD
 
     some = test.take(slice(_NUM_TRIED))
     for path, model, scaling in zip(paths, models, scalings, strict=True):

@@ -5,7 +5,7 @@ Importing this module loads no TensorFlow, so that wrong flags are refused at on
 
 import dataclasses
 
-from common.data.datasets import NUM_TEST, NUM_TRAIN
+from common.data.datasets import MAX_TRAIN
 from common.errors import UserError
 from common.study.setting import POSITIVE, SEED, Limits, check_limits, filled, setting
 from common.training.settings import COUNT, ImageSettings
@@ -15,6 +15,7 @@ from replications.somepalli_boundaries.published import (
     DEFAULT_SGD_RATE,
     MATRIX_RATES,
     NETWORK_NAMES,
+    NUM_TEST,
     PICTURES,
     SGD_RATES,
     WIDE_RESNET_DEPTH,
@@ -233,7 +234,7 @@ class Settings(ImageSettings):
     num_margin_images: int | None = setting(
         None,
         "Training images, of each kind, whose margin is measured; 0 measures none.",
-        limits=Limits(0, NUM_TRAIN),
+        limits=Limits(0, MAX_TRAIN),
     )
     margin_direction: str = setting(
         "image",

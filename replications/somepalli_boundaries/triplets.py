@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from common.data.datasets import NUM_TEST
 from common.errors import UserError
 from common.metrics.plane import draw_released_triplets, draw_triplets
 from common.streams import Streams
+from replications.somepalli_boundaries.published import NUM_TEST
 
 
 def check_triplets(triplets: str, num_test: int) -> None:

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 
-from common.data.datasets import NUM_TRAIN
 from common.study.runs import Study
 from replications.zhang_randomization.settings import CONDITIONS, PROTOCOL_VERSION, Settings
 
@@ -13,9 +12,8 @@ _IMAGES_PER_SECOND = {"inception": 130, "alexnet": 700, "mlp_1x512": 14000, "mlp
 
 def estimate(settings):
     """Seconds that a run takes on two cores if it runs to its last epoch; an estimate."""
-    num_train = settings.num_train or NUM_TRAIN
     passes = settings.epochs * (1.4 if settings.stop == "fitted" else 1.0)
-    return 8 + num_train * passes / _IMAGES_PER_SECOND[settings.network]
+    return 8 + settings.train_size * passes / _IMAGES_PER_SECOND[settings.network]
 
 
 NOISE = {

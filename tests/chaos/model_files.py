@@ -8,7 +8,7 @@ import h5py
 import keras
 import numpy as np
 
-from common.data.augmentation import CIFAR10_MEAN, CIFAR10_STD
+from common.data.datasets import CIFAR10_MEAN, CIFAR10_STD
 from common.layers import SmeLU
 
 SHAPE, NUM_CLASSES = (6, 6, 3), 5

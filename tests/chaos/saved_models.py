@@ -14,7 +14,8 @@ import keras
 import numpy as np
 
 from common import input_scaling, saved_models
-from common.data.augmentation import CIFAR10_MEAN, CIFAR10_STD, normalize
+from common.data.augmentation import normalize
+from common.data.datasets import CIFAR10_MEAN, CIFAR10_STD
 from common.errors import UserError
 from common.metrics.classifier import Classifier
 from common.metrics.plane import plane_through, predict_planes

@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 
 from common import input_scaling
-from common.data.augmentation import CIFAR10_MEAN, CIFAR10_STD, normalize
+from common.data.augmentation import normalize
+from common.data.datasets import CIFAR10_MEAN, CIFAR10_STD
 from common.errors import UserError
 from common.input_scaling import SCALINGS
 

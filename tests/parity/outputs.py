@@ -8,8 +8,8 @@ import zipfile
 import keras
 import numpy as np
 
-from common.data.augmentation import CIFAR10_MEAN, CIFAR10_STD
 from common.data.colour_jitter import COLOUR_CLIPS
+from common.data.datasets import CIFAR10_MEAN, CIFAR10_STD
 from common.errors import UserError
 from common.metrics.classifier import Classifier
 from common.metrics.plane import Plane, plane_through, predict_planes

@@ -4,8 +4,6 @@ import tensorflow as tf
 from scipy import stats
 
 from common.data.augmentation import (
-    CIFAR10_MEAN,
-    CIFAR10_STD,
     NAMES,
     CentralCrop,
     RandomCrop,
@@ -13,6 +11,7 @@ from common.data.augmentation import (
     normalize,
     per_image_standardization,
 )
+from common.data.datasets import CIFAR10_MEAN, CIFAR10_STD
 from common.errors import UserError
 
 RANDOM_NAMES = ["random_crop", "ee411", "pad_crop_flip"]

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from common.data import images
-from common.data.augmentation import CIFAR10_MEAN, CIFAR10_STD
+from common.data.datasets import CIFAR10_MEAN, CIFAR10_STD
 from common.data.images import Images, ImageSet
 from common.errors import UserError
 from common.metrics.volumes import measure_volumes
@@ -323,7 +323,7 @@ def test_another_measurement_shares_the_trainer_and_not_the_meters():
     for change in ({}, {"seed": 1}, {"colour_clip": "code"}, {"num_copies": 3}):
         changed = dataclasses.replace(settings, **change)
         trainer = trainer_of(changed, data)
-        found.append((trainer, experiment.meters_of(trainer, changed, data.num_classes)))
+        found.append((trainer, experiment.meters_of(trainer, changed)))
     trainers, meters = zip(*found, strict=True)
     assert len(set(trainers)) == 1
     assert meters[0] is meters[1]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from common.data import images
-from common.data.augmentation import CIFAR10_MEAN, CIFAR10_STD, normalize
+from common.data.augmentation import normalize
+from common.data.datasets import CIFAR10_MEAN, CIFAR10_STD
 from common.errors import UserError
 from common.metrics import plane
 from common.metrics.plane import draw_released_triplets, plane_through
