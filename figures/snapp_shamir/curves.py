@@ -7,6 +7,7 @@ from matplotlib.lines import Line2D
 
 from figures import style
 from figures.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, Label, Stroke
+from replications.snapp_shamir.published import ACTIVATION_NAMES, OPTIMIZER_NAMES
 from replications.snapp_shamir.results import LOSS, PD
 from replications.snapp_shamir.settings import Settings
 
@@ -15,8 +16,6 @@ WINDOW_LABEL = r"$\log_2 z$ (mini-batches)"
 LOSS_LABEL = r"excess label loss $L$ (nats)"
 PAPER = "Snapp & Shamir 2021"
 
-_ACTIVATIONS = {"identity": "identity", "relu": "ReLU", "smelu": "SmeLU", "swish": "Swish"}
-_OPTIMIZERS = {"adagrad": "AdaGrad", "sgd": "SGD"}
 _UNITS = {"single": "1", "double": "2"}
 _ACTIVATION_STROKES = {
     "identity": Stroke(BLUE, "s"),
@@ -25,6 +24,7 @@ _ACTIVATION_STROKES = {
     "swish": Stroke(PURPLE, "^"),
 }
 _LINEAR = Stroke(BLACK, "o")
+_OTHER = Stroke(ORANGE, "P")  # an activation that the paper has not
 
 
 def curve_name(settings):
@@ -32,7 +32,7 @@ def curve_name(settings):
     if settings.model == "linear":
         name = "linear"
     else:
-        name = _ACTIVATIONS[settings.activation] + _UNITS.get(settings.model, "")
+        name = ACTIVATION_NAMES[settings.activation] + _UNITS.get(settings.model, "")
     if settings.beta is not None:
         name += rf" $\beta$={settings.beta:g}"
     return name + " TL" * settings.warm_start + " diff" * (settings.init == "distinct")
@@ -231,7 +231,7 @@ def figure_2(runs):
 
 
 def _stroke(settings):
-    return _LINEAR if settings.model == "linear" else _ACTIVATION_STROKES[settings.activation]
+    return _LINEAR if settings.model == "linear" else _ACTIVATION_STROKES.get(settings.activation, _OTHER)
 
 
 def figure_6(runs):
@@ -256,7 +256,7 @@ def figure_8(runs):
     figure = style.new_figure(12.5, 8, f"{PAPER}, figure 8")
     panels = _Panels(figure, [linear + column for column in groups.values()]).panels
     for panel, (optimizer, rate) in zip(panels[0], groups, strict=True):
-        panel.set_title(f"{_OPTIMIZERS[optimizer]} {rate:g}")
+        panel.set_title(f"{OPTIMIZER_NAMES[optimizer]} {rate:g}")
     handles = [
         stroke.handle(curve.name + " (AdaGrad 0.1)" * (curve.settings.model == "linear"))
         for curve, stroke in linear + next(iter(groups.values()))

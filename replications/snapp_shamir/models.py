@@ -28,7 +28,7 @@ def _activation(settings):
         return SmeLU(settings.beta)
     if settings.activation == "swish":
         return Swish(settings.beta)
-    return {"identity": "linear", "relu": "relu"}[settings.activation]
+    return "linear" if settings.activation == "identity" else settings.activation
 
 
 def build(settings, num_models=None, dtype="float32"):

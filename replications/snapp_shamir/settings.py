@@ -8,11 +8,11 @@ import dataclasses
 
 from common.errors import UserError
 from common.study.setting import POSITIVE, SEED, Limits, check_limits, filled, setting
+from replications.snapp_shamir.published import ACTIVATION_NAMES
 
 PROTOCOL_VERSION = 1
 
 MODELS = ("linear", "single", "double", "tower", "wide", "quadratic")
-ACTIVATIONS = ("identity", "relu", "smelu", "swish")
 MAX_EXAMPLES_LOG2 = 31  # positions are uint32
 
 
@@ -41,7 +41,7 @@ class Settings:
     activation: str | None = setting(
         None,
         "Activation of the hidden units; by default relu (the linear model has none).",
-        choices=ACTIVATIONS,
+        choices=tuple(ACTIVATION_NAMES),
         applies_to=lambda settings: settings.model != "linear",
         needs="a --model with hidden units",
     )
@@ -56,7 +56,7 @@ class Settings:
         "adagrad",
         "Optimizer: adagrad with accumulator 0.1, or sgd with momentum 0.9 and the learning rate divided by "
         "1 + 0.001 t at step t (sec. 2).",
-        choices=("adagrad", "sgd"),
+        choices=tuple(OPTIMIZER_NAMES),
     )
     learning_rate: float = setting(
         0.1,

@@ -4,7 +4,7 @@ import numpy as np
 
 from common.arrays import class_labels
 from common.data.corruption import nakkiran_labels, somepalli_labels
-from replications.somepalli_boundaries.published import CLEAN_IDS, NOISY_LABELS
+from replications.somepalli_boundaries.published import CLEAN_IDS, NOISY_LABELS, NUM_TRAIN
 
 # The released code for fragmentation looks up correct labels at this rate, also for noise-free networks.
 _INDEX_RATE = 0.2
@@ -31,9 +31,7 @@ def given_labels(settings, images, num_classes, streams):
         noisy = nakkiran_labels(images.labels, rate, num_classes, streams.generator("label_noise"))
         return noisy, noisy
     noisy = _drawn(settings, images, num_classes)
-    if (
-        len(images.ids) < DATASETS["cifar10"].num_train
-    ):  # of all images the draw is the released one, whatever the rate
+    if len(images.ids) < NUM_TRAIN:  # of all images the draw is the released one, whatever the rate
         noisy = force_roles(images.labels, noisy, images.ids)
     return (noisy if rate else images.labels), noisy
 

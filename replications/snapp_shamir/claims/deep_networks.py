@@ -4,6 +4,7 @@ import numpy as np
 
 from common.study.claims import claim
 from common.study.verdicts import Outcome, about, above, below, compare, ratio, slope, together
+from replications.snapp_shamir.published import ACTIVATION_NAMES, OPTIMIZER_NAMES
 from replications.snapp_shamir.results import (
     LINEAR,
     LOSS,
@@ -27,8 +28,6 @@ _SUBSTANTIAL = 2.0
 # "Well tuned" is the lowest PD at log2 z = 0 among the widths whose loss is within 2 % of the best.
 _TUNED_LOSS = 1.02
 
-_ACTIVATIONS = {"identity": "identity", "relu": "ReLU", "smelu": "SmeLU", "swish": "Swish"}
-_OPTIMIZERS = {"adagrad": "AdaGrad", "sgd": "SGD"}
 _TOWER = {"model": "tower"}
 _WIDE = {"model": "wide"}
 _TUNED_RATE = {"optimizer": "adagrad", "learning_rate": 0.1}
@@ -97,27 +96,27 @@ def wide(evidence):
         )
 
     best = [
-        pair_ratio(evidence, PD, f"{_ACTIVATIONS[a]} at {window(z)}", *_at(z, network(a), LINEAR))
+        pair_ratio(evidence, PD, f"{ACTIVATION_NAMES[a]} at {window(z)}", *_at(z, network(a), LINEAR))
         for a in activations
         for z in windows
     ]
     worst = [
         pair_ratio(
-            evidence, PD, f"over {_ACTIVATIONS[a]} at {window(z)}", *_at(z, network("relu"), network(a))
+            evidence, PD, f"over {ACTIVATION_NAMES[a]} at {window(z)}", *_at(z, network("relu"), network(a))
         )
         for a in smooth
         for z in windows
     ]
     rates = [
         (
-            f"{_ACTIVATIONS[a]}, {_OPTIMIZERS[name]} {high} over {low}",
+            f"{ACTIVATION_NAMES[a]}, {OPTIMIZER_NAMES[name]} {high} over {low}",
             *(network(a, _rate(name, r)) for r in (high, low)),
         )
         for a in ("identity", "relu")
         for name, high, low in _TOO_LARGE
     ]
     tuned = [
-        over_windows(LOSS, f"{_OPTIMIZERS[name]} {rate}", network("identity", _rate(name, rate)), LINEAR)
+        over_windows(LOSS, f"{OPTIMIZER_NAMES[name]} {rate}", network("identity", _rate(name, rate)), LINEAR)
         for name, rate in _RATES
     ]
     return together(
@@ -153,7 +152,7 @@ def _activations(evidence):
     for activation in ("smelu", "swish"):
         place = _QUADRATIC | {"activation": activation}
         for beta in evidence.values("beta", **place):
-            networks[f"{_ACTIVATIONS[activation]}({beta:g})"] = place | {"beta": beta}
+            networks[f"{ACTIVATION_NAMES[activation]}({beta:g})"] = place | {"beta": beta}
     return networks
 
 
