@@ -8,7 +8,7 @@ import dataclasses
 
 from common.errors import UserError
 from common.study.setting import POSITIVE, SEED, Limits, check_limits, filled, setting
-from replications.snapp_shamir.published import ACTIVATION_NAMES
+from replications.snapp_shamir.published import ACTIVATION_NAMES, OPTIMIZER_NAMES
 
 PROTOCOL_VERSION = 1
 
