@@ -107,7 +107,7 @@ def _runs_html(figure):
             row += [f"{value['mean']} [{value['low']}, {value['high']}]", value["median"]]
         row += [number(values[key]) if key in values else "" for key in single]
         row += [f"{values.get((quantity, 'count'), 0):g}" for quantity in tallies]
-        row += [f"{run.rows.epoch.max():g}"] if single else []
+        row += [f"{run.rows.epoch.max():g}" if "epoch" in run.rows else ""] if single else []
         rows.append([*row, f"{_seconds(run) / 60:.2g}"])
     return _table(head, rows, numeric=range(len(names), len(head)))
 

@@ -1,5 +1,11 @@
 """Rows of records, made by hand from named values, and the other way round."""
 
+import types
+
+import pandas as pd
+
+from common.study.rows import by_metric
+
 _COLUMNS = ("metric", "subset", "statistic")
 
 
@@ -21,3 +27,9 @@ def named_values(rows):
             name = name[:2] if name[1] else name[0]
         found[name] = row["value"]
     return found
+
+
+def made_run(rows, **attributes):
+    """As much of a finished run as figures and claims read, from its rows."""
+    frame = pd.DataFrame(rows)
+    return types.SimpleNamespace(rows=frame, by_metric=by_metric(frame), **attributes)

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
+import pandas as pd
+
 # {metric as it was once called: the columns that it has now, None if records no longer have it}.
 EarlierNames = Mapping[str, dict[str, str] | None]
 
@@ -15,3 +17,8 @@ def renamed(rows: Iterable[dict], earlier_names: EarlierNames) -> list[dict]:
     """
     found = ((row, earlier_names.get(row.get("metric", ""), {})) for row in rows)
     return [row | columns for row, columns in found if columns is not None]
+
+
+def by_metric(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Returns the rows of each metric, in their order."""
+    return dict(iter(rows.groupby("metric", sort=False))) if len(rows) else {}

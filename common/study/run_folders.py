@@ -38,7 +38,7 @@ from .files import (
     write_json,
     write_rows,
 )
-from .rows import EarlierNames, renamed
+from .rows import EarlierNames, by_metric, renamed
 from .setting import Value
 
 SCHEMA = 1
@@ -324,8 +324,8 @@ def checked_file(folder: pathlib.Path, record: Mapping[str, Any], name: str) -> 
     return path
 
 
-# Run -> its record, and its rows as they were read.
-_known: dict[pathlib.Path, tuple[dict, tuple]] = {}
+# Run -> what its rows were read from, and they.
+_known: dict[pathlib.Path, tuple[tuple, tuple]] = {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -365,11 +365,10 @@ class Run:
     @functools.cached_property
     def _frames(self) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
         # Figures and claims ask for the same runs again and again.
-        known = _known.get(self.path)
-        if known is None or known[0] != self.record:
+        known, made_from = _known.get(self.path), (self.record, self.earlier_names)
+        if known is None or known[0] != made_from:
             rows = self._read_rows()
-            metrics = dict(iter(rows.groupby("metric", sort=False))) if len(rows) else {}
-            known = _known[self.path] = self.record, (rows, metrics)
+            known = _known[self.path] = made_from, (rows, by_metric(rows))
         return known[1]
 
     def _read_rows(self) -> pd.DataFrame:
@@ -378,5 +377,8 @@ class Run:
 
     @functools.cached_property
     def arrays(self) -> dict[str, np.ndarray]:
-        """The saved arrays by name."""
+        """The saved arrays by name; none of a run that saved none."""
+        known = self.record.get("sha256")
+        if known and "arrays.npz" not in known:
+            return {}
         return read_arrays(checked_file(self.path, self.record, "arrays.npz"))

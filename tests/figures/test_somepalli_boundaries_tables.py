@@ -3,13 +3,12 @@
 import types
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from common.statistics import interval
 from common.study.verdicts import number
 from figures.somepalli_boundaries.tables import table_10, table_11, table_12
-from tests.made_rows import made_rows
+from tests.made_rows import made_rows, made_run
 
 ACCURACIES = {
     "accuracy (%), all training images": (("accuracy", "all"), 0.9),
@@ -22,8 +21,7 @@ ACCURACIES = {
 
 def made(noise, width, seed, values, classes=((0, 0), (0, 0))):
     settings = types.SimpleNamespace(label_noise=noise, width=width, seeds={"init_seed": seed})
-    rows = pd.DataFrame(made_rows(values))
-    return settings, types.SimpleNamespace(rows=rows, arrays={"score_classes": np.array([classes])})
+    return settings, made_run(made_rows(values), arrays={"score_classes": np.array([classes])})
 
 
 def columns(table):

@@ -1,7 +1,6 @@
 import types
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from common.metrics.reproducibility import group_reproducibility
@@ -16,7 +15,7 @@ from replications.somepalli_boundaries.results import (
     threshold,
 )
 from replications.somepalli_boundaries.settings import Settings
-from tests.made_rows import made_rows
+from tests.made_rows import made_rows, made_run
 
 
 @pytest.fixture
@@ -110,8 +109,7 @@ def sweep(accuracies):
     for width, values in accuracies.items():
         for seed, value in enumerate(values):
             settings = types.SimpleNamespace(width=width, seeds={"init_seed": seed})
-            rows = pd.DataFrame([{"metric": "train_accuracy", "value": value}])
-            found.append((settings, types.SimpleNamespace(rows=rows)))
+            found.append((settings, made_run([{"metric": "train_accuracy", "value": value}])))
     return found
 
 
@@ -130,7 +128,7 @@ def test_the_threshold_is_the_narrowest_width_from_which_all_fit(accuracies, exp
 
 
 def run_with(values, status="done"):
-    return types.SimpleNamespace(rows=pd.DataFrame(made_rows(values)), diverged=status == "diverged")
+    return made_run(made_rows(values), diverged=status == "diverged")
 
 
 def test_accuracies_are_those_of_the_measured_network():
