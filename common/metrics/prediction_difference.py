@@ -45,8 +45,6 @@ def relative_prediction_difference(
     Example:
     >>> relative_prediction_difference([0.25, 0.5], [0.375, 0.5], true_probabilities=[0.25, 0.5])
     0.25
-    >>> relative_prediction_difference([0.25, 0.5], [0.375, 0.5])
-    0.2
     >>> relative_prediction_difference([[0.75, 0.25]], [[0.625, 0.375]], label=1)
     0.4
 
@@ -82,13 +80,18 @@ def relative_prediction_difference(
     )
     for name, array in (("probabilities_a", a), ("probabilities_b", b)):
         check_values(name, array, (array >= 0) & (array <= 1), "in [0, 1]")
-    if reference is None:
-        reference = (a + b) / 2
-        check_values("mean of the two predictions", reference, reference > 0, "greater than 0")
-    else:
-        valid = (reference > 0) & (reference <= 1)
-        check_values("true_probabilities", reference, valid, "in (0, 1]")
-    return np.float64(mean_over_examples(np.abs(a - b) / reference, weights))
+    return np.float64(mean_over_examples(np.abs(a - b) / _reference(a, b, reference), weights))
+
+
+def _reference(a, b, true_probabilities):
+    """What differences are relative to, checked."""
+    if true_probabilities is None:
+        mean = (a + b) / 2
+        check_values("mean of the two predictions", mean, mean > 0, "greater than 0")
+        return mean
+    valid = (true_probabilities > 0) & (true_probabilities <= 1)
+    check_values("true_probabilities", true_probabilities, valid, "in (0, 1]")
+    return true_probabilities
 
 
 def _of_label(name, probabilities, label):

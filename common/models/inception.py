@@ -42,8 +42,7 @@ def small_inception(
     Args:
         input_shape: (height, width, channels) of the images.
         num_classes: Number of logits.
-        batch_norm: `"all"`, `"none"`, or `"downsample"`: only in the convolutions of the two downsample
-            modules.
+        batch_norm: `"all"`, `"none"`, or `"downsample"`: only in the two downsample modules.
         dropout: Share of the values dropped after each conv module and before the linear layer.
         initialization: As for `models.initialization.layer_initializers`.
         batch_norm_momentum: Share of the old value that the moving statistics keep.
