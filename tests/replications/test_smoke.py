@@ -1,12 +1,15 @@
 """Every figure of every paper from nothing: its smoke preset trained by the program, then drawn."""
 
+import importlib
 import os
 import subprocess
 import sys
 
 import pytest
 
+from common.study.program import main
 from common.study.runs import load_study, study_names
+from figures import drawing
 
 # One a paper in the fast suite: the quickest. A run of Gamba et al. on images is test_experiment.py's.
 FAST = {
@@ -25,15 +28,37 @@ def program(*arguments):
     return done.stdout
 
 
-def cases():
-    for paper in study_names():
-        for figure in load_study(paper).figures:
-            marks = () if FAST.get(paper) == figure else pytest.mark.slow
-            yield pytest.param(paper, figure, marks=marks, id=f"{paper}-{figure}")
+def in_this_process(capsys):
+    """Runs a program as `program` does, without the seconds that importing TensorFlow takes."""
+
+    def run(module, *arguments):
+        package, paper = module.split(".")
+        if package == "replications":
+            main(load_study(paper), [paper, *arguments])
+        else:
+            drawing.main(
+                importlib.import_module(f"{module}.paper_figures").PAPER_FIGURES, [paper, *arguments]
+            )
+        return capsys.readouterr().out
+
+    return run
 
 
-@pytest.mark.parametrize(("paper", "figure"), list(cases()))
+@pytest.mark.parametrize(("paper", "figure"), FAST.items())
+def test_smoke_figure_in_this_process(paper, figure, tmp_path, capsys):
+    check_figure(in_this_process(capsys), paper, figure, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("paper", "figure"), [(paper, figure) for paper in study_names() for figure in load_study(paper).figures]
+)
 def test_smoke_figure(paper, figure, tmp_path):
+    check_figure(program, paper, figure, tmp_path)
+
+
+def check_figure(program, paper, figure, tmp_path):
+    """Trains the runs of a figure's smoke preset, and draws it."""
     records, pictures = tmp_path / "records", tmp_path / "pictures"
     preset = (f"--figure={figure}", "--scale=smoke")
     table = program(f"replications.{paper}", *preset, f"--out_dir={records}")

@@ -280,10 +280,10 @@ def test_checkpoints_measure_what_the_end_does_at_the_images():
 
 
 def test_images_of_100_classes_are_normalized_by_the_statistics_of_cifar100():
-    settings = without(TINY.resolve(), experiment.UNCOMPILED)
+    settings = dataclasses.replace(without(TINY.resolve(), experiment.UNCOMPILED), dataset="cifar100")
     strategy = tf.distribute.get_strategy()
     trainer = experiment._trainer.__wrapped__(strategy, settings, 100)
-    meters = experiment._meters.__wrapped__(trainer, settings, 100)
+    meters = experiment._meters.__wrapped__(trainer, settings)
     mean, std = np.float32([0.5071, 0.4865, 0.4409]), np.float32([0.2009, 0.1984, 0.2023])
     np.testing.assert_array_equal([meters._mean, meters._std], [mean, std])
     scaled = trainer._preprocessing.evaluated(np.ones((1, 32, 32, 3), np.float32))
