@@ -3,6 +3,8 @@ PYTHON ?= python3
 RUN = .venv/bin/python
 # Outputs of the papers' official code, for tests/parity; without them these tests are skipped.
 export PARITY_DATA ?= $(abspath $(wildcard ../shared/parity))
+# Two processes, each with its own compiled programs; the files of a folder mostly stay together.
+PYTEST = $(RUN) -m pytest -q -n 2 --dist worksteal
 
 .PHONY: run test test-slow test-all test-processors lint figures clean
 
@@ -10,19 +12,19 @@ run: .venv/run
 	$(RUN) -m replications.snapp_shamir --shuffle_log2=20
 
 test: lint
-	$(RUN) -m pytest -q -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-slow: .venv/test
-	$(RUN) -m pytest -q -m slow
+	$(PYTEST) -m slow
 
 test-all: lint
-	$(RUN) -m pytest -q
+	$(PYTEST)
 
 # The fast suite as other processors would round: with narrower vectors, without oneDNN, on one core.
 test-processors: .venv/test
-	ONEDNN_MAX_CPU_ISA=AVX2 XLA_FLAGS=--xla_cpu_max_isa=AVX2 $(RUN) -m pytest -q -m "not slow"
-	TF_ENABLE_ONEDNN_OPTS=0 XLA_FLAGS=--xla_cpu_max_isa=AVX $(RUN) -m pytest -q -m "not slow"
-	taskset -c 0 $(RUN) -m pytest -q -m "not slow"
+	ONEDNN_MAX_CPU_ISA=AVX2 XLA_FLAGS=--xla_cpu_max_isa=AVX2 $(PYTEST) -m "not slow"
+	TF_ENABLE_ONEDNN_OPTS=0 XLA_FLAGS=--xla_cpu_max_isa=AVX $(PYTEST) -m "not slow"
+	taskset -c 0 $(PYTEST) -m "not slow"
 
 lint: .venv/test
 	$(RUN) -m ruff check .

@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 
 from common.errors import UserError
 from common.study import interruption
+from common.study.archive import RUNS as TABLE
 from common.study.claims import data_name
 from common.study.command_line import (
     SCALES,
@@ -193,7 +194,9 @@ def _missing(paper_figures, name, scale, runs, records):
 
 
 def _command(paper_figures, name, scale, records):
-    place = "" if records == RECORDS else f" --out_dir={records}"
+    # Packed records are not trained into.
+    is_packed = (pathlib.Path(records) / paper_figures.study / TABLE).exists()
+    place = "" if records == RECORDS or is_packed else f" --out_dir={records}"
     changes = "".join(f" {argument}" for argument in paper_figures.arguments)
     return f"python -m replications.{paper_figures.study} --figure={name} --scale={scale}{changes}{place}"
 

@@ -129,16 +129,16 @@ def test_a_flag_leaves_the_runs_of_a_figure_alone_that_have_no_use_for_it():
         "word",
     ],
 )
-def test_bad_input_is_one_line_and_writes_nothing(flag, tmp_path):
+def test_bad_input_is_one_line_and_writes_nothing(flag, tmp_path, monkeypatch, capsys):
     (tmp_path / "file").write_text("")
-    command = [sys.executable, "-m", "replications.snapp_shamir", flag]
-    root = str(program.pathlib.Path(program.__file__).parents[2])
-    environment = os.environ | {"PYTHONPATH": root}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.startswith("snapp_shamir: ")
-    assert done.stderr.count("\n") == 1
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        program.main(STUDY, ["snapp_shamir", flag])
+    assert ended.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("snapp_shamir: ")
+    assert err.count("\n") == 1
     assert os.listdir(tmp_path) == ["file"]
 
 

@@ -255,15 +255,17 @@ def test_a_teacher_is_an_ordinary_run():
         "word",
     ],
 )
-def test_bad_input_is_one_line_and_writes_nothing(flag, tmp_path):
-    command = [sys.executable, "-m", "replications.somepalli_boundaries", flag]
-    environment = os.environ | {"PYTHONPATH": str(program.pathlib.Path(program.__file__).parents[2])}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.startswith("somepalli_boundaries: ")
-    assert done.stderr.count("\n") == 1
-    assert os.listdir(tmp_path) == []
+def test_bad_input_is_one_line_and_writes_nothing(flag, tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        program.main(STUDY, ["somepalli_boundaries", flag])
+    assert ended.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("somepalli_boundaries: ")
+    assert err.count("\n") == 1
+    assert os.listdir(tmp_path) == ["file"]
 
 
 def test_settings_load_no_tensorflow():
