@@ -87,7 +87,7 @@ class PaperFigures:
         return [flag_text(setting, value) for setting, value in self.changes.items()]
 
     def settings(self, name, scale):
-        """Returns the resolved settings of a figure's runs, changed as the Gallery says.
+        """Returns the resolved settings of a figure's runs, changed as the `PaperFigures` say.
 
         Raises:
             UserError: No run has a use for a change, or it gives two runs the same settings which are not

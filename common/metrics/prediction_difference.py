@@ -31,9 +31,8 @@ def relative_prediction_difference(
 
     This is the relative PD on the positive label of Snapp & Shamir 2021 (eq. 3) for one pair of
     models; the mean over pairs is left to the caller, who also wants their spread. Where the true
-    probability is unknown, the difference is relative to the mean prediction of the two models, as
-    the PD of Shamir et al. 2020 is to the mean of all its models. Float32 probabilities lose
-    differences near 1e-7: take the sigmoid of the logits in float64.
+    probability is unknown, the difference is relative to the mean of the two predictions, as the PD of
+    Shamir et al. 2020. Float32 probabilities lose differences near 1e-7: take them in float64.
 
     Formula:
 

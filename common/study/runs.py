@@ -56,7 +56,14 @@ class Study:
     earlier_names: EarlierNames = dataclasses.field(default_factory=dict)
 
     def experiment(self) -> ModuleType:
-        """Imports the module that trains; it imports TensorFlow."""
+        """Imports the module that trains; it imports TensorFlow.
+
+        It has `run(study, settings, options, label)`, which trains and measures resolved settings, or goes on
+        with them, and leaves a finished run folder; `options` are the `command_line.RunOptions`, `label` are
+        words that name the run in its progress line. A UserError says that the data is not there, or the
+        folder not ours to write. And it has `table_row(settings, folder)`: a finished run in the printed
+        table, a dictionary of texts and numbers.
+        """
         from .startup import import_quietly
 
         return import_quietly(f"replications.{self.name}.experiment")

@@ -34,17 +34,7 @@ MEASURED = ("num_paths", "strengths", "num_copies", "colour_clip", "measurement_
 
 
 def run(study, settings, options, label=""):
-    """Trains and measures one setting, or goes on with it; leaves a finished run folder.
-
-    Args:
-        study: The `runs.Study`.
-        settings: Resolved Settings.
-        options: `command_line.RunOptions`.
-        label: Words that name the run in its progress line.
-
-    Raises:
-        UserError: The data is not there, or the folder is not ours to write.
-    """
+    """Trains and measures one setting, or goes on with it; leaves a finished run folder; see `runs.Study.experiment`."""
     if settings.dataset == "scalar":
         regression.run(study, settings, options)
         return

@@ -108,17 +108,7 @@ def _ensemble(settings, devices, tile):
 
 
 def run(study, settings, options, label=""):
-    """Trains and measures one setting, or goes on with it; leaves a finished run folder.
-
-    Args:
-        study: The `runs.Study`.
-        settings: Resolved Settings.
-        options: `command_line.RunOptions`.
-        label: Words that name the run in its progress line.
-
-    Raises:
-        UserError: The folder is not ours to write, or was begun on other devices.
-    """
+    """Trains and measures one setting, or goes on with it; leaves a finished run folder; see `runs.Study.experiment`."""
     worker = current_worker(options.strategy)
     devices = ensemble_devices(options.strategy)
     with run_folder(study, settings, options.out_dir, worker.index) as folder:

@@ -42,18 +42,9 @@ UNCOMPILED += ("num_random_planes", "num_random_images", "triplets")
 
 
 def run(study, settings, options, label=""):
-    """Trains and measures one setting, its teacher first, or goes on with it; leaves a finished run folder.
+    """Trains and measures one setting, its teacher first, or goes on with it; leaves a finished run folder; see `runs.Study.experiment`.
 
     The final weights stay in the run folder as `weights.npz`.
-
-    Args:
-        study: The `runs.Study`.
-        settings: Resolved Settings.
-        options: `command_line.RunOptions`.
-        label: Words that name the run in its progress line.
-
-    Raises:
-        UserError: The data is not there, the folder is not ours to write, or the teacher diverged.
     """
     teacher = _teacher_weights(study, settings, options, label) if settings.teacher else None
     strategy = replica_strategy(options.strategy)
