@@ -34,7 +34,7 @@ MEASURED = ("num_paths", "strengths", "num_copies", "colour_clip", "measurement_
 
 
 def run(study, settings, options, label=""):
-    """Trains and measures one setting, or goes on with it; leaves a finished run folder; see `runs.Study.experiment`."""
+    """Trains and measures one setting, or goes on with it; see `runs.Study.experiment`."""
     if settings.dataset == "scalar":
         regression.run(study, settings, options)
         return

@@ -108,7 +108,7 @@ def _ensemble(settings, devices, tile):
 
 
 def run(study, settings, options, label=""):
-    """Trains and measures one setting, or goes on with it; leaves a finished run folder; see `runs.Study.experiment`."""
+    """Trains and measures one setting, or goes on with it; see `runs.Study.experiment`."""
     worker = current_worker(options.strategy)
     devices = ensemble_devices(options.strategy)
     with run_folder(study, settings, options.out_dir, worker.index) as folder:

@@ -42,7 +42,7 @@ UNCOMPILED += ("num_random_planes", "num_random_images", "triplets")
 
 
 def run(study, settings, options, label=""):
-    """Trains and measures one setting, its teacher first, or goes on with it; leaves a finished run folder; see `runs.Study.experiment`.
+    """Trains and measures one setting, its teacher first, or goes on with it; see `runs.Study.experiment`.
 
     The final weights stay in the run folder as `weights.npz`.
     """

@@ -24,7 +24,7 @@ UNCOMPILED += ("learning_rate", "learning_rate_decay", "stop", "target_accuracy"
 
 
 def run(study, settings, options, label=""):
-    """Trains and measures one setting, or goes on with it; leaves a finished run folder; see `runs.Study.experiment`."""
+    """Trains and measures one setting, or goes on with it; see `runs.Study.experiment`."""
     strategy, streams = replica_strategy(options.strategy), Streams(settings.seed)
     data = load_images(settings, options)
     train, test = randomize(settings, data, streams)
