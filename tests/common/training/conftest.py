@@ -45,13 +45,13 @@ def _make_trainer(
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_trainer():
     """Builds a Trainer of `small_network`."""
     return _make_trainer
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def images():
     """Twenty-two images: with batches of 8 the last one has 6."""
     rng = np.random.default_rng(0)

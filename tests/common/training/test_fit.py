@@ -17,16 +17,30 @@ class KilledError(Exception):
 def start(make_trainer, images, tmp_path):
     """Begins a run, or goes on with it, on a trainer of its own."""
 
-    def start(rule, name="run", rate=0.05, progress=None, **arguments):
-        trainer = make_trainer(rate=rate, batch_norm=True)
-        trainer.load(images.images, images.labels, Streams(0))
-        with RunFolder(tmp_path, "toy", 1, {"name": name}) as folder:
-            folder.start({})
-            opened = OpenRun(folder, progress)
-            data = images.images, images.labels
-            return Fit(trainer, rule, data, data, Streams(0), opened, **arguments)
+    def start(rule, rate=0.05, progress=None, **arguments):
+        return begin(make_trainer, images, tmp_path, rule, rate, progress, **arguments)
 
     return start
+
+
+def begin(make_trainer, images, out_dir, rule, rate=0.05, progress=None, **arguments):
+    trainer = make_trainer(rate=rate, batch_norm=True)
+    trainer.load(images.images, images.labels, Streams(0))
+    with RunFolder(out_dir, "toy", 1, {"name": "run"}) as folder:
+        folder.start({})
+        data = images.images, images.labels
+        return Fit(trainer, rule, data, data, Streams(0), OpenRun(folder, progress), **arguments)
+
+
+PLAN = StoppingRule(3, evaluate_every=1)
+
+
+@pytest.fixture(scope="module")
+def whole(make_trainer, images, tmp_path_factory):
+    """A run of PLAN that nothing disturbs."""
+    run = begin(make_trainer, images, tmp_path_factory.mktemp("whole"), PLAN)
+    run.run()
+    return run
 
 
 def value(fit, metric, epoch):
@@ -116,13 +130,10 @@ def test_a_run_whose_last_update_diverges_has_diverged(start, images):
 
 
 @pytest.mark.parametrize("killed_at", [1, 4, 6, 8])
-def test_a_killed_run_goes_on_bit_for_bit(start, monkeypatch, killed_at):
+def test_a_killed_run_goes_on_bit_for_bit(start, whole, monkeypatch, killed_at):
     monkeypatch.setattr(fit, "_CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(fit, "_BLOCK_SECONDS", 0.0)  # a checkpoint after every step
-    plan = StoppingRule(3, evaluate_every=1)
-    whole = start(plan, "whole")
-    whole.run()
-    first = start(plan)
+    first = start(PLAN)
     train = first.trainer.train
 
     def dying(order, num_steps):
@@ -133,7 +144,7 @@ def test_a_killed_run_goes_on_bit_for_bit(start, monkeypatch, killed_at):
     monkeypatch.setattr(first.trainer, "train", dying)
     with pytest.raises(KilledError):
         first.run()
-    second = start(plan, progress=Progress("", 66))
+    second = start(PLAN, progress=Progress("", 66))
     second.run()
     np.testing.assert_array_equal(second.batch_losses, whole.batch_losses)
     assert second.rows == whole.rows
@@ -144,14 +155,11 @@ def test_a_killed_run_goes_on_bit_for_bit(start, monkeypatch, killed_at):
 
 @pytest.mark.parametrize("damaged", ["state.data-00000-of-00001", "rows.jsonl", "arrays.npz"])
 def test_a_run_with_a_damaged_checkpoint_goes_on_from_the_one_before_bit_for_bit(
-    damaged, start, monkeypatch, capsys
+    damaged, start, whole, monkeypatch, capsys
 ):
     monkeypatch.setattr(fit, "_CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(fit, "_BLOCK_SECONDS", 0.0)
-    plan = StoppingRule(3, evaluate_every=1)
-    whole = start(plan, "whole")
-    whole.run()
-    first = start(plan)
+    first = start(PLAN)
 
     def killed(_):
         if first.trainer.step == 7:
@@ -162,7 +170,7 @@ def test_a_run_with_a_damaged_checkpoint_goes_on_from_the_one_before_bit_for_bit
         first.run()
     newest = first.folder.work / "checkpoints" / "6" / damaged
     newest.write_bytes(newest.read_bytes()[:-1])
-    second = start(plan, progress=Progress("", 66))
+    second = start(PLAN, progress=Progress("", 66))
     second.run()
     assert "/6 is damaged; going on from step 5" in capsys.readouterr().err
     assert second.rows == whole.rows
