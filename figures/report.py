@@ -14,10 +14,13 @@ import contextlib
 import dataclasses
 import importlib
 import multiprocessing
+import os
 import signal
 import sys
 import tempfile
 import textwrap
+import threading
+import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 
@@ -140,9 +143,9 @@ def _drawn(wanted):
     if len(wanted) < _WORTH_PROCESSES or len(usable_cores()) == 1:
         yield (_picture(*one) for one in wanted)
         return
-    # Not forked: this process has threads.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(len(usable_cores()), context, initializer=_ignore_signals) as pool:
+    # A fork starts at once; elsewhere than on Linux it is not safe.
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    with ProcessPoolExecutor(len(usable_cores()), context, _follow, (os.getpid(),)) as pool:
         try:
             yield pool.map(_picture, *zip(*wanted, strict=True))
         except BaseException:
@@ -150,10 +153,18 @@ def _drawn(wanted):
             raise
 
 
-def _ignore_signals():
-    """In a process that draws: this one is told, and ends it."""
+def _follow(parent):
+    """Called in a process that draws: signals are for its parent alone, and it ends with it."""
+    signal.set_wakeup_fd(-1)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _picture(name, figure, records, scale):

@@ -11,7 +11,7 @@ from typing import Any
 
 from .archive import Archive
 from .rows import EarlierNames
-from .run_folders import Run, RunFolder
+from .run_folders import Run, RunFolder, settings_hash
 from .setting import Settings, identity
 
 
@@ -104,8 +104,11 @@ def find_runs(
     archive = Archive(pathlib.Path(records) / study.name, study.earlier_names)
 
     def find(resolved):
-        folder = run_folder(study, resolved, records)
-        return folder.run() or archive.find(folder.path.name)
+        name = settings_hash(study.name, study.protocol_version, identity(resolved))
+        run = None
+        if (archive.folder / name).exists():
+            run = run_folder(study, resolved, records).run()
+        return run or archive.find(name)
 
     return [(resolved, find(resolved)) for resolved in (chosen.resolve() for chosen in settings)]
 
