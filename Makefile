@@ -3,7 +3,7 @@ PYTHON ?= python3
 RUN = .venv/bin/python
 # Outputs of the papers' official code, for tests/parity; without them these tests are skipped.
 export PARITY_DATA ?= $(abspath $(wildcard ../shared/parity))
-# Two processes, each with its own compiled programs; the files of a folder mostly stay together.
+# Two processes, each with its own compiled programs: neighbours share them.
 PYTEST = $(RUN) -m pytest -q -n 2 --dist worksteal
 
 .PHONY: run test test-slow test-all test-processors lint figures clean
@@ -15,7 +15,7 @@ test: lint
 	$(PYTEST) -m "not slow"
 
 test-slow: .venv/test
-	$(PYTEST) -m slow
+	$(PYTEST) --dist loadfile -m slow
 
 test-all: lint
 	$(PYTEST)
