@@ -15,7 +15,7 @@ test: lint
 	$(PYTEST) -m "not slow"
 
 test-slow: .venv/test
-	$(PYTEST) --dist loadfile -m slow
+	$(PYTEST) -m slow
 
 test-all: lint
 	$(PYTEST)
