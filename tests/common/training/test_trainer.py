@@ -150,7 +150,11 @@ def test_evaluation_counts_every_image_once(make_trainer, images, monkeypatch):
     assert accuracy == pytest.approx(np.mean(logits.argmax(axis=1) == images.labels))
 
 
-@pytest.mark.parametrize("options", [{}, {"mixup": True, "sam_radius": 0.05}])
+# The second takes as long as ten other tests: it compiles two gradients a step.
+OPTIONS = [{}, pytest.param({"mixup": True, "sam_radius": 0.05}, marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("options", OPTIONS)
 def test_two_replicas_train_as_one_device_does(make_trainer, images, options):
     """Tolerance 1e-5: sums over the batch are split in two."""
     found = []
@@ -279,7 +283,7 @@ def test_mixup_mixes_images_and_losses_with_one_share_a_batch(make_trainer, imag
     assert losses[0] == pytest.approx(expected, abs=1e-3)
 
 
-@pytest.mark.parametrize("options", [{}, {"mixup": True, "sam_radius": 0.05}])
+@pytest.mark.parametrize("options", OPTIONS)
 def test_the_program_for_a_gpu_compiles_with_xla_to_the_same_numbers(
     make_trainer, images, monkeypatch, options
 ):
