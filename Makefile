@@ -14,8 +14,9 @@ run: .venv/run
 test: lint
 	$(PYTEST) -m "not slow"
 
+# One process: its tests have processes of their own, with times.
 test-slow: .venv/test
-	$(PYTEST) -m slow
+	$(RUN) -m pytest -q -m slow
 
 test-all: lint
 	$(PYTEST)
