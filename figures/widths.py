@@ -74,16 +74,22 @@ def format_width_axis(panel: Axes, widths: Sequence[int], threshold: int | None,
         panel.axvline(threshold, label="_threshold", zorder=1, **_DOTTED)
 
 
-def handles(threshold: int | None, num_seeds: int, words: str = "interpolation threshold") -> list:
+def handles(
+    threshold: int | None,
+    num_seeds: int,
+    words: str = "interpolation threshold",
+    missing: str = "no width is at the interpolation threshold",
+) -> list:
     """Legend entries of the threshold and of what the marks of several seeds are.
 
     Args:
         threshold: The interpolation threshold, or None.
         num_seeds: The largest number of seeds of a width.
         words: What the threshold is called.
+        missing: What stands there if it is None.
     """
     if threshold is None:
-        entries = [Line2D([], [], linestyle="none", label=f"no width is at the {words}")]
+        entries = [Line2D([], [], linestyle="none", label=missing)]
     else:
         entries = [Line2D([], [], label=f"{words}, width {threshold}", **_DOTTED)]
     if num_seeds > 1:

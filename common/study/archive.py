@@ -37,19 +37,10 @@ from .setting import Value
 RUNS = "runs.csv"
 _TIMES = ("started", "finished")
 # Columns of a run that are not settings; those that end with _seconds are its times.
-_COLUMNS: tuple[str, ...] = (
-    "run",
-    "id",
-    "status",
-    "suspect",
-    "data_name",
-    "commit",
-    "dirty",
-    *_TIMES,
-    "layout",
-    "versions",
+_COLUMNS = (
+    *("run", "id", "status", "suspect", "data_name", "commit", "dirty", *_TIMES, "layout", "versions"),
+    *("machine", "argv", "schema", "protocol_version"),
 )
-_COLUMNS += ("machine", "argv", "schema", "protocol_version")
 
 
 def _cell(value: object) -> str:

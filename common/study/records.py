@@ -1,6 +1,5 @@
 """Reading records: all runs of a paper as pandas frames, and single values of a run."""
 
-import json
 import math
 import os
 import pathlib
@@ -11,7 +10,7 @@ import pandas as pd
 
 from ..errors import UserError
 from .archive import Archive
-from .run_folders import FINISHED, Run
+from .run_folders import FINISHED, Run, read_record
 from .setting import Value
 
 
@@ -56,12 +55,8 @@ def load(folder: str | os.PathLike) -> Records:
 def _runs_of_folders(folder: pathlib.Path) -> dict[str, Run]:
     found = {}
     for path in sorted(folder.glob("*/run.json")):
-        try:
-            record = json.loads(path.read_text())
-            finished = record["status"] in FINISHED
-        except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"{path} is not a record ({error})") from None
-        if finished:
+        record = read_record(path.parent)
+        if record and record["status"] in FINISHED:
             found[path.parent.name] = Run(path.parent, record)
     return found
 

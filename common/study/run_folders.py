@@ -101,6 +101,31 @@ def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
+def read_record(folder: pathlib.Path) -> dict | None:
+    """Returns the content of a run folder's `run.json`, None if there is none.
+
+    Raises:
+        UserError: It cannot be read, is no record, or one of another schema.
+    """
+    path = folder / "run.json"
+    try:
+        record = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UserError(f"--out_dir: cannot read {folder}: {error.strerror}") from None
+    except ValueError:  # undecodable bytes as well
+        record = None
+    if not (isinstance(record, dict) and all(isinstance(record.get(n), kind) for n, kind in _FIELDS)):
+        raise DamagedError(f"{path} is not a record; move the folder away")
+    if record["schema"] != SCHEMA:
+        raise UserError(
+            f"{folder} was made by record schema {record['schema']}, this program writes schema "
+            f"{SCHEMA}; move the folder away or choose another --out_dir"
+        )
+    return record
+
+
 class RunFolder:
     """One run's folder; as a context manager it belongs to this process alone.
 
@@ -139,27 +164,12 @@ class RunFolder:
         self._earlier_names = earlier_names or {}
         self._chief = worker == 0
         self._lock_path = self.path / (".lock" if self._chief else f".lock-{worker}")
-        # `started` and `finish` fill it; where there is none, nothing asks.
         self.record: dict[str, Any] = self._read()  # type: ignore[assignment]
 
     def _read(self) -> dict[str, Any] | None:
-        path = self.path / "run.json"
-        try:
-            record = json.loads(path.read_text())
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise UserError(f"--out_dir: cannot read {self.path}: {error.strerror}") from None
-        except ValueError:  # undecodable bytes as well
-            record = None
-        if not (isinstance(record, dict) and all(isinstance(record.get(n), kind) for n, kind in _FIELDS)):
-            raise DamagedError(f"{path} is not a record; move the folder away")
-        if record["schema"] != SCHEMA:
-            raise UserError(
-                f"{self.path} was made by record schema {record['schema']}, this program writes schema "
-                f"{SCHEMA}; move the folder away or choose another --out_dir"
-            )
-        self._check_record(path, record)
+        record = read_record(self.path)
+        if record is not None:
+            self._check_record(self.path / "run.json", record)
         return record
 
     def _check_record(self, path, record):

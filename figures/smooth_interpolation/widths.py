@@ -49,11 +49,9 @@ def format_width_axis(panel, groups, label="base width"):
 
 def handles(groups):
     """Legend entries of the threshold and of what the marks of several seeds are."""
-    threshold = read.interpolation_threshold(groups)
-    found = widths.handles(threshold, max(map(len, groups.values())))
-    if threshold is None:
-        found[0].set_label("no width has a training error of 0")
-    return found
+    num_seeds = max(map(len, groups.values()))
+    missing = "no width has a training error of 0"
+    return widths.handles(read.interpolation_threshold(groups), num_seeds, missing=missing)
 
 
 def _volume_colors(count):

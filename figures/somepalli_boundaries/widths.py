@@ -72,7 +72,8 @@ def _handles(runs, noises):
     """Legend entries of the noises, the threshold, and the marks of several seeds."""
     found = [stroke.handle(_label(noise)) for noise, stroke in zip(noises, _NOISE_STROKES, strict=False)]
     num_seeds = max(len(members) for by_width in noises.values() for members in by_width.values())
-    return found + widths.handles(_threshold(runs), num_seeds, "interpolation threshold with noise")
+    words = "interpolation threshold with noise"
+    return found + widths.handles(_threshold(runs), num_seeds, words, f"no width is at the {words}")
 
 
 def figure_10(runs):
