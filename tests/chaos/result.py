@@ -1,6 +1,7 @@
 """What a kind of disturbance found."""
 
 import collections
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -47,6 +48,14 @@ class Tally:
         return self.verdicts.total()
 
 
+def _children() -> frozenset:
+    """The processes of all threads of this one; looked at again if a thread ended meanwhile."""
+    while True:
+        with contextlib.suppress(FileNotFoundError):
+            tasks = pathlib.Path("/proc/self/task").iterdir()
+            return frozenset(child for task in tasks for child in (task / "children").read_text().split())
+
+
 @dataclasses.dataclass(frozen=True)
 class Held:
     """What a process must give back: open files and children."""
@@ -64,9 +73,7 @@ class Held:
             except OSError:  # the descriptor of the listing itself
                 continue
             descriptors.add((name, target))
-        tasks = pathlib.Path("/proc/self/task").iterdir()
-        children = frozenset(child for task in tasks for child in (task / "children").read_text().split())
-        return cls(frozenset(descriptors), children)
+        return cls(frozenset(descriptors), _children())
 
     def more_than(self, before: "Held") -> str:
         """Says what is held now and was not before; empty if nothing is."""
