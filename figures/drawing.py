@@ -16,6 +16,8 @@ from typing import Any
 import matplotlib
 import numpy as np
 from absl import flags
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
 
 from common.errors import UserError
@@ -38,8 +40,11 @@ from figures import style
 
 RECORDS, OUT_DIR = "results/runs", "figures/out"
 # No dates and no program version: the same records give the same bytes.
-_METADATA = {"png": {"Software": None}, "pdf": {"CreationDate": None}}
-KINDS = tuple(_METADATA)
+_WRITERS = {
+    "png": lambda figure, file: FigureCanvasAgg(figure).print_png(file, metadata={"Software": None}),
+    "pdf": lambda figure, file: FigureCanvasPdf(figure).print_pdf(file, metadata={"CreationDate": None}),
+}
+KINDS = tuple(_WRITERS)
 _NAMED = 3  # missing runs that a message names
 
 
@@ -153,7 +158,7 @@ def choose(paper_figures, name, records, scale=None):
     found = {s: paper_figures.runs(name, s, records) for s in scales}
     for chosen, runs in found.items():
         if all(run for _, run in runs):
-            _check_data(name, chosen, runs)
+            check_data(name, chosen, runs)
             return chosen, runs
     begun = [s for s, runs in found.items() if any(run for _, run in runs)]
     # With no run at all, the scale that takes at most about an hour.
@@ -171,8 +176,12 @@ def check_records(records):
         check_folder("records", records, "name the folder that the runs were written to")
 
 
-def _check_data(name, scale, runs):
-    """Refuses two data sets on one axis."""
+def check_data(name, scale, runs):
+    """Refuses two data sets on one axis.
+
+    Raises:
+        UserError: A figure's runs are not all on the same.
+    """
     titles = sorted({str(data_name(run)) for _, run in runs})
     if len(titles) > 1:
         raise UserError(
@@ -216,11 +225,16 @@ def draw(paper_figures, name, records=RECORDS, scale=None, out_dir=OUT_DIR, kind
         Their paths.
 
     Raises:
-        UserError: Runs are missing, or the folder cannot be made.
+        UserError: Runs are missing or not all on the same data, or the folder cannot be made.
     """
     scale, runs = choose(paper_figures, name, records, scale)
     paper_figures = paper_figures.without_idle_changes(name, scale)
     check_folder_to_make("out_dir", str(out_dir))
+    return draw_runs(paper_figures, name, scale, runs, out_dir, kinds)
+
+
+def draw_runs(paper_figures, name, scale, runs, out_dir, kinds=KINDS):
+    """Draws one figure of runs that were found, (settings, Run) pairs; else as `draw`."""
     paths = []
     with style.applied():
         figure = _figure(paper_figures, name, runs)
@@ -230,8 +244,9 @@ def draw(paper_figures, name, records=RECORDS, scale=None, out_dir=OUT_DIR, kind
         folder = _made_folder(out_dir)
         for kind in kinds:
             paths.append(folder / f"{_file_name(paper_figures, name)}.{kind}")
-            with replacing(paths[-1]) as temporary:
-                figure.savefig(temporary, format=kind, metadata=_METADATA[kind])
+            # Figure.savefig would draw twice, to lay out what has its place.
+            with replacing(paths[-1]) as temporary, open(temporary, "wb") as file:
+                _WRITERS[kind](figure, file)
     return paths
 
 

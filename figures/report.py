@@ -36,9 +36,10 @@ from common.study.runs import load_study, study_names
 from common.study.verdicts import VERDICTS
 from figures import drawing
 from figures.report_page import page
+from figures.run_table import run_table
 
 _WIDTH = 110
-_WORTH_PROCESSES = 8  # pictures; fewer are drawn before other processes have started
+_WORTH_PROCESSES = 8  # figures; fewer are drawn before other processes have started
 _MARKS = {"reproduced": "+", "contradicted": "-", "unclear": "?", "not judged": " "}
 
 
@@ -46,16 +47,18 @@ _MARKS = {"reproduced": "+", "contradicted": "-", "unclear": "?", "not judged": 
 class FigureRecords:
     """The finished runs of one figure at one scale.
 
-    `runs` are pairs (settings, Run), `expected` is their number when the figure is complete, and
-    `picture` holds a PNG file's bytes, or None if there is none; `reason` then says why. `table` holds the
-    head and the rows of our numbers beside the published ones, or None.
+    `runs` are pairs (settings, Run), `expected` is their number when the figure is complete, `run_table` is
+    what `run_table.run_table` gives of them, and `picture` holds a PNG file's bytes, or None if there is
+    none; `reason` then says why. `table` holds the head and the rows of our numbers beside the published
+    ones, or None.
     """
 
     name: str
     scale: str
     runs: list[tuple[Settings, Run]]
     expected: int
-    picture: bytes | None
+    run_table: tuple
+    picture: bytes | None = None
     reason: str = ""
     table: tuple | None = None
 
@@ -93,16 +96,17 @@ def collect(names, records, scales=()):
     Returns:
         A `Paper` for each name.
     """
-    found = {name: _all_records(name, records, scales or SCALES) for name in names}
-    wanted = [(name, f.name, records, f.scale) for name in names for f in found[name] if not f.reason]
-    with _drawn(wanted) as pictures:
+    wanted = [(n, figure, records, scales or SCALES) for n in names for figure in load_study(n).figures]
+    with _mapped(_figure_records, wanted) as found:
         claims = {name: importlib.import_module(f"replications.{name}.claims") for name in names}
         judged = {name: _judgements(name, claims[name].CLAIMS, records, scales) for name in names}
-        papers = []
-        for name in names:
-            figures = [f if f.reason else _with_picture(name, f, next(pictures)) for f in found[name]]
-            papers.append(Paper(name, claims[name].TITLE, judged[name], figures, claims[name].DISAGREEMENTS))
-    return papers
+        figures = {name: [] for name in names}
+        for (name, *_), figure in zip(wanted, found, strict=True):
+            figures[name] += [figure] if figure else []
+    return [
+        Paper(name, claims[name].TITLE, judged[name], figures[name], claims[name].DISAGREEMENTS)
+        for name in names
+    ]
 
 
 def _judgements(name, claims, records, scales):
@@ -114,40 +118,50 @@ def _judgements(name, claims, records, scales):
     return sorted(found, key=lambda judgement: judgement.claim.number)
 
 
-def _all_records(name, records, scales):
-    found = (_figure_records(name, figure, records, scales) for figure in load_study(name).figures)
-    return [figure for figure in found if figure]
-
-
 def _paper_figures(name):
     return importlib.import_module(f"figures.{name}.paper_figures").PAPER_FIGURES
 
 
 def _figure_records(name, figure, records, scales):
-    """The largest complete scale of a figure, else the largest with any run, else None; not drawn yet."""
+    """A figure at the largest complete scale, drawn, else at the largest with any run, else None."""
     interruption.check()
-    found = {s: _paper_figures(name).runs(figure, s, records) for s in reversed(SCALES) if s in scales}
+    paper_figures = _paper_figures(name)
+    found = {s: paper_figures.runs(figure, s, records) for s in reversed(SCALES) if s in scales}
     complete = [scale for scale, runs in found.items() if all(run for _, run in runs)]
     begun = [scale for scale, runs in found.items() if any(run for _, run in runs)]
     if not begun:
         return None
     scale = (complete or begun)[0]
-    finished = [(settings, run) for settings, run in found[scale] if run]
-    reason = "" if complete else "Drawn when all its runs are finished."
-    return FigureRecords(figure, scale, finished, len(found[scale]), None, reason)
+    runs = [(settings, run) for settings, run in found[scale] if run]
+    shown = FigureRecords(figure, scale, runs, len(found[scale]), run_table(runs))
+    if not complete:
+        return dataclasses.replace(shown, reason="Drawn when all its runs are finished.")
+    try:
+        drawing.check_data(figure, scale, runs)
+        picture = _picture(paper_figures, figure, scale, runs)
+    except UserError as error:
+        return dataclasses.replace(shown, reason=f"Not drawn: {error}.")
+    table = paper_figures.tables[figure](runs) if figure in paper_figures.tables else None
+    return dataclasses.replace(shown, picture=picture, table=table)
+
+
+def _picture(paper_figures, figure, scale, runs):
+    with tempfile.TemporaryDirectory() as folder:
+        (path,) = drawing.draw_runs(paper_figures, figure, scale, runs, folder, kinds=("png",))
+        return path.read_bytes()
 
 
 @contextlib.contextmanager
-def _drawn(wanted):
-    """Yields an iterator over pictures in the order of (name, figure, records, scale)."""
-    if len(wanted) < _WORTH_PROCESSES or len(usable_cores()) == 1:
-        yield (_picture(*one) for one in wanted)
+def _mapped(function, arguments):
+    """Yields an iterator over a function's values, in order; many are made on all cores."""
+    if len(arguments) < _WORTH_PROCESSES or len(usable_cores()) == 1:
+        yield (function(*one) for one in arguments)
         return
     # A fork starts at once; elsewhere than on Linux it is not safe.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     with ProcessPoolExecutor(len(usable_cores()), context, _follow, (os.getpid(),)) as pool:
         try:
-            yield pool.map(_picture, *zip(*wanted, strict=True))
+            yield pool.map(function, *zip(*arguments, strict=True))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -165,26 +179,6 @@ def _follow(parent):
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def _picture(name, figure, records, scale):
-    """The bytes of a PNG, or why there is none."""
-    interruption.check()
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            (path,) = drawing.draw(_paper_figures(name), figure, records, scale, folder, kinds=("png",))
-        except UserError as error:
-            return f"Not drawn: {error}."
-        return path.read_bytes()
-
-
-def _with_picture(name, figure, picture):
-    """A figure's records with its picture, or why there is none, and its table."""
-    if isinstance(picture, str):
-        return dataclasses.replace(figure, reason=picture)
-    tables = _paper_figures(name).tables
-    table = tables[figure.name](figure.runs) if figure.name in tables else None
-    return dataclasses.replace(figure, picture=picture, table=table)
 
 
 def counts(judgements):

@@ -1,15 +1,10 @@
 """The report as one HTML document without external resources: claims, pictures, tables, provenance."""
 
 import base64
-import dataclasses
 import html
 
-import numpy as np
-
-from common.statistics import interval_of_pairs
 from common.study.verdicts import number
-
-_KINDS = ("mean", "low", "high", "median")
+from figures.run_table import seconds
 
 
 def _table(head, rows, numeric=()):
@@ -49,73 +44,6 @@ def _claims_html(paper):
     return "<ol class=claims>\n" + "\n".join(items) + "\n</ol>"
 
 
-def _differing(settings):
-    """Names of the settings in which runs differ."""
-    names = [field.name for field in dataclasses.fields(settings[0])]
-    return [name for name in names if len({getattr(s, name) for s in settings}) > 1]
-
-
-def _quantities(rows):
-    """The metric of each row with its subset, such as "margin, noisy".
-
-    Measures over volumes, which have `anchors`, go by the metric alone: their last row, at all images
-    themselves, stands for them.
-    """
-    if "subset" not in rows:
-        return rows.metric
-    has_subset = rows.subset.notna()
-    if "anchors" in rows:
-        has_subset &= rows.anchors.isna()
-    return rows.metric.mask(has_subset, rows.metric + ", " + rows.subset.astype(str))
-
-
-def _final(run):
-    """(quantity, statistic) -> value at the end of a run; the intervals of few pairs lie above 0."""
-    rows = run.rows.assign(quantity=_quantities(run.rows))
-    if "examples" in rows:
-        rows = rows[rows.examples == rows.examples.max()]
-    values = {(row.quantity, row.statistic): row.value for row in rows.itertuples()}
-    for quantity, pairs in rows[rows.statistic == "pair"].groupby("quantity").value:
-        ends = (quantity, "low"), (quantity, "high")
-        values |= zip(ends, interval_of_pairs(pairs, *(values.get(end, np.nan) for end in ends)), strict=True)
-    return values
-
-
-def _runs_html(figure):
-    """The last measured values of each run; counts, such as dead models, where any is not zero."""
-    names = _differing([settings for settings, _ in figure.runs])
-    final = [_final(run) for _, run in figure.runs]
-    found = {key for values in final for key in values}
-    means, tallies, single = [], [], []
-    if any(kind == "pair" for _, kind in found):
-        means = sorted({quantity for quantity, kind in found if kind == "mean"}, reverse=True)
-        counts = [key for key in found if key[1] == "count"]
-        tallies = sorted(key[0] for key in counts if any(values.get(key) for values in final))
-    else:  # a run that trains one model has one value of each
-        single = sorted(found)
-    head = names.copy()
-    for quantity in means:
-        head += [f"{quantity}, mean [95 % interval]", "median"]
-    head += [quantity + f", {kind}" * (kind != "run") for quantity, kind in single] + tallies
-    head = [name.replace("_", " ") for name in head]
-    head += [*(["epochs run"] if single else []), "minutes"]
-    rows = []
-    for (settings, run), values in zip(figure.runs, final, strict=True):
-        row = ["" if getattr(settings, name) is None else getattr(settings, name) for name in names]
-        for quantity in means:
-            value = {kind: number(values.get((quantity, kind), float("nan"))) for kind in _KINDS}
-            row += [f"{value['mean']} [{value['low']}, {value['high']}]", value["median"]]
-        row += [number(values[key]) if key in values else "" for key in single]
-        row += [f"{values.get((quantity, 'count'), 0):g}" for quantity in tallies]
-        row += [f"{run.rows.epoch.max():g}" if "epoch" in run.rows else ""] if single else []
-        rows.append([*row, f"{_seconds(run) / 60:.2g}"])
-    return _table(head, rows, numeric=range(len(names), len(head)))
-
-
-def _seconds(run):
-    return sum(value for name, value in run.record["times"].items() if name.endswith("_seconds"))
-
-
 def _numeric(rows):
     """Indices of the columns of a table that hold numbers, also with an interval, or nothing."""
     return [i for i in range(len(rows[0])) if all(str(row[i])[:1] in "0123456789-+" for row in rows)]
@@ -133,7 +61,8 @@ def _figure_html(figure):
     if figure.table:
         head, rows = figure.table
         parts.append(_table(head, rows, numeric=_numeric(rows)))
-    return "\n".join([*parts, _runs_html(figure), "</section>"])
+    head, rows, num_names = figure.run_table
+    return "\n".join([*parts, _table(head, rows, numeric=range(num_names, len(head))), "</section>"])
 
 
 def _provenance_html(paper):
@@ -151,7 +80,7 @@ def _provenance_html(paper):
     for (command, *origin), members in groups.items():
         finished = sorted(run.record["times"]["finished"][:10] for run in members)
         days = " to ".join(dict.fromkeys((finished[0], finished[-1])))
-        hours = sum(map(_seconds, members)) / 3600
+        hours = sum(map(seconds, members)) / 3600
         rows.append([command, len(members), number(hours), *origin, days])
     head = ["command", "runs", "hours", "commit", "versions", "machine", "finished"]
     return _table(head, rows, numeric=(1, 2))

@@ -206,3 +206,6 @@ class Swish(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor."""
         return {**super().get_config(), "beta": self.beta}
+
+
+LAYERS = {"smelu": SmeLU, "swish": Swish}  # by the names of their functions; each has a `beta`

@@ -3,6 +3,7 @@
 import math
 import os
 import pathlib
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -70,15 +71,20 @@ def _line(record: dict) -> dict:
 def rows_of(run: Run, metric: str, **coordinates: Value) -> pd.DataFrame:
     """The rows of a metric with these coordinates, in order; a diverged run has none of most."""
     rows = run.by_metric.get(metric)
-    if rows is None:
-        return run.rows[:0]
-    chosen = np.ones(len(rows), bool)
-    for name, value in coordinates.items():
-        chosen &= rows[name].to_numpy() == value if name in rows else False
-    return rows[chosen]
+    return run.rows[:0] if rows is None else rows[_chosen(rows, coordinates)]
 
 
 def last(run: Run, metric: str, **coordinates: Value) -> float:
     """The last value of a metric with these coordinates; nan if there is none."""
-    values = rows_of(run, metric, **coordinates).value
-    return float(values.iloc[-1]) if len(values) else math.nan
+    rows = run.by_metric.get(metric)
+    if rows is None:
+        return math.nan
+    places = np.flatnonzero(_chosen(rows, coordinates))
+    return float(rows["value"].to_numpy()[places[-1]]) if len(places) else math.nan
+
+
+def _chosen(rows: pd.DataFrame, coordinates: Mapping[str, Value]) -> np.ndarray:
+    chosen = np.ones(len(rows), bool)
+    for name, value in coordinates.items():
+        chosen &= rows[name].to_numpy() == value if name in rows else False
+    return chosen

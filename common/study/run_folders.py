@@ -352,6 +352,10 @@ class Run:
     record: dict[str, Any]
     earlier_names: Mapping = dataclasses.field(default_factory=dict)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # What was read of it stays in its process.
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
     @property
     def diverged(self) -> bool:
         """Whether the training diverged; then what is measured at the end of a run may be missing."""

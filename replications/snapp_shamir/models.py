@@ -9,9 +9,10 @@ import math
 
 import keras
 
-from common.layers.activations import SmeLU, Swish
+from common.layers.activations import LAYERS
 from common.layers.ensemble import EmbeddingSum, EnsembleDense
 from replications.snapp_shamir.data import NUM_FEATURES
+from replications.snapp_shamir.published import SMOOTH
 
 HIDDEN_UNITS = {
     "linear": (),
@@ -24,10 +25,8 @@ HIDDEN_UNITS = {
 
 
 def _activation(settings):
-    if settings.activation == "smelu":
-        return SmeLU(settings.beta)
-    if settings.activation == "swish":
-        return Swish(settings.beta)
+    if settings.activation in SMOOTH:
+        return LAYERS[settings.activation](settings.beta)
     return "linear" if settings.activation == "identity" else settings.activation
 
 

@@ -8,7 +8,7 @@ import dataclasses
 
 from common.errors import UserError
 from common.study.setting import POSITIVE, SEED, Limits, check_limits, filled, setting
-from replications.snapp_shamir.published import ACTIVATION_NAMES, OPTIMIZER_NAMES
+from replications.snapp_shamir.published import ACTIVATION_NAMES, OPTIMIZER_NAMES, SMOOTH
 
 PROTOCOL_VERSION = 1
 
@@ -17,7 +17,7 @@ MAX_EXAMPLES_LOG2 = 31  # positions are uint32
 
 
 def _has_beta(settings):
-    return settings.activation in ("smelu", "swish")
+    return settings.activation in SMOOTH
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,9 +47,9 @@ class Settings:
     )
     beta: float | None = setting(
         None,
-        "Width of SmeLU's quadratic part, or slope of Swish; by default 1, and only with smelu or swish.",
+        "Width of SmeLU's quadratic part, or slope of Swish; by default 1, and only with these.",
         applies_to=_has_beta,
-        needs="--activation=smelu or swish",
+        needs=f"--activation={' or '.join(SMOOTH)}",
         limits=POSITIVE,
     )
     optimizer: str = setting(
@@ -162,7 +162,7 @@ class Settings:
 
     def _check_combinations(self):
         if self.beta is not None and not _has_beta(self):
-            raise UserError(f"--beta={self.beta}: {self.activation} has no beta; smelu and swish do")
+            raise UserError(f"--beta={self.beta}: {self.activation} has no beta; {' and '.join(SMOOTH)} do")
         if self.model == "linear" and self.activation != "identity":
             raise UserError(
                 f"--activation={self.activation}: the linear model has no hidden unit to activate"

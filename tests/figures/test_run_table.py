@@ -1,9 +1,8 @@
-import re
 import types
 
 import pandas as pd
 
-from figures.report_page import _runs_html
+from figures.run_table import run_table
 from replications.somepalli_boundaries.settings import Settings
 from tests.made_rows import made_rows
 
@@ -20,10 +19,10 @@ def test_the_table_of_runs_names_subset_and_statistic():
     run = types.SimpleNamespace(rows=rows, record={"times": {"train_seconds": 60.0}})
     bare = types.SimpleNamespace(rows=rows[rows.subset.isna()], record=run.record)
     runs = [(Settings(seed=0), run), (Settings(seed=1), bare)]
-    lines = _runs_html(types.SimpleNamespace(runs=runs)).split("<tr>")[1:]
-    head, *lines = (re.findall("<t[hd][^>]*>(.*?)</t[hd]>", line) for line in lines)
+    head, lines, num_names = run_table(runs)
+    assert head[:num_names] == ["seed"]
     first, second = (dict(zip(head, line, strict=True)) for line in lines)
-    expected = {"seed": "0", "accuracy": "0.2", "accuracy, noisy": "0.75", "accuracy, test": "0.5"}
+    expected = {"seed": 0, "accuracy": "0.2", "accuracy, noisy": "0.75", "accuracy, test": "0.5"}
     expected |= {"loss": "0.25", "margin, all, count": "0", "margin, all, mean": "3"}
     assert first == expected | {"epochs run": "7", "minutes": "1"}
     assert (second["margin, all, mean"], second["loss"]) == ("", "0.25")
