@@ -15,6 +15,32 @@ def test_matmul_per_model_equals_numpy(units):
     np.testing.assert_allclose(matmul_per_model(x, kernel), x @ kernel, rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.parametrize("batch", [1, 7, 65])
+@pytest.mark.parametrize("inputs", [1, 2, 8, 20, 65])
+@pytest.mark.parametrize("units", [1, 2, 3, 16, 17])
+def test_matmul_per_model_and_its_gradients_equal_numpy_in_every_form(batch, inputs, units):
+    """Which form is taken depends on the three sizes; the gradients are those of sum(products * weights)."""
+    x, kernel = RNG.normal(size=(3, batch, inputs)), RNG.normal(size=(3, inputs, units))
+    weights = RNG.normal(size=(3, batch, units))
+    x[0, 0, 0] = 0.0
+    variables = [tf.Variable(x), tf.Variable(kernel)]
+    with tf.GradientTape() as tape:
+        products = matmul_per_model(*variables)
+    of_x, of_kernel = tape.gradient(products, variables, tf.constant(weights))
+    tolerances = {"rtol": 1e-11, "atol": 1e-12}
+    np.testing.assert_allclose(products, x @ kernel, **tolerances)
+    np.testing.assert_allclose(of_x, weights @ kernel.swapaxes(1, 2), **tolerances)
+    np.testing.assert_allclose(of_kernel, x.swapaxes(1, 2) @ weights, **tolerances)
+
+
+def test_a_model_that_is_not_finite_leaves_the_others_alone():
+    x, kernel = RNG.normal(size=(2, 7, 4)), RNG.normal(size=(2, 4, 3))
+    x[0] = np.nan
+    products = matmul_per_model(x, kernel)
+    np.testing.assert_allclose(products[1], x[1] @ kernel[1], rtol=1e-12, atol=1e-13)
+    assert np.isnan(products[0]).all()
+
+
 @pytest.mark.parametrize("units", [2, 8])
 def test_ensemble_dense_is_dense_per_model(units):
     layer = EnsembleDense(3, units, activation="relu", bias_initializer="ones", dtype="float64")
