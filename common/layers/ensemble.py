@@ -75,7 +75,7 @@ def _kernel_gradient(inputs, upstream):
 
 
 def _is_small(rows):
-    return rows.shape[1] is not None and 0 < rows.shape[1] and max(rows.shape[1:]) <= _SMALL
+    return rows.shape[1] is not None and rows.shape[1] > 0 and max(rows.shape[1:]) <= _SMALL
 
 
 def _columns(arrays):

@@ -14,10 +14,9 @@ import math
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from ..errors import UserError
 from .files import (
@@ -41,6 +40,9 @@ _COLUMNS = (
     *("run", "id", "status", "suspect", "data_name", "commit", "dirty", *_TIMES, "layout", "versions"),
     *("machine", "argv", "schema", "protocol_version"),
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def _cell(value: object) -> str:
@@ -96,7 +98,9 @@ def _record(study: str, columns: Mapping[str, object]) -> dict:
 class PackedRun(Run):
     """A run of an archive, which is read like one of a run folder; `path` is its file of rows."""
 
-    def _read_rows(self) -> pd.DataFrame:
+    def _read_rows(self) -> "pd.DataFrame":
+        import pandas as pd
+
         frame = _read_csv(_checked(self.path.parents[1], f"rows/{self.path.name}"))
         if not frame.metric.isin(list(self.earlier_names)).any():
             return frame
@@ -108,8 +112,10 @@ class PackedRun(Run):
         return read_arrays(_checked(self.path.parents[1], f"arrays/{self.path.stem}.npz"))
 
 
-def _read_csv(path: pathlib.Path) -> pd.DataFrame:
+def _read_csv(path: pathlib.Path) -> "pd.DataFrame":
     """Reads rows; Python's own parser of numbers gives back what was written, to the last bit."""
+    import pandas as pd
+
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     except ValueError as error:
@@ -144,6 +150,8 @@ def _sums(folder: pathlib.Path, changed: int) -> dict[str, str]:
 
 @functools.cache
 def _table(path: pathlib.Path, changed: int) -> dict[str, dict[str, object]]:
+    import pandas as pd
+
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     lines = frame.itertuples(index=False, name=None)
     rows = ({name: _value(cell) for name, cell in zip(frame, line, strict=True)} for line in lines)
@@ -221,6 +229,8 @@ class Archive:
 
     def _write(self, files: Mapping[str, bytes], table: Sequence[Mapping[str, object]]) -> None:
         """Writes files, then the table, then the checksums, so that a reader finds what it looks for."""
+        import pandas as pd
+
         names = dict.fromkeys(name for row in table for name in row)
         frame = pd.DataFrame([{name: _cell(row.get(name)) for name in names} for row in table])
         files = dict(files) | {RUNS: frame.to_csv(index=False).encode()}

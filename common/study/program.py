@@ -11,7 +11,6 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import pandas as pd
 from absl import flags
 
 from ..cluster import current_worker
@@ -111,6 +110,8 @@ def _print_table(study, runs, options):
     """Prints a row a finished run, the data, and where the records are."""
     folders = [(run, run_folder(study, run, options.out_dir)) for run in runs]
     if finished := [(run, folder) for run, folder in folders if folder.finished]:
+        import pandas as pd
+
         rows = [study.experiment().table_row(run, folder) for run, folder in finished]
         print(pd.DataFrame(rows).fillna("").to_string(index=False))
         if names := sorted({folder.record["data"] for _, folder in finished if folder.record.get("data")}):

@@ -22,10 +22,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from ..errors import BusyError, UserError
 from .files import (
@@ -40,6 +39,9 @@ from .files import (
 )
 from .rows import EarlierNames, by_metric, renamed
 from .setting import Value
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA = 1
 FINISHED = ("done", "diverged")
@@ -367,17 +369,17 @@ class Run:
         return self.record["settings"]["seed"]
 
     @property
-    def rows(self) -> pd.DataFrame:
+    def rows(self) -> "pd.DataFrame":
         """The tidy rows."""
         return self._frames[0]
 
     @property
-    def by_metric(self) -> dict[str, pd.DataFrame]:
+    def by_metric(self) -> "dict[str, pd.DataFrame]":
         """The rows of each metric, in their order."""
         return self._frames[1]
 
     @functools.cached_property
-    def _frames(self) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
+    def _frames(self) -> "tuple[pd.DataFrame, dict[str, pd.DataFrame]]":
         # Figures and claims ask for the same runs again and again.
         known, made_from = _known.get(self.path), (self.record, self.earlier_names)
         if known is None or known[0] != made_from:
@@ -385,7 +387,9 @@ class Run:
             known = _known[self.path] = made_from, (rows, by_metric(rows))
         return known[1]
 
-    def _read_rows(self) -> pd.DataFrame:
+    def _read_rows(self) -> "pd.DataFrame":
+        import pandas as pd
+
         rows = read_rows(checked_file(self.path, self.record, "rows.jsonl"))
         return pd.DataFrame(renamed(rows, self.earlier_names))
 
