@@ -6,7 +6,7 @@ export PARITY_DATA ?= $(abspath $(wildcard ../shared/parity))
 # Two processes, each with its own compiled programs: neighbours share them.
 PYTEST = $(RUN) -m pytest -q -n 2 --dist worksteal
 
-.PHONY: run test test-slow test-all test-processors lint figures clean
+.PHONY: run test test-slow test-all test-processors lint figures reference clean
 
 run: .venv/run
 	$(RUN) -m replications.snapp_shamir --shuffle_log2=20
@@ -37,6 +37,10 @@ figures: .venv/run
 	$(RUN) -m figures.zhang_randomization --figure=all --records=results/reference --out_dir=docs/images
 	$(RUN) -m figures.somepalli_boundaries --figure=all --records=results/reference --out_dir=docs/images
 	$(RUN) -m figures.smooth_interpolation --figure=all --records=results/reference --out_dir=docs/images
+
+# DATA_DIR is the folder of TensorFlow datasets; MINUTES stops it after so many.
+reference: .venv/run
+	$(RUN) -m launch.reference $(if $(DATA_DIR),--data_dir=$(DATA_DIR)) $(if $(MINUTES),--minutes=$(MINUTES))
 
 clean:
 	rm -rf .venv

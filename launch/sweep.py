@@ -17,12 +17,14 @@ import ctypes
 import dataclasses
 import functools
 import itertools
+import math
 import os
 import pathlib
 import shlex
 import signal
 import subprocess
 import sys
+import time
 
 from absl import flags
 
@@ -138,11 +140,19 @@ def _next(waiting, running, is_held):
     return None
 
 
-def run_jobs(study, jobs, out_dir, workers):
+def run_jobs(study, jobs, out_dir, workers, keep=lambda run: None, deadline=math.inf):
     """Runs the jobs, `workers` at once, with one progress line; goes on after a failed one.
 
     Students start last. A job whose runs another process has finished is not started, and one whose run
     another process has just begun comes again.
+
+    Args:
+        study: Their paper.
+        jobs: List of `SweepProcess`.
+        out_dir: Folder of their runs.
+        workers: How many at once.
+        keep: Called with the settings of each run when it is finished.
+        deadline: Time of `time.monotonic` at which all are stopped, to go on another time.
 
     Returns:
         The jobs that failed.
@@ -161,11 +171,13 @@ def run_jobs(study, jobs, out_dir, workers):
         return run_folder(study, run, out_dir).held
 
     try:
-        while waiting or running:
+        while (waiting or running) and time.monotonic() < deadline:
             interruption.check()
             done = {run for run in left if run_folder(study, run, out_dir).finished}
             left -= done
             progress.add(sum(seconds[run] for run in done))
+            for run in done:
+                keep(run)
             waiting = [job for job in waiting if left.intersection(job.runs)]
             for place in set(range(workers)) - set(running):
                 if job := _next(waiting, running.values(), is_held):

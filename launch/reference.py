@@ -1,0 +1,187 @@
+"""`python -m launch.reference --data_dir=DIR`: makes and packs the runs of `results/reference`.
+
+It knows the ordered list of sweeps, says what is done, what is missing and how long that takes, runs what
+is missing at low priority, and packs each run when it is finished. The same command goes on where it stopped.
+"""
+
+from common.study import interruption
+from common.study.runs import Study, find_runs, load_study, run_folder
+from common.study.setting import Settings
+
+if __name__ == "__main__":
+    interruption.listen("reference")  # also while the rest is imported
+
+import dataclasses
+import os
+import pathlib
+import shlex
+import shutil
+import sys
+import time
+
+from absl import flags
+
+from common.study import command_line, program
+from common.study.archive import Archive
+from common.study.folders import check_folder_to_make
+from common.study.progress import duration
+from common.study.startup import check_backend
+from launch.archive import pack
+from launch.sweep import default_workers, make_jobs, run_jobs
+
+_USAGE = "python -m launch.reference [--data_dir=DIR] [--minutes=M] [--dry_run]"
+_NICENESS = 10
+# In the order in which they are made: study, flags.
+SWEEPS = (
+    *(("smooth_interpolation", f"--figure={name} --scale=paper --num_seeds=5") for name in ("1a", "1b")),
+    *(("snapp_shamir", f"--figure={name} --scale=paper") for name in ("2", "3", "4", "6", "7", "sources")),
+    *(("snapp_shamir", f"--figure={name} --scale=laptop") for name in ("6", "7", "8", "9", "10")),
+    *(("zhang_randomization", f"--figure={name} --scale=laptop") for name in ("2a", "2b", "table1")),
+    *(("zhang_randomization", f"--figure={name} --scale=laptop --num_seeds=3") for name in ("1a", "1b")),
+    *(("smooth_interpolation", f"--figure={name} --scale=laptop") for name in ("1d", "6", "7")),
+    ("smooth_interpolation", "--figure=2 --scale=laptop --num_seeds=3"),
+    *(
+        ("somepalli_boundaries", f"--figure={name} --scale=laptop")
+        for name in ("distillation", "nakkiran_1", "mixup", "reproducibility", "optimizers", "9", "10")
+    ),
+    *(("somepalli_boundaries", f"--figure={name} --scale=laptop --num_seeds=2") for name in ("7", "8")),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """A command line of the list, as it is run.
+
+    Args:
+        study: Its paper.
+        arguments: Its flags.
+        runs: Resolved settings of all its runs.
+        missing: Those of them that are not packed.
+        flag_values: absl's, parsed from the flags.
+    """
+
+    study: Study
+    arguments: list[str]
+    runs: list[Settings]
+    missing: list[Settings]
+    flag_values: flags.FlagValues
+
+    @property
+    def seconds(self) -> float:
+        """About how long its missing runs take on two cores."""
+        return sum(map(self.study.estimate, self.missing))
+
+
+def read_sweep(name: str, text: str, records: str, options: list[str]) -> Sweep:
+    """Returns a sweep of the list.
+
+    Args:
+        name: Package name of its paper.
+        text: Its flags.
+        records: Folder of the packed records.
+        options: Further flags, of where runs go and data are.
+    """
+    study, flag_values, arguments = load_study(name), flags.FlagValues(), shlex.split(text)
+    command_line.define_flags(study, flag_values)
+    if not study.images:
+        options = [option for option in options if not option.startswith("--data_dir")]
+    command_line.parse_flags(flag_values, ["reference", *arguments, *options], _USAGE)
+    runs = program.expand(study, flag_values)
+    missing = [settings for settings, run in find_runs(study, runs, records) if run is None]
+    return Sweep(study, arguments, runs, missing, flag_values)
+
+
+def _print_status(sweeps):
+    for sweep in sweeps:
+        done = len(sweep.runs) - len(sweep.missing)
+        left = f", about {duration(sweep.seconds)} left" if sweep.missing else ""
+        print(f"{sweep.study.name} {shlex.join(sweep.arguments)}: {done} of {len(sweep.runs)} runs{left}")
+    missing = {(sweep.study.name, run): sweep for sweep in sweeps for run in sweep.missing}
+    seconds = sum(sweep.study.estimate(run) for (_, run), sweep in missing.items())
+    print(f"{len(missing)} runs are missing, about {duration(seconds)} on two cores")
+
+
+def make(sweep: Sweep, records: str, deadline: float) -> list:
+    """Makes and packs the missing runs of a sweep, until a time of `time.monotonic`.
+
+    Run folders are removed when all runs of the sweep are packed: until then students need their teachers.
+
+    Returns:
+        The `launch.sweep.SweepProcess`es that failed.
+    """
+    study, options = sweep.study, command_line.given_options(sweep.flag_values)
+    out_dir, archive = options.out_dir, Archive(pathlib.Path(records) / sweep.study.name)
+    folders = [run_folder(study, run, out_dir).path for run in sweep.missing]
+
+    def keep(run):
+        pack(study, run_folder(study, run, out_dir).path, archive)
+
+    finished = [run for run in sweep.missing if run_folder(study, run, out_dir).finished]
+    for run in finished:
+        keep(run)
+    jobs = make_jobs(study, [run for run in sweep.missing if run not in finished], options)
+    failed = run_jobs(study, jobs, out_dir, default_workers(study), keep, deadline)
+    if all(run for _, run in find_runs(study, sweep.missing, records)):
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+    return failed
+
+
+def _define_flags(flag_values):
+    flags.DEFINE_string(
+        "records", "results/reference", "Folder of the packed records.", flag_values=flag_values
+    )
+    flags.DEFINE_string(
+        "out_dir", "results/runs", "Folder of runs that are being made.", flag_values=flag_values
+    )
+    flags.DEFINE_string("data_dir", None, "Folder of TensorFlow datasets.", flag_values=flag_values)
+    flags.DEFINE_float(
+        "minutes", None, "Stops after so many minutes; without it, at the end.", 0.0, flag_values=flag_values
+    )
+    flags.DEFINE_bool("dry_run", False, "Says what is done and missing, and stops.", flag_values=flag_values)
+
+
+def _make_all(sweeps, records, minutes):
+    started = time.monotonic()
+    deadline = started + 60 * minutes if minutes is not None else float("inf")
+    failed = []
+    for sweep in sweeps:
+        interruption.check()
+        if sweep.missing and time.monotonic() < deadline:
+            print(f"{sweep.study.name} {shlex.join(sweep.arguments)}", flush=True)
+            failed += make(sweep, records, deadline)
+    return failed
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Runs the command line and exits with its status: 1 if a run failed."""
+    flag_values = flags.FlagValues()
+    _define_flags(flag_values)
+    with command_line.exit_status("reference"):
+        command_line.parse_flags(flag_values, sys.argv if argv is None else argv, _USAGE)
+        records = flag_values.records
+        check_folder_to_make("records", records)
+        options = [f"--out_dir={flag_values.out_dir}"]
+        if flag_values.data_dir:
+            options.append(f"--data_dir={flag_values.data_dir}")
+        sweeps = [read_sweep(name, text, records, options) for name, text in SWEEPS]
+        if flag_values.dry_run:
+            _print_status(sweeps)
+            return
+        check_backend()
+        for sweep in sweeps:
+            program.check_options(sweep.study, sweep.runs, sweep.flag_values)
+            if sweep.study.images and sweep.missing:
+                program.check_data(sweep.missing, sweep.flag_values)
+        os.nice(_NICENESS)
+        with interruption.deferred():
+            failed = _make_all(sweeps, records, flag_values.minutes)
+        _print_status([read_sweep(name, text, records, options) for name, text in SWEEPS])
+        for job in failed:
+            print(f"failed: {shlex.join(job.argv)}\n  {job.last_words} ({job.log})", file=sys.stderr)
+        if failed:
+            sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

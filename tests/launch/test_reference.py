@@ -1,0 +1,74 @@
+import time
+
+import pytest
+
+from common.study.runs import find_runs
+from launch import reference
+from replications.snapp_shamir.presets import STUDY, runs_of_figure
+from tests.launch.test_archive import record
+
+SMOKE = (("snapp_shamir", "--figure=4 --scale=smoke"), ("zhang_randomization", "--figure=2a --scale=smoke"))
+
+
+@pytest.fixture(autouse=True)
+def small_list(monkeypatch):
+    monkeypatch.setattr(reference, "SWEEPS", SMOKE)
+    monkeypatch.setattr("os.nice", lambda increment: None)
+
+
+def run(tmp_path, *flags):
+    folders = f"--records={tmp_path / 'packed'}", f"--out_dir={tmp_path / 'runs'}"
+    try:
+        reference.main(["reference", *folders, *flags])
+    except SystemExit as end:
+        return end.code
+    return 0
+
+
+def test_every_sweep_of_the_list_has_runs_and_its_own_name(monkeypatch):
+    monkeypatch.undo()
+    sweeps = [reference.read_sweep(name, text, "nowhere", []) for name, text in reference.SWEEPS]
+    assert all(sweep.runs == sweep.missing and sweep.runs for sweep in sweeps)
+    assert len(set(reference.SWEEPS)) == len(reference.SWEEPS)
+
+
+def test_the_status_counts_what_is_packed_and_makes_nothing(tmp_path, capsys):
+    assert run(tmp_path, "--dry_run") == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith("snapp_shamir --figure=4 --scale=smoke: 0 of 2 runs, about ")
+    assert printed[2].startswith("5 runs are missing, about ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_was_finished_before_is_packed_and_no_time_is_left_for_others(tmp_path, capsys):
+    settings = runs_of_figure("4", "smoke")[0].resolve()
+    folder = record(settings, tmp_path / "runs")
+    sweep = reference.read_sweep(*SMOKE[0], str(tmp_path / "packed"), [f"--out_dir={tmp_path / 'runs'}"])
+    assert reference.make(sweep, str(tmp_path / "packed"), time.monotonic()) == []
+    found = dict(find_runs(STUDY, sweep.runs, tmp_path / "packed"))
+    assert found[settings].rows.value.tolist() == [0.5]
+    assert [run for run in found.values() if run] == [found[settings]]
+    assert folder.path.exists()  # the sweep is not complete
+
+
+def test_no_minute_makes_no_run(tmp_path, capsys):
+    assert run(tmp_path, "--minutes=0") == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("5 runs are missing")
+
+
+@pytest.mark.parametrize("flags", [["--minutes=-1"], ["--minutes=soon"], ["--records="], ["--figure=2"]])
+def test_bad_input_gets_one_line(flags, tmp_path, capsys):
+    assert run(tmp_path, *flags) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow  # processes that import TensorFlow
+def test_what_is_missing_is_made_packed_and_not_made_again(tmp_path, capsys):
+    assert run(tmp_path) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "0 runs are missing, about 0 s on two cores"
+    for name, text in SMOKE:
+        sweep = reference.read_sweep(name, text, str(tmp_path / "packed"), [])
+        assert sweep.missing == []
+        assert not list((tmp_path / "runs" / name).glob("*/run.json"))
+    assert run(tmp_path) == 0
