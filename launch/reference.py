@@ -33,7 +33,7 @@ _USAGE = "python -m launch.reference [--data_dir=DIR] [--minutes=M] [--dry_run]"
 _NICENESS = 10
 # In the order in which they are made: study, flags.
 SWEEPS = (
-    *(("smooth_interpolation", f"--figure={name} --scale=paper --num_seeds=5") for name in ("1a", "1b")),
+    *(("smooth_interpolation", f"--figure={name} --scale=paper --num_seeds=25") for name in ("1a", "1b")),
     *(("snapp_shamir", f"--figure={name} --scale=paper") for name in ("2", "3", "4", "6", "7", "sources")),
     *(("snapp_shamir", f"--figure={name} --scale=laptop") for name in ("6", "7", "8", "9", "10")),
     *(("zhang_randomization", f"--figure={name} --scale=laptop") for name in ("2a", "2b", "table1")),

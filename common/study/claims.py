@@ -14,7 +14,7 @@ from .runs import Study, find_runs, finished_seeds
 from .setting import Settings, Value
 from .verdicts import Outcome
 
-_NUM_SEEDS = 5
+_MAX_SEEDS, _MAX_GAP = 64, 5  # beyond so many seeds in a row that are not there none is looked for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +27,8 @@ class Claim:
         source: Section and figure of the paper.
         figures: Names of the figure presets whose runs it needs.
         check: Function Evidence -> Outcome.
+        confirmatory_from: The first seed that decides it. Those before were looked at when the check was
+            written, and count only while there is no other.
     """
 
     number: int
@@ -34,9 +36,12 @@ class Claim:
     source: str
     figures: tuple[str, ...]
     check: "Callable[[Evidence], Outcome]"
+    confirmatory_from: int = 0
 
 
-def claim(number: int, statement: str, source: str, figures: tuple[str, ...]) -> Callable:
+def claim(
+    number: int, statement: str, source: str, figures: tuple[str, ...], confirmatory_from: int = 0
+) -> Callable:
     """Makes a function Evidence -> Outcome the check of a claim; it stands above the check as a decorator.
 
     Args:
@@ -44,10 +49,12 @@ def claim(number: int, statement: str, source: str, figures: tuple[str, ...]) ->
         statement: What the paper says, in one sentence.
         source: Section and figure of the paper.
         figures: Names of the figure presets whose runs it needs.
+        confirmatory_from: The first seed that decides it.
     """
 
     def decorate(check):
-        check.claims = [Claim(number, statement, source, figures, check), *getattr(check, "claims", ())]
+        this = Claim(number, statement, source, figures, check, confirmatory_from)
+        check.claims = [this, *getattr(check, "claims", ())]
         return check
 
     return decorate
@@ -98,10 +105,18 @@ class Evidence:
         figures: Names of its figure presets.
         records: Folder of all runs.
         scale: One of `command_line.SCALES`.
+        confirmatory_from: See `Claim`.
     """
 
-    def __init__(self, study: Study, figures: Sequence[str], records: str | os.PathLike, scale: str) -> None:
-        self.scale = scale
+    def __init__(
+        self,
+        study: Study,
+        figures: Sequence[str],
+        records: str | os.PathLike,
+        scale: str,
+        confirmatory_from: int = 0,
+    ) -> None:
+        self.scale, self._first_seed = scale, confirmatory_from
         self.used: dict[Settings, Run] = {}
         self._study, self._records, self._figures = study, records, " and ".join(figures)
         settings = dict.fromkeys(s.resolve() for f in figures for s in study.runs_of_figure(f, scale))
@@ -157,12 +172,31 @@ class Evidence:
         return run
 
     def seeds(self, **coordinates: Value) -> list[Run]:
-        """Returns the Run with these settings and those that differ from it only by the next four seeds."""
+        """Returns the Run with these settings and those that differ from it only by the next seeds.
+
+        If some of them are confirmatory, those alone.
+        """
         ((settings, run),) = self.runs(**coordinates)
-        others = [dataclasses.replace(settings, seed=settings.seed + i) for i in range(1, _NUM_SEEDS)]
-        found = {s: other for s, other in find_runs(self._study, others, self._records) if other}
-        self.used |= found
-        return [run, *found.values()]
+        found, gap = {settings: run}, 0
+        for i in range(1, _MAX_SEEDS):
+            other = dataclasses.replace(settings, seed=settings.seed + i)
+            ((resolved, finished),) = find_runs(self._study, [other], self._records)
+            gap = 0 if finished else gap + 1
+            if finished:
+                found[resolved] = finished
+            if gap == _MAX_GAP:
+                break
+        confirmatory = {s: finished for s, finished in found.items() if s.seed >= self._first_seed}
+        if confirmatory:
+            for exploratory in found.keys() - confirmatory.keys():
+                self.used.pop(exploratory, None)
+        self.used |= confirmatory or found
+        return list((confirmatory or found).values())
+
+    @property
+    def only_exploratory(self) -> bool:
+        """Whether every run that was asked for was looked at when the check was written."""
+        return bool(self.used) and all(settings.seed < self._first_seed for settings in self.used)
 
     def values(self, name: str, **coordinates: Value) -> list:
         """Returns the sorted values of a setting over the runs that a complete figure has."""
@@ -176,6 +210,9 @@ def _judge_at(claim, evidence):
         return Judgement(claim, Outcome("not run", str(error)), evidence.scale)
     if evidence.left_out:
         outcome = outcome.noting(evidence.left_out)
+    if evidence.only_exploratory:
+        first = claim.confirmatory_from
+        outcome = outcome.noting(f"Exploratory: seeds before {first} were looked at when this was written.")
     runs = tuple(evidence.used.values())
     names = {name for run in runs if (name := data_name(run))}
     return Judgement(claim, outcome, evidence.scale, tuple(sorted(names)), runs)
@@ -207,7 +244,7 @@ def judge(
     for claim in claims:
         most, closest = -1, None
         for s in scales:
-            evidence = Evidence(study, claim.figures, records, s)
+            evidence = Evidence(study, claim.figures, records, s, claim.confirmatory_from)
             judgement = _judge_at(claim, evidence)
             if judgement.outcome.verdict != "not run":
                 break

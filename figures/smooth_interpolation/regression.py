@@ -9,6 +9,7 @@ from figures import style
 from figures.smooth_interpolation.widths import PAPER
 from figures.style import BLUE, GREY, VERMILLION
 from replications.smooth_interpolation import results as read
+from replications.smooth_interpolation.signals import SIGNALS
 
 _LIMIT = 2.2
 _PANELS = {
@@ -16,10 +17,6 @@ _PANELS = {
     "slope": ("mean slope within 0.01 of a point", True),
     "noise_kept": ("noise kept at a distance of 0.01 (%)", False),
 }
-
-
-def _cubic(x):
-    return 2.5 * x**3 - 1.5 * x
 
 
 def _by_size(runs, name):
@@ -30,10 +27,10 @@ def _by_size(runs, name):
     return groups
 
 
-def _draw_fit(panel, run):
+def _draw_fit(panel, run, signal):
     arrays = run.arrays
     x = arrays["grid"]
-    panel.plot(x, _cubic(x), color=GREY, linewidth=1.2, linestyle="--", label="noise-free")
+    panel.plot(x, signal(x), color=GREY, linewidth=1.2, linestyle="--", label="noise-free")
     panel.plot(x, np.clip(arrays["curve"], -2 * _LIMIT, 2 * _LIMIT), color=BLUE, linewidth=1.0, label="fit")
     panel.plot(arrays["inputs"], arrays["targets"], "o", color=VERMILLION, markersize=3.5, label="points")
     panel.set(ylim=(-_LIMIT, _LIMIT), xlim=(-1.03, 1.03), xlabel="x")
@@ -64,7 +61,7 @@ def _figure(title, runs, name, what, shown, marked=None):
     figure = style.new_figure(11, 7, title)
     fits, metrics = figure.subplots(2, 3)
     for panel, size in zip(fits, shown(list(groups)), strict=True):
-        _draw_fit(panel, groups[size][0])
+        _draw_fit(panel, groups[size][0], SIGNALS[runs[0][0].signal].function)
         panel.set_title(f"{what} {size:,}")
     for panel, metric in zip(metrics, _PANELS, strict=True):
         _draw_metric(panel, groups, metric, marked)
@@ -87,7 +84,8 @@ def _figure(title, runs, name, what, shown, marked=None):
 def figure_1a(runs):
     """Polynomials: three fits, and error and sharpness against the degree."""
     points = runs[0][0].num_train
-    title = f"{PAPER}, figure 1a: polynomials fitted to {points} noisy points by gradient descent"
+    shown = f"{points} noisy points of a {runs[0][0].signal}"
+    title = f"{PAPER}, figure 1a: polynomials fitted to {shown} by gradient descent"
     return _figure(
         title, runs, "degree", "degree", lambda d: (d[0] if len(d) < 4 else 3, 20, d[-1]), points - 1
     )
@@ -96,5 +94,6 @@ def figure_1a(runs):
 def figure_1b(runs):
     """Networks: three fits, and error and sharpness against the width."""
     points = runs[0][0].num_train
-    title = f"{PAPER}, figure 1b: networks of three hidden layers fitted to the same {points} noisy points"
+    shown = f"the same {points} noisy points of a {runs[0][0].signal}"
+    title = f"{PAPER}, figure 1b: networks of three hidden layers fitted to {shown}"
     return _figure(title, runs, "width", "width", lambda w: (w[0], w[len(w) // 2], w[-1]))

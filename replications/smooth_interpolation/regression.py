@@ -1,7 +1,8 @@
 """Figures 1a and 1b: a polynomial and a network that fit the same noisy scalar data by gradient descent.
 
-The data and the polynomials are those of the example that the paper reproduces (Nakkiran et al. 2019, "Deep
-double descent", windowsontheory.org): 20 noisy samples of a cubic, Legendre polynomials up to degree 1,000.
+The polynomials are those of the example that the paper reproduces (Nakkiran et al. 2019, "Deep double
+descent", windowsontheory.org): Legendre polynomials up to degree 1,000 through 20 noisy points. That example
+has samples of a cubic; the authors' pictures have a sine.
 """
 
 import itertools
@@ -13,18 +14,13 @@ from numpy.polynomial import legendre
 from common.cluster import current_worker
 from common.streams import Streams
 from common.study.runs import run_folder
+from replications.smooth_interpolation.signals import SIGNALS
 
-TITLE = "noisy samples of a cubic"
 _HIDDEN_LAYERS = 3
 _MOMENTUM = 0.9
 _GRID = 2001
 # How far from a point the fit is looked at: small against the distance of neighbours, 0.1 in the mean.
 NEIGHBOURHOOD = 0.01
-
-
-def target(inputs):
-    """The data-generating function: the Legendre polynomial of degree 3, (5 x^3 - 3 x) / 2."""
-    return 2.5 * inputs**3 - 1.5 * inputs
 
 
 def noisy_samples(settings):
@@ -34,11 +30,14 @@ def noisy_samples(settings):
         settings: Resolved Settings.
 
     Returns:
-        Inputs, uniform on [-1, 1] and in increasing order, and noisy targets: float64 arrays [points].
+        Inputs in [-1, 1] in increasing order, and noisy targets: float64 arrays [points].
     """
-    rng = Streams(settings.seed).generator("data")
-    inputs = np.sort(rng.uniform(-1, 1, settings.num_train))
-    return inputs, target(inputs) + settings.target_noise * rng.standard_normal(settings.num_train)
+    rng, signal = Streams(settings.seed).generator("data"), SIGNALS[settings.signal]
+    if signal.even:
+        inputs = np.linspace(-1, 1, settings.num_train)
+    else:
+        inputs = np.sort(rng.uniform(-1, 1, settings.num_train))
+    return inputs, signal.function(inputs) + settings.target_noise * rng.standard_normal(settings.num_train)
 
 
 def gradient_descent(features, targets, num_steps):
@@ -126,11 +125,12 @@ def _train(weights, inputs, targets, learning_rate, num_steps):
     return descend(weights, [tf.zeros_like(values) for values in weights])
 
 
-def sharpness(predict, inputs, targets):
+def sharpness(predict, signal, inputs, targets):
     """Measures how sharply a fit goes through its points, within `NEIGHBOURHOOD` of them.
 
     Args:
         predict: Function of inputs that gives predictions and their derivatives.
+        signal: The noise-free function of inputs.
         inputs: Float64 array [points] in [-1, 1].
         targets: Float64 array [points].
 
@@ -141,11 +141,11 @@ def sharpness(predict, inputs, targets):
     """
     offsets = np.linspace(-NEIGHBOURHOOD, NEIGHBOURHOOD, 21)
     _, slopes = predict(np.clip(inputs[:, np.newaxis] + offsets, -1, 1).ravel())
-    noise = np.repeat(targets - target(inputs), 2)
+    noise = np.repeat(targets - signal(inputs), 2)
     borders = np.ravel(inputs[:, np.newaxis] + [-NEIGHBOURHOOD, NEIGHBOURHOOD])
     inside = np.abs(borders) <= 1
     noise, borders = noise[inside], borders[inside]
-    deviation = predict(borders)[0] - target(borders)
+    deviation = predict(borders)[0] - signal(borders)
     return {"slope": np.mean(np.abs(slopes)), "noise_kept": np.sum(deviation * noise) / np.sum(noise**2)}
 
 
@@ -168,8 +168,9 @@ def run(study, settings, options):
     with run_folder(study, settings, options.out_dir) as folder:
         if folder.finished:
             return
-        folder.start({"device": "CPU"}, TITLE)
+        folder.start({"device": "CPU"}, f"noisy samples of a {settings.signal}")
         inputs, targets = noisy_samples(settings)
+        signal = SIGNALS[settings.signal].function
         fit = fit_polynomial if settings.network == "polynomial" else fit_network
         with folder.timed("train_seconds"), tf.device("/CPU:0"):
             predict = fit(settings, inputs, targets)
@@ -177,9 +178,9 @@ def run(study, settings, options):
         curve, _ = predict(grid)
         values = {
             "train_loss": np.mean((predict(inputs)[0] - targets) ** 2),
-            "test_loss": np.mean((curve - target(grid)) ** 2),
+            "test_loss": np.mean((curve - signal(grid)) ** 2),
         }
-        values |= sharpness(predict, inputs, targets)
+        values |= sharpness(predict, signal, inputs, targets)
         place = {"statistic": "run", "epoch": settings.epochs, "step": settings.epochs}
         rows = [{"metric": metric, "value": float(value)} | place for metric, value in values.items()]
         arrays = {"inputs": inputs, "targets": targets, "grid": grid, "curve": curve}

@@ -42,6 +42,7 @@ def _interpolates(evidence, degree):
     "noise-free function elsewhere.",
     "Section 1, figure 1a",
     ("1a",),
+    confirmatory_from=5,
 )
 def polynomial_is_spiky(evidence):
     """The largest polynomial against the signal, degree 20, and the smallest that interpolates as well."""
@@ -71,6 +72,7 @@ def polynomial_is_spiky(evidence):
     "Networks interpolate the same kind of data smoothly: noise is predicted around the points too.",
     "Section 1, figure 1b",
     ("1a", "1b"),
+    confirmatory_from=5,
 )
 def network_is_smooth(evidence):
     """The widest network against the polynomial of the highest degree, on the same points."""

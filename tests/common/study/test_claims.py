@@ -74,12 +74,24 @@ def test_a_check_needs_only_the_runs_it_asks_for(tmp_path):
 
 
 def test_seeds_that_exist_are_found(tmp_path):
-    for seed in (0, 1, 3, 5):
+    for seed in (0, 1, 3, 8, 14):
         write(tmp_path, Settings(1, 8, seed=seed), float(seed))
     evidence = claims.Evidence(TOY, ("1",), tmp_path, "paper")
-    assert [run.rows.value[0] for run in evidence.seeds(width=1)] == [0, 1, 3]
+    assert [run.rows.value[0] for run in evidence.seeds(width=1)] == [0, 1, 3, 8]  # five in a row end it
     with pytest.raises(claims.MissingRunsError):
         evidence.seeds(width=2)
+
+
+@pytest.mark.parametrize(
+    ("first", "seeds", "exploratory"), [(0, [0, 1, 2], False), (2, [2], False), (3, [0, 1, 2], True)]
+)
+def test_confirmatory_seeds_decide_alone_where_there_are_any(first, seeds, exploratory, tmp_path):
+    for seed in range(3):
+        write(tmp_path, Settings(1, 8, seed=seed), float(seed))
+    evidence = claims.Evidence(TOY, ("1",), tmp_path, "paper", first)
+    assert [run.rows.value[0] for run in evidence.seeds(width=1)] == seeds
+    assert sorted(settings.seed for settings in evidence.used) == seeds
+    assert evidence.only_exploratory == exploratory
 
 
 def test_settings_outside_the_figure_are_a_mistake_of_the_check(tmp_path):

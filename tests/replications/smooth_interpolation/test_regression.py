@@ -6,17 +6,35 @@ from numpy.polynomial import legendre
 
 from common.study import command_line
 from common.study.runs import run_folder
+from common.study.setting import identity
 from replications.smooth_interpolation import experiment, regression
 from replications.smooth_interpolation.presets import STUDY
 from replications.smooth_interpolation.settings import Settings
+from replications.smooth_interpolation.signals import SIGNALS
 
-POLYNOMIAL = Settings(dataset="scalar", degree=1000, epochs=100).resolve()
-NETWORK = Settings(dataset="scalar", network="mlp", width=3, epochs=50).resolve()
+CUBIC = SIGNALS["cubic"].function
+SINE = Settings(dataset="scalar", degree=1000, epochs=100).resolve()
+POLYNOMIAL = dataclasses.replace(SINE, signal="cubic", target_noise=0.3)
+NETWORK = Settings(dataset="scalar", network="mlp", width=3, epochs=50, signal="cubic").resolve()
 
 
-def test_the_target_is_the_third_legendre_polynomial():
+def test_the_cubic_is_the_third_legendre_polynomial_and_the_sine_one_period_upwards():
     x = np.linspace(-1, 1, 7)
-    np.testing.assert_allclose(regression.target(x), legendre.legval(x, [0, 0, 0, 1]))
+    np.testing.assert_allclose(SIGNALS["cubic"].function(x), legendre.legval(x, [0, 0, 0, 1]))
+    np.testing.assert_allclose(
+        SIGNALS["sine"].function(np.array([-1, -0.5, 0, 0.5])), [0, 1, 0, -1], atol=1e-15
+    )
+
+
+def test_the_sine_has_even_points_and_a_record_without_a_signal_is_a_cubic():
+    first, second = (regression.noisy_samples(dataclasses.replace(SINE, seed=seed)) for seed in (0, 1))
+    np.testing.assert_allclose(first[0], np.arange(20) * 2 / 19 - 1, atol=1e-15)
+    np.testing.assert_array_equal(first[0], second[0])
+    assert not np.array_equal(first[1], second[1])
+    many, targets = regression.noisy_samples(dataclasses.replace(SINE, num_train=20_000))
+    assert np.std(targets - SIGNALS["sine"].function(many)) == pytest.approx(0.12, abs=0.004)
+    assert "signal" not in identity(POLYNOMIAL) and identity(SINE)["signal"] == "sine"
+    assert "signal" not in identity(Settings().resolve())
 
 
 def test_points_are_the_same_for_polynomials_and_networks():
@@ -25,7 +43,7 @@ def test_points_are_the_same_for_polynomials_and_networks():
     assert len(inputs) == 20 and np.all(np.diff(inputs) > 0) and np.abs(inputs).max() <= 1
     many = dataclasses.replace(POLYNOMIAL, num_train=20_000)
     inputs, targets = regression.noisy_samples(many)
-    noise = targets - regression.target(inputs)
+    noise = targets - SIGNALS["cubic"].function(inputs)
     assert (noise.mean(), noise.std()) == pytest.approx((0, 0.3), abs=0.01)
     other = regression.noisy_samples(dataclasses.replace(POLYNOMIAL, seed=1))
     assert not np.array_equal(other[0], inputs[:20])
@@ -83,18 +101,20 @@ def test_a_network_step_by_hand():
 
 def test_sharpness_of_plateaus_and_spikes():
     inputs = np.array([-0.5, 0.0, 0.999])
-    targets = regression.target(inputs) + np.array([0.3, -0.2, 0.1])
+    targets = CUBIC(inputs) + np.array([0.3, -0.2, 0.1])
 
     def plateau(x):
         nearest = np.abs(x[:, np.newaxis] - inputs).argmin(axis=1)
-        return regression.target(x) + (targets - regression.target(inputs))[nearest], np.full(len(x), -4.0)
+        return CUBIC(x) + (targets - CUBIC(inputs))[nearest], np.full(len(x), -4.0)
 
-    assert regression.sharpness(plateau, inputs, targets) == pytest.approx({"slope": 4, "noise_kept": 1})
+    assert regression.sharpness(plateau, CUBIC, inputs, targets) == pytest.approx(
+        {"slope": 4, "noise_kept": 1}
+    )
 
     def spike(x):
-        return regression.target(x), np.zeros(len(x))
+        return CUBIC(x), np.zeros(len(x))
 
-    assert regression.sharpness(spike, inputs, targets) == pytest.approx({"slope": 0, "noise_kept": 0})
+    assert regression.sharpness(spike, CUBIC, inputs, targets) == pytest.approx({"slope": 0, "noise_kept": 0})
 
 
 def test_sharpness_between_a_plateau_and_a_spike():
@@ -106,9 +126,9 @@ def test_sharpness_between_a_plateau_and_a_spike():
         distance = x - inputs[nearest]
         slopes = np.where(distance < 0, 6.0, -2.0)
         slopes = np.where(np.abs(distance) > 1.5 * regression.NEIGHBOURHOOD, 100.0, slopes)
-        return regression.target(x) + np.where(distance < 0, 0.25, 0.5) * noise[nearest], slopes
+        return CUBIC(x) + np.where(distance < 0, 0.25, 0.5) * noise[nearest], slopes
 
-    found = regression.sharpness(wedge, inputs, regression.target(inputs) + noise)
+    found = regression.sharpness(wedge, CUBIC, inputs, CUBIC(inputs) + noise)
     # 10 of the 21 places lie left of a point.
     assert found == pytest.approx({"slope": (10 * 6 + 11 * 2) / 21, "noise_kept": 0.375})
 
@@ -124,7 +144,7 @@ def test_a_run_leaves_what_the_figure_shows(tmp_path):
     with np.load(folder.path / "arrays.npz") as arrays:
         fitted = np.interp(arrays["inputs"], arrays["grid"], arrays["curve"])
         assert np.mean((fitted - arrays["targets"]) ** 2) == pytest.approx(values["train_loss"], rel=1e-3)
-        distance = arrays["curve"] - regression.target(arrays["grid"])
+        distance = arrays["curve"] - CUBIC(arrays["grid"])
         assert np.mean(distance**2) == pytest.approx(values["test_loss"], rel=1e-3)
     line = experiment.table_row(settings, folder)
     assert line["degree or width"] == 5 and line["test error"] == f"{values['test_loss']:.3g}"

@@ -50,7 +50,10 @@ def test_the_clip_of_colours_is_part_of_a_run_only_where_it_is_the_codes():
 def test_scalar_data_take_a_polynomial_or_a_network():
     settings = Settings(dataset="scalar").resolve()
     assert (settings.network, settings.degree, settings.epochs) == ("polynomial", 1000, 100_000)
-    assert (settings.num_train, settings.target_noise, settings.width) == (20, 0.3, None)
+    assert (settings.num_train, settings.target_noise, settings.width) == (20, 0.12, None)
+    assert Settings(dataset="scalar", signal="cubic").resolve().target_noise == 0.3
+    with pytest.raises(UserError, match="--signal: only with --dataset=scalar"):
+        Settings(signal="sine").resolve()
     settings = Settings(dataset="scalar", network="mlp").resolve()
     assert (settings.width, settings.epochs, settings.learning_rate) == (256, 20_000, 0.02)
 
