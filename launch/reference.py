@@ -81,14 +81,20 @@ def read_sweep(name: str, text: str, records: str, options: list[str]) -> Sweep:
         records: Folder of the packed records.
         options: Further flags, of where runs go and data are.
     """
-    study, flag_values, arguments = load_study(name), flags.FlagValues(), shlex.split(text)
-    command_line.define_flags(study, flag_values)
-    if not study.images:
+    study, arguments = load_study(name), shlex.split(text)
+    runs = program.expand(study, _parsed(study, arguments))
+    if not (study.images and any(run.needs_files for run in runs)):
         options = [option for option in options if not option.startswith("--data_dir")]
-    command_line.parse_flags(flag_values, ["reference", *arguments, *options], _USAGE)
-    runs = program.expand(study, flag_values)
+    flag_values = _parsed(study, [*arguments, *options])
     missing = [settings for settings, run in find_runs(study, runs, records) if run is None]
     return Sweep(study, arguments, runs, missing, flag_values)
+
+
+def _parsed(study, arguments):
+    flag_values = flags.FlagValues()
+    command_line.define_flags(study, flag_values)
+    command_line.parse_flags(flag_values, ["reference", *arguments], _USAGE)
+    return flag_values
 
 
 def _print_status(sweeps):

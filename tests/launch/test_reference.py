@@ -51,8 +51,8 @@ def test_a_run_that_was_finished_before_is_packed_and_no_time_is_left_for_others
     assert folder.path.exists()  # the sweep is not complete
 
 
-def test_no_minute_makes_no_run(tmp_path, capsys):
-    assert run(tmp_path, "--minutes=0") == 0
+def test_no_minute_makes_no_run_and_data_are_for_those_that_read_files(tmp_path, capsys):
+    assert run(tmp_path, "--minutes=0", f"--data_dir={tmp_path}") == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("5 runs are missing")
 
 
