@@ -8,12 +8,12 @@ from replications.snapp_shamir.settings import PROTOCOL_VERSION, Settings
 
 # Microseconds of one step of 32 models on two cores (batch 32, AdaGrad), data included.
 _STEP_MICROSECONDS = {
-    "linear": 11,
-    "single": 11,
-    "double": 15,
-    "tower": 80,
-    "wide": 400,
-    "quadratic": 18000,
+    "linear": 8,
+    "single": 8,
+    "double": 11,
+    "tower": 65,
+    "wide": 340,
+    "quadratic": 16000,
 }
 
 
