@@ -71,18 +71,26 @@ def _hash(value):
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def provenance() -> dict[str, Any]:
-    """Returns what made a run: command, commit, versions, machine."""
+def _commit(folder: pathlib.Path) -> tuple[str | None, bool | None]:
+    """The commit of a folder's repository, and whether files of it are changed; None where there is none.
+
+    Records are no code: those of `results` may be added while runs are made.
+    """
 
     def git(*arguments):
         try:
-            root = pathlib.Path(__file__).parent
-            command = ["git", "-C", str(root), *arguments]
+            command = ["git", "-C", str(folder), *arguments]
             return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
         except (OSError, subprocess.CalledProcessError):
             return None
 
-    status = git("status", "--porcelain", "--untracked-files=no")
+    status = git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)results")
+    return git("rev-parse", "HEAD"), None if status is None else bool(status)
+
+
+def provenance() -> dict[str, Any]:
+    """Returns what made a run: command, commit, versions, machine."""
+    commit, dirty = _commit(pathlib.Path(__file__).parent)
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -91,8 +99,8 @@ def provenance() -> dict[str, Any]:
     program = ["python", "-m", main.name.removesuffix(".__main__")] if main else ["python", sys.argv[0]]
     return {
         "argv": program + sys.argv[1:],
-        "commit": git("rev-parse", "HEAD"),
-        "dirty": None if status is None else bool(status),
+        "commit": commit,
+        "dirty": dirty,
         "versions": versions,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
     }

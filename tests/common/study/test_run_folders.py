@@ -1,5 +1,7 @@
 import json
 import multiprocessing
+import pathlib
+import subprocess
 
 import numpy as np
 import pytest
@@ -257,3 +259,24 @@ def test_a_worker_that_is_not_the_chief_writes_no_record_and_holds_a_lock_of_its
         second.start({"tile": 1})
         assert second.record["status"] == "incomplete"
         assert folder(tmp_path).record is None
+
+
+def test_changed_code_makes_a_run_dirty_and_packed_records_do_not(tmp_path):
+    def git(*arguments):
+        identity = ["-c", "user.name=x", "-c", "user.email=x@example.com"]
+        subprocess.run(["git", "-C", str(tmp_path), *identity, *arguments], check=True, capture_output=True)
+
+    code, table = tmp_path / "common" / "code.py", tmp_path / "results" / "runs.csv"
+    for path in (code, table):
+        path.parent.mkdir()
+        path.write_text("a")
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "first")
+    commit, dirty = run_folders._commit(code.parent)
+    assert len(commit) == 40 and dirty is False
+    table.write_text("b")
+    assert run_folders._commit(code.parent) == (commit, False)
+    code.write_text("b")
+    assert run_folders._commit(code.parent) == (commit, True)
+    assert run_folders._commit(pathlib.Path("/")) == (None, None)
