@@ -19,7 +19,7 @@ from figures.smooth_interpolation.widths import (
     figure_7,
 )
 
-_NUM_SEEDS = 5
+_NUM_SEEDS = 25  # as many as the scalar data have
 
 FIGURES = {
     "1a": figure_1a,
