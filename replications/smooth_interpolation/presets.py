@@ -141,6 +141,11 @@ def runs_of_figure(name, scale):
     return [Settings(**values) for values in FIGURES[name](scale)]
 
 
+def _keeps_array(settings: Settings, name: str) -> bool:
+    """Whether an array is packed: of scalar data one seed's curves are drawn."""
+    return name != "batch_losses" and (settings.of_images or settings.seed == 0)
+
+
 STUDY = Study(
     name="smooth_interpolation",
     settings=Settings,
@@ -153,6 +158,6 @@ STUDY = Study(
     min_seeds={"pd": 2},
     network_sizes=NETWORK_SIZES,
     named_by="network width degree noise label_noise stand_in_for num_train seed",
-    keeps_array=lambda settings, name: name != "batch_losses",
+    keeps_array=_keeps_array,
     earlier_names=EARLIER_NAMES,
 )

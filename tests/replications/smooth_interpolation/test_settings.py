@@ -187,3 +187,10 @@ def test_a_sweep_asks_for_the_very_runs_of_the_figure(name):
         flag_values(["program", *job.argv[3:]])
         found += program.expand(STUDY, flag_values)
     assert sorted(map(repr, found)) == sorted(map(repr, runs))
+
+
+def test_of_scalar_data_the_arrays_of_the_drawn_seed_are_packed():
+    first, second = (Settings(dataset="scalar", seed=seed).resolve() for seed in (0, 1))
+    kept = [STUDY.keeps_array(settings, "curve") for settings in (first, second, Settings().resolve())]
+    assert kept == [True, False, True]
+    assert not STUDY.keeps_array(Settings().resolve(), "batch_losses")
