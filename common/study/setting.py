@@ -132,10 +132,13 @@ def completed(kind: type[_Settings], values: Mapping[str, Value]) -> _Settings:
         KeyError: It lacks a setting that every record has.
         TypeError: It has a setting that the class has not.
     """
-    missing = [field for field in dataclasses.fields(kind) if field.name not in values]
-    if without_absent := [f.name for f in missing if f.metadata.get("absent", _Always) is _Always]:
+    absent = {field.name: field.metadata.get("absent", _Always) for field in dataclasses.fields(kind)}
+    missing = [name for name in absent if name not in values]
+    if without_absent := [name for name in missing if absent[name] is _Always]:
         raise KeyError(without_absent[0])
-    return kind(**values, **{field.name: field.metadata["absent"] for field in missing})
+    # In a table of records, those without a setting that others have lack a value.
+    missing += [name for name, value in values.items() if value is None and absent.get(name) is not _Always]
+    return kind(**dict(values) | {name: absent[name] for name in missing if name in absent})
 
 
 def without(settings: _Settings, names: Iterable[str]) -> _Settings:

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from common.errors import UserError
-from common.study.setting import POSITIVE, SEED, Limits, check_limits, filled, identity, setting
+from common.study.setting import POSITIVE, SEED, Limits, check_limits, completed, filled, identity, setting
 
 INF, NAN = float("inf"), float("nan")
 
@@ -56,3 +56,19 @@ def test_a_setting_with_the_value_of_runs_before_it_is_no_part_of_the_identity()
     assert identity(_Settings()) == old
     assert identity(_Extended(clip="none")) == old
     assert identity(_Extended()) == old | {"clip": "code"}
+
+
+def test_a_record_is_completed_with_what_runs_did_before_a_setting():
+    @dataclasses.dataclass(frozen=True)
+    class Newer:
+        width: int | None = setting(None, "Width.")
+        signal: str | None = setting("sine", "Signal.", absent="cubic")
+
+    complete = Newer(width=None, signal="cubic")
+    assert completed(Newer, {"width": None}) == complete
+    assert completed(Newer, {"width": None, "signal": None}) == complete  # a cell of a table
+    assert completed(Newer, {"width": 2, "signal": "sine"}) == Newer(2, "sine")
+    with pytest.raises(KeyError, match="width"):
+        completed(Newer, {"signal": "sine"})
+    with pytest.raises(TypeError, match="color"):
+        completed(Newer, {"width": 2, "color": None})
