@@ -27,7 +27,7 @@ from replications.smooth_interpolation.measure import Measurement, Meters, RunDa
 UNCOMPILED = ("num_test", "num_validation", "num_samples", "num_checkpoints", "evaluate_every")
 UNCOMPILED += ("epochs", "learning_rate", "warmup_epochs", "warmup_rate", "label_noise", "noise")
 UNCOMPILED += ("num_corrupted_classes", "corrupted_fraction")
-UNCOMPILED += ("corrupted_classes", "stand_in_for", "degree", "target_noise")
+UNCOMPILED += ("corrupted_classes", "stand_in_for", "degree", "target_noise", "signal")
 UNCOMPILED += ("seed", "data_seed", "split_seed", "label_seed")
 # What says how a trained network is measured, and does not reach the training program.
 MEASURED = ("num_paths", "strengths", "num_copies", "colour_clip", "measurement_seed")
