@@ -86,8 +86,11 @@ def read_sweep(name: str, text: str, records: str, options: list[str]) -> Sweep:
     if not (study.images and any(run.needs_files for run in runs)):
         options = [option for option in options if not option.startswith("--data_dir")]
     flag_values = _parsed(study, [*arguments, *options])
-    missing = [settings for settings, run in find_runs(study, runs, records) if run is None]
-    return Sweep(study, arguments, runs, missing, flag_values)
+    return Sweep(study, arguments, runs, _missing(study, runs, records), flag_values)
+
+
+def _missing(study, runs, records):
+    return [settings for settings, run in find_runs(study, runs, records) if run is None]
 
 
 def _parsed(study, arguments):
@@ -122,12 +125,19 @@ def make(sweep: Sweep, records: str, deadline: float) -> list:
     def keep(run):
         pack(study, run_folder(study, run, out_dir).path, archive)
 
-    finished = [run for run in sweep.missing if run_folder(study, run, out_dir).finished]
-    for run in finished:
-        keep(run)
-    jobs = make_jobs(study, [run for run in sweep.missing if run not in finished], options)
+    def keep_finished():
+        for run in unpacked():
+            if run_folder(study, run, out_dir).finished:
+                keep(run)
+
+    def unpacked():
+        return _missing(study, sweep.missing, records)
+
+    keep_finished()
+    jobs = make_jobs(study, unpacked(), options)
     failed = run_jobs(study, jobs, out_dir, default_workers(study), keep, deadline)
-    if all(run for _, run in find_runs(study, sweep.missing, records)):
+    keep_finished()  # also what was done between the last look and the end
+    if not unpacked():
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
     return failed
@@ -153,6 +163,8 @@ def _make_all(sweeps, records, minutes):
     failed = []
     for sweep in sweeps:
         interruption.check()
+        # Sweeps share runs: one before may have made some of its.
+        sweep = dataclasses.replace(sweep, missing=_missing(sweep.study, sweep.missing, records))
         if sweep.missing and time.monotonic() < deadline:
             print(f"{sweep.study.name} {shlex.join(sweep.arguments)}", flush=True)
             failed += make(sweep, records, deadline)
