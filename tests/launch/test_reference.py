@@ -51,21 +51,23 @@ def test_a_run_that_was_finished_before_is_packed_and_no_time_is_left_for_others
     assert folder.path.exists()  # the sweep is not complete
 
 
-def test_what_is_done_after_the_last_look_is_packed_too_and_no_run_is_made_twice(tmp_path, monkeypatch):
-    made = []
+@pytest.mark.parametrize("seen", [False, True])
+def test_a_run_of_two_sweeps_is_made_once_and_packed_though_nobody_saw_its_end(seen, tmp_path, monkeypatch):
+    made, sweeps = [], [SMOKE[0]] * (2 if seen else 1)
 
-    def run_unseen(study, jobs, out_dir, workers, keep, deadline):
+    def run_jobs(study, jobs, out_dir, workers, keep, deadline):
         for settings in (settings for job in jobs for settings in job.runs):
             made.append(settings)
             record(settings, tmp_path / "runs")
+            if seen:
+                keep(settings)
         return []
 
-    monkeypatch.setattr(reference, "run_jobs", run_unseen)
-    monkeypatch.setattr(reference, "SWEEPS", (SMOKE[0], SMOKE[0]))
+    monkeypatch.setattr(reference, "run_jobs", run_jobs)
+    monkeypatch.setattr(reference, "SWEEPS", tuple(sweeps))
     assert run(tmp_path) == 0
     assert len(made) == len(set(made)) == 2
-    sweep = reference.read_sweep(*SMOKE[0], str(tmp_path / "packed"), [])
-    assert sweep.missing == []
+    assert reference.read_sweep(*SMOKE[0], str(tmp_path / "packed"), []).missing == []
 
 
 def test_no_minute_makes_no_run_and_data_are_for_those_that_read_files(tmp_path, capsys):
