@@ -17,9 +17,11 @@ import dataclasses
 import importlib.metadata
 import json
 import os
+import re
 import resource
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -226,14 +228,21 @@ def run(suite_name, models, seconds):
         for name, summary in results[model].items():
             microseconds = summary["microseconds"]["median"]
             print(f"{model} {name}: {_number(microseconds)} us a step of one model", file=sys.stderr)
-    memory = f"peak memory of this process, all of these models after another: {_peak_memory():.2f} GiB"
+    memory = f"peak memory of this process, all of these models after another: {peak_memory():.2f} GiB"
     notes = [f"{name}: {text}" for name, text in about.items()] + module.notes() + [memory, load]
     return results, notes
 
 
-def _peak_memory():
-    """GiB that were resident at most; Linux counts KiB, macOS bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2 ** (30 if sys.platform == "darwin" else 20)
+def peak_memory() -> float:
+    """Returns the GiB of memory that this process has held at most.
+
+    On Linux `ru_maxrss` of a started process begins at what the process that started it has held.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(re.search(r"VmHWM:\s*(\d+) kB", status.read_text())[1]) / 2**20
+    unit = 2**30 if sys.platform == "darwin" else 2**20  # macOS counts bytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def _define_flags(flag_values):
