@@ -40,7 +40,7 @@ from figures.run_table import run_table
 
 _WIDTH = 110
 _WORTH_PROCESSES = 8  # figures; fewer are drawn before other processes have started
-_MARKS = {"reproduced": "+", "contradicted": "-", "unclear": "?", "not judged": " "}
+_MARKS = {"reproduced": "+", "contradicted": "-", "open": "?", "not judged": " "}
 
 
 @dataclasses.dataclass(frozen=True)

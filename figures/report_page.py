@@ -95,7 +95,7 @@ def _paper_html(paper):
 <ul class=summary>{summary}</ul>
 <h2>Claims</h2>
 <p>Brackets hold 95 % intervals over pairs or runs unless another level is named; "median" is the same
-quantity from medians; + marks what holds, &minus; what is contradicted, ? what is unclear. A scaled-down
+quantity from medians; + marks what holds, &minus; what is contradicted, ? what is open. A scaled-down
 run is judged on orderings and ratios, never on an absolute number.</p>
 {_claims_html(paper)}
 <h2>Figures and runs</h2>
@@ -133,11 +133,11 @@ ul.seen li::before { display: inline-block; width: 1.2rem; text-indent: 0; font-
   color: var(--tone); }
 ul.seen .reproduced::before { content: "+"; }
 ul.seen .contradicted::before { content: "\2212"; }
-ul.seen .unclear::before { content: "?"; }
+ul.seen .open::before { content: "?"; }
 ul.seen .not-judged::before { content: "\b7"; }
 .reproduced { --tone: #05603a; --tint: #e7f6ee; }
 .contradicted { --tone: #9b1c1c; --tint: #fdecec; }
-.unclear { --tone: #854a0e; --tint: #fdf4e0; }
+.open { --tone: #854a0e; --tint: #fdf4e0; }
 .not-run, .not-judged { --tone: #475467; --tint: #f2f4f7; }
 .chip { display: inline-block; border-radius: 1rem; padding: 0 .7rem; font-size: .85em; font-weight: 600;
   border: 1px solid currentColor; color: var(--tone); background: var(--tint); }

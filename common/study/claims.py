@@ -4,16 +4,23 @@ A claim's check reads the runs it needs from an `Evidence` and returns an `Outco
 """
 
 import dataclasses
+import math
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import ModuleType
 
+import numpy as np
+from scipy import stats
+
 from .command_line import SCALES
+from .progress import duration
 from .run_folders import Run
 from .runs import Study, find_runs, finished_seeds
 from .setting import Settings, Value
-from .verdicts import Outcome
+from .verdicts import DECIDED, Outcome
 
+_FEWEST = 3  # confirmatory seeds are asked for where there are none
 _MAX_SEEDS, _MAX_GAP = 64, 5  # beyond so many seeds in a row that are not there none is looked for
 
 
@@ -27,8 +34,11 @@ class Claim:
         source: Section and figure of the paper.
         figures: Names of the figure presets whose runs it needs.
         check: Function Evidence -> Outcome.
+        quote: A few of the paper's own words.
+        tests: What the check tests, in a sentence, with its margin.
         confirmatory_from: The first seed that decides it. Those before were looked at when the check was
-            written, and count only while there is no other.
+            written: they are reported, and decide nothing.
+        out_of_reach: {scale: why runs at this scale cannot decide it}.
     """
 
     number: int
@@ -36,24 +46,40 @@ class Claim:
     source: str
     figures: tuple[str, ...]
     check: "Callable[[Evidence], Outcome]"
+    quote: str = ""
+    tests: str = ""
     confirmatory_from: int = 0
+    out_of_reach: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
 
 
 def claim(
-    number: int, statement: str, source: str, figures: tuple[str, ...], confirmatory_from: int = 0
+    number: int,
+    statement: str,
+    source: str,
+    figures: tuple[str, ...],
+    *,
+    quote: str = "",
+    tests: str = "",
+    confirmatory_from: int = 0,
+    out_of_reach: Mapping[str, str] | None = None,
 ) -> Callable:
     """Makes a function Evidence -> Outcome the check of a claim; it stands above the check as a decorator.
 
     Args:
-        number: Its number in the list of the paper's claims.
-        statement: What the paper says, in one sentence.
+        number: See `Claim`, as for all others.
+        statement: What the paper says.
         source: Section and figure of the paper.
-        figures: Names of the figure presets whose runs it needs.
-        confirmatory_from: The first seed that decides it.
+        figures: Names of figure presets.
+        quote: The paper's words.
+        tests: What the check tests.
+        confirmatory_from: The first seed that decides.
+        out_of_reach: {scale: why}.
     """
 
     def decorate(check):
-        this = Claim(number, statement, source, figures, check, confirmatory_from)
+        this = Claim(
+            number, statement, source, figures, check, quote, tests, confirmatory_from, out_of_reach or {}
+        )
         check.claims = [this, *getattr(check, "claims", ())]
         return check
 
@@ -76,21 +102,50 @@ def claims_of(*modules: ModuleType) -> tuple[Claim, ...]:
 
 @dataclasses.dataclass(frozen=True)
 class Judgement:
-    """A claim, its outcome, and the scale (None: not run at any), data sets and runs that decided it."""
+    """A claim, its outcome, and the scale (None: not run at any), data sets and runs that decided it.
+
+    `minutes` is about what the runs take, on two cores, that would decide what is open or not run; None: it
+    is not known how many seeds would.
+    """
 
     claim: Claim
     outcome: Outcome
     scale: str | None
     data: tuple[str, ...] = ()
     runs: tuple[Run, ...] = ()
+    minutes: float | None = None
 
     @property
     def verdict(self) -> str:
         """The verdict with its scale and data, such as "reproduced at laptop scale, linear data"."""
+        words = self.outcome.words
+        if self.outcome.verdict in ("open", "not run") and self.minutes is not None:
+            seeds = f"about {self.outcome.more} more seeds, " if self.outcome.more else "about "
+            words += f" ({seeds}{duration(60 * self.minutes)})"
         if self.scale is None:
-            return self.outcome.verdict
+            return words
         data = f", {' and '.join(self.data)}" if self.data else ""
-        return f"{self.outcome.verdict} at {self.scale} scale{data}"
+        return f"{words} at {self.scale} scale{data}"
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of the runs that decided."""
+        return tuple(sorted({run.seed for run in self.runs}))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Table:
+    """One value per seed and cell.
+
+    Args:
+        values: Array of shape (seeds, cells): the seeds that decide.
+        pilot: Array of shape (exploratory seeds, cells): what was looked at before.
+        seeds: The seeds that decide.
+    """
+
+    values: np.ndarray
+    pilot: np.ndarray
+    seeds: tuple[int, ...]
 
 
 class MissingRunsError(Exception):
@@ -176,7 +231,43 @@ class Evidence:
 
         If some of them are confirmatory, those alone.
         """
-        ((settings, run),) = self.runs(**coordinates)
+        found = self._with_further_seeds(coordinates)
+        confirmatory = {s: finished for s, finished in found.items() if s.seed >= self._first_seed}
+        self._use(confirmatory or found)
+        return list((confirmatory or found).values())
+
+    def table(self, cells: Sequence[Mapping[str, Value]], measure: Callable[[Run], float]) -> Table:
+        """Returns a `Table` of a measure for the seeds that all cells have, diverged runs nan.
+
+        Args:
+            cells: The settings of each cell, without its seed.
+            measure: Function of a run.
+        """
+        found = [{s.seed: (s, run) for s, run in self._with_further_seeds(cell).items()} for cell in cells]
+        common = sorted(set.intersection(*map(set, found)))
+        later = tuple(seed for seed in common if seed >= self._first_seed)
+        deciding = later or tuple(common)
+        self._use(dict(members[seed] for members in found for seed in deciding))
+
+        def values(seeds):
+            rows = [[_measured(measure, members[seed][1]) for members in found] for seed in seeds]
+            return np.array(rows, float).reshape(len(seeds), len(cells))
+
+        return Table(values(deciding), values([s for s in common if later and s not in later]), deciding)
+
+    def _use(self, runs):
+        if any(settings.seed >= self._first_seed for settings in runs):
+            for exploratory in [s for s in self.used if s.seed < self._first_seed]:
+                del self.used[exploratory]
+        self.used |= runs
+
+    def _with_further_seeds(self, coordinates):
+        """{settings: Run} of the run with these settings and the least seed, and of the seeds after it."""
+        matching = self._matching(coordinates)
+        least = min(settings.seed for settings, _ in matching)
+        ((settings, run),) = [(s, r) for s, r in matching if s.seed == least]
+        if run is None:
+            raise MissingRunsError(self.state)
         found, gap = {settings: run}, 0
         for i in range(1, _MAX_SEEDS):
             other = dataclasses.replace(settings, seed=settings.seed + i)
@@ -186,12 +277,20 @@ class Evidence:
                 found[resolved] = finished
             if gap == _MAX_GAP:
                 break
-        confirmatory = {s: finished for s, finished in found.items() if s.seed >= self._first_seed}
-        if confirmatory:
-            for exploratory in found.keys() - confirmatory.keys():
-                self.used.pop(exploratory, None)
-        self.used |= confirmatory or found
-        return list((confirmatory or found).values())
+        return found
+
+    def deciding_seeds(self) -> set[int]:
+        """Returns the confirmatory seeds of which any run of the figures is finished."""
+        found: set[int] = set()
+        for settings in {dataclasses.replace(settings, seed=0) for settings, _ in self._runs}:
+            later = [dataclasses.replace(settings, seed=self._first_seed + i) for i in range(_MAX_SEEDS)]
+            found |= {s.seed for s, run in find_runs(self._study, later, self._records) if run}
+        return found
+
+    @property
+    def missing_seconds(self) -> float:
+        """About how long the runs take that are not finished, on two cores."""
+        return sum(self._study.estimate(settings) for settings, run in self._runs if run is None)
 
     @property
     def only_exploratory(self) -> bool:
@@ -203,19 +302,58 @@ class Evidence:
         return sorted({getattr(settings, name) for settings, _ in self._matching(coordinates)})
 
 
+def _measured(measure, run):
+    return math.nan if run.diverged else measure(run)
+
+
 def _judge_at(claim, evidence):
     try:
         outcome = claim.check(evidence)
     except MissingRunsError as error:
-        return Judgement(claim, Outcome("not run", str(error)), evidence.scale)
+        minutes = evidence.missing_seconds / 60
+        return Judgement(claim, Outcome("not run", str(error)), evidence.scale, minutes=minutes)
     if evidence.left_out:
         outcome = outcome.noting(evidence.left_out)
-    if evidence.only_exploratory:
-        first = claim.confirmatory_from
-        outcome = outcome.noting(f"Exploratory: seeds before {first} were looked at when this was written.")
     runs = tuple(evidence.used.values())
-    names = {name for run in runs if (name := data_name(run))}
-    return Judgement(claim, outcome, evidence.scale, tuple(sorted(names)), runs)
+    if why := claim.out_of_reach.get(evidence.scale):
+        outcome = dataclasses.replace(outcome.noting(f"Out of reach: {why}."), verdict="out of reach")
+    elif evidence.only_exploratory:
+        first, would = claim.confirmatory_from, outcome.words
+        note = f"Seeds below {first} were looked at when this was written (they would say: {would})."
+        outcome = dataclasses.replace(outcome.noting(note), verdict="open", p=math.nan, more=_FEWEST)
+    minutes = None
+    if outcome.verdict == "open" and outcome.more:
+        minutes = outcome.more * _seconds(runs) / len({run.seed for run in runs}) / 60
+    names = {name + stands_in_for(run) for run in runs if (name := data_name(run))}
+    return Judgement(claim, outcome, evidence.scale, tuple(sorted(names)), runs, minutes)
+
+
+def _seconds(runs):
+    times = [time for run in runs for name, time in run.record["times"].items() if name.endswith("_seconds")]
+    return sum(times)
+
+
+def stands_in_for(run: Run) -> str:
+    """Words that say for which data set a run's images stand in, empty if for none."""
+    name = run.record["settings"].get("stand_in_for")
+    return f" in place of {name}" if name else ""
+
+
+def q_values(judgements: Sequence[Judgement]) -> dict[Claim, float]:
+    """Returns the Benjamini-Hochberg q values (1995) of the claims that have a p value."""
+    tested = [j for j in judgements if not math.isnan(j.outcome.p)]
+    found = stats.false_discovery_control([j.outcome.p for j in tested]) if tested else []
+    return {j.claim: float(q) for j, q in zip(tested, found, strict=True)}
+
+
+def headline(judgements: Sequence[Judgement]) -> str:
+    """Returns "decided d of n, out of reach r, open o (h hours)"; a claim that is not run is open."""
+    verdicts = Counter(j.outcome.verdict for j in judgements)
+    decided, unreachable = sum(verdicts[verdict] for verdict in DECIDED), verdicts["out of reach"]
+    left = [j.minutes for j in judgements if j.outcome.verdict in ("open", "not run")]
+    hours = sum(minutes or 0 for minutes in left) / 60
+    priced = f" ({hours:.1f} hours" + (", some without a price" if None in left else "") + ")" if left else ""
+    return f"decided {decided} of {len(judgements)}, out of reach {unreachable}, open {len(left)}{priced}"
 
 
 def data_name(run: Run) -> str | None:

@@ -1,7 +1,7 @@
 """From samples to verdicts: intervals of means and of their ratios, held against bounds.
 
 Every verdict follows from one rule: an interval that lies inside the claim's bounds reproduces it, one that
-lies outside contradicts it, and one across a bound leaves it unclear. Where one of several comparisons
+lies outside contradicts it, and one across a bound leaves it open. Where one of several comparisons
 decides alone they share its error probability (Bonferroni); where all have to agree none is needed
 (intersection-union test, Berger 1982).
 """
@@ -17,18 +17,37 @@ import numpy as np
 
 from ..statistics import interval, interval_of_samples
 
-VERDICTS = ("reproduced", "contradicted", "unclear", "not run")
-NOT_JUDGED = "not judged"  # an absolute number below paper scale
+VERDICTS = ("reproduced", "in part", "contradicted", "no difference", "out of reach", "open", "not run")
+DECIDED = VERDICTS[:4]
+NOT_JUDGED = "not judged"  # a part that is only reported, such as an absolute number below paper scale
 _ERROR = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """A verdict (one of VERDICTS, or NOT_JUDGED for a part), and in a sentence the numbers that decided."""
+    """What a check found.
+
+    Args:
+        verdict: One of VERDICTS, or NOT_JUDGED for a part.
+        seen: In a sentence the numbers that decided.
+        parts: Outcomes of the parts of a claim.
+        p: The p value of the test that decided; nan where an interval did.
+        more: About how many further seeds would decide what is open; None: not known.
+    """
 
     verdict: str
     seen: str
     parts: "tuple[Outcome, ...]" = ()
+    p: float = math.nan
+    more: int | None = None
+
+    @property
+    def words(self) -> str:
+        """The verdict, of parts with their number, such as "reproduced in part (3 of 4)"."""
+        judged = [part.verdict for part in self.parts if part.verdict != NOT_JUDGED]
+        if self.verdict != "in part":
+            return self.verdict
+        return f"reproduced in part ({judged.count('reproduced') + judged.count('in part')} of {len(judged)})"
 
     def noting(self, text: str) -> "Outcome":
         """Returns the same Outcome with a sentence on its runs."""
@@ -44,10 +63,10 @@ class Bounds:
     high: float = math.inf
 
     def verdict(self, low: float, high: float) -> str:
-        """The verdict of an interval; nan (no interval) leaves the claim unclear."""
+        """The verdict of an interval; nan (no interval) leaves the claim open."""
         if self.low < low and high < self.high:
             return "reproduced"
-        return "contradicted" if high < self.low or low > self.high else "unclear"
+        return "contradicted" if high < self.low or low > self.high else "open"
 
     def margin(self, estimate: "Estimate") -> float:
         """How far an interval stays inside, as a factor where bounds are positive; the least is closest."""
@@ -261,7 +280,7 @@ def compare(
             verdict = bounds.verdict(wide.low, wide.high)
         found.append((verdict, contrast.label, estimate))
     tally = Counter(verdict for verdict, _, _ in found)
-    verdict = alone if tally[alone] else other if tally[other] == len(found) else "unclear"
+    verdict = alone if tally[alone] else other if tally[other] == len(found) else "open"
     if len(found) == 1:
         return Outcome(verdict, f"{quantity}, {found[0][1]}, is {found[0][2]}, expected {bounds}")
     texts = [_list(kind, found, bounds) for kind in VERDICTS if tally[kind]]
@@ -307,7 +326,7 @@ def magnitude(
         where = {
             "reproduced": "wholly within",
             "contradicted": "wholly outside",
-            "unclear": "not wholly within",
+            "open": "not wholly within",
         }
         verdict = bounds.verdict(estimate.low, estimate.high)
         text = f"one seed, the interval {where[verdict]} a factor of {factor:g} of {order:g}"
@@ -336,14 +355,3 @@ def near_published(scale: str, quantity: str, found: Estimable, number: float, t
         return Outcome(NOT_JUDGED, f"{text}, judged at paper scale only")
     verdict = Bounds(number - tolerance, number + tolerance).verdict(estimate.low, estimate.high)
     return Outcome(verdict, f"{text}, expected within {tolerance:g}")
-
-
-def together(*outcomes: Outcome) -> Outcome:
-    """The Outcome of a claim with several parts: all must hold, one contradicted part contradicts it.
-
-    Parts that are not judged are only reported; a claim with no judged part is unclear.
-    """
-    verdicts = {outcome.verdict for outcome in outcomes} - {NOT_JUDGED}
-    worst = [v for v in ("contradicted", "unclear", "reproduced") if v in verdicts]
-    seen = "; ".join(outcome.seen for outcome in outcomes)
-    return Outcome(worst[0] if worst else "unclear", f"{seen[0].upper()}{seen[1:]}.", outcomes)

@@ -93,7 +93,7 @@ def with_or_without_dead(outcome_of):
         outcome_of: Function living -> Outcome; with `living` it leaves out pairs with a dead model.
 
     Returns:
-        The Outcome on all pairs, unclear if the other one has another verdict.
+        The Outcome on all pairs, open if the other one has another verdict.
     """
     everyone, living = outcome_of(False), outcome_of(True)
     if everyone.verdict == living.verdict:
@@ -101,7 +101,7 @@ def with_or_without_dead(outcome_of):
     text = (
         f"{everyone.verdict} with all pairs ({everyone.seen}), {living.verdict} without those of a dead model"
     )
-    return Outcome("unclear", f"{text} ({living.seen})")
+    return Outcome("open", f"{text} ({living.seen})")
 
 
 def diverged_pairs(evidence, places):

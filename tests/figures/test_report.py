@@ -113,11 +113,11 @@ def test_the_ledger_counts_verdicts_per_scale(smoke_records, tmp_path, capsys):
 
 def test_counts():
     claim = Claim(1, "s", "f", (), None)
-    verdicts = [("paper", "reproduced"), ("smoke", "unclear"), ("paper", "reproduced"), (None, "not run")]
+    verdicts = [("paper", "reproduced"), ("smoke", "open"), ("paper", "reproduced"), (None, "not run")]
     judgements = [Judgement(claim, Outcome(verdict, ""), scale) for scale, verdict in verdicts]
     assert report.counts(judgements) == {
         "paper": {"reproduced": 2},
-        "smoke": {"unclear": 1},
+        "smoke": {"open": 1},
         None: {"not run": 1},
     }
 

@@ -12,7 +12,7 @@ from replications.smooth_interpolation.claims.shared import from_threshold
 def _differ_most_at_threshold(sweep):
     ends = sweep.widths[0], sweep.widths[-1]
     if sweep.threshold in ends:
-        return [Outcome("unclear", f"the threshold, width {sweep.threshold}, is at an end of the widths")]
+        return [Outcome("open", f"the threshold, width {sweep.threshold}, is at an end of the widths")]
     seeds = sweep.members[sweep.threshold]
     pairs = tuple(itertools.combinations(seeds, 2))
     ratios = []

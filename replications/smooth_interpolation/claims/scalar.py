@@ -1,7 +1,8 @@
 """The claims of Gamba et al. 2022 on scalar data: a polynomial and a network."""
 
 from common.study.claims import claim
-from common.study.verdicts import Outcome, Sample, above, below, compare, geometric_mean, together
+from common.study.decisions import together
+from common.study.verdicts import Outcome, Sample, above, below, compare, geometric_mean
 from replications.smooth_interpolation import results
 
 # A network interpolates scalar data if less than a twentieth of their noise is left, a polynomial fits them
@@ -62,7 +63,7 @@ def polynomial_is_spiky(evidence):
     smaller = next((degree for degree in degrees[:-1] if _interpolates(evidence, degree)), None)
     if smaller is None:
         text = "no smaller degree interpolates in all seeds, so there is nothing to compare its spikes with"
-        return together(*outcomes, Outcome("unclear", text))
+        return together(*outcomes, Outcome("open", text))
     gap = _less_noise_kept(evidence, f"degree {smaller:,} minus {label}", {"degree": smaller}, largest)
     return together(*outcomes, compare("share of the noise kept at a distance of 0.01", [gap], above(0)))
 

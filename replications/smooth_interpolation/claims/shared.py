@@ -8,7 +8,8 @@ import functools
 
 import numpy as np
 
-from common.study.verdicts import NOT_JUDGED, Bounds, Outcome, Sample, compare, near_published, together
+from common.study.decisions import together
+from common.study.verdicts import NOT_JUDGED, Bounds, Outcome, Sample, compare, near_published
 from common.study.widths import WidthSweep, with_common_seeds
 from replications.smooth_interpolation.results import interpolation_threshold, train_error
 
@@ -37,7 +38,7 @@ def sweep_of(evidence, **coordinates):
 
 
 def from_threshold(check):
-    """Makes a check of a `WidthSweep` one of an `Evidence`; without a threshold it is unclear."""
+    """Makes a check of a `WidthSweep` one of an `Evidence`; without a threshold it is open."""
 
     @functools.wraps(check)
     def checked(evidence):
@@ -60,7 +61,7 @@ def on_stand_in(check):
         if evidence.scale == "paper":
             return outcome
         noted = outcome.noting("Left open: CIFAR-10 stands in for CIFAR-100.")
-        return dataclasses.replace(noted, verdict="unclear")
+        return dataclasses.replace(noted, verdict="open")
 
     return checked
 

@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 
 from common.study.claims import claim
-from common.study.verdicts import Sample, above, below, compare, geometric_mean, together
+from common.study.decisions import together
+from common.study.verdicts import Sample, above, below, compare, geometric_mean
 from common.study.widths import rise_and_fall, selected
 from replications.smooth_interpolation import results
 from replications.smooth_interpolation.claims.shared import (

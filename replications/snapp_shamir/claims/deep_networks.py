@@ -3,7 +3,8 @@
 import numpy as np
 
 from common.study.claims import claim
-from common.study.verdicts import Outcome, about, above, below, compare, ratio, slope, together
+from common.study.decisions import together
+from common.study.verdicts import Outcome, about, above, below, compare, ratio, slope
 from replications.snapp_shamir.published import ACTIVATION_NAMES, OPTIMIZER_NAMES
 from replications.snapp_shamir.results import (
     LINEAR,
@@ -58,7 +59,7 @@ def tower(evidence):
     stuck = np.zeros(len(measured(runs[0], PD)), bool)
     for run in runs:
         stuck[dead_pairs(run)] = True
-    verdict = "reproduced" if stuck.any() else "unclear"
+    verdict = "reproduced" if stuck.any() else "open"
     parts = [
         compare("PD at log2 z = 0", [gap], above(_ORDERS)),
         order(evidence, "identity's", 1e-6, **identity, shuffle_log2=0),
@@ -217,7 +218,7 @@ def smooth_gains(evidence):
     first, *_, last = evidence.values("shuffle_log2", **_RELU)
     found = [_tuned(evidence, name) for name in ("SmeLU", "Swish")]
     if None in found:
-        return Outcome("unclear", "All widths of SmeLU or of Swish diverged.")
+        return Outcome("open", "All widths of SmeLU or of Swish diverged.")
     (smelu, smelu_place), (swish, swish_place) = found
     tuned = {smelu: smelu_place, swish: swish_place}
 

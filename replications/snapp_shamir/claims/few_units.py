@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 
 from common.study.claims import claim
+from common.study.decisions import together
 from common.study.verdicts import (
     about,
     above,
@@ -12,7 +13,6 @@ from common.study.verdicts import (
     compare,
     quotient,
     slope,
-    together,
 )
 from replications.snapp_shamir.results import (
     DEEP,

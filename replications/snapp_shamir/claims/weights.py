@@ -4,6 +4,7 @@ import numpy as np
 from scipy import stats
 
 from common.study.claims import claim
+from common.study.decisions import together
 from common.study.verdicts import (
     NOT_JUDGED,
     Outcome,
@@ -14,7 +15,6 @@ from common.study.verdicts import (
     holds,
     magnitude,
     ratio,
-    together,
 )
 from replications.snapp_shamir.claims.few_units import SAME_ORDER
 from replications.snapp_shamir.results import (
@@ -94,7 +94,7 @@ def sign_flips(evidence):
     )
     pairs = len(flipped["distinct"][0])
     bound = stats.binomtest(distinct, pairs).proportion_ci().high
-    some = "reproduced" if distinct else "contradicted" if bound < 0.05 else "unclear"
+    some = "reproduced" if distinct else "contradicted" if bound < 0.05 else "open"
     where = ", ".join(str(z) for z, found in flipped["identical"].items() if found.any())
     exceptions = f"{identical} of {pairs}, at log2 z = {where}" if identical else f"none of {pairs}"
     return together(

@@ -6,8 +6,9 @@ import math
 import numpy as np
 
 from common.study.claims import claim
+from common.study.decisions import together
 from common.study.records import last
-from common.study.verdicts import Sample, above, below, compare, near_published, together
+from common.study.verdicts import Sample, above, below, compare, near_published
 from replications.somepalli_boundaries.claims.shared import Scores, mean_of
 from replications.somepalli_boundaries.published import (
     CONVOLUTIONAL,

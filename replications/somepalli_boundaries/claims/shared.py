@@ -55,7 +55,7 @@ def _unseeded(settings):
 
 
 def without_diverged(check):
-    """Makes a check leave out diverged runs and say so; it is unclear where no seed of a setting is left."""
+    """Makes a check leave out diverged runs and say so; it is open where no seed of a setting is left."""
 
     @functools.wraps(check)
     def checked(evidence):
@@ -66,7 +66,7 @@ def without_diverged(check):
         number = len(runs) - len(found.runs())
         text = f"{number} of {len(runs)} runs diverged and are left out: {diverged_names(runs)}"
         if found.has_gap:
-            return Outcome("unclear", f"{text}; no seed of a setting is left.")
+            return Outcome("open", f"{text}; no seed of a setting is left.")
         return check(found).noting(f"{text}.")
 
     return checked
@@ -160,11 +160,11 @@ def noise_sweeps(evidence):
 def no_threshold(sweeps):
     """The Outcome where there is no threshold, or it is the narrowest or the widest width; else None."""
     if not sweeps.noisy.seeds:
-        return Outcome("unclear", "no seed has a network at every width that did not diverge")
+        return Outcome("open", "no seed has a network at every width that did not diverge")
     if sweeps.threshold is None:
-        return Outcome("unclear", "no width fits all noisy labels: there is no interpolation threshold")
+        return Outcome("open", "no width fits all noisy labels: there is no interpolation threshold")
     if len(sweeps.noisy.ends) < 2:
         return Outcome(
-            "unclear", f"the interpolation threshold, k = {sweeps.threshold}, is at an end of the widths"
+            "open", f"the interpolation threshold, k = {sweeps.threshold}, is at an end of the widths"
         )
     return None

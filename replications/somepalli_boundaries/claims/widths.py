@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from common.study.claims import claim
+from common.study.decisions import together
 from common.study.verdicts import (
     NOT_JUDGED,
     Outcome,
@@ -17,7 +18,6 @@ from common.study.verdicts import (
     compare,
     quotient,
     ratio,
-    together,
 )
 from replications.somepalli_boundaries.claims.shared import Scores, no_threshold, noise_sweeps
 from replications.somepalli_boundaries.published import FIGURE_8_WIDTH

@@ -3,7 +3,8 @@
 import itertools
 
 from common.study.claims import claim
-from common.study.verdicts import NOT_JUDGED, Bounds, Outcome, above, below, compare, slope, together
+from common.study.decisions import together
+from common.study.verdicts import NOT_JUDGED, Bounds, Outcome, above, below, compare, slope
 from replications.zhang_randomization.published import CHANCE, NETWORK_NAMES
 from replications.zhang_randomization.results import (
     accuracy,
@@ -197,9 +198,9 @@ def nothing_fits_in_40_epochs(evidence):
     text += f", such as {always[0]}" if always else ""
     if evidence.scale != "paper":
         return together(Outcome(NOT_JUDGED, f"{text}, judged at paper scale only: epochs are shorter below"))
-    verdict = "contradicted" if always else "unclear" if any(map(any, inside.values())) else "reproduced"
+    verdict = "contradicted" if always else "open" if any(map(any, inside.values())) else "reproduced"
     if min(map(len, inside.values())) < 2:
-        verdict, text = "unclear", f"{text}, from one seed"
+        verdict, text = "open", f"{text}, from one seed"
     return together(Outcome(verdict, text))
 
 

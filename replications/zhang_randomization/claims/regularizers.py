@@ -4,7 +4,8 @@ import itertools
 import math
 
 from common.study.claims import claim
-from common.study.verdicts import NOT_JUDGED, Outcome, Sample, above, below, compare, near_published, together
+from common.study.decisions import together
+from common.study.verdicts import NOT_JUDGED, Outcome, Sample, above, below, compare, near_published
 from replications.zhang_randomization.claims.fitting import FITTED, chance, on_equal_images
 from replications.zhang_randomization.published import (
     EE411_BATCH_NORM_GAIN,

@@ -59,7 +59,7 @@ def test_a_claim_is_judged_at_its_largest_finished_scale(tmp_path):
     (judgement,) = claims.judge([claim(widest)], TOY, tmp_path, "smoke")
     assert judgement.verdict == "reproduced at smoke scale, toy data"
     (judgement,) = claims.judge([claim(widest)], TOY, tmp_path, "paper")
-    assert judgement.verdict == "not run at paper scale"
+    assert judgement.verdict == "not run (about 0 s) at paper scale"
 
 
 def test_a_check_needs_only_the_runs_it_asks_for(tmp_path):

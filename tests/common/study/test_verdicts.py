@@ -6,6 +6,7 @@ import pytest
 from scipy import stats
 
 from common.study import verdicts
+from common.study.decisions import together
 from common.study.verdicts import (
     Bounds,
     Contrast,
@@ -129,7 +130,7 @@ def test_a_higher_level_widens_the_interval_and_the_seed_is_fixed():
 @pytest.mark.parametrize("values", [([1.0], [2.0]), ([], []), ([0.0, 0.0], [0.0, 0.0])])
 def test_no_interval_leaves_an_ordering_unclear(values):
     outcome = compare("It", [ratio("a over b", *values)], above())
-    assert outcome.verdict == "unclear"
+    assert outcome.verdict == "open"
 
 
 @pytest.mark.parametrize(
@@ -137,14 +138,14 @@ def test_no_interval_leaves_an_ordering_unclear(values):
     [
         (above(1), 1.1, 2, "reproduced"),
         (above(1), 0.5, 0.9, "contradicted"),
-        (above(1), 0.9, 1.1, "unclear"),
+        (above(1), 0.9, 1.1, "open"),
         (below(1), 0.5, 0.9, "reproduced"),
         (below(1), 1.1, 2, "contradicted"),
         (about(1e-7, 10), 2e-8, 9e-7, "reproduced"),
-        (about(1e-7, 10), 2e-8, 2e-6, "unclear"),
+        (about(1e-7, 10), 2e-8, 2e-6, "open"),
         (about(1e-7, 10), 2e-6, 3e-6, "contradicted"),
-        (about(1, 2), 0.1, 10, "unclear"),
-        (Bounds(), math.nan, math.nan, "unclear"),
+        (about(1, 2), 0.1, 10, "open"),
+        (Bounds(), math.nan, math.nan, "open"),
     ],
 )
 def test_the_interval_decides(bounds, low, high, verdict):
@@ -163,8 +164,8 @@ NOISY = Contrast("noisy", (np.array([0.5, 2.0, 0.4, 2.5]),), (1.0,))
     [
         ([certain("a", 2), certain("b", 3)], "reproduced", "reproduced"),
         ([certain("a", 2), certain("b", 0.5)], "contradicted", "reproduced"),
-        ([certain("a", 2), NOISY], "unclear", "reproduced"),
-        ([certain("a", 0.5), NOISY], "contradicted", "unclear"),
+        ([certain("a", 2), NOISY], "open", "reproduced"),
+        ([certain("a", 0.5), NOISY], "contradicted", "open"),
         ([certain("a", 0.5), certain("b", 0.2)], "contradicted", "contradicted"),
     ],
 )
@@ -187,7 +188,7 @@ def test_where_one_decides_alone_the_error_is_shared_and_where_all_have_to_agree
     unsure = Sample("c", (0.5, 1.5))
     for bounds, every in ((above(), False), (below(), True)):
         outcome = compare("It", [unsure, b], bounds, every)
-        assert (outcome.verdict, "reproduced at 97.5 %" in outcome.seen) == ("unclear", not every)
+        assert (outcome.verdict, "reproduced at 97.5 %" in outcome.seen) == ("open", not every)
         assert ("contradicted at 97.5 %" in outcome.seen) == every
 
 
@@ -224,7 +225,7 @@ def test_a_large_family_names_its_closest_call():
 
 def test_an_order_of_magnitude_with_one_seed():
     sample = [1e-7 * x for x in (1, 1.1, 1.2, 1.3)]
-    for order, verdict in ((1e-7, "reproduced"), (1e-3, "contradicted"), (1.15e-6, "unclear")):
+    for order, verdict in ((1e-7, "reproduced"), (1e-3, "contradicted"), (1.15e-6, "open")):
         outcome = verdicts.magnitude("PD", [sample], order, "paper")
         assert (outcome.verdict, "one seed" in outcome.seen) == (verdict, True)
     assert verdicts.magnitude("PD", [sample], 1e-7, "laptop").verdict == verdicts.NOT_JUDGED
@@ -238,24 +239,12 @@ def test_an_order_of_magnitude_with_five_seeds_says_how_many_lie_inside():
     assert f"{stats.gmean([x for x, *_ in seeds]):.3g}" in outcome.seen
 
 
-def test_parts_of_a_claim():
-    parts = {v: Outcome(v, v) for v in (*verdicts.VERDICTS, verdicts.NOT_JUDGED)}
-    for names, expected in (
-        (("reproduced", "not judged"), "reproduced"),
-        (("reproduced", "unclear"), "unclear"),
-        (("unclear", "contradicted", "reproduced"), "contradicted"),
-        (("not judged",), "unclear"),
-    ):
-        assert verdicts.together(*(parts[v] for v in names)).verdict == expected
-    assert verdicts.together(parts["unclear"], parts["reproduced"]).seen == "Unclear; reproduced."
-
-
 def test_a_note_is_said_and_judges_nothing():
-    alone = Outcome("unclear", "It is 1.").noting("One run.")
-    assert (alone.verdict, alone.seen, alone.parts) == ("unclear", "It is 1. One run.", ())
-    several = verdicts.together(Outcome("reproduced", "it is 1"), Outcome("unclear", "it is 2"))
+    alone = Outcome("open", "It is 1.").noting("One run.")
+    assert (alone.verdict, alone.seen, alone.parts) == ("open", "It is 1. One run.", ())
+    several = together(Outcome("open", "it is 1"), Outcome("open", "it is 2"))
     noted = several.noting("One run.")
-    assert (noted.verdict, noted.seen) == ("unclear", "It is 1; it is 2. One run.")
+    assert (noted.verdict, noted.seen) == ("open", "It is 1; it is 2. One run.")
     assert noted.parts == (*several.parts, Outcome(verdicts.NOT_JUDGED, "One run."))
 
 

@@ -105,7 +105,7 @@ def test_the_papers_behaviour_is_reproduced(write):
 
 def test_one_seed_decides_nothing(write):
     records = write_sweep(write, "2", seeds=1)
-    assert set(verdicts(records, CONVNET_CLAIMS).values()) == {"unclear"}
+    assert set(verdicts(records, CONVNET_CLAIMS).values()) == {"open"}
 
 
 def test_a_diverged_run_leaves_claims_open(write, write_diverged):
@@ -113,9 +113,9 @@ def test_a_diverged_run_leaves_claims_open(write, write_diverged):
     diverged = runs_of_figure("2", "laptop")[0]
     write_diverged(dataclasses.replace(diverged, seed=1))
     numbers = (*CONVNET_CLAIMS, 23)
-    assert set(verdicts(records, numbers).values()) <= {"unclear", "reproduced"}
+    assert set(verdicts(records, numbers).values()) <= {"open", "reproduced"}
     assert outcome(records, 7).seen.startswith("1 of 22 runs diverged; ")
-    assert outcome(records, 7).verdict == outcome(records, 23).verdict == "unclear"
+    assert outcome(records, 7).verdict == outcome(records, 23).verdict == "open"
 
 
 def flat(width, seed):
@@ -139,7 +139,7 @@ def test_behaviour_without_a_peak_contradicts(write):
 def test_the_published_threshold_is_judged_at_paper_scale_only(write):
     records = write_sweep(write, "1c", seeds=2)
     found = outcome(records, 3)
-    assert found.verdict == "unclear"
+    assert found.verdict == "open"
     assert "is 8 [8, 8], published 15, judged at paper scale only" in found.seen
 
 
@@ -149,7 +149,7 @@ def test_without_a_threshold_peaks_are_unclear(write):
             value = as_published(settings.width, seed)
             records = write(settings, value, {"train_accuracy": 0.9, "train_loss": 1}, seed)
     found = outcome(records, 7)
-    assert found.verdict == "unclear"
+    assert found.verdict == "open"
     assert found.seen.startswith("No width up to 16 has a training error of 0 in all seeds")
 
 
@@ -163,7 +163,7 @@ def test_what_stands_in_for_cifar100_stays_unclear(write):
             for settings in runs_of_figure(name, "laptop"):
                 value = as_published(settings.width, seed)
                 records = write(settings, value, finals_by_class(settings.width), seed)
-    assert verdicts(records, (13, 21, 22)) == {13: "unclear", 21: "unclear", 22: "unclear"}
+    assert verdicts(records, (13, 21, 22)) == {13: "open", 21: "open", 22: "open"}
     found = outcome(records, 21)
     note = "Left open: CIFAR-10 stands in for CIFAR-100."
     assert found.seen.endswith(note)
@@ -213,7 +213,7 @@ def test_double_descent_of_unperturbed_classes_alone(write, perturbed, last):
 
 def test_seeds_that_differ_most_at_the_threshold(write):
     assert outcome(write_sweep(write, "pd", seeds=1), 23).verdict == "not run"
-    assert outcome(write_sweep(write, "pd", seeds=2), 23).verdict == "unclear"  # one pair
+    assert outcome(write_sweep(write, "pd", seeds=2), 23).verdict == "open"  # one pair
     assert outcome(write_sweep(write, "pd", seeds=3), 23).verdict == "reproduced"
 
 
@@ -226,7 +226,7 @@ def test_a_seed_with_a_diverged_run_moves_no_threshold(write, write_diverged):
     assert found.seen.startswith("1 of 44 runs diverged (seed 1 left out); at the threshold, width 8")
     write_diverged(dataclasses.replace(at_threshold, seed=2))
     write_diverged(dataclasses.replace(at_threshold, seed=3))
-    assert outcome(records, 23).verdict == "unclear"
+    assert outcome(records, 23).verdict == "open"
 
 
 def test_seeds_that_differ_alike_at_every_width(write, monkeypatch):
@@ -267,7 +267,7 @@ def test_polynomials_and_networks(write_scalar):
     records = scalar(write_scalar, "1a", polynomials)
     scalar(write_scalar, "1b", networks)
     # Of these degrees the largest alone interpolates: there is no wider spike.
-    assert verdicts(records, (1, 2), "smoke") == {1: "unclear", 2: "reproduced"}
+    assert verdicts(records, (1, 2), "smoke") == {1: "open", 2: "reproduced"}
 
 
 @pytest.mark.parametrize(
@@ -329,7 +329,7 @@ def test_a_seed_is_read_where_the_others_have_their_extreme():
     apart = rise_and_recovery("", bumps[:2])
     assert apart.values == (0.0, 0.0)
     # Each seed has a bump, if not at the epoch of the other: that contradicts no rise.
-    assert compare("", [apart], above(1.0)).verdict == "unclear"
+    assert compare("", [apart], above(1.0)).verdict == "open"
     assert rise_and_recovery("", bumps).values == (0.0, 2.0, 4.0)
 
 

@@ -245,7 +245,7 @@ def test_one_flip_after_identical_initialization_contradicts_never(tmp_path):
 
 def test_orders_of_magnitude_are_not_judged_below_paper_scale(world):
     outcome = verdict(1, world, "smoke")
-    assert outcome.verdict == "unclear"
+    assert outcome.verdict == "open"
     assert "judged at paper scale only" in outcome.seen
 
 
@@ -279,8 +279,8 @@ def test_pairs_with_a_dead_model_can_be_left_out(world):
     ("all_pairs", "living", "expected"),
     [
         ("reproduced", "reproduced", "reproduced"),
-        ("contradicted", "unclear", "unclear"),
-        ("reproduced", "contradicted", "unclear"),
+        ("contradicted", "open", "open"),
+        ("reproduced", "contradicted", "open"),
     ],
 )
 def test_dead_models_decide_nothing(all_pairs, living, expected):
@@ -300,14 +300,14 @@ def test_divergence_is_what_a_too_large_rate_does(tmp_path):
 def test_a_smooth_activation_that_always_diverges_leaves_its_gains_open(tmp_path):
     for settings in runs_of_figure("10", "smoke"):
         write(tmp_path, settings, scaled(pd=np.nan, loss=np.nan, activation="smelu"))
-    assert verdict(18, tmp_path, "smoke").verdict == "unclear"
+    assert verdict(18, tmp_path, "smoke").verdict == "open"
 
 
 def test_diverged_pairs_drop_out(tmp_path):
     for settings in runs_of_figure("2", "smoke"):
         diverging = scaled(pd=np.nan, loss=np.nan, model="double", activation="relu", shuffle_log2=0)
         write(tmp_path, settings, diverging)
-    assert verdict(8, tmp_path, "smoke").verdict == "unclear"
+    assert verdict(8, tmp_path, "smoke").verdict == "open"
     assert verdict(7, tmp_path, "smoke").verdict == "reproduced"
 
 

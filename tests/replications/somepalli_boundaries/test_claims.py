@@ -122,7 +122,7 @@ def test_many_classes_off_the_manifold_and_winners_of_seeds(tmp_path):
 def test_seeds_that_agree_by_chance_leave_the_number_of_classes_open(tmp_path):
     for settings in runs_of_figure("off_manifold", "paper"):
         write(tmp_path, settings, off_manifold_values(settings), random_planes(1, 8, 2, 1, 6))
-    assert verdicts(tmp_path, (11,), "paper") == {11: "unclear"}
+    assert verdicts(tmp_path, (11,), "paper") == {11: "open"}
 
 
 def table(array, network, optimizer):
@@ -225,7 +225,7 @@ def test_without_a_threshold_nothing_is_decided(tmp_path, monkeypatch):
         values = sweep_values(settings)
         write(tmp_path, settings, values | {"train_accuracy": 0.9})
     fake_scores(monkeypatch, shared, dip())
-    assert set(verdicts(tmp_path, (13, 15, 17, 21), "laptop").values()) == {"unclear"}
+    assert set(verdicts(tmp_path, (13, 15, 17, 21), "laptop").values()) == {"open"}
 
 
 def test_nakkirans_figure(tmp_path):
@@ -270,12 +270,12 @@ def test_the_region_of_a_wrong_label_in_a_window_of_other_lengths():
 
 @pytest.mark.parametrize(
     "wide,regions,verdict",
-    [(0.1, 10, "reproduced"), (0.8, 10, "contradicted"), (0.1, 50, "contradicted"), (0.1, 30, "unclear")],
+    [(0.1, 10, "reproduced"), (0.8, 10, "contradicted"), (0.1, 50, "contradicted"), (0.1, 30, "open")],
 )
 def test_wrong_labels_in_wide_networks(wide, regions, verdict, tmp_path):
     runs = runs_of_figure("9", "laptop")
     widest = max(settings.width for settings in runs)
-    for seed, expected in ((0, "unclear"), (1, verdict)):
+    for seed, expected in ((0, "open"), (1, verdict)):
         for settings in runs:
             if settings.seed == seed:
                 is_wide = settings.width == widest
@@ -305,7 +305,7 @@ def test_absolute_numbers_are_judged_at_paper_scale_only(tmp_path, monkeypatch):
         write(tmp_path, settings, off_manifold_values(settings))
     fake_scores(monkeypatch, networks, matrix_score(REPRODUCIBILITY_MATRIX))
     (judgement,) = judge([NUMBERS[5]], STUDY, str(tmp_path), "laptop")
-    assert judgement.outcome.verdict == "unclear"
+    assert judgement.outcome.verdict == "open"
     assert {part.verdict for part in judgement.outcome.parts} == {"not judged"}
 
 
@@ -346,7 +346,7 @@ def test_the_lowest_reproducibility_is_judged_by_its_interval(tmp_path):
         ones = seeds.get(settings.width, ((), (0,), (1,)))[settings.seed]
         write(tmp_path, settings, sweep_values(settings), class_map(ones))
     part = judged(tmp_path, 15).parts[1]
-    assert part.verdict == "unclear"
+    assert part.verdict == "open"
     assert "is 1 [0.167, 1]" in part.seen
 
 
@@ -366,8 +366,8 @@ def test_a_missing_value_is_no_extreme(tmp_path):
         if (settings.label_noise, settings.width, settings.seed) == (0.2, 2 * THRESHOLD, 1):
             del values[("margin", "all", "median")]
         write(tmp_path, settings, values)
-    assert judged(tmp_path, 17).parts[1].verdict == "unclear"
-    assert judged(tmp_path, 17).verdict == "unclear"
+    assert judged(tmp_path, 17).parts[1].verdict == "open"
+    assert judged(tmp_path, 17).verdict == "open"
 
 
 def test_the_claims_on_errors_are_on_the_measured_network(tmp_path):
@@ -397,7 +397,7 @@ def test_a_seed_that_diverged_is_left_out_of_the_sweep(tmp_path, monkeypatch):
     for number in WIDTH_CLAIMS:
         outcome = judged(tmp_path, number)
         # That two seeds have their extreme at one width may be chance.
-        assert outcome.verdict == ("unclear" if number in (13, 17) else "reproduced")
+        assert outcome.verdict == ("open" if number in (13, 17) else "reproduced")
         assert "1 of 42 runs diverged and are left out: " in outcome.seen
         assert "label_noise=0.2 seed=1 width=3" in outcome.seen
 
@@ -411,7 +411,7 @@ def test_a_seed_that_diverged_is_left_out_of_the_sweep(tmp_path, monkeypatch):
 )
 def test_a_sweep_without_a_whole_seed_leaves_claims_open(is_diverged, tmp_path):
     write_with_diverged(tmp_path, "10", sweep_values, is_diverged)
-    assert set(verdicts(tmp_path, WIDTH_CLAIMS, "laptop").values()) == {"unclear"}
+    assert set(verdicts(tmp_path, WIDTH_CLAIMS, "laptop").values()) == {"open"}
 
 
 def random_maps(settings):
@@ -443,7 +443,7 @@ def test_diverged_optimizers_and_students(tmp_path):
         "test accuracy (points), expected above 0 (95 % intervals): 2 of 2 reproduced"
         in judged(tmp_path, 8).seen
     )
-    assert judged(tmp_path, 6).verdict == "unclear"
+    assert judged(tmp_path, 6).verdict == "open"
     write_with_diverged(
         tmp_path,
         "distillation",

@@ -1,0 +1,173 @@
+"""Effects: what a check compares, estimated from a table of one value per seed and cell.
+
+A *cell* is a setting: a network, a width, an optimizer. Every seed gives each cell one value, and seeds are
+blocks: what a seed adds to all of its cells (its images, its wrong labels) cancels in a contrast. The
+variance that is left is estimated for each cell, and those that a contrast takes part in are pooled with
+Satterthwaite's degrees of freedom: at most (seeds - 1) * (cells - 1) instead of the seeds - 1 of one number
+per seed. One variance for all cells would be wrong too often where cells differ in it (7.6 % instead of 5 %
+for a slope over cells whose deviations differ by a factor of three). What is positive and spreads in
+proportion to its size is compared by factors, on a logarithmic scale.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+
+from .verdicts import number
+
+ERROR = 0.05  # of a wrong decision in one direction
+_MOST_SEEDS = 64
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Effect:
+    """A contrast of cells: sum(coefficient * mean of the cell), or of the means' logarithms.
+
+    Seeds with a value that is nan are left out.
+
+    Args:
+        label: What is compared, in words.
+        values: Array of shape (seeds, cells).
+        coefficients: Array of shape (cells,). If they do not sum to zero the effect is a level, whose
+            variance is that of one number per seed.
+        factor: Whether the values are positive and the effect is a factor, exp of the contrast.
+    """
+
+    label: str
+    values: np.ndarray
+    coefficients: np.ndarray
+    factor: bool = False
+
+    @property
+    def n(self) -> int:
+        """How many seeds have all values."""
+        return len(self._scaled)
+
+    @property
+    def _scaled(self):
+        values = np.asarray(self.values, np.float64)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            values = np.log(values) if self.factor else values
+        return values[np.isfinite(values).all(axis=1)]
+
+    @property
+    def contrast(self) -> float:
+        """The contrast, a logarithm where the effect is a factor; nan without seeds."""
+        return float((self._scaled @ self.coefficients).mean()) if self.n else math.nan
+
+    @property
+    def value(self) -> float:
+        """The effect."""
+        return math.exp(self.contrast) if self.factor else self.contrast
+
+    @property
+    def _is_level(self):
+        return len(self.coefficients) == 1 or not np.isclose(np.sum(self.coefficients), 0)
+
+    @functools.cached_property
+    def _parts(self):
+        """Each cell's part of the variance of one seed's contrast, cell means and seeds removed."""
+        values, cells = self._scaled, len(self.coefficients)
+        if self._is_level:
+            return np.array([(values @ self.coefficients).var(ddof=1)])
+        rest = values - values.mean(axis=0) - values.mean(axis=1, keepdims=True) + values.mean()
+        own = np.sum(rest**2, axis=0) / (self.n - 1) * cells / (cells - 1)
+        return own * np.square(self.coefficients)
+
+    @property
+    def freedom(self) -> float:
+        """Degrees of freedom (Satterthwaite 1946); of two cells those of the paired t test."""
+        cells = len(self.coefficients)
+        if self._is_level or not self._parts.any():
+            return self.n - 1
+        effective = self._parts.sum() ** 2 / np.sum(self._parts**2) * (cells - 1) / cells
+        return (self.n - 1) * min(float(effective), cells - 1)
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation of one seed's contrast; nan from fewer than two seeds."""
+        return math.sqrt(self._parts.sum()) if self.n > 1 else math.nan
+
+    def p_above(self, bound: float) -> float:
+        """One-sided p value of the effect being above a bound.
+
+        Values that do not differ between seeds at all give the sign test's 2^-n; one seed gives 1.
+        """
+        distance = self.contrast - (math.log(bound) if self.factor else bound)
+        if self.n < 2 or math.isnan(distance):
+            return 1.0
+        error = self.deviation / math.sqrt(self.n)
+        if error <= 1e-12 * abs(distance):
+            return 0.5**self.n if distance > 0 else 1.0
+        if error == 0:
+            return 1.0
+        return float(stats.t.sf(distance / error, self.freedom))
+
+    def p_below(self, bound: float) -> float:
+        """One-sided p value of the effect being below a bound, as `p_above`."""
+        if self.factor:
+            return self.inverse().p_above(1 / bound)
+        return self.inverse().p_above(-bound)
+
+    def inverse(self) -> "Effect":
+        """The effect with the opposite sign, or one over the factor."""
+        return dataclasses.replace(self, coefficients=-np.asarray(self.coefficients, np.float64))
+
+    def interval(self) -> tuple[float, float]:
+        """(low, high) at 90 %: each end is a one-sided limit at 95 %; nan from fewer than two seeds."""
+        if self.n < 2:
+            return math.nan, math.nan
+        reach = stats.t.ppf(1 - ERROR, self.freedom) * self.deviation / math.sqrt(self.n)
+        low, high = self.contrast - reach, self.contrast + reach
+        with np.errstate(over="ignore"):
+            return (float(np.exp(low)), float(np.exp(high))) if self.factor else (low, high)
+
+    def further_seeds(self, bound: float) -> int | None:
+        """How many more seeds decide on which side of a bound it lies, with effect and spread as seen.
+
+        Returns:
+            None if that is not known (fewer than two seeds) or more than 64 are needed.
+        """
+        distance = abs(self.contrast - (math.log(bound) if self.factor else bound))
+        if self.n < 2 or not self.deviation > 0 or distance == 0:
+            return None
+        for n in range(self.n + 1, _MOST_SEEDS + 1):
+            freedom = self.freedom * (n - 1) / (self.n - 1)
+            if stats.t.ppf(1 - ERROR, freedom) * self.deviation / math.sqrt(n) < distance:
+                return n - self.n
+        return None
+
+    def __str__(self):
+        if not self.n:
+            return "not measured"
+        low, high = self.interval()
+        limits = f"[{number(low)}, {number(high)}]" if self.n > 1 else "[no interval]"
+        times = " times" if self.factor else ""
+        return f"{number(self.value)}{times} {limits} over {self.n} seed{'s' * (self.n > 1)}"
+
+
+def level(label: str, values: Sequence[float], factor: bool = False) -> Effect:
+    """The Effect of one value per seed: their mean, or geometric mean."""
+    return Effect(label, np.asarray(values, np.float64).reshape(-1, 1), np.ones(1), factor)
+
+
+def difference(label: str, first: Sequence[float], second: Sequence[float], factor: bool = False) -> Effect:
+    """The Effect first - second, or first / second, of two cells with the same seeds."""
+    return Effect(label, np.stack([first, second], axis=1), np.array([1.0, -1.0]), factor)
+
+
+def mean_difference(label: str, first: np.ndarray, second: np.ndarray, factor: bool = False) -> Effect:
+    """The Effect first - second, averaged over cells: arrays of shape (seeds, cells)."""
+    cells = np.shape(first)[1]
+    signs = np.repeat([1.0, -1.0], cells) / cells
+    return Effect(label, np.concatenate([first, second], axis=1), signs, factor)
+
+
+def slope(label: str, values: np.ndarray, positions: Sequence[float], factor: bool = False) -> Effect:
+    """The Effect of the least-squares slope over positions, per unit; values of shape (seeds, positions)."""
+    offsets = np.asarray(positions, np.float64) - np.mean(positions)
+    return Effect(label, np.asarray(values), offsets / np.sum(offsets**2), factor)

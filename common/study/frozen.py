@@ -1,0 +1,138 @@
+"""Checks that were frozen before the seeds that decide them were run.
+
+`replications/<paper>/claims/frozen.json` holds for each claim with confirmatory seeds the digest of its
+check, the commit at which it was frozen and the first seed that decides. A run counts only if that commit is
+an ancestor of its own. `python -m launch.freeze` writes the file; a check that is edited afterwards needs a
+new first seed.
+"""
+
+import ast
+import hashlib
+import importlib
+import inspect
+import json
+import pathlib
+import re
+import textwrap
+import types
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from .claims import Claim
+
+_REPLICATIONS = pathlib.Path(__file__).parents[2] / "replications"
+
+
+def digest_of(check: Callable) -> str:
+    """Returns a digest of what a check does: its code and what it uses of its paper's package.
+
+    Comments, docstrings, white space and the text of `@claim` do not count, nor do the tests of
+    `common.study`, which are the same for all papers.
+    """
+    package = ".".join(check.__module__.split(".")[:2])
+    found: dict[str, str] = {}
+    _collect(check, package, found)
+    text = "\n".join(f"{name}: {found[name]}" for name in sorted(found))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _collect(value: Any, package: str, found: dict[str, str]) -> None:
+    """Adds the code of a function or class, and of all that it uses of the package."""
+    value = inspect.unwrap(value) if callable(value) else value
+    module = getattr(value, "__module__", None) or ""
+    name = f"{module}.{getattr(value, '__qualname__', '')}"
+    if not module.startswith(package) or name in found or _is_made(value):
+        return
+    found[name] = _code(value)
+    for function in [value] if inspect.isfunction(value) else _methods(value):
+        for used_name, used in _used(function, package):
+            used = inspect.unwrap(used) if callable(used) else used
+            if inspect.isfunction(used) or inspect.isclass(used):
+                _collect(used, package, found)
+            else:
+                found[used_name] = re.sub(r" at 0x\w+", "", repr(used))
+
+
+def _methods(value: type) -> list[types.FunctionType]:
+    """The functions in a class that its source has, those of properties too."""
+    members = (getattr(m, "fget", None) or getattr(m, "func", None) or m for m in vars(value).values())
+    functions = [inspect.unwrap(m) for m in members if inspect.isfunction(m)]
+    return [function for function in functions if not _is_made(function)]
+
+
+def _is_made(value: Any) -> bool:
+    """Whether a function was made by a dataclass: it has no source of its own."""
+    return inspect.isfunction(value) and not pathlib.Path(value.__code__.co_filename).exists()
+
+
+def _used(function: types.FunctionType, package: str) -> Iterable[tuple[str, Any]]:
+    """(name, value) of the globals, and the names of modules of the package, that a function uses."""
+    names = _names(function.__code__) | _names_of_decorators(function)
+    space = function.__globals__
+    for name in sorted(names & space.keys()):
+        value = space[name]
+        if not inspect.ismodule(value):
+            yield f"{function.__module__}.{name}", value
+        elif value.__name__.startswith(package):
+            for inner in sorted(names & vars(value).keys()):
+                yield f"{value.__name__}.{inner}", vars(value)[inner]
+
+
+def _names(code: types.CodeType) -> set[str]:
+    inner = (constant for constant in code.co_consts if isinstance(constant, types.CodeType))
+    return set(code.co_names).union(*map(_names, inner))
+
+
+def _names_of_decorators(function: types.FunctionType) -> set[str]:
+    nodes = (node for decorator in _decorators(function) for node in ast.walk(decorator))
+    return {node.id for node in nodes if isinstance(node, ast.Name)} - {"claim"}
+
+
+def _decorators(value: Any) -> list[ast.expr]:
+    node = ast.parse(textwrap.dedent(inspect.getsource(value))).body[0]
+    return node.decorator_list if isinstance(node, ast.FunctionDef | ast.ClassDef) else []
+
+
+def _code(value: Any) -> str:
+    """The source of a function or class in one line, without docstring, comments and `@claim`."""
+    source = textwrap.dedent(inspect.getsource(value))
+    node = ast.parse(source).body[0]
+    left_out: list[ast.AST] = [d for d in _decorators(value) if ast.unparse(d).startswith("claim(")]
+    left_out += [
+        statement
+        for statement in getattr(node, "body", [])
+        if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+    ]
+    gone = {line for part in left_out for line in range(part.lineno, part.end_lineno + 1)}  # type: ignore[attr-defined]
+    lines = [line for i, line in enumerate(source.splitlines(), 1) if i not in gone]
+    return " ".join(
+        " ".join(line.split("  #")[0] for line in lines if not line.strip().startswith("#")).split()
+    )
+
+
+def frozen_file(study: str) -> pathlib.Path:
+    """Returns the path of a paper's file of frozen checks."""
+    return _REPLICATIONS / study / "claims" / "frozen.json"
+
+
+def read_frozen(study: str) -> dict[str, dict[str, Any]]:
+    """Returns {number of the claim: {digest, commit, confirmatory_from}}, empty without the file."""
+    path = frozen_file(study)
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def claims_to_freeze(study: str) -> list[Claim]:
+    """Returns the claims of a paper with confirmatory seeds that are not frozen as they are."""
+    known = read_frozen(study)
+    claims = importlib.import_module(f"replications.{study}.claims").CLAIMS
+    return [
+        claim
+        for claim in claims
+        if claim.confirmatory_from and not is_frozen(claim, known.get(str(claim.number), {}))
+    ]
+
+
+def is_frozen(claim: Claim, entry: dict[str, Any]) -> bool:
+    """Whether an entry of the file is of the claim's check as it is."""
+    now = (digest_of(claim.check), claim.confirmatory_from)
+    return (entry.get("digest"), entry.get("confirmatory_from")) == now

@@ -1,0 +1,236 @@
+"""Decisions against values worked out by hand, and how often each is wrong, by simulation.
+
+Simulated curves have the spread of our records; a rate of N trials is known to a standard error of
+sqrt(rate (1 - rate) / N), and a limit of 5 % is held to within three of them. `-m slow` runs ten times as
+many trials and prints the table of docs/decisions.md.
+"""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from common.study import decisions, effects
+from common.study.effects import Effect
+from common.study.verdicts import NOT_JUDGED, Outcome
+
+WIDTHS = (1, 2, 3, 4, 5, 6, 7, 8, 12)
+NEAR = np.array([4 <= width <= 8 for width in WIDTHS])
+SEEDS = (3, 5)  # those of the presets
+FLAT = np.zeros(len(WIDTHS))
+FALLING = -np.arange(len(WIDTHS), dtype=float)
+RISING = -FALLING
+# A trough at width 3, a peak at 6, as the test error of the ConvNets over width has them, in points.
+PEAKED = np.array([4.0, 1.0, 0.0, 1.0, 3.0, 4.0, 3.5, 2.0, -2.0])
+
+
+def draws(curve, seeds, rng, spread=1.0):
+    """Seeds with a level of their own, as blocks have."""
+    own = rng.normal(0, 2 * spread, (seeds, 1))
+    return curve + own + rng.normal(0, spread, (seeds, len(curve)))
+
+
+def test_contrast_of_three_cells_by_hand():
+    # Seeds' means 2 and 5, cells' 2.25, 3, 5.25: what is left is +-0.25 in the first and the last cell.
+    effect = Effect("c - a", np.array([[1.0, 1.5, 3.5], [3.5, 4.5, 7.0]]), np.array([-1.0, 0.0, 1.0]))
+    assert effect.value == pytest.approx(3.0)
+    # Of each 2 * 0.25^2 / (2 - 1) * 3 / (3 - 1); two equal parts count as 2 * (3 - 1) / 3 cells.
+    assert effect.deviation == pytest.approx(math.sqrt(2 * 0.1875))
+    assert effect.freedom == pytest.approx(4 / 3)
+    t = 3.0 / (effect.deviation / math.sqrt(2))
+    assert effect.p_above(0) == pytest.approx(stats.t.sf(t, 4 / 3))
+    assert effect.p_below(0) == pytest.approx(stats.t.cdf(t, 4 / 3))
+    low, high = effect.interval()
+    assert (low + high) / 2 == pytest.approx(3.0)
+    assert high - 3.0 == pytest.approx(stats.t.ppf(0.95, 4 / 3) * effect.deviation / math.sqrt(2))
+
+
+def test_two_cells_are_the_paired_t_test():
+    rng = np.random.default_rng(0)
+    first, second = rng.random((2, 6))
+    effect = effects.difference("", first, second)
+    assert effect.p_above(0) == pytest.approx(stats.ttest_rel(first, second, alternative="greater").pvalue)
+    factor = effects.difference("", np.exp(first), np.exp(second), factor=True)
+    assert factor.value == pytest.approx(math.exp(effect.value))
+    assert factor.p_above(1.0) == pytest.approx(effect.p_above(0.0))
+    assert factor.p_below(2.0) == pytest.approx(effect.p_below(math.log(2)))
+
+
+def test_a_level_has_the_variance_of_one_number_a_seed():
+    values = np.array([1.0, 2.0, 4.0])
+    assert effects.level("", values).p_above(0) == pytest.approx(
+        stats.ttest_1samp(values, 0, alternative="greater").pvalue
+    )
+
+
+def test_a_slope_is_that_of_least_squares():
+    values = np.array([[0.0, 1.0, 2.0, 4.0], [1.0, 2.0, 3.0, 5.0]])
+    found = effects.slope("", values, (0, 1, 2, 4))
+    assert found.value == pytest.approx(np.polyfit((0, 1, 2, 4), values.mean(axis=0), 1)[0])
+
+
+def test_seeds_that_agree_to_the_last_digit_are_counted():
+    assert effects.level("", [1.0] * 4).p_above(0) == 1 / 16
+    assert decisions.ordering("", effects.level("", [1.0] * 5)).verdict == "reproduced"
+    assert decisions.ordering("", effects.level("", [1.0] * 4)).verdict == "open"
+    assert effects.level("", [0.0] * 5).p_above(0) == 1
+    assert effects.level("", [1.0]).p_above(0) == 1
+    assert effects.level("", [1.0, math.nan]).n == 1
+
+
+def test_seeds_that_would_decide():
+    effect = effects.level("", [1.0, -1.0, 3.0])  # mean 1, deviation 2
+    further = effect.further_seeds(0.0)
+    needed = next(n for n in range(4, 65) if stats.t.ppf(0.95, n - 1) * 2 / math.sqrt(n) < 1)
+    assert further == needed - 3
+    assert effects.level("", [1.0]).further_seeds(0.0) is None
+    assert effects.level("", [1e-9, 2.0, -2.0]).further_seeds(0.0) is None
+
+
+def test_equality_and_ties():
+    close = effects.level("", [0.1, -0.1, 0.0, 0.05])
+    assert decisions.equality("", close, 1.0).verdict == "reproduced"
+    assert decisions.ordering("", close, margin=1.0).verdict == "no difference"
+    assert decisions.ordering("", close).verdict == "open"
+    assert decisions.equality("", effects.level("", [5.1, 4.9, 5.0]), 1.0).verdict == "contradicted"
+    factor = effects.level("", [1.0, 1.1, 0.95], factor=True)
+    assert decisions.equality("", factor, 1.5).verdict == "reproduced"
+    assert decisions.equality("", factor, 1.5, value=3.0).verdict == "contradicted"
+
+
+def test_rates_are_exact():
+    assert decisions.rate("", 5, 5).p == pytest.approx(1 / 32)
+    assert [decisions.rate("", k, 5).verdict for k in (5, 4, 1, 0)] == [
+        "reproduced",
+        "open",
+        "open",
+        "contradicted",
+    ]
+    assert decisions.rate("", 0, 0).verdict == "open"
+
+
+def parts(*verdicts):
+    return decisions.together(*(Outcome(v, v, p=0.01 * (i + 1)) for i, v in enumerate(verdicts)))
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        (["reproduced", "reproduced"], "reproduced"),
+        (["reproduced", "contradicted"], "in part"),
+        (["reproduced", "open", "contradicted", "contradicted"], "open"),
+        (["reproduced", "no difference", "contradicted"], "contradicted"),
+        (["no difference", "no difference"], "no difference"),
+        (["open", "reproduced"], "in part"),
+        (["open"], "open"),
+        (["contradicted"], "contradicted"),
+        ([NOT_JUDGED, "reproduced"], "reproduced"),
+        ([NOT_JUDGED], "open"),
+    ],
+)
+def test_parts(verdicts, expected):
+    assert parts(*verdicts).verdict == expected
+
+
+def test_parts_say_how_many_hold_and_the_largest_p_that_decides():
+    outcome = parts("reproduced", "reproduced", "contradicted")
+    assert outcome.words == "reproduced in part (2 of 3)"
+    assert outcome.p == 0.02
+    assert parts("contradicted", NOT_JUDGED).p == 0.01
+
+
+def test_one_seed_decides_nothing():
+    values = np.arange(9.0).reshape(1, 9)
+    assert decisions.trend("", "", values).verdict == "open"
+    assert decisions.peak("", np.empty((0, 9)), values, WIDTHS, NEAR, False).verdict == "open"
+
+
+def test_a_peak_at_an_end_is_no_peak():
+    assert (
+        decisions.peak(
+            "", RISING[None], draws(RISING, 3, np.random.default_rng(0)), WIDTHS, ~FLAT.astype(bool), False
+        ).verdict
+        == "open"
+    )
+
+
+def _peak(curve, seeds, rng):
+    return decisions.peak("", draws(curve, 1, rng), draws(curve, seeds, rng), WIDTHS, NEAR, False)
+
+
+def _peak_first_seed(curve, seeds, rng):
+    return decisions.peak("", np.empty((0, len(curve))), draws(curve, seeds, rng), WIDTHS, NEAR, False)
+
+
+def _trend(curve, seeds, rng):
+    return decisions.trend("", "", draws(curve, seeds, rng, 3.0))
+
+
+def _ordering(curve, seeds, rng):
+    values = draws(curve, seeds, rng)
+    return decisions.ordering("", effects.difference("", values[:, -1], values[:, 0]))
+
+
+def _pooled(curve, seeds, rng):
+    """With deviations that differ by a factor of three between cells, as they do at most in our records."""
+    uneven = np.linspace(0.5, 1.5, len(curve))
+    values = curve + rng.normal(0, 1, (seeds, len(curve))) * uneven
+    return decisions.ordering("", effects.slope("", values, WIDTHS))
+
+
+def _equality(curve, seeds, rng):
+    return decisions.equality("", effects.level("", draws(curve, seeds, rng, 0.3)[:, -1]), 1.0)
+
+
+def _rate(curve, seeds, rng):
+    chance = {0: 0.5, -1: 0.1, 1: 0.9}[int(np.sign(curve[-1]))]
+    return decisions.rate("", int(rng.binomial(5 * seeds, chance)), 5 * seeds)
+
+
+def _correlation(curve, seeds, rng):
+    return decisions.correlation("", "", draws(curve, seeds, rng, 3.0), draws(RISING, seeds, rng, 3.0))
+
+
+# Family: a curve without the effect, one with the opposite, one with it; the simulation of its test.
+FAMILIES = {
+    "peak, places from pilots": (_peak, FLAT, FALLING, PEAKED),
+    "peak, places from the first seed": (_peak_first_seed, RISING, FALLING, PEAKED),
+    "trend": (_trend, FLAT, FALLING, RISING),
+    "ordering": (_ordering, FLAT, FALLING / 3, RISING / 3),
+    "slope with a pooled variance": (_pooled, FLAT, FALLING / 5, RISING / 5),
+    "equality": (_equality, FLAT + 1.0, FLAT + 3.0, FLAT),
+    "rate": (_rate, FLAT, FALLING, RISING),
+    "correlation": (_correlation, FLAT, FALLING, RISING),
+}
+
+
+def shares(simulate, curve, seeds, trials):
+    """The shares of `reproduced` and of `contradicted`."""
+    rng = np.random.default_rng([17, seeds])
+    verdicts = [simulate(curve, seeds, rng).verdict for _ in range(trials)]
+    return verdicts.count("reproduced") / trials, verdicts.count("contradicted") / trials
+
+
+def check(family, seeds, trials):
+    simulate, without, opposite, effect = FAMILIES[family]
+    allowed = 0.05 + 3 * math.sqrt(0.05 * 0.95 / trials)
+    false = shares(simulate, without, seeds, trials)[0], shares(simulate, opposite, seeds, trials)[0]
+    power, against = shares(simulate, effect, seeds, trials)
+    assert max(false) <= allowed
+    assert against <= allowed
+    assert power > allowed  # the test is able to see what it looks for
+    return f"| {family} | {seeds} | {false[0]:.3f} | {false[1]:.3f} | {against:.3f} | {power:.2f} |"
+
+
+@pytest.mark.parametrize("seeds", SEEDS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_error_rates(family, seeds):
+    check(family, seeds, 150)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", SEEDS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_error_rates_of_many_trials(family, seeds):
+    print(check(family, seeds, 4000))

@@ -1,0 +1,84 @@
+"""Frozen checks are older than the runs that decide them, and edits are noticed."""
+
+import importlib
+import subprocess
+import types
+from pathlib import Path
+
+import pytest
+
+from common.study.claims import judge
+from common.study.frozen import claims_to_freeze, digest_of, read_frozen
+from common.study.runs import load_study, study_names
+
+ROOT = Path(__file__).parents[1]
+
+
+def _git(*arguments):
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("name", study_names())
+def test_every_check_with_confirmatory_seeds_is_frozen_as_it_is(name):
+    assert [claim.number for claim in claims_to_freeze(name)] == []
+
+
+@pytest.mark.parametrize("name", study_names())
+def test_a_frozen_check_is_older_than_the_runs_that_decide_it(name):
+    shallow = _git("rev-parse", "--is-shallow-repository")
+    if shallow.returncode or shallow.stdout.strip() != "false":
+        pytest.skip("wants the whole history of the repository")
+    frozen = read_frozen(name)
+    claims = importlib.import_module(f"replications.{name}.claims").CLAIMS
+    deciding = [claim for claim in claims if claim.confirmatory_from]
+    found = judge(deciding, load_study(name), ROOT / "results" / "reference")
+    commits = {
+        (frozen[str(j.claim.number)]["commit"], run.record["commit"])
+        for j in found
+        for run in j.runs
+        if run.seed >= j.claim.confirmatory_from
+    }
+    younger = {pair for pair in commits if _git("merge-base", "--is-ancestor", *pair).returncode}
+    assert younger == set()
+    dirty = {
+        run.path
+        for j in found
+        for run in j.runs
+        if run.seed >= j.claim.confirmatory_from and run.record["dirty"]
+    }
+    assert dirty == set()
+
+
+def _module(text, path):
+    """A module of a made-up paper, from a file, since the digest reads the source."""
+    path.write_text(text)
+    spec = importlib.util.spec_from_file_location("replications.toy.claims", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+TOY = '''
+LIMIT = 2.0
+def helper(x):
+    """Text."""
+    return x > LIMIT  # why
+def check(evidence):
+    return helper(evidence)
+'''
+
+
+@pytest.mark.parametrize(
+    ("change", "counts"),
+    [
+        (("LIMIT = 2.0", "LIMIT = 3.0"), True),
+        (("x > LIMIT", "x >= LIMIT"), True),
+        (("return helper(evidence)", "return not helper(evidence)"), True),
+        (('"""Text."""', '"""Other."""'), False),
+        (("# why", "# because"), False),
+    ],
+)
+def test_a_digest_changes_with_what_the_check_does(change, counts, tmp_path):
+    first: types.ModuleType = _module(TOY, tmp_path / "first.py")
+    second = _module(TOY.replace(*change), tmp_path / "second.py")
+    assert (digest_of(first.check) != digest_of(second.check)) == counts
