@@ -105,7 +105,7 @@ class Judgement:
     """A claim, its outcome, and the scale (None: not run at any), data sets and runs that decided it.
 
     `minutes` is about what the runs take, on two cores, that would decide what is open or not run; None: it
-    is not known how many seeds would.
+    is not known how many seeds would. `exploratory` are the seeds that were looked at and do not decide.
     """
 
     claim: Claim
@@ -114,6 +114,7 @@ class Judgement:
     data: tuple[str, ...] = ()
     runs: tuple[Run, ...] = ()
     minutes: float | None = None
+    exploratory: tuple[int, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -130,7 +131,7 @@ class Judgement:
     @property
     def seeds(self) -> tuple[int, ...]:
         """The seeds of the runs that decided."""
-        return tuple(sorted({run.seed for run in self.runs}))
+        return tuple(sorted({run.seed for run in self.runs} - set(self.exploratory)))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -173,6 +174,7 @@ class Evidence:
     ) -> None:
         self.scale, self._first_seed = scale, confirmatory_from
         self.used: dict[Settings, Run] = {}
+        self.exploratory: set[int] = set()
         self._study, self._records, self._figures = study, records, " and ".join(figures)
         settings = dict.fromkeys(s.resolve() for f in figures for s in study.runs_of_figure(f, scale))
         every = find_runs(study, settings, records)
@@ -277,6 +279,7 @@ class Evidence:
                 found[resolved] = finished
             if gap == _MAX_GAP:
                 break
+        self.exploratory |= {s.seed for s in found if s.seed < self._first_seed}
         return found
 
     def deciding_seeds(self) -> set[int]:
@@ -325,7 +328,8 @@ def _judge_at(claim, evidence):
     if outcome.verdict == "open" and outcome.more:
         minutes = outcome.more * _seconds(runs) / len({run.seed for run in runs}) / 60
     names = {name + stands_in_for(run) for run in runs if (name := data_name(run))}
-    return Judgement(claim, outcome, evidence.scale, tuple(sorted(names)), runs, minutes)
+    exploratory = tuple(sorted(evidence.exploratory))
+    return Judgement(claim, outcome, evidence.scale, tuple(sorted(names)), runs, minutes, exploratory)
 
 
 def _seconds(runs):

@@ -40,18 +40,19 @@ def ordering(
         margin: How far from the bound an effect is a tie: if the interval lies within, the verdict is "no
             difference". A difference, or a factor above 1. None: no tie is declared.
     """
-    neutral = 1.0 if effect.factor else 0.0
-    bound = neutral if bound is None else bound
+    bound = (1.0 if effect.factor else 0.0) if bound is None else bound
+    seen = str(effect)
     above, below = effect.p_above(bound), effect.p_below(bound)
     text = f"{question}, {effect.label}, is {effect}, expected above {number(bound)}"
     if above <= ERROR:
-        return Outcome("reproduced", f"{text} ({_p(above)})", p=above)
+        return Outcome("reproduced", f"{text} ({_p(above)})", p=above, number=seen)
     if below <= ERROR:
-        return Outcome("contradicted", f"{text} (of the opposite {_p(below)})", p=below)
+        return Outcome("contradicted", f"{text} (of the opposite {_p(below)})", p=below, number=seen)
     if margin is not None and (equal := _p_equal(effect, bound, margin)) <= ERROR:
         size = f"a factor of {margin:g}" if effect.factor else f"{margin:g}"
-        return Outcome("no difference", f"{text}; it is equal within {size} ({_p(equal)})", p=equal)
-    return Outcome("open", f"{text} ({_p(above)})", p=above, more=effect.further_seeds(bound))
+        return Outcome("no difference", f"{text}; equal within {size} ({_p(equal)})", p=equal, number=seen)
+    more = effect.further_seeds(bound)
+    return Outcome("open", f"{text} ({_p(above)})", p=above, more=more, number=seen)
 
 
 def _p_equal(effect, value, margin):
@@ -72,12 +73,13 @@ def equality(question: str, effect: Effect, margin: float, value: float | None =
     low, high = (value / margin, value * margin) if effect.factor else (value - margin, value + margin)
     equal, outside = _p_equal(effect, value, margin), min(effect.p_below(low), effect.p_above(high))
     text = f"{question}, {effect.label}, is {effect}, expected from {number(low)} to {number(high)}"
+    seen = str(effect)
     if equal <= ERROR:
-        return Outcome("reproduced", f"{text} ({_p(equal)})", p=equal)
+        return Outcome("reproduced", f"{text} ({_p(equal)})", p=equal, number=seen)
     if outside <= ERROR:
-        return Outcome("contradicted", f"{text} (of lying outside {_p(outside)})", p=outside)
-    nearer = low if effect.value - low < high - effect.value else high
-    return Outcome("open", f"{text} ({_p(equal)})", p=equal, more=effect.further_seeds(nearer))
+        return Outcome("contradicted", f"{text} (of lying outside {_p(outside)})", p=outside, number=seen)
+    more = effect.further_seeds(low if effect.value - low < high - effect.value else high)
+    return Outcome("open", f"{text} ({_p(equal)})", p=equal, more=more, number=seen)
 
 
 def trend(question: str, label: str, values: np.ndarray) -> Outcome:
@@ -98,13 +100,13 @@ def trend(question: str, label: str, values: np.ndarray) -> Outcome:
     ranks = np.mean(
         [stats.spearmanr(np.arange(values.shape[1]), row)[0] if np.ptp(row) else 0 for row in values]
     )
-    seen = f"mean rank correlation {ranks:.2f} over {len(values)} seeds, expected to grow"
-    text = f"{question} over {label}: {seen}"
+    seen = f"mean rank correlation {ranks:.2f} over {len(values)} seeds"
+    text = f"{question} over {label}: {seen}, expected to grow"
     if grows <= ERROR:
-        return Outcome("reproduced", f"{text} (Page's test, {_p(grows)})", p=grows)
+        return Outcome("reproduced", f"{text} (Page's test, {_p(grows)})", p=grows, number=seen)
     if falls <= ERROR:
-        return Outcome("contradicted", f"{text} (falls: {_p(falls)})", p=falls)
-    return Outcome("open", f"{text} ({_p(grows)})", p=grows)
+        return Outcome("contradicted", f"{text} (falls: {_p(falls)})", p=falls, number=seen)
+    return Outcome("open", f"{text} ({_p(grows)})", p=grows, number=seen)
 
 
 def rate(question: str, successes: int, trials: int, bound: float = 0.5) -> Outcome:
@@ -117,16 +119,17 @@ def rate(question: str, successes: int, trials: int, bound: float = 0.5) -> Outc
         bound: The share.
     """
     text = f"{question} in {successes} of {trials}, expected in more than {100 * bound:g} %"
+    seen = f"{successes} of {trials}"
     if not trials:
         return Outcome("open", text)
     more, fewer = (
         float(stats.binomtest(successes, trials, bound, side).pvalue) for side in ("greater", "less")
     )
     if more <= ERROR:
-        return Outcome("reproduced", f"{text} ({_p(more)})", p=more)
+        return Outcome("reproduced", f"{text} ({_p(more)})", p=more, number=seen)
     if fewer <= ERROR:
-        return Outcome("contradicted", f"{text} (of the opposite {_p(fewer)})", p=fewer)
-    return Outcome("open", f"{text} ({_p(more)})", p=more)
+        return Outcome("contradicted", f"{text} (of the opposite {_p(fewer)})", p=fewer, number=seen)
+    return Outcome("open", f"{text} ({_p(more)})", p=more, number=seen)
 
 
 def correlation(question: str, label: str, first: np.ndarray, second: np.ndarray) -> Outcome:
@@ -210,17 +213,19 @@ def every(*outcomes: Outcome) -> Outcome:
 
     One contradicted part contradicts it, at 5 % divided by the number of parts (Bonferroni).
     """
-    against = [o for o in outcomes if o.verdict == "contradicted"]
+    against = sorted((o for o in outcomes if o.verdict == "contradicted"), key=lambda o: o.p)
     verdicts = {o.verdict for o in outcomes}
+    weakest = max(outcomes, key=lambda o: o.p)
     seen = "; ".join(o.seen for o in outcomes)
     if verdicts == {"reproduced"}:
-        return Outcome("reproduced", seen, p=max(o.p for o in outcomes))
-    if against and min(o.p for o in against) <= ERROR / len(outcomes):
-        return Outcome("contradicted", seen, p=min(1.0, len(outcomes) * min(o.p for o in against)))
+        return Outcome("reproduced", seen, p=weakest.p, number=weakest.number)
+    if against and against[0].p <= ERROR / len(outcomes):
+        p = len(outcomes) * against[0].p
+        return Outcome("contradicted", seen, p=p, number=against[0].number)
     if verdicts <= {"reproduced", "no difference"}:
         ties = [o.p for o in outcomes if o.verdict == "no difference"]
         return Outcome("no difference", seen, p=max(ties))
-    return Outcome("open", seen, p=max((o.p for o in outcomes), default=math.nan), more=_more(outcomes))
+    return Outcome("open", seen, p=weakest.p, more=_more(outcomes), number=weakest.number)
 
 
 def _more(outcomes):
@@ -248,7 +253,8 @@ def together(*outcomes: Outcome) -> Outcome:
     with_p = [o.p for o in deciding if not math.isnan(o.p)]
     more = _more(judged) if verdict == "open" else None
     p = max(with_p) if with_p and len(with_p) == len(deciding) else math.nan
-    return Outcome(verdict, f"{text[0].upper()}{text[1:]}", outcomes, p=p, more=more)
+    number = max(deciding, key=lambda o: (o.p, o.number)).number if deciding else ""
+    return Outcome(verdict, f"{text[0].upper()}{text[1:]}", outcomes, p, more, number)
 
 
 _DECIDES = {

@@ -33,6 +33,7 @@ class Outcome:
         parts: Outcomes of the parts of a claim.
         p: The p value of the test that decided; nan where an interval did.
         more: About how many further seeds would decide what is open; None: not known.
+        number: The number that decided with its interval, as short as it goes.
     """
 
     verdict: str
@@ -40,6 +41,7 @@ class Outcome:
     parts: "tuple[Outcome, ...]" = ()
     p: float = math.nan
     more: int | None = None
+    number: str = ""
 
     @property
     def words(self) -> str:
@@ -252,7 +254,7 @@ def estimate_center(values: Sequence, center: Callable = np.mean) -> Estimate:
 def holds(quantity: str, estimate: Estimate, bounds: Bounds) -> Outcome:
     """The Outcome of one estimate."""
     verdict = bounds.verdict(estimate.low, estimate.high)
-    return Outcome(verdict, f"{quantity} is {estimate}, expected {bounds}")
+    return Outcome(verdict, f"{quantity} is {estimate}, expected {bounds}", number=str(estimate))
 
 
 def compare(
@@ -282,9 +284,12 @@ def compare(
     tally = Counter(verdict for verdict, _, _ in found)
     verdict = alone if tally[alone] else other if tally[other] == len(found) else "open"
     if len(found) == 1:
-        return Outcome(verdict, f"{quantity}, {found[0][1]}, is {found[0][2]}, expected {bounds}")
+        text = f"{quantity}, {found[0][1]}, is {found[0][2]}, expected {bounds}"
+        return Outcome(verdict, text, number=str(found[0][2]))
     texts = [_list(kind, found, bounds) for kind in VERDICTS if tally[kind]]
-    return Outcome(verdict, f"{quantity}, expected {bounds} ({level}): {', '.join(texts)}")
+    closest = min((e for v, _, e in found if v == verdict), key=bounds.margin)
+    text = f"{quantity}, expected {bounds} ({level}): {', '.join(texts)}"
+    return Outcome(verdict, text, number=f"{closest}, the closest of {len(found)}")
 
 
 def _list(kind, found, bounds):
