@@ -18,29 +18,26 @@ import os
 import signal
 import sys
 import tempfile
-import textwrap
 import threading
 import time
-from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 
 from absl import flags
 
 from common.cores import usable_cores
 from common.errors import UserError
-from common.study.claims import Judgement, judge
+from common.study.claims import Judgement, headline, judge, q_values
 from common.study.command_line import SCALES, exit_status, parse_flags
 from common.study.files import replacing
 from common.study.folders import check_file_to_make
+from common.study.progress import Progress
 from common.study.runs import load_study, study_names
-from common.study.verdicts import VERDICTS
 from figures import drawing
+from figures.ledger import judge_all, ledger, write_docs
 from figures.report_page import page
 from figures.run_table import run_table
 
-_WIDTH = 110
 _WORTH_PROCESSES = 8  # figures; fewer are drawn before other processes have started
-_MARKS = {"reproduced": "+", "contradicted": "-", "open": "?", "not judged": " "}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,14 +71,15 @@ class Paper:
     disagreements: tuple[str, ...]
 
     @property
-    def summary(self):
-        """One text a scale, such as "paper scale: 9 reproduced, 2 contradicted"."""
-        texts = []
-        for scale, counter in counts(self.judgements).items():
-            verdicts = ", ".join(f"{counter[verdict]} {verdict}" for verdict in VERDICTS if counter[verdict])
-            never = f"not run at any scale: {counter.total()}"
-            texts.append(f"{scale} scale: {verdicts}" if scale else never)
-        return texts
+    def short_title(self):
+        """Authors and year."""
+        return self.title.split(",")[0]
+
+    @property
+    def several_scales(self):
+        """Whether a claim is judged at more than one scale."""
+        numbers = [judgement.claim.number for judgement in self.judgements]
+        return len(set(numbers)) < len(numbers)
 
 
 def collect(names, records, scales=()):
@@ -97,12 +95,15 @@ def collect(names, records, scales=()):
         A `Paper` for each name.
     """
     wanted = [(n, figure, records, scales or SCALES) for n in names for figure in load_study(n).figures]
+    progress = Progress("figures", len(wanted))
     with _mapped(_figure_records, wanted) as found:
         claims = {name: importlib.import_module(f"replications.{name}.claims") for name in names}
         judged = {name: _judgements(name, claims[name].CLAIMS, records, scales) for name in names}
         figures = {name: [] for name in names}
         for (name, *_), figure in zip(wanted, found, strict=True):
             figures[name] += [figure] if figure else []
+            progress.add(1)
+    progress.close()
     return [
         Paper(name, claims[name].TITLE, judged[name], figures[name], claims[name].DISAGREEMENTS)
         for name in names
@@ -181,29 +182,6 @@ def _follow(parent):
     threading.Thread(target=watch, daemon=True).start()
 
 
-def counts(judgements):
-    """Returns {scale: Counter of verdicts}, largest scale first; scale None holds what was never run."""
-    by_scale = {scale: Counter() for scale in (*reversed(SCALES), None)}
-    for judgement in judgements:
-        by_scale[judgement.scale][judgement.outcome.verdict] += 1
-    return {scale: counter for scale, counter in by_scale.items() if counter}
-
-
-def ledger(paper):
-    """Returns the ledger of a paper as text: number, verdict, statement, what was seen; counts per scale."""
-    legend = ", ".join(f"{mark} {verdict}" for verdict, mark in _MARKS.items() if mark.strip())
-    lines = [paper.title, "", f"Parts of a claim: {legend}; brackets hold 95 % intervals over pairs or runs."]
-    for judgement in paper.judgements:
-        claim, outcome = judgement.claim, judgement.outcome
-        lines.append(f"{claim.number:3d}  {judgement.verdict} ({claim.source})")
-        texts = [("", claim.statement)]
-        texts += [(f"{_MARKS[part.verdict]} ", part.seen) for part in outcome.parts] or [("", outcome.seen)]
-        for mark, text in texts:
-            indent = " " * (5 + len(mark))
-            lines.append(textwrap.fill(indent[:5] + mark + text, _WIDTH, subsequent_indent=indent))
-    return "\n".join([*lines, "", *paper.summary])
-
-
 def _define_flags(flag_values):
     for name, default, help in (
         ("records", "results/reference", "Folder that holds the run folders."),
@@ -221,6 +199,13 @@ def _define_flags(flag_values):
         "scale",
         [],
         f"Scales to judge ({', '.join(SCALES)}); by default, for each claim the largest that its runs have.",
+        flag_values=flag_values,
+    )
+
+    flags.DEFINE_bool(
+        "write_docs",
+        False,
+        "Writes verdicts and numbers into the marked blocks of README.md and docs/, and stops.",
         flag_values=flag_values,
     )
 
@@ -247,8 +232,11 @@ def _report(flag_values):
             f"`python -m replications.{names[0]} --figure={figure} --scale={scale} "
             f"--out_dir={flag_values.records}` makes some"
         )
+    judgements = [judgement for paper in papers for judgement in paper.judgements]
+    q_of = q_values(judgements)
     for paper in papers:
-        print(ledger(paper), end="\n\n")
+        print(ledger(paper.title, paper.judgements, q_of), end="\n\n")
+    print(f"all: {headline(judgements)}")
     with replacing(flag_values.out) as temporary:
         temporary.write_text(page(papers))
     print(f"page: {flag_values.out}")
@@ -262,7 +250,11 @@ def main(argv=None):
         argv = sys.argv if argv is None else argv
         parse_flags(flag_values, argv, "python -m figures.report [--flag=value ...]")
         with interruption.deferred():
-            _report(flag_values)
+            if flag_values.write_docs:
+                drawing.check_records(flag_values.records)
+                write_docs(judge_all(flag_values.records))
+            else:
+                _report(flag_values)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,21 @@
-"""The report as one HTML document without external resources: claims, pictures, tables, provenance."""
+"""The report as one HTML document without external resources.
+
+Contents that stay in view, a table of all claims with filters, then for each paper its figures, each with the
+claims that it shows, tables, and where the runs come from.
+"""
 
 import base64
 import html
+import pathlib
+from collections.abc import Mapping, Sequence
 
-from common.study.verdicts import number
+from common.study.claims import Claim, Judgement, headline, q_values
+from common.study.verdicts import NOT_JUDGED, VERDICTS, number
+from figures.ledger import finding, q_text
 from figures.run_table import seconds
+
+_HERE = pathlib.Path(__file__).parent
+_escape = html.escape
 
 
 def _table(head, rows, numeric=()):
@@ -12,9 +23,7 @@ def _table(head, rows, numeric=()):
 
     def line(cells, tag):
         classes = (" class=number" if i in numeric else "" for i in range(len(cells)))
-        marked = (
-            f"<{tag}{c}>{html.escape(str(cell))}</{tag}>" for c, cell in zip(classes, cells, strict=True)
-        )
+        marked = (f"<{tag}{c}>{_escape(str(cell))}</{tag}>" for c, cell in zip(classes, cells, strict=True))
         return f"<tr>{''.join(marked)}</tr>"
 
     body = "\n".join(line(row, "td") for row in rows)
@@ -25,23 +34,46 @@ def _class(verdict):
     return verdict.replace(" ", "-")
 
 
-def _claims_html(paper):
-    items = []
-    for judgement in paper.judgements:
-        claim, outcome = judgement.claim, judgement.outcome
-        place = judgement.verdict.removeprefix(outcome.verdict).strip()
-        seen = f"<p class=seen>{html.escape(outcome.seen)}</p>"
-        if len(outcome.parts) > 1:
-            parts = [f"<li class={_class(p.verdict)}>{html.escape(p.seen)}</li>" for p in outcome.parts]
-            seen = f"<ul class=seen>{''.join(parts)}</ul>"
-        items.append(
-            f"<li class={_class(outcome.verdict)} value={claim.number}>"
-            f"<p class=statement>{html.escape(claim.statement)} "
-            f"<span class=source>{html.escape(claim.source)}</span></p>"
-            f"<p><span class=chip>{outcome.verdict}</span> <span class=source>{html.escape(place)}</span></p>"
-            f"{seen}</li>"
-        )
-    return "<ol class=claims>\n" + "\n".join(items) + "\n</ol>"
+def _chip(outcome):
+    return f"<span class='chip {_class(outcome.verdict)}'>{_escape(outcome.words)}</span>"
+
+
+def _anchor(paper, judgement):
+    scale = f"-{judgement.scale}" if paper.several_scales else ""
+    return f"{paper.name}-claim-{judgement.claim.number}{scale}"
+
+
+def _figure_anchor(paper, figure):
+    return f"{paper.name}-figure-{figure.name}"
+
+
+def _title(figure):
+    return f"Figure {figure.name}".replace("Figure table", "Table ")
+
+
+def _claim_html(paper, judgement, q):
+    """A claim: verdict, the finding in a sentence, and the statistics for whoever opens them."""
+    claim, outcome = judgement.claim, judgement.outcome
+    quote = f"<p class=quote>&ldquo;{_escape(claim.quote)}&rdquo;</p>" if claim.quote else ""
+    parts = [
+        f"<li class={_class(part.verdict)}>{_escape(part.seen)}</li>"
+        for part in outcome.parts or (outcome,)
+        if part.verdict != NOT_JUDGED or part.seen
+    ]
+    facts = [claim.tests, f"{judgement.verdict[0].upper()}{judgement.verdict[1:]}."]
+    if judgement.seeds:
+        facts.append(f"Seeds that decide: {', '.join(map(str, judgement.seeds))}.")
+    if judgement.exploratory:
+        facts.append(f"Looked at when the check was written: {', '.join(map(str, judgement.exploratory))}.")
+    facts = "".join(f"<p>{_escape(fact)}</p>" for fact in facts if fact)
+    return (
+        f"<section class=claim id={_anchor(paper, judgement)}><h4>{_chip(outcome)} "
+        f"{claim.number}. {_escape(claim.statement)}</h4>{quote}"
+        f"<p class=finding>{_escape(finding(judgement))}{_escape(q_text(q))}</p>"
+        f"<p class=source>{_escape(claim.source)}</p>"
+        f"<details><summary>Statistics</summary>{facts}<ul class=seen>{''.join(parts)}</ul>"
+        "</details></section>"
+    )
 
 
 def _numeric(rows):
@@ -49,20 +81,31 @@ def _numeric(rows):
     return [i for i in range(len(rows[0])) if all(str(row[i])[:1] in "0123456789-+" for row in rows)]
 
 
-def _figure_html(figure):
+def _alternative_text(figure, title, judgements):
+    """What a picture shows, for those who do not see it: the claims that are read off it."""
+    shown = " ".join(f"{j.claim.statement} {finding(j)}" for j in judgements)
+    return f"{title}, {figure.scale} scale, {len(figure.runs)} runs. {shown}".strip()
+
+
+def _figure_html(paper, figure, judgements, q_of):
     state = f"{len(figure.runs)} of {figure.expected} runs, {figure.scale} scale"
-    name = html.escape(f"Figure {figure.name}".replace("Figure table", "Table "))
-    parts = [f"<section><h3>{name}</h3><p class=source>{state}</p>"]
+    title = _title(figure)
+    parts = [
+        f"<section id={_figure_anchor(paper, figure)}><h3>{_escape(title)}</h3><p class=source>{state}</p>"
+    ]
     if figure.picture:
         picture = base64.b64encode(figure.picture).decode()
-        parts.append(f'<img alt="{name}" src="data:image/png;base64,{picture}">')
+        text = _escape(_alternative_text(figure, title, judgements), quote=True)
+        parts.append(f'<img alt="{text}" src="data:image/png;base64,{picture}">')
     elif figure.reason:
-        parts.append(f"<p>{html.escape(figure.reason)}</p>")
+        parts.append(f"<p>{_escape(figure.reason)}</p>")
     if figure.table:
         head, rows = figure.table
         parts.append(_table(head, rows, numeric=_numeric(rows)))
+    parts += [_claim_html(paper, judgement, q_of.get(judgement.claim)) for judgement in judgements]
     head, rows, num_names = figure.run_table
-    return "\n".join([*parts, _table(head, rows, numeric=range(num_names, len(head))), "</section>"])
+    table = _table(head, rows, numeric=range(num_names, len(head)))
+    return "\n".join([*parts, f"<details><summary>All runs</summary>{table}</details></section>"])
 
 
 def _provenance_html(paper):
@@ -86,88 +129,101 @@ def _provenance_html(paper):
     return _table(head, rows, numeric=(1, 2))
 
 
-def _paper_html(paper):
-    summary = "".join(f"<li>{html.escape(text)}</li>" for text in paper.summary)
-    disagreements = "".join(f"<li>{html.escape(text)}</li>" for text in paper.disagreements)
-    figures = "\n".join(map(_figure_html, paper.figures))
+def _by_figure(paper):
+    """{figure: its claims}: each beside the first of its figures that is shown; None: beside none."""
+    shown = [figure.name for figure in paper.figures]
+    groups: dict[str | None, list[Judgement]] = {name: [] for name in (*shown, None)}
+    for judgement in paper.judgements:
+        groups[next((name for name in judgement.claim.figures if name in shown), None)].append(judgement)
+    return groups
+
+
+def _paper_html(paper, q_of):
+    groups = _by_figure(paper)
+    figures = "\n".join(_figure_html(paper, f, groups[f.name], q_of) for f in paper.figures)
+    rest = "\n".join(_claim_html(paper, j, q_of.get(j.claim)) for j in groups[None])
+    rest = f"<h3>Claims without a picture here</h3>{rest}" if rest else ""
+    disagreements = "".join(f"<li>{_escape(text)}</li>" for text in paper.disagreements)
     return f"""<article id={paper.name}>
-<h1>{html.escape(paper.title)}</h1>
-<ul class=summary>{summary}</ul>
-<h2>Claims</h2>
-<p>Brackets hold 95 % intervals over pairs or runs unless another level is named; "median" is the same
-quantity from medians; + marks what holds, &minus; what is contradicted, ? what is open. A scaled-down
-run is judged on orderings and ratios, never on an absolute number.</p>
-{_claims_html(paper)}
-<h2>Figures and runs</h2>
+<h2>{_escape(paper.title)}</h2>
+<p>{_escape(headline(paper.judgements))}.</p>
 {figures}
-<h2>Where the paper disagrees with itself or leaves a choice</h2>
+{rest}
+<h3 id={paper.name}-choices>Where the paper disagrees with itself or leaves a choice</h3>
 <ul>{disagreements}</ul>
-<h2>Provenance</h2>
-{_provenance_html(paper)}
+<h3 id={paper.name}-provenance>Provenance</h3>
+<details><summary>Commands, commits, versions and hours of all runs</summary>
+{_provenance_html(paper)}</details>
 </article>"""
 
 
-_STYLE = r"""
-:root { --ink: #1f2430; --faint: #667085; --line: #e4e7ec; --paper: #ffffff; }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 68rem; padding: 2rem 1.5rem 4rem; color: var(--ink);
-  background: var(--paper); font: 16px/1.55 system-ui, "Segoe UI", Roboto, Helvetica, Arial, sans-serif; }
-h1 { font-size: 1.6em; line-height: 1.25; margin: 1em 0 .6em; text-wrap: balance; }
-h2 { font-size: 1.2em; margin: 2.5rem 0 .75rem; padding-bottom: .3rem;
-  border-bottom: 1px solid var(--line); }
-h3 { font-size: 1em; margin: 2rem 0 0; }
-p { margin: .3rem 0; }
-img { display: block; max-width: 100%; height: auto; margin: 1rem 0; }
-.source { color: var(--faint); font-size: .85em; }
-.summary { list-style: none; margin: 0; padding: 0; display: flex; flex-wrap: wrap; gap: .5rem 1rem; }
-.summary li { border: 1px solid var(--line); border-radius: .5rem; padding: .3rem .8rem; }
-.claims { padding-left: 2.2rem; }
-.claims > li { margin: 0 0 1.3rem; padding-left: .3rem; break-inside: avoid; }
-.claims > li::marker { color: var(--faint); font-variant-numeric: tabular-nums; }
-.statement { font-weight: 600; }
-.statement .source { font-weight: 400; white-space: nowrap; }
-.seen { font-size: .9em; margin: .3rem 0; }
-ul.seen { list-style: none; padding: 0; }
-ul.seen li { margin: .2rem 0; padding-left: 1.2rem; text-indent: -1.2rem; }
-ul.seen li::before { display: inline-block; width: 1.2rem; text-indent: 0; font-weight: 700;
-  color: var(--tone); }
-ul.seen .reproduced::before { content: "+"; }
-ul.seen .contradicted::before { content: "\2212"; }
-ul.seen .open::before { content: "?"; }
-ul.seen .not-judged::before { content: "\b7"; }
-.reproduced { --tone: #05603a; --tint: #e7f6ee; }
-.contradicted { --tone: #9b1c1c; --tint: #fdecec; }
-.open { --tone: #854a0e; --tint: #fdf4e0; }
-.not-run, .not-judged { --tone: #475467; --tint: #f2f4f7; }
-.chip { display: inline-block; border-radius: 1rem; padding: 0 .7rem; font-size: .85em; font-weight: 600;
-  border: 1px solid currentColor; color: var(--tone); background: var(--tint); }
-.wide { overflow-x: auto; margin: .75rem 0; }
-table { border-collapse: collapse; font-size: .82em; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .8rem .25rem 0; text-align: left; vertical-align: top;
-  border-bottom: 1px solid var(--line); }
-th { font-weight: 600; vertical-align: bottom; border-bottom: 2px solid var(--ink); }
-.number { text-align: right; white-space: nowrap; }
-th.number { white-space: normal; }
-@media print {
-  body { max-width: none; padding: 0; font-size: 10pt; }
-  .wide { overflow: visible; } table { font-size: 7pt; } tr, img { break-inside: avoid; }
-  h2, h3, h3 + p { break-after: avoid; } thead { display: table-header-group; }
-  .chip { print-color-adjust: exact; }
-}
-"""
+def _contents(papers):
+    """The links that stay in view."""
+    entries = []
+    for paper in papers:
+        links = [(_figure_anchor(paper, figure), _title(figure)) for figure in paper.figures]
+        links += [(f"{paper.name}-choices", "Choices"), (f"{paper.name}-provenance", "Provenance")]
+        items = "".join(f"<li><a href=#{anchor}>{_escape(text)}</a></li>" for anchor, text in links)
+        entries.append(f"<li><a href=#{paper.name}>{_escape(paper.short_title)}</a><ul>{items}</ul></li>")
+    links = "<ul><li><a href=#claims>All claims</a></li>" + "".join(entries) + "</ul>"
+    return f"<nav aria-label=Contents><details open><summary>Contents</summary>{links}</details></nav>"
 
 
-def page(papers):
+def _options(name, choices):
+    options = "".join(f"<option value='{value}'>{_escape(text)}</option>" for value, text in choices)
+    return f"<label>{name} <select data-filter={name}><option value=''>all</option>{options}</select></label>"
+
+
+def _claims_html(papers, q_of: Mapping[Claim, float]):
+    """The table of all claims; a script hides the rows that the filters leave out."""
+    rows = []
+    for paper in papers:
+        for judgement in paper.judgements:
+            claim, outcome, q = judgement.claim, judgement.outcome, q_of.get(judgement.claim)
+            rows.append(
+                f"<tr data-paper={paper.name} data-verdict={_class(outcome.verdict)}>"
+                f"<td>{_escape(paper.short_title)}</td>"
+                f"<td><a href=#{_anchor(paper, judgement)}>{claim.number}. "
+                f"{_escape(claim.statement)}</a></td>"
+                f"<td>{_chip(outcome)}</td><td>{_escape(finding(judgement))}</td>"
+                f"<td class=number>{'' if q is None else f'{q:.2g}'}</td></tr>"
+            )
+    verdicts = {judgement.outcome.verdict for paper in papers for judgement in paper.judgements}
+    filters = _options("paper", [(paper.name, paper.short_title) for paper in papers])
+    filters += _options("verdict", [(_class(v), v) for v in VERDICTS if v in verdicts])
+    head = "".join(f"<th>{name}</th>" for name in ("paper", "claim", "verdict", "found"))
+    body = "\n".join(rows)
+    return f"""<section id=claims><h2>All claims</h2>
+<p class=filters>{filters} <output id=shown></output></p>
+<div class=wide><table id=ledger><thead><tr>{head}<th class=number>q</th></tr></thead><tbody>
+{body}
+</tbody></table></div></section>"""
+
+
+def page(papers: Sequence) -> str:
     """Returns the report of some papers, a list of `report.Paper`, as one HTML document."""
-    articles = "\n".join(map(_paper_html, papers))
+    judgements = [judgement for paper in papers for judgement in paper.judgements]
+    q_of = q_values(judgements)
+    articles = "\n".join(_paper_html(paper, q_of) for paper in papers)
+    style, script = ((_HERE / f"report.{kind}").read_text() for kind in ("css", "js"))
     return f"""<!doctype html>
 <html lang=en>
 <meta charset=utf-8>
 <meta name=viewport content="width=device-width, initial-scale=1">
 <title>Replication report</title>
-<style>{_STYLE}</style>
+<style>{style}</style>
 <body>
+{_contents(papers)}
+<main>
+<h1>Replication report</h1>
+<p class=headline>{_escape(headline(judgements).capitalize())}.</p>
+<p>Each claim has one test, frozen before the seeds that decide it were run. Intervals are at 90 %, each end a
+one-sided limit at 95 %, unless another level is named. q is Benjamini and Hochberg's over all claims with a
+p value. A run at less than the paper's scale decides orderings and ratios, never an absolute number.</p>
+{_claims_html(papers, q_of)}
 {articles}
+</main>
+<script>{script}</script>
 </body>
 </html>
 """

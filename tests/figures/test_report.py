@@ -6,10 +6,12 @@ import sys
 import numpy as np
 import pytest
 
-from common.study.claims import Claim, Judgement
+from common.study.claims import Claim, Judgement, headline, q_values
 from common.study.runs import run_folder
 from common.study.verdicts import Outcome
 from figures import report
+from figures.ledger import filled
+from replications.snapp_shamir.claims import CLAIMS
 from replications.snapp_shamir.measure import summary_rows
 from replications.snapp_shamir.presets import STUDY, runs_of_figure
 
@@ -76,7 +78,7 @@ class Page(html.parser.HTMLParser):
         assert self.open.pop()[0] == tag
 
     def handle_data(self, data):
-        if self.open and self.open[-1][1] == "chip":
+        if self.open and (self.open[-1][1] or "").startswith("chip"):
             self.chips.append(data)
 
 
@@ -87,39 +89,55 @@ def test_the_page_needs_no_other_file(smoke_records, tmp_path, capsys):
     page = Page(text)
     assert page.open == []
     assert page.resources
-    assert all(tag == "img" and src.startswith("data:image/png;base64,") for tag, src in page.resources)
+    pictures = [src for tag, src in page.resources if tag == "img"]
+    assert pictures and all(src.startswith("data:image/png;base64,") for src in pictures)
+    assert {src for tag, src in page.resources if tag != "img"} == {None}  # scripts in the page
     assert not re.search(r"url\(|@import|https?://", text)
-    assert page.chips.count("reproduced") == 1
-    assert page.chips.count("not run") == 19
+    # Each claim stands in the table and beside its figure.
+    assert page.chips.count("reproduced") == 2
+    assert page.chips.count("not run") == 2 * (len(CLAIMS) - 1)
+    links = re.findall(r"href=#([\w.-]+)", text)
+    assert links and set(links) <= set(re.findall(r"id=([\w.-]+)", text))
+    assert all(len(words) > 40 for words in re.findall(r'<img alt="([^"]*)"', text))
     assert "x --scale=&lt;b&gt;" in text and "--scale=<b>" not in text
     assert "cccccccccccc with local changes" in text and "toy, 2 cores" in text
     assert "<td class=number>2</td><td class=number>1</td>" in text  # two runs, one hour
 
 
-def test_the_ledger_counts_verdicts_per_scale(smoke_records, tmp_path, capsys):
+def test_the_ledger_says_the_scale_and_the_count(smoke_records, tmp_path, capsys):
     write_figure_4(smoke_records, "laptop")
-    report.main(["report", f"--records={smoke_records}", f"--out={tmp_path / 'page.html'}"])
+    out = f"--out={tmp_path / 'page.html'}"
+    report.main(["report", f"--records={smoke_records}", out])
     printed = capsys.readouterr().out
     assert " 12  reproduced at laptop scale, linear data (section 3, figure 4)" in printed
-    assert "     + the ratio, log2 z = 16 over log2 z = 0, is 10,000 [10,000, 10,000]" in printed
-    assert "laptop scale: 1 reproduced\nnot run at any scale: 19\n" in printed
-    report.main(
-        ["report", f"--records={smoke_records}", f"--out={tmp_path / 'page.html'}", "--scale=laptop,smoke"]
-    )
+    assert f"decided 1 of {len(CLAIMS)}, out of reach 0, open {len(CLAIMS) - 1} (" in printed
+    report.main(["report", f"--records={smoke_records}", out, "--scale=laptop,smoke"])
     printed = capsys.readouterr().out
     assert " 12  reproduced at laptop scale" in printed and " 12  reproduced at smoke scale" in printed
-    assert "laptop scale: 1 reproduced, 19 not run\nsmoke scale: 1 reproduced, 19 not run\n" in printed
 
 
-def test_counts():
+def test_the_headline_counts_what_is_decided_and_prices_what_is_open():
     claim = Claim(1, "s", "f", (), None)
-    verdicts = [("paper", "reproduced"), ("smoke", "open"), ("paper", "reproduced"), (None, "not run")]
-    judgements = [Judgement(claim, Outcome(verdict, ""), scale) for scale, verdict in verdicts]
-    assert report.counts(judgements) == {
-        "paper": {"reproduced": 2},
-        "smoke": {"open": 1},
-        None: {"not run": 1},
-    }
+    verdicts = ["reproduced", "in part", "no difference", "contradicted", "out of reach", "open", "not run"]
+    judgements = [Judgement(claim, Outcome(v, ""), "laptop", minutes=45.0) for v in verdicts]
+    assert headline(judgements) == "decided 4 of 7, out of reach 1, open 2 (1.5 hours)"
+    unknown = [Judgement(claim, Outcome("open", ""), "laptop")]
+    assert headline(unknown) == "decided 0 of 1, out of reach 0, open 1 (0.0 hours, some without a price)"
+
+
+def test_q_values_by_hand():
+    claims = [Claim(number, "s", "f", (), None) for number in range(4)]
+    ps = (0.01, 0.04, 0.03, float("nan"))
+    found = q_values([Judgement(c, Outcome("open", "", p=p), None) for c, p in zip(claims, ps, strict=True)])
+    # Sorted .01, .03, .04: three times each over its rank, made monotone from the right.
+    assert found == pytest.approx({claims[0]: 0.03, claims[1]: 0.04, claims[2]: 0.04})
+
+
+def test_a_page_has_one_marked_block():
+    page = "a\n<!-- ledger -->\nold\n<!-- end of ledger -->\nb\n"
+    assert filled(page, "new") == "a\n<!-- ledger -->\nnew\n<!-- end of ledger -->\nb\n"
+    with pytest.raises(ValueError, match="one marked block"):
+        filled("no block", "new")
 
 
 def test_an_incomplete_figure_is_listed_but_not_drawn(smoke_records):

@@ -1,0 +1,155 @@
+"""The ledger of claims in words: on a terminal, and in the marked blocks of the pages."""
+
+import importlib
+import math
+import pathlib
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+
+from common.study.claims import Claim, Judgement, headline, judge, q_values
+from common.study.files import replacing
+from common.study.progress import duration
+from common.study.runs import load_study, study_names
+
+_WIDTH = 110
+MARKS = {
+    "reproduced": "+",
+    "in part": "+",
+    "contradicted": "-",
+    "no difference": "=",
+    "open": "?",
+    "not judged": " ",
+}
+_FINDINGS = {
+    "reproduced": "Our runs show it",
+    "contradicted": "Our runs show the opposite",
+    "no difference": "Our runs show no difference",
+    "out of reach": "Out of reach",
+    "open": "Not decided yet",
+    "not run": "Not run",
+}
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def finding(judgement: Judgement) -> str:
+    """What was found, in one plain sentence with the number that decided."""
+    outcome, claim = judgement.outcome, judgement.claim
+    if outcome.verdict == "in part":
+        start = f"{outcome.words.removeprefix('reproduced in part (').removesuffix(')')} parts hold"
+    else:
+        start = _FINDINGS[outcome.verdict]
+    if outcome.verdict == "out of reach" and judgement.scale:
+        return f"{start}: {claim.out_of_reach[judgement.scale]}."
+    text = f"{start}: {outcome.number}." if outcome.number else f"{start}."
+    if outcome.verdict in ("open", "not run") and judgement.minutes is not None:
+        seeds = f"{outcome.more} more seeds, " if outcome.more else ""
+        text += f" To decide it: {seeds}about {duration(60 * judgement.minutes)}."
+    return text
+
+
+def ledger(title: str, judgements: Sequence[Judgement], q_of: Mapping[Claim, float]) -> str:
+    """Returns a paper's ledger as text: number, verdict, statement, finding, the parts with their numbers."""
+    legend = ", ".join(f"{mark} {verdict}" for verdict, mark in MARKS.items() if mark.strip())
+    lines = [title, "", f"Parts of a claim: {legend}."]
+    for judgement in judgements:
+        claim, outcome = judgement.claim, judgement.outcome
+        lines.append(f"{claim.number:3d}  {judgement.verdict} ({claim.source})")
+        texts = [("", claim.statement), ("", finding(judgement) + q_text(q_of.get(claim)))]
+        texts += [(f"{MARKS[part.verdict]} ", part.seen) for part in outcome.parts] or [("", outcome.seen)]
+        for mark, text in texts:
+            indent = " " * (5 + len(mark))
+            lines.append(textwrap.fill(indent[:5] + mark + text, _WIDTH, subsequent_indent=indent))
+    return "\n".join([*lines, "", headline(judgements)])
+
+
+def q_text(q: float | None) -> str:
+    """Words on a claim's q value, empty if it has none."""
+    return "" if q is None or math.isnan(q) else f" (q = {q:.2g})"
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    """Seeds as ranges, such as "3-7"; a dash for none."""
+    groups: list[list[int]] = []
+    for seed in seeds:
+        if groups and seed == groups[-1][-1] + 1:
+            groups[-1].append(seed)
+        else:
+            groups.append([seed])
+    ranges = (str(g[0]) if len(g) == 1 else f"{g[0]}-{g[-1]}" for g in groups)
+    return ", ".join(ranges) or "-"
+
+
+def claims_table(judgements: Sequence[Judgement], q_of: Mapping[Claim, float]) -> str:
+    """The block of a paper's page: its headline, and its claims as a table."""
+    lines = [
+        f"**{headline(judgements).capitalize()}.** Intervals are at 90 %: each end is a one-sided limit at",
+        "95 %. q is Benjamini and Hochberg's over all claims of the four papers. The seeds that decide are in",
+        "bold type; those before were looked at when the check was written. `python -m figures.report` has the",
+        "rest.",
+        "",
+        "| # | the paper says | verdict | found | seeds | q |",
+        "|---|---|---|---|---|---|",
+    ]
+    for judgement in judgements:
+        claim, q = judgement.claim, q_of.get(judgement.claim)
+        words = f'{claim.statement} "{claim.quote}"' if claim.quote else claim.statement
+        deciding = f"**{_seeds(judgement.seeds)}**" if judgement.seeds else "-"
+        looked = f"{_seeds(judgement.exploratory)}; " if judgement.exploratory else ""
+        cells = (
+            str(claim.number),
+            f"{words} ({claim.source})",
+            judgement.outcome.words + (f", {judgement.scale}" if judgement.scale else ""),
+            finding(judgement),
+            looked + deciding,
+            f"{q:.2g}" if q is not None else "-",
+        )
+        lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
+    return "\n".join(lines)
+
+
+def headlines(found: Mapping[str, Sequence[Judgement]]) -> str:
+    """The block of README.md: a line for each paper, and one for all."""
+    lines = ["| paper | claims |", "|---|---|"]
+    for name, judgements in found.items():
+        title = importlib.import_module(f"replications.{name}.claims").TITLE
+        lines.append(f"| [{title}](docs/{name}.md) | {headline(judgements)} |")
+    everything = [judgement for judgements in found.values() for judgement in judgements]
+    return "\n".join([*lines, f"| **all** | **{headline(everything)}** |"])
+
+
+def judge_all(records: str | pathlib.Path) -> dict[str, list[Judgement]]:
+    """Judges all claims of all papers: {package name: judgements}."""
+    return {
+        name: judge(importlib.import_module(f"replications.{name}.claims").CLAIMS, load_study(name), records)
+        for name in study_names()
+    }
+
+
+def blocks(found: Mapping[str, Sequence[Judgement]]) -> dict[pathlib.Path, str]:
+    """Returns {page: what its marked block says}."""
+    q_of = q_values([judgement for judgements in found.values() for judgement in judgements])
+    pages = {ROOT / "docs" / f"{name}.md": claims_table(js, q_of) for name, js in found.items()}
+    return pages | {ROOT / "README.md": headlines(found)}
+
+
+_BLOCK = re.compile(r"(?<=<!-- ledger -->\n).*?(?=<!-- end of ledger -->)", re.DOTALL)
+
+
+def filled(page: str, block: str) -> str:
+    """Returns a page with its marked block replaced.
+
+    Raises:
+        ValueError: It has not one block between `<!-- ledger -->` and `<!-- end of ledger -->`.
+    """
+    text, count = _BLOCK.subn(lambda _: f"{block}\n", page)
+    if count != 1:
+        raise ValueError(f"A page must have one marked block. Received: {count}")
+    return text
+
+
+def write_docs(found: Mapping[str, Sequence[Judgement]]) -> None:
+    """Fills the marked blocks of README.md and of the papers' pages."""
+    for path, block in blocks(found).items():
+        with replacing(path) as temporary:
+            temporary.write_text(filled(path.read_text(), block))
