@@ -1,5 +1,6 @@
 import html.parser
 import re
+import shutil
 import subprocess
 import sys
 
@@ -185,3 +186,44 @@ def test_no_tensorflow_is_loaded():
         "sys.exit('tensorflow' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.fixture(params=[1280, 390])
+def browser(request):
+    """Chromium without a window at two widths in CSS pixels; skipped where there is none."""
+    webdriver = pytest.importorskip("selenium.webdriver")
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (chromium and driver):
+        pytest.skip("wants Chromium and ChromeDriver (Debian: chromium, chromium-driver)")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for argument in ("headless=new", "no-sandbox", "disable-gpu", "disable-background-networking"):
+        options.add_argument(f"--{argument}")
+    started = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    size = {"width": request.param, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    started.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    yield started
+    started.quit()
+
+
+@pytest.mark.slow
+def test_the_page_in_a_browser(browser, smoke_records, tmp_path):
+    out = tmp_path / "page.html"
+    report.main(["report", f"--records={smoke_records}", f"--out={out}"])
+    browser.get(out.as_uri())
+    width, room = browser.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
+    assert width <= room  # nothing to scroll sideways
+    verdict = browser.find_element("css selector", "select[data-filter=verdict]")
+    verdict.find_element("css selector", "option[value=reproduced]").click()
+    rows = browser.find_elements("css selector", "#ledger tbody tr")
+    shown = [row for row in rows if row.is_displayed()]
+    assert len(rows) == len(CLAIMS) and len(shown) == 1
+    assert browser.find_element("id", "shown").text == f"1 of {len(CLAIMS)} claims"
+    shown[0].find_element("tag name", "a").click()
+    claim = browser.find_element("css selector", ".claim:target")
+    place = browser.execute_script("return arguments[0].getBoundingClientRect().top", claim)
+    assert 0 <= place < 900  # in view, not below the contents
+    assert not claim.find_element("class name", "seen").is_displayed()
+    claim.find_element("tag name", "summary").click()
+    assert claim.find_element("class name", "seen").is_displayed()
+    assert browser.get_screenshot_as_png().startswith(b"\x89PNG")
