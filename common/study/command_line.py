@@ -3,8 +3,9 @@
 import contextlib
 import dataclasses
 import errno
-import re
+import shutil
 import sys
+import textwrap
 import types
 import typing
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
+from .. import __version__
 from ..errors import UserError
 from . import environment, interruption
 
@@ -237,6 +239,36 @@ def asks_for_help(argv: Sequence[str]) -> bool:
     return any(argument in ("--help", "-help", "-h", "--helpfull") for argument in argv[1:])
 
 
+_SHARED = (
+    "figure",
+    "scale",
+    "num_seeds",
+    "out_dir",
+    "data_dir",
+    "download",
+    "strategy",
+    "dry_run",
+    "tensorboard",
+)
+
+
+def help_text(flag_values: flags.FlagValues) -> str:
+    """Returns what --help prints of the flags: a program's own first, then those that all papers share."""
+    names = sorted(name for name in flag_values if name not in ("flagfile", "undefok"))
+    shared = [name for name in _SHARED if name in names]
+    groups = [[name for name in names if name not in shared], shared] if len(shared) > 2 else [names]
+    return "\n\n".join("\n".join(_help_line(flag_values[name]) for name in group) for group in groups)
+
+
+def _help_line(flag):
+    value = "" if flag.boolean else "=..."
+    default = f" Default: {flag.default}." if flag.default not in (None, [], False, "") else ""
+    default = "" if "Default:" in flag.help or "by default" in flag.help else default
+    width = max(100, min(130, shutil.get_terminal_size((110, 24)).columns))
+    text = f"  --{'[no]' * flag.boolean}{flag.name}{value}  {flag.help}{default}"
+    return textwrap.fill(text, width, subsequent_indent=" " * 6, break_on_hyphens=False)
+
+
 def _is_utf8(text: str) -> bool:
     """Whether a word of the command line was UTF-8; TensorFlow can neither read nor write other names."""
     try:
@@ -253,9 +285,10 @@ def parse_flags(flag_values: flags.FlagValues, argv: Sequence[str], usage: str) 
         UserError or flags.Error: An argument is not a flag, or not a valid one.
     """
     if asks_for_help(argv):
-        print(f"usage: {usage}")
-        # Without absl's headings, the names of the modules that define the flags, and its empty lines.
-        print(re.sub(r"^(\S.*:)?\n", "", flag_values.get_help(), flags=re.MULTILINE).strip("\n"))
+        print(f"usage: {usage}\n\n{help_text(flag_values)}")
+        sys.exit(0)
+    if "--version" in argv[1:]:
+        print(f"irreproducibility {__version__}")
         sys.exit(0)
     for argument in argv[1:]:
         if not _is_utf8(argument):

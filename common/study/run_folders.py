@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import __version__
 from ..errors import BusyError, UserError
 from .files import (
     DamagedError,
@@ -91,7 +92,7 @@ def _commit(folder: pathlib.Path) -> tuple[str | None, bool | None]:
 def provenance() -> dict[str, Any]:
     """Returns what made a run: command, commit, versions, machine."""
     commit, dirty = _commit(pathlib.Path(__file__).parent)
-    versions = {"python": platform.python_version()}
+    versions = {"irreproducibility": __version__, "python": platform.python_version()}
     for package in _PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[package] = importlib.metadata.version(package)
