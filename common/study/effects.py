@@ -171,3 +171,25 @@ def slope(label: str, values: np.ndarray, positions: Sequence[float], factor: bo
     """The Effect of the least-squares slope over positions, per unit; values of shape (seeds, positions)."""
     offsets = np.asarray(positions, np.float64) - np.mean(positions)
     return Effect(label, np.asarray(values), offsets / np.sum(offsets**2), factor)
+
+
+def of_pairs(pairs: np.ndarray) -> np.ndarray:
+    """One value per seed of a measure of pairs of seeds, for the mean over all pairs.
+
+    The pairs of a seed are not independent. Tukey's pseudo-values (1958) are nearly so: n times the mean of
+    all pairs minus n - 1 times that of the pairs without the seed. Their mean is that of the pairs, and their
+    variance is that of the seeds, too large where pairs spread by themselves (Efron & Stein 1981).
+
+    Args:
+        pairs: Symmetric array of shape (seeds, seeds); its diagonal does not count.
+
+    Returns:
+        Array of shape (seeds,); nan for fewer than three.
+    """
+    pairs, n = np.asarray(pairs, np.float64), len(pairs)
+    if n < 3:
+        return np.full(n, np.nan)
+    of_seed = pairs.sum(axis=1) - np.diagonal(pairs)
+    total = of_seed.sum() / 2
+    without = (total - of_seed) / ((n - 1) * (n - 2) / 2)
+    return n * total / (n * (n - 1) / 2) - (n - 1) * without

@@ -6,8 +6,8 @@ from matplotlib.colors import LogNorm, Normalize
 
 from common.study.widths import by_width
 from figures import style
-from figures.smooth_interpolation.widths import PAPER
-from figures.style import BLACK, GREY
+from figures.smooth_interpolation.widths import PAPER, threshold_words
+from figures.style import BLACK, BLUE, GREY, VERMILLION
 from replications.smooth_interpolation import results as read
 
 _SMALLEST = 1e-3
@@ -87,9 +87,9 @@ def _map_figure(title, runs, metrics, shape, size):
     for panel in panels[:, 0]:
         panel.set_ylabel("epoch")
     threshold = read.interpolation_threshold(groups)
-    words = "no width has a training error of 0"
+    name, words = threshold_words(groups)
     if threshold is not None:
-        words = f"dotted: interpolation threshold, width {threshold}"
+        words = f"dotted: {name}, width {threshold}"
     seeds = max(map(len, groups.values()))
     words += f"; mean of {seeds} seeds" * (seeds > 1)
     figure.text(0.99, 0.005, words, ha="right", va="bottom", fontsize=8, color=GREY)
@@ -107,3 +107,23 @@ def figure_heatmaps(runs):
     """The same of the ResNets, and the tangent Hessian norm."""
     title = f"{PAPER}, appendix (figures 11 and 13): ResNet18 over epochs and widths"
     return _map_figure(title, runs, list(_MAPS), (2, 2), (9.5, 7.4))
+
+
+def figure_smallest(runs):
+    """Beyond figure 3: accuracy of the narrowest network on true and on wrong labels over the epochs."""
+    ((width, members),) = by_width(runs).items()
+    figure = style.new_figure(6.2, 4.2, f"Beyond {PAPER}, figure 3: which labels width {width} fits")
+    panel = figure.subplots()
+    for subset, label, color in (("clean", "true", BLUE), ("noisy", "wrong", VERMILLION)):
+        runs_shown = [run for run in members.values() if not run.diverged]
+        courses = [read.history(run, "accuracy", subset=subset, anchors=1) for run in runs_shown]
+        for epochs, values in courses:
+            panel.plot(epochs, 100 * values, color=color, alpha=0.35, linewidth=0.8, label="_run")
+        if courses:
+            mean = 100 * np.mean([values for _, values in courses], axis=0)
+            panel.plot(courses[0][0], mean, color=color, linewidth=1.9, label=f"{label} labels")
+    panel.axhline(10, color=GREY, linewidth=1, linestyle=(0, (1, 1.5)), label="chance")
+    panel.set(xlabel="epoch", ylabel="training accuracy (%)", xscale="log", ylim=(0, None))
+    panel.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+    figure.legend(loc="outside lower center", ncols=3)
+    return figure

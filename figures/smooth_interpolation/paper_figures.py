@@ -6,7 +6,7 @@
 import dataclasses
 
 from figures import drawing
-from figures.smooth_interpolation.maps import figure_5, figure_heatmaps
+from figures.smooth_interpolation.maps import figure_5, figure_heatmaps, figure_smallest
 from figures.smooth_interpolation.pairs import figure_pd
 from figures.smooth_interpolation.regression import figure_1a, figure_1b
 from figures.smooth_interpolation.widths import (
@@ -33,6 +33,7 @@ FIGURES = {
     "6": figure_6,
     "7": figure_7,
     "heatmaps": figure_heatmaps,
+    "smallest": figure_smallest,
     "pd": figure_pd,
 }
 
@@ -49,7 +50,8 @@ def _size(settings):
         return f"{first.num_train} points, {first.epochs:,} steps; {words}"
     widths = sorted({one.width for one in settings})
     images = f"{first.num_train:,} training images, {first.epochs:,} epochs"
-    return f"{images}; widths {widths[0]} to {widths[-1]}; {words}{_stand_in(first)}"
+    shown = f"widths {widths[0]} to {widths[-1]}" if len(widths) > 1 else f"width {widths[0]}"
+    return f"{images}; {shown}; {words}{_stand_in(first)}"
 
 
 def _stand_in(settings):

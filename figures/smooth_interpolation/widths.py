@@ -50,8 +50,17 @@ def format_width_axis(panel, groups, label="base width"):
 def handles(groups):
     """Legend entries of the threshold and of what the marks of several seeds are."""
     num_seeds = max(map(len, groups.values()))
-    missing = "no width has a training error of 0"
-    return widths.handles(read.interpolation_threshold(groups), num_seeds, missing=missing)
+    words, missing = threshold_words(groups)
+    return widths.handles(read.interpolation_threshold(groups), num_seeds, words, missing)
+
+
+def threshold_words(groups):
+    """What the threshold is called, and what is said where no width is one."""
+    run = next(iter(next(iter(groups.values())).values()))
+    share = read.FITTED[run.record["settings"]["network"]]
+    fitted = "a training error of 0" if share == 1 else f"a training accuracy of {share:.0%}"
+    words = "interpolation threshold" + (f" ({fitted})" if share < 1 else "")
+    return words, f"no width has {fitted} in half of the seeds"
 
 
 def _volume_colors(count):

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 
 import numpy as np
 import tensorflow as tf
@@ -104,17 +105,28 @@ class Measurement:
     def __init__(self, settings, trainer, meters, data):
         self._settings, self._trainer, self._meters, self._data = settings, trainer, meters, data
         self._epochs = frozenset(settings.checkpoint_epochs)
-        self._test = None
+        self._late = frozenset(settings.late_epochs)
 
     def at_checkpoint(self, epoch):
-        """Returns rows of the test set and of the training images themselves; none between checkpoints."""
-        if epoch not in self._epochs:
+        """Returns rows of the test set and of the training images themselves; none between checkpoints.
+
+        In the last tenth of the epochs also of all training images; these rows have the statistic "late".
+        """
+        if epoch in self._epochs:
+            return [*self._evaluated("test"), *self._sharpness(self._meters.points)]
+        if epoch not in self._late:
             return []
-        if self._test is None:
-            self._test = self._trainer.evaluation_data(self._data.test.images, self._data.test.labels)
-        loss, accuracy = self._trainer.evaluate(self._test)
-        rows = [self._trainer.row("test_loss", loss), self._trainer.row("test_accuracy", accuracy)]
-        return rows + self._sharpness(self._meters.points)
+        rows = [*self._evaluated("train"), *self._evaluated("test"), *self._sharpness(self._meters.points)]
+        return [row | {"statistic": "late"} for row in rows]
+
+    @functools.cached_property
+    def _sets(self):
+        parts = {"train": self._data.train, "test": self._data.test}
+        return {name: self._trainer.evaluation_data(p.images, p.labels) for name, p in parts.items()}
+
+    def _evaluated(self, name):
+        loss, accuracy = self._trainer.evaluate(self._sets[name])
+        return [self._trainer.row(f"{name}_loss", loss), self._trainer.row(f"{name}_accuracy", accuracy)]
 
     def _sharpness(self, meter):
         sample = self._data.train.take(self._data.sample)

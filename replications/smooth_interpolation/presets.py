@@ -7,7 +7,7 @@ from replications.smooth_interpolation.settings import PROTOCOL_VERSION, Setting
 # Figures that show the same runs share them: 1c, 2, 3, 5 and pd; 1d and 4; 6 and heatmaps.
 WIDTHS = {
     "paper": tuple(range(1, 65)),
-    "laptop": (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16),
+    "laptop": (1, 2, 3, 4, 5, 6, 7, 8, 12),
     "smoke": (1, 2, 4),
 }
 RESNET_WIDTHS = WIDTHS | {"laptop": (1, 2, 3, 4, 6, 8, 12, 16, 24), "smoke": (1, 2)}
@@ -59,12 +59,17 @@ def _two_seeds(scale):
     return _family(scale, seed=0) + _family(scale, seed=1)
 
 
+def _smallest(scale):
+    """The narrowest ConvNet of figure 3; at laptop scale on more images, so that it cannot fit them."""
+    images = {"num_train": 10_000, "epochs": 120} if scale == "laptop" else {}
+    return _family(scale, widths=dict.fromkeys(WIDTHS, (1,)), **images)
+
+
 def _clean(scale):
-    """CIFAR-100 without noise; below paper scale as few images a class of CIFAR-10 stand in for it."""
+    """CIFAR-100 without noise; below paper scale CIFAR-10 stands in for it."""
     if scale == "paper":
         return _family(scale, dataset="cifar100", label_noise=0.0)
-    images = {"num_train": 1000} if scale == "laptop" else {}
-    return _family(scale, label_noise=0.0, stand_in_for="cifar100", **images)
+    return _family(scale, label_noise=0.0, stand_in_for="cifar100")
 
 
 def _asymmetric(scale):
@@ -107,6 +112,7 @@ FIGURES = {
     "6": _resnets,
     "7": _asymmetric,
     "heatmaps": _resnets,
+    "smallest": _smallest,
     "pd": _two_seeds,
 }
 
@@ -122,7 +128,8 @@ def estimate(settings):
         return 2 if settings.network == "polynomial" else 3 + settings.width**2 * settings.epochs / 2e8
     num_train = settings.train_size - settings.num_validation
     num_test, num_samples = settings.test_size, settings.num_samples or num_train
-    checkpoints, points = len(settings.checkpoint_epochs), 1 + settings.num_copies
+    checkpoints = len(settings.checkpoint_epochs) + len(settings.late_epochs)
+    points = 1 + settings.num_copies
     anchors = 1 + settings.num_paths * len(settings.erased)
     images = num_train * (settings.epochs + 1 / 3) + num_test * (checkpoints + 2) / 3
     images += num_samples * points * (anchors + checkpoints)

@@ -5,15 +5,36 @@ import math
 
 import numpy as np
 
+from common.data.datasets import DATASETS
 from common.study.records import last, rows_of
 
 # Measures over volumes, in the order of the paper's figures.
 VOLUME_METRICS = ("accuracy", "cross_entropy", "jacobian_norm", "tangent_hessian_norm")
+# What is recorded in the course of training is read as the median over the last tenth of the epochs.
+_LATE = 0.9
+# The training accuracy at which a network interpolates; of a few hundred augmented images some stay out.
+FITTED = {"convnet": 1.0, "resnet18w": 0.98}
+
+
+def late(run, metric, **coordinates):
+    """Median of a metric over the last tenth of the epochs: a network that leaps at the end is no outlier.
+
+    Records that were made before there were such epochs have the end alone.
+    """
+    rows = rows_of(run, metric, **coordinates)
+    if not len(rows):
+        return math.nan
+    epochs = rows["epoch"].to_numpy(float)
+    return float(np.median(rows["value"].to_numpy(float)[epochs >= _LATE * epochs[-1]]))
 
 
 def volume(run, metric, subset="all", anchors=1):
-    """A measure at the end of a run over the volumes of the first `anchors` anchors, 1 of them: no volume."""
-    return last(run, metric, subset=subset, anchors=anchors)
+    """A measure over the volumes of the first `anchors` anchors, at the end, where alone it is recorded.
+
+    With one anchor there is no volume: it is the median over the last tenth of the epochs at the images.
+    """
+    read = late if anchors == 1 else last
+    return read(run, metric, subset=subset, anchors=anchors)
 
 
 def num_anchors(run):
@@ -23,42 +44,75 @@ def num_anchors(run):
 
 
 def test_error(run):
-    """Test error at the end of a run, in percent."""
-    return 100 * (1 - last(run, "test_accuracy"))
+    """Test error in percent, the median over the last tenth of the epochs."""
+    return 100 * (1 - late(run, "test_accuracy"))
 
 
 def train_error(run):
-    """Training error at the end of a run, in percent of all its training images."""
-    return 100 * (1 - last(run, "train_accuracy"))
+    """Training error in percent of all training images, the median over the last tenth of the epochs."""
+    return 100 * (1 - late(run, "train_accuracy"))
 
 
 def history(run, metric, **coordinates):
-    """A metric in the course of training.
+    """A metric in the course of training, at the checkpoints and at the end.
 
     Returns:
         Epochs and values: two arrays.
     """
-    rows = rows_of(run, metric, **coordinates)
+    rows = rows_of(run, metric, statistic="run", **coordinates)
     return rows.epoch.to_numpy(float), rows.value.to_numpy(float)
 
 
-def interpolation_threshold(groups):
-    """The smallest width at which every seed classifies all its training images as they are labelled.
+def own_threshold(runs, share=None):
+    """The smallest width at which a seed's network interpolates.
 
     Args:
-        groups: {width: {seed: Run}}.
+        runs: {width: Run} of one seed.
+        share: The training accuracy that counts; by default that of `FITTED`.
 
     Returns:
-        The width, or None if there is none, or if a smaller one has a diverged run.
+        The width; None if there is none, or if a smaller one has a diverged run.
 
     Reference: Gamba et al. 2022, section 1: the smallest model size with zero training error.
     """
-    for width, members in sorted(groups.items()):
-        if any(run.diverged for run in members.values()):
+    for width, run in sorted(runs.items()):
+        least = FITTED[run.record["settings"]["network"]] if share is None else share
+        if run.diverged:
             return None
-        if all(train_error(run) == 0 for run in members.values()):
+        if train_error(run) <= 100 * (1 - least) + 1e-4:  # an accuracy is a float32
             return width
     return None
+
+
+def interpolation_threshold(groups):
+    """The median over the seeds of their own thresholds, of two middle ones the smaller; or None.
+
+    Args:
+        groups: {width: {seed: Run}}.
+    """
+    seeds = sorted(set.intersection(*(set(members) for members in groups.values())))
+    found = [own_threshold({width: members[seed] for width, members in groups.items()}) for seed in seeds]
+    return median_threshold(found)
+
+
+def median_threshold(thresholds):
+    """The lower median of thresholds, of which None is the largest."""
+    ordered = sorted(thresholds, key=lambda width: math.inf if width is None else width)
+    return ordered[(len(ordered) - 1) // 2] if ordered else None
+
+
+def num_images(run):
+    """Number of training images of a run."""
+    settings = run.record["settings"]
+    whole = settings["num_train"] or DATASETS[settings["dataset"]].num_train
+    return whole - (settings["num_validation"] or 0)
+
+
+def num_weights(width, num_classes=10):
+    """Number of the weights of a ConvNet: 3 x 3 convolutions of w, 2w, 4w and 8w channels, and a layer."""
+    channels = [3, *(width * 2**i for i in range(4))]
+    convolutions = sum((9 * fan_in + 1) * out for fan_in, out in itertools.pairwise(channels))
+    return convolutions + (channels[-1] + 1) * num_classes
 
 
 def prediction_difference(first, second):

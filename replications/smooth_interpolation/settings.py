@@ -36,6 +36,7 @@ _OPTIMIZERS = {
     "adam": {"learning_rate": 1e-4, "warmup_epochs": 0},
 }
 _WARMUP_RATE = 0.001
+_NUM_LATE, _LATE_PARTS = 4, 50  # after 92, 94, 96 and 98 % of the epochs
 _SCALAR = {
     "polynomial": {"degree": 1000, "epochs": 100_000},
     "mlp": {"width": 256, "epochs": 20_000, "learning_rate": 0.02},
@@ -209,7 +210,8 @@ class Settings(ImageSettings):
     num_checkpoints: int | None = setting(
         None,
         "Also measures test set and sharpness at the training images after so many epochs, evenly spread on "
-        "a logarithmic scale, beside those of --evaluate_every; by default at the end alone.",
+        "a logarithmic scale, beside those of --evaluate_every, and four times in the last tenth of the "
+        "epochs; by default at the end alone.",
         limits=COUNT,
         **ON_IMAGES,
     )
@@ -290,6 +292,17 @@ class Settings(ImageSettings):
         if count:
             chosen |= {round(last ** (i / count)) for i in range(count)}
         return sorted(chosen - {0, last})
+
+    @property
+    def late_epochs(self):
+        """Further epochs of the last tenth of a resolved run: a network may leap in the very last one.
+
+        They are no setting of their own: what they add to a record changes none of its numbers.
+        """
+        if not self.num_checkpoints:
+            return []
+        late = {round(self.epochs * (1 - part / _LATE_PARTS)) for part in range(1, 1 + _NUM_LATE)}
+        return sorted(late - {0, self.epochs} - set(self.checkpoint_epochs))
 
     def resolve(self):
         """Returns these settings with every default filled in.

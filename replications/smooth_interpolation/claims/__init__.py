@@ -1,11 +1,11 @@
 """The claims of Gamba et al. 2022 (arXiv 2209.10080), and where paper and code disagree."""
 
 from common.study.claims import claims_of
-from replications.smooth_interpolation.claims import epochs, pairs, scalar, widths
+from replications.smooth_interpolation.claims import epochs, pairs, scalar, volumes, widths
 
 TITLE = "Gamba et al. 2022, Deep Double Descent via Smooth Interpolation (arXiv 2209.10080)"
 
-CLAIMS = claims_of(pairs, scalar, widths, epochs)
+CLAIMS = claims_of(pairs, scalar, widths, volumes, epochs)
 
 DISAGREEMENTS = (
     "Asymmetric noise: 80 % of the labels of 20 of 100 classes are 16 % of the training set, not the 20 % of "

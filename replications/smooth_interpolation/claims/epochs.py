@@ -1,70 +1,65 @@
 """Checks of the claims of Gamba et al. 2022 on the course of training."""
 
-import dataclasses
-
 import numpy as np
 
+from common.study import decisions, effects
 from common.study.claims import claim
-from common.study.verdicts import NOT_JUDGED, Outcome, Sample, above, below, compare
-from common.study.widths import selected
+from common.study.verdicts import Outcome
 from replications.smooth_interpolation import results
-from replications.smooth_interpolation.claims.shared import from_threshold
-from replications.smooth_interpolation.claims.widths import STILL
+from replications.smooth_interpolation.claims.shared import (
+    ERROR,
+    FACTOR,
+    NAMES,
+    POINT,
+    from_threshold,
+)
+from replications.smooth_interpolation.claims.widths import NOISY, OTHERS
 
-# Over epochs a loss rises or falls by more than 0.05 nats; a sharpness has a peak if a tenth of it rises and
-# falls, and recovers if half of it falls.
-_STILL_LOSS, _BUMP, _RECOVERS = 0.05, 0.1, 0.5
+_METRICS = ("test_error", "cross_entropy", "jacobian_norm")
+_BUMP = (
+    "mean over the widths from the threshold on: at the epoch where the exploratory seeds have the largest "
+    "rise "
+    "and fall it is above the least value before it, and above the median of the last tenth of the epochs"
+)
 
 
-def _over_epochs(sweep, width, metric):
-    """A metric at the checkpoints and at the end, the test error in percent: array (seeds, times).
+def _course(metric):
+    """The function run -> a metric at the checkpoints, and as the last one the median of the last tenth."""
 
-    nan if a run has ended early.
-    """
-    values = []
-    for run in sweep.members[width].values():
+    def measure(run):
         if metric == "test_error":
-            values.append(100 * (1 - results.history(run, "test_accuracy")[1]))
-        else:
-            values.append(results.history(run, metric, subset="all", anchors=1)[1])
-    whole = len(set(map(len, values))) == 1
-    return np.array(values) if whole else np.full((len(values), 1), np.nan)
+            return 100 * (
+                1 - np.append(results.history(run, "test_accuracy")[1][:-1], _end(run, "test_accuracy"))
+            )
+        values = results.history(run, metric, subset="all", anchors=1)[1]
+        return np.append(values[:-1], _end(run, metric, subset="all", anchors=1))
+
+    return measure
 
 
-def rise_and_recovery(label, values, relative=False, to_the_end=False):
-    """How much a curve rises over epochs and falls again after it: the smaller one, at its largest.
-
-    Args:
-        label: Of the Sample.
-        values: Array of shape (seeds, times); the other seeds choose where a seed is read.
-        relative: Divides by the value at the top.
-        to_the_end: Takes the fall to the last time, instead of the one to the lowest value after the top.
-
-    Returns:
-        Sample with a number for each seed; at most 0 for what only falls or only rises.
-    """
-
-    def places(mean):
-        found = []
-        for top in range(len(mean)):
-            start = int(np.argmin(mean[: top + 1]))
-            end = len(mean) - 1 if to_the_end else top + int(np.argmin(mean[top:]))
-            found.append((min(mean[top] - mean[start], mean[top] - mean[end]), start, top, end))
-        return max(found)[1:]
-
-    def read(own, place):
-        start, top, end = place
-        size = min(own[top] - own[start], own[top] - own[end])
-        return size / own[top] if relative else size
-
-    return dataclasses.replace(selected(Sample, label, values, places, read), discrete=True)
+def _end(run, metric, **coordinates):
+    return results.late(run, metric, **coordinates)
 
 
-_EPOCHWISE = {
-    "test error (points)": ("test_error", False, STILL),
-    "cross-entropy (nats)": ("cross_entropy", False, _STILL_LOSS),
-    "Jacobian norm (share of its maximum)": ("jacobian_norm", True, _BUMP),
-}
+def _of_widths(sweep, metric, chosen):
+    return sweep.course(_course(metric), chosen, factor=metric != "test_error")
+
+
+def top_of_bump(course):
+    """The place, not an end, with the largest rise before it and fall to the end, the smaller of both."""
+    sizes = [min(course[i] - course[:i].min(), course[i] - course[-1]) for i in range(1, len(course) - 1)]
+    return 1 + int(np.argmax(sizes))
+
+
+def _bump(sweep, metric):
+    curve, factor = _of_widths(sweep, metric, sweep.wide), metric != "test_error"
+    question, chooser = ERROR if metric == "test_error" else NAMES[metric], curve.chooser(factor)
+    if not np.isfinite(chooser).all():
+        return Outcome("open", f"{question}: a run of the seeds that choose has diverged")
+    top = top_of_bump(np.log(chooser) if factor else chooser)
+    epochs = [f"epoch {epoch:.0f}" for epoch in sweep.epochs()]
+    only = np.arange(len(epochs)) == top
+    return decisions.peak(question, chooser[np.newaxis], curve.deciding, epochs, only, factor)
 
 
 @claim(
@@ -72,25 +67,39 @@ _EPOCHWISE = {
     "From the threshold on, test error, training loss and Jacobian norm rise and fall over the epochs.",
     "Section 4.3, figure 5",
     ("5",),
+    quote="models past the interpolation threshold (base width w=15) undergo epoch-wise double descent for "
+    "each "
+    "metric",
+    tests=f"Each of the three, {_BUMP}.",
+    confirmatory_from=NOISY,
 )
 @claim(
     20,
     "ResNets show the trend over the epochs as well.",
     "Section 4.4, figures 11 and 13",
     ("heatmaps",),
+    quote="Both model-wise and epoch-wise trends reported for the ConvNets also hold for this setup",
+    tests=f"Test error, training loss and Jacobian norm, {_BUMP}; the threshold is a training accuracy of "
+    "98 %.",
+    confirmatory_from=OTHERS,
 )
 @from_threshold
 def wide_recover(sweep):
-    """Rise and fall over epochs of the networks from the threshold on."""
-    wide = [width for width in sweep.widths if width >= sweep.threshold]
-    outcomes = []
-    for name, (metric, relative, least) in _EPOCHWISE.items():
-        samples = [
-            rise_and_recovery(f"width {width}", _over_epochs(sweep, width, metric), relative)
-            for width in wide
-        ]
-        outcomes.append(compare(f"rise and fall over epochs, {name}", samples, above(least)))
-    return outcomes
+    return decisions.together(*(_bump(sweep, metric) for metric in _METRICS))
+
+
+@claim(
+    25,
+    "From the threshold on, the curvature rises and falls over the epochs too.",
+    "Section 4.3, caption of figure 5",
+    ("5",),
+    quote="Similar trends are observed for curvature, as measured by the Hessian norm.",
+    tests=f"Tangent Hessian norm, {_BUMP}.",
+    confirmatory_from=NOISY,
+)
+@from_threshold
+def curvature_recovers(sweep):
+    return decisions.together(_bump(sweep, "tangent_hessian_norm"))
 
 
 @claim(
@@ -98,22 +107,30 @@ def wide_recover(sweep):
     "Below the threshold neither test error nor loss nor Jacobian norm recovers by the end of training.",
     "Section 4.3, figure 5",
     ("5",),
+    quote="models with base width w<15 are unable to reduce their test error within 4k training epochs, and "
+    "this is "
+    "associated to non-decreasing training loss as well as Jacobian norm",
+    tests="Mean over the widths below the threshold, from the epoch where the exploratory seeds' wider "
+    "networks "
+    "have their peak of the test error to the last tenth of the epochs: the error does not fall by more "
+    "than a "
+    "point, loss and Jacobian norm not by more than a factor of 1.5.",
+    confirmatory_from=NOISY,
 )
 @from_threshold
 def narrow_do_not(sweep):
-    """Rise over epochs and fall to the end of training of the networks below the threshold."""
-    narrow = [width for width in sweep.widths if width < sweep.threshold]
-    if not narrow:
-        return [Outcome(NOT_JUDGED, "the smallest width is the threshold")]
+    error = _of_widths(sweep, "test_error", sweep.wide).chooser(False)
+    if sweep.wide.all() or not np.isfinite(error).all():
+        return Outcome(
+            "open", "No width is below the threshold, or a run of the seeds that choose has diverged."
+        )
+    top = top_of_bump(error)
     outcomes = []
-    for name, metric, relative, most in (
-        ("test error (points)", "test_error", False, STILL),
-        ("cross-entropy (nats)", "cross_entropy", False, _STILL_LOSS),
-        ("Jacobian norm (share of its peak)", "jacobian_norm", True, _RECOVERS),
-    ):
-        samples = [
-            rise_and_recovery(f"width {width}", _over_epochs(sweep, width, metric), relative, to_the_end=True)
-            for width in narrow
-        ]
-        outcomes.append(compare(f"rise over epochs and fall to the end, {name}", samples, below(most)))
-    return outcomes
+    for metric in _METRICS:
+        factor = metric != "test_error"
+        course = _of_widths(sweep, metric, ~sweep.wide).deciding
+        label = f"last tenth against epoch {sweep.epochs()[top]:.0f}"
+        change = effects.difference(label, course[:, -1], course[:, top], factor)
+        question = NAMES[metric] if factor else ERROR
+        outcomes.append(decisions.ordering(question, change, 1 / FACTOR if factor else -POINT))
+    return decisions.together(*outcomes)

@@ -1,29 +1,13 @@
 """Beyond Gamba et al. 2022: how far two trainings disagree, over the width."""
 
-import itertools
+import numpy as np
 
+from common.study import decisions, effects
 from common.study.claims import claim
-from common.study.verdicts import Contrast, Outcome, above, compare
+from common.study.verdicts import Outcome
 from replications.smooth_interpolation import results
-from replications.smooth_interpolation.claims.shared import from_threshold
-
-
-@from_threshold
-def _differ_most_at_threshold(sweep):
-    ends = sweep.widths[0], sweep.widths[-1]
-    if sweep.threshold in ends:
-        return [Outcome("open", f"the threshold, width {sweep.threshold}, is at an end of the widths")]
-    seeds = sweep.members[sweep.threshold]
-    pairs = tuple(itertools.combinations(seeds, 2))
-    ratios = []
-    for name, measure in (("PD", results.prediction_difference), ("disagreement", results.disagreement)):
-        at_threshold = results.over_pairs(measure, seeds)
-        for end in ends:
-            there = results.over_pairs(measure, sweep.members[end])
-            ratios.append(
-                Contrast(f"{name}, width {end}", (at_threshold, there), (1.0, -1.0), groups=(pairs,))
-            )
-    return [compare(f"at the threshold, width {sweep.threshold}, over another width", ratios, above())]
+from replications.smooth_interpolation.claims.shared import Sweep
+from replications.smooth_interpolation.claims.widths import NOISY
 
 
 @claim(
@@ -32,12 +16,27 @@ def _differ_most_at_threshold(sweep):
     "narrowest and the widest network.",
     "Beyond the paper: Somepalli et al. 2022, section 5, asks it of decision regions",
     ("pd",),
+    tests="Prediction difference and disagreement, mean over pairs of seeds, each at the exploratory seeds' "
+    "threshold above the narrowest and above the widest network.",
+    confirmatory_from=NOISY,
 )
 def seeds_differ_most_at_threshold(evidence):
-    """Beyond the papers: prediction difference and disagreement between seeds that share images and labels.
-
-    The threshold, which training errors choose, against the narrowest and the widest network: a peak that
-    pairs choose would be biased, since pairs share seeds.
-    """
+    """At a threshold that others choose: a peak that pairs choose is biased, since they share seeds."""
     evidence.runs()  # both seeds, or it is not run
-    return _differ_most_at_threshold(evidence)
+    sweep = Sweep(evidence)
+    ends = sweep.widths[0], sweep.widths[-1]
+    if sweep.threshold is None or sweep.threshold in ends:
+        return Outcome("open", f"The threshold, width {sweep.threshold}, is none or at an end of the widths.")
+    place = sweep.widths.index(sweep.threshold)
+    outcomes = []
+    for name, measure in (("PD", results.prediction_difference), ("disagreement", results.disagreement)):
+        pairs = sweep.over_pairs(measure)
+        values = np.stack([effects.of_pairs(matrix) for matrix in pairs], axis=1)
+        against = [
+            effects.difference(
+                f"width {sweep.threshold} minus {sweep.widths[end]}", values[:, place], values[:, end]
+            )
+            for end in (0, -1)
+        ]
+        outcomes.append(decisions.every(*(decisions.ordering(name, effect) for effect in against)))
+    return decisions.together(*outcomes)

@@ -79,6 +79,13 @@ def test_seeds_that_agree_to_the_last_digit_are_counted():
     assert effects.level("", [1.0, math.nan]).n == 1
 
 
+def test_pairs_of_three_seeds_by_hand():
+    # Means of all pairs 3, without the seeds 4, 3 and 2: 3 * 3 - 2 * (4, 3, 2).
+    pairs = [[9, 2, 3], [2, 9, 4], [3, 4, 9]]
+    np.testing.assert_allclose(effects.of_pairs(np.array(pairs)), [1, 3, 5])
+    assert np.isnan(effects.of_pairs(np.ones((2, 2)))).all()
+
+
 def test_seeds_that_would_decide():
     effect = effects.level("", [1.0, -1.0, 3.0])  # mean 1, deviation 2
     further = effect.further_seeds(0.0)
@@ -192,6 +199,15 @@ def _correlation(curve, seeds, rng):
     return decisions.correlation("", "", draws(curve, seeds, rng, 3.0), draws(RISING, seeds, rng, 3.0))
 
 
+def _pairs(curve, seeds, rng):
+    """Pairs differ by what is their own and by what their seeds add, the same at no two widths."""
+    values = []
+    for height in (curve[0], curve[-1]):
+        own, noise = rng.normal(0, 1, seeds), rng.normal(0, 1, (seeds, seeds))
+        values.append(effects.of_pairs(height + own + own[:, None] + (noise + noise.T) / 2))
+    return decisions.ordering("", effects.difference("", values[1], values[0]))
+
+
 # Family: a curve without the effect, one with the opposite, one with it; the simulation of its test.
 FAMILIES = {
     "peak, places from pilots": (_peak, FLAT, FALLING, PEAKED),
@@ -202,6 +218,7 @@ FAMILIES = {
     "equality": (_equality, FLAT + 1.0, FLAT + 3.0, FLAT),
     "rate": (_rate, FLAT, FALLING, RISING),
     "correlation": (_correlation, FLAT, FALLING, RISING),
+    "pairs of seeds": (_pairs, FLAT, FALLING, RISING),
 }
 
 
