@@ -108,8 +108,11 @@ class PackedRun(Run):
 
     @functools.cached_property
     def arrays(self) -> dict[str, np.ndarray]:
-        """The arrays that were kept, by name."""
-        return read_arrays(_checked(self.path.parents[1], f"arrays/{self.path.stem}.npz"))
+        """The arrays that were kept, by name; empty if none was packed with the run."""
+        folder, name = self.path.parents[1], f"arrays/{self.path.stem}.npz"
+        if (folder / SUMS).exists() and name not in _sums(folder, (folder / SUMS).stat().st_mtime_ns):
+            return {}
+        return read_arrays(_checked(folder, name))
 
 
 def _read_csv(path: pathlib.Path) -> "pd.DataFrame":

@@ -41,7 +41,7 @@ def test_packed_runs_are_found_like_run_folders(tmp_path, capsys):
     assert first.record["settings"] == folders[0].record["settings"]
     assert first.record["commit"] == folders[0].record["commit"]
     assert first.rows.value.tolist() == second.rows.value.tolist() == [0.5]
-    assert set(first.arrays) == {"theta", "weights_0"}
+    assert set(first.arrays) == {"theta", "weights_0"} and second.arrays == {}
     assert not (tmp_path / "packed" / "snapp_shamir" / "arrays" / f"{second.path.stem}.npz").exists()
     names = list(Archive(tmp_path / "packed" / "snapp_shamir").runs())
     assert [name.rpartition("-")[0] for name in names] == [

@@ -1,11 +1,11 @@
-"""The twenty claims of Snapp & Shamir 2021 (arXiv 2102.10696), and where the paper disagrees with itself."""
+"""The claims of Snapp & Shamir 2021 (arXiv 2102.10696), and where the paper disagrees with itself."""
 
 from common.study.claims import claims_of
-from replications.snapp_shamir.claims import deep_networks, few_units, weights
+from replications.snapp_shamir.claims import deep_networks, few_units, losses, quadratic, weights
 
 TITLE = "Snapp & Shamir 2021, Synthesizing Irreproducibility in Deep Networks (arXiv 2102.10696)"
 
-CLAIMS = claims_of(few_units, weights, deep_networks)
+CLAIMS = claims_of(few_units, losses, weights, deep_networks, quadratic)
 
 DISAGREEMENTS = (
     "Section 2 calls 2^26 training examples 65M; 2^26 is 67,108,864. We train on 2^26.",
