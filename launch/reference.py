@@ -38,8 +38,9 @@ SWEEPS = (
     *(("snapp_shamir", f"--figure={name} --scale=laptop") for name in ("6", "7", "8", "9", "10")),
     *(("zhang_randomization", f"--figure={name} --scale=laptop") for name in ("2a", "2b", "table1")),
     *(("zhang_randomization", f"--figure={name} --scale=laptop --num_seeds=3") for name in ("1a", "1b")),
-    *(("smooth_interpolation", f"--figure={name} --scale=laptop") for name in ("1d", "6", "7")),
-    ("smooth_interpolation", "--figure=2 --scale=laptop --num_seeds=3"),
+    ("smooth_interpolation", "--figure=smallest --scale=laptop --num_seeds=6"),
+    ("smooth_interpolation", "--figure=2 --scale=laptop --num_seeds=8"),
+    *(("smooth_interpolation", f"--figure={name} --scale=laptop --num_seeds=4") for name in ("6", "7", "1d")),
     *(
         ("somepalli_boundaries", f"--figure={name} --scale=laptop")
         for name in ("distillation", "nakkiran_1", "mixup", "reproducibility", "optimizers", "9", "10")

@@ -1,18 +1,26 @@
-import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from common import statistics
-from common.study.claims import judge
-from common.study.verdicts import above, compare
-from common.study.widths import WidthSweep, rise_and_fall
+from common.study.claims import Table, judge
+from common.study.rows import by_metric
 from replications.smooth_interpolation.claims import CLAIMS, DISAGREEMENTS
-from replications.smooth_interpolation.claims.epochs import rise_and_recovery
+from replications.smooth_interpolation.claims.epochs import top_of_bump
+from replications.smooth_interpolation.claims.shared import Curve, peaks
 from replications.smooth_interpolation.presets import STUDY, runs_of_figure
 
-THRESHOLD = 8
+WIDTHS = (1, 2, 3, 4, 5, 6, 7, 8, 12)
+THRESHOLD = 6
+EPOCHS = (1, 10, 30, 60, 92, 94, 96, 98, 100)  # four of them late
 FACTORS = {"noisy": 2.0, "clean": 1.0, "all": 1.2}
+# In percent: the smallest network errs too, then a trough, a peak at the threshold, a second descent.
+ERRORS = dict(zip(WIDTHS, (74, 70, 71, 73, 75, 77, 74, 72, 64), strict=True))
+NORMS = dict(zip(WIDTHS, (0.6, 0.4, 0.6, 0.8, 1.0, 1.3, 0.5, 0.2, 0.001), strict=True))
+BY_NUMBER = {claim.number: claim for claim in CLAIMS}
+CONVNET_CLAIMS = (4, 5, 6, 7, 8, 9, 10, 11, 14, 15, 23, 24, 25, 26, 27, 28, 29)
 
 
 @pytest.fixture(autouse=True)
@@ -20,71 +28,139 @@ def few_resamples(monkeypatch):
     monkeypatch.setattr(statistics, "_RESAMPLES", 199)
 
 
-def peak(width):
-    """1 at the threshold, falling to both sides."""
-    return 1 / (1 + abs(np.log2(width / THRESHOLD)))
-
-
-def as_published(width, seed):
-    """Measures of a run as the paper describes them; seeds differ a little."""
-    little = 1 + 0.01 * seed
+def as_published(width):
+    """Measures as the paper describes them: (metric, subset, anchors, share of the epochs) -> value."""
     wide = width >= THRESHOLD
 
     def value(metric, subset, anchors, share):
-        grown = min(1.0, width / THRESHOLD)
+        middle = 0.25 < share < 0.8
         if metric == "test_error":
-            # Falls, rises to its peak at a third of the epochs, and falls again for wide networks alone.
-            bump = min(share, 0.3) / 0.3 - (max(share - 0.3, 0) if wide else 0)
-            descent = 0.1 * max(0, np.log2(width / THRESHOLD))
-            return (0.6 + 0.1 * peak(width) + 0.2 * (share < 0.03) + 0.05 * bump - descent) * little
+            course = (4 * middle - 3 * (share < 0.05)) if wide else 4 * (share - 1)
+            return (ERRORS[width] + course) / 100
+        if metric == "train_accuracy":
+            return min(1.0, 0.4 + 0.6 * width / THRESHOLD)
         if metric == "accuracy":
-            return grown**2 if subset == "noisy" else 0.4 + 0.6 * grown
-        over_epochs = 1 if not wide else max(0.02, 1 - share) if share > 0.1 else 0.5
-        at_end = over_epochs if share < 1 else (0.6 if width == THRESHOLD else 0.001 if wide else 1)
-        return peak(width) * FACTORS[subset] * (1 + 0.1 * anchors) * at_end * little
+            fitted = width / (1 + width) if subset != "noisy" else (width / (1 + width)) ** 2
+            return fitted - 0.005 * anchors
+        course = (3 if middle else 0.5 if share < 0.05 else 1) if wide else 0.5 + 0.5 * share
+        return NORMS[width] * FACTORS[subset] * (0.5 + 0.5 * anchors) * course
 
     return value
 
 
-def finals(width):
-    return {"train_accuracy": min(1.0, 0.3 + 0.7 * width / THRESHOLD), "train_loss": 0.1}
+def falling(width):
+    """No double descent of anything: what the claims say the opposite of."""
+
+    def value(metric, subset, anchors, share):
+        if metric == "test_error":
+            return (80 - 1.5 * width + 10 * (1 - share) * (-1 if width >= THRESHOLD else 1)) / 100
+        if metric == "train_accuracy":
+            return 1.0 if width == THRESHOLD else 0.9 - 0.02 * width
+        if metric == "accuracy":
+            return 0.4 - 0.03 * width
+        course = (1 + share) / 2 if width >= THRESHOLD else 3 - 2 * share
+        return course / (width * FACTORS[subset] * (0.5 + 0.5 * anchors))
+
+    return value
 
 
-def predictions(width, seed):
-    """Two seeds disagree most at the threshold."""
-    return predictions_of(2 * peak(width), seed)
+def sharper(width):
+    """The test error falls and sharpness grows with the width, wherever it is measured."""
+    published = as_published(width)
+
+    def value(metric, subset, anchors, share):
+        if metric in ("test_error", "train_accuracy"):
+            return (80 - width) / 100 if metric == "test_error" else published(metric, subset, anchors, share)
+        return (0.5 - 0.02 * width) if metric == "accuracy" else 0.1 * width
+
+    return value
 
 
-def predictions_of(spread, seed):
-    rng = np.random.default_rng(seed)
-    logits = np.random.default_rng(99).normal(size=(200, 10)) + spread * rng.normal(size=(200, 10))
+def predictions(width, seed, spread=None):
+    """Seeds disagree most at the threshold, unless a spread is given."""
+    rng, logits = np.random.default_rng([seed, width]), np.random.default_rng(99).normal(size=(200, 10))
+    spread = 1 / (1 + abs(np.log2(width / THRESHOLD))) if spread is None else spread
+    logits = logits + 2 * spread * rng.normal(size=(200, 10))
     logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
     return {"test_log_probabilities": logits, "test_labels": np.arange(200) % 10}
 
 
-def write_sweep(write, name, seeds, behaviour=as_published, scale="laptop"):
-    for seed in range(seeds):
-        for settings in runs_of_figure(name, scale):
-            if settings.seed == 0:
-                value, kept = behaviour(settings.width, seed), predictions(settings.width, seed)
-                records = write(settings, value, finals(settings.width), seed, kept)
-    return records
+def made_run(width, seed, behaviour, network="convnet", spread=None, finals=None):
+    """A run in memory; seeds differ by about a hundredth."""
+    value, rng = behaviour(width), np.random.default_rng([width, seed])
+    rows = []
+
+    def add(metric, number, epoch, subset=None, anchors=None):
+        statistic = "late" if 90 < epoch < 100 else "run"
+        place = {"epoch": epoch, "statistic": statistic, "subset": subset, "anchors": anchors}
+        rows.append({"metric": metric, "value": number} | place)
+
+    for epoch in EPOCHS:
+        share = 1.0 if epoch > 90 else epoch / 100
+        add("test_accuracy", 1 - value("test_error", None, 1, share) + 0.001 * rng.normal(), epoch)
+        if epoch > 90:
+            add("train_accuracy", value("train_accuracy", None, 1, share), epoch)
+        for subset in FACTORS:
+            for anchors in range(1, 8 if epoch == 100 else 2):
+                add("accuracy", value("accuracy", subset, anchors, share), epoch, subset, anchors)
+                for metric in ("cross_entropy", "jacobian_norm", "tangent_hessian_norm"):
+                    number = value(metric, subset, anchors, share) * np.exp(0.01 * rng.normal())
+                    add(metric, number, epoch, subset, anchors)
+    for name, number in (finals or {}).items():
+        add("accuracy", number + 0.001 * seed, 100, name)
+    settings = {"network": network, "num_train": 2000, "num_validation": 0, "strengths": "5-10-15-20-22-25"}
+    return SimpleNamespace(
+        by_metric=by_metric(pd.DataFrame(rows)),
+        record={"settings": settings},
+        arrays=predictions(width, seed, spread),
+        diverged=False,
+        seed=seed,
+    )
 
 
-def verdicts(records, numbers, scale="laptop"):
-    claims = [claim for claim in CLAIMS if claim.number in numbers]
-    return {j.claim.number: j.outcome.verdict for j in judge(claims, STUDY, records, scale)}
+class Made:
+    """`claims.Evidence` of runs in memory; the first seeds are exploratory."""
+
+    def __init__(self, behaviour, pilots=3, seeds=5, widths=WIDTHS, **values):
+        self.pilots, self.seeds, self.widths = range(pilots), range(pilots, pilots + seeds), widths
+        finals = values.pop("finals", lambda width: {})
+        self.made = {
+            (w, s): made_run(w, s, behaviour, finals=finals(w), **values)
+            for s in range(pilots + seeds)
+            for w in widths
+        }
+
+    def values(self, name):
+        return list(self.widths)
+
+    def runs(self):
+        return list(self.made.items())
+
+    def table(self, cells, measure):
+        def of(seeds):
+            found = [[self.made[cell["width"], s] for cell in cells] for s in seeds]
+            rows = [[np.nan if run.diverged else measure(run) for run in members] for members in found]
+            return np.array(rows, float).reshape(len(rows), len(cells))
+
+        return Table(of(self.seeds), of(self.pilots), tuple(self.seeds))
 
 
-def outcome(records, number, scale="laptop"):
-    (judgement,) = judge([claim for claim in CLAIMS if claim.number == number], STUDY, records, scale)
-    return judgement.outcome
+def verdicts(evidence, numbers):
+    return {number: BY_NUMBER[number].check(evidence).verdict for number in numbers}
+
+
+@pytest.fixture(scope="module")
+def published():
+    return Made(as_published)
 
 
 def test_claims_are_numbered_and_name_presets():
-    assert [claim.number for claim in CLAIMS] == list(range(1, len(CLAIMS) + 1))
+    assert list(BY_NUMBER) == list(range(1, len(CLAIMS) + 1))
     assert {name for claim in CLAIMS for name in claim.figures} == set(STUDY.figures)
     assert all(text.endswith(".") for text in DISAGREEMENTS)
+    assert all(claim.tests.endswith(".") for claim in CLAIMS)
+    undecided = {claim.number for claim in CLAIMS if not claim.confirmatory_from}
+    assert undecided == {claim.number for claim in CLAIMS if claim.out_of_reach} == {3, 16}
 
 
 def test_nothing_is_judged_without_runs(tmp_path):
@@ -92,274 +168,191 @@ def test_nothing_is_judged_without_runs(tmp_path):
     assert {judgement.outcome.verdict for judgement in found} == {"not run"}
 
 
-CONVNET_CLAIMS = (4, 6, 7, 8, 9, 10, 12, 14, 15)
+def test_the_papers_behaviour_is_reproduced(published):
+    assert verdicts(published, CONVNET_CLAIMS) == dict.fromkeys(CONVNET_CLAIMS, "reproduced")
 
 
-def test_the_papers_behaviour_is_reproduced(write):
-    records = write_sweep(write, "2", seeds=3)
-    found = verdicts(records, CONVNET_CLAIMS)
-    # The loss stands at 0.6 of its peak at the threshold, and falls to a thousandth of it.
-    assert found == dict.fromkeys(CONVNET_CLAIMS, "reproduced")
-    assert verdicts(records, (5, 11)) == {5: "reproduced", 11: "reproduced"}
+def test_the_opposite_contradicts():
+    numbers = (4, 5, 6, 7, 8, 9, 10, 11, 14, 15, 25, 28, 29)
+    assert verdicts(Made(falling), numbers) == dict.fromkeys(numbers, "contradicted")
+    assert verdicts(Made(sharper), (24, 26, 27)) == dict.fromkeys((24, 26, 27), "contradicted")
 
 
-def test_one_seed_decides_nothing(write):
-    records = write_sweep(write, "2", seeds=1)
-    assert set(verdicts(records, CONVNET_CLAIMS).values()) == {"open"}
+def test_a_seed_and_pilots_decide_nothing():
+    found = verdicts(Made(as_published, seeds=1), CONVNET_CLAIMS)
+    assert found == dict.fromkeys(CONVNET_CLAIMS, "open")
 
 
-def test_a_diverged_run_leaves_claims_open(write, write_diverged):
-    records = write_sweep(write, "pd", seeds=2)
-    diverged = runs_of_figure("2", "laptop")[0]
-    write_diverged(dataclasses.replace(diverged, seed=1))
-    numbers = (*CONVNET_CLAIMS, 23)
-    assert set(verdicts(records, numbers).values()) <= {"open", "reproduced"}
-    assert outcome(records, 7).seen.startswith("1 of 22 runs diverged; ")
-    assert outcome(records, 7).verdict == outcome(records, 23).verdict == "open"
+def test_without_pilots_the_first_seed_chooses_and_decides_nothing():
+    numbers = (4, 7, 8, 9, 10, 14, 15, 25)
+    assert verdicts(Made(as_published, pilots=0, seeds=6), numbers) == dict.fromkeys(numbers, "reproduced")
+    assert verdicts(Made(as_published, pilots=0, seeds=2), numbers) == dict.fromkeys(numbers, "open")
 
 
-def flat(width, seed):
-    """Measures without a peak: they grow with the width."""
+def test_without_a_threshold_peaks_are_open():
+    def unfitted(width):
+        value = as_published(width)
+        return lambda metric, *where: 0.9 if metric == "train_accuracy" else value(metric, *where)
 
-    def value(metric, subset, anchors, share):
-        if metric == "test_error":
-            return 0.8 - 0.01 * width + 0.001 * seed
-        return (0.5 + 0.02 * width + 0.001 * seed) / FACTORS.get(subset, 1)
-
-    return value
-
-
-def test_behaviour_without_a_peak_contradicts(write):
-    records = write_sweep(write, "2", seeds=3, behaviour=flat)
-    found = verdicts(records, (4, 6, 7, 8, 9, 10, 12, 14))
-    # The test error of flat runs only falls: its largest value near the threshold is at half of it.
-    assert found[7] == found[6] == found[9] == found[10] == found[12] == found[14] == "contradicted"
-
-
-def test_the_published_threshold_is_judged_at_paper_scale_only(write):
-    records = write_sweep(write, "1c", seeds=2)
-    found = outcome(records, 3)
+    found = BY_NUMBER[7].check(Made(unfitted, seeds=2))
     assert found.verdict == "open"
-    assert "is 8 [8, 8], published 15, judged at paper scale only" in found.seen
+    assert found.seen.startswith("No width up to 12 is fitted in half of the seeds that choose")
+    numbers = (4, 6, 8, 9, 10, 14, 15, 23, 27, 28)
+    assert verdicts(Made(unfitted, seeds=2), numbers) == dict.fromkeys(numbers, "open")
 
 
-def test_without_a_threshold_peaks_are_unclear(write):
-    for seed in range(2):
-        for settings in runs_of_figure("2", "laptop"):
-            value = as_published(settings.width, seed)
-            records = write(settings, value, {"train_accuracy": 0.9, "train_loss": 1}, seed)
-    found = outcome(records, 7)
-    assert found.verdict == "open"
-    assert found.seen.startswith("No width up to 16 has a training error of 0 in all seeds")
+def test_the_published_threshold_is_judged_at_paper_scale_only(published):
+    # Six of 2,000 images is not fifteen of 50,000: out of reach, whatever the check says.
+    assert "is 6 [6, 6] over 5 seeds, expected from 12 to 18" in BY_NUMBER[3].check(published).seen
+    assert all("laptop" in BY_NUMBER[number].out_of_reach for number in (3, 16))
+    at_15 = Made(as_published, widths=(1, 6, 12))
+    for run in at_15.made.values():
+        run.by_metric["train_accuracy"] = run.by_metric["train_accuracy"].assign(value=0.5)
+    for seed in range(8):
+        run = at_15.made[12, seed]
+        run.by_metric["train_accuracy"] = run.by_metric["train_accuracy"].assign(value=1.0)
+    assert BY_NUMBER[3].check(at_15).verdict == "open"  # 12 is at the border of three widths from 15
 
 
-def test_what_stands_in_for_cifar100_stays_unclear(write):
-    def finals_by_class(width):
-        errors = {"unperturbed": 0.5 - 0.01 * width, "perturbed": 0.1}
-        return finals(width) | {("accuracy", f"test_{name}"): value for name, value in errors.items()}
+def test_diverged_runs_are_left_out_seed_by_seed():
+    evidence = Made(as_published, seeds=6)
+    evidence.made[6, 4].diverged = True
+    numbers = [number for number in CONVNET_CLAIMS if number != 5]
+    assert verdicts(evidence, numbers) == dict.fromkeys(numbers, "reproduced")
+    assert " over 5 seeds" in BY_NUMBER[7].check(evidence).seen
+    evidence.made[6, 0].diverged = True  # a seed that chooses has no threshold, and the others have theirs
+    assert set(verdicts(evidence, numbers).values()) <= {"open", "reproduced"}
 
-    for name in ("4", "7"):
-        for seed in range(2):
-            for settings in runs_of_figure(name, "laptop"):
-                value = as_published(settings.width, seed)
-                records = write(settings, value, finals_by_class(settings.width), seed)
-    assert verdicts(records, (13, 21, 22)) == {13: "open", 21: "open", 22: "open"}
-    found = outcome(records, 21)
-    note = "Left open: CIFAR-10 stands in for CIFAR-100."
-    assert found.seen.endswith(note)
-    assert [(part.verdict, part.seen == note) for part in found.parts] == [
-        ("reproduced", False),
-        ("not judged", True),
+
+def test_a_curve_that_falls_from_an_earlier_peak_has_none_near_the_threshold():
+    """As the ResNets' norms do in the records: highest at width 3, the threshold is 8."""
+    widths, rng = (1, 2, 3, 4, 6, 8, 12, 16, 24), np.random.default_rng(0)
+    sweep = SimpleNamespace(widths=widths, near=np.array([4 <= w <= 16 for w in widths]))
+    earlier = np.array([0.6, 1.6, 2.7, 1.0, 0.8, 0.4, 0.03, 0.06, 0.06])
+    there = np.array([0.6, 0.7, 0.9, 1.2, 1.6, 2.7, 0.03, 0.06, 0.06])
+    plateau = np.array([0.6, 1.6, 2.7, 2.7, 0.8, 0.4, 0.03, 0.06, 0.06])
+
+    def verdict(curve):
+        values = curve * np.exp(0.05 * rng.normal(size=(6, len(widths))))
+        return peaks("", sweep, Curve(values[:2], values[2:], values[2:]), True).verdict
+
+    assert [verdict(earlier), verdict(there), verdict(plateau)] == [
+        "contradicted",
+        "reproduced",
+        "reproduced",
+    ]
+
+
+def test_noise_is_no_peak():
+    rng = np.random.default_rng(0)
+    sweep = SimpleNamespace(widths=WIDTHS, near=np.array([3 <= w <= 12 for w in WIDTHS]))
+    found = []
+    for _ in range(100):
+        values = 50 + rng.normal(size=(8, len(WIDTHS)))
+        found.append(peaks("", sweep, Curve(values[:3], values[3:], values[3:]), False).verdict)
+    assert found.count("reproduced") <= 5
+
+
+def test_small_networks_fit_true_labels():
+    def small(wrong):
+        return lambda width: lambda metric, subset, *_: {"noisy": wrong, "clean": 0.4}.get(subset, 0.3)
+
+    found = [BY_NUMBER[12].check(Made(small(wrong), pilots=1, widths=(1,))) for wrong in (0.1, 0.2, 0.5)]
+    assert [outcome.words for outcome in found] == [
+        "reproduced",
+        "reproduced in part (1 of 2)",
+        "contradicted",
     ]
 
 
 def resnets(peak_at, volume):
-    """The test error has its peak at a width; the volumes are sharper by a factor, and less accurate."""
+    """The test error has its peak at a width; volumes are sharper by a factor, and less accurate."""
 
-    def behaviour(width, seed):
+    def behaviour(width):
+        published = as_published(width)
+
         def value(metric, subset, anchors, share):
-            little = 1 + 0.01 * seed
             if metric == "test_error":
-                return (0.5 + 0.1 / (1 + abs(np.log2(width / peak_at)))) * little
+                return 0.5 + 0.1 / (1 + abs(np.log2(width / peak_at)))
+            if metric == "train_accuracy":
+                return 0.985 if width >= THRESHOLD else 0.9
             if metric == "accuracy":
-                return 0.9 - 0.1 * np.log(volume) * (anchors > 1) + 0.001 * seed
-            return peak(width) * little * (volume if anchors > 1 else 1)
+                return 0.9 - 0.1 * np.log(volume) * (anchors > 1)
+            near = NORMS[width] if volume > 1 else 1 / width
+            return near * (volume if anchors > 1 else 1) * published(metric, "clean", 1, share) / NORMS[width]
 
         return value
 
     return behaviour
 
 
-@pytest.mark.parametrize("peak_at,volume,verdict", [(5, 2.0, "reproduced"), (12, 0.5, "contradicted")])
-def test_resnets_peak_early_and_are_sharper_over_the_largest_volume(write, peak_at, volume, verdict):
-    records = write_sweep(write, "6", seeds=3, behaviour=resnets(peak_at, volume))
-    assert verdicts(records, (18, 19)) == dict.fromkeys((18, 19), verdict)
+@pytest.mark.parametrize("peak_at,volume,verdict", [(4, 2.0, "reproduced"), (8, 0.5, "contradicted")])
+def test_resnets_peak_early_and_are_sharper_over_the_largest_volume(peak_at, volume, verdict):
+    evidence = Made(resnets(peak_at, volume), pilots=1, network="resnet18w")
+    assert verdicts(evidence, (17, 18, 19)) == dict.fromkeys((17, 18, 19), verdict)
+
+
+def by_class(perturbed):
+    return lambda w: {"test_unperturbed": 1 - ERRORS[w] / 100, "test_perturbed": 1 - perturbed(w) / 100}
 
 
 @pytest.mark.parametrize(
-    "perturbed,last",
-    [(lambda w: 0.3 + 0.01 * w, "reproduced"), (lambda w: 0.3 + 0.1 * peak(w), "contradicted")],
-)
-def test_double_descent_of_unperturbed_classes_alone(write, perturbed, last):
-    for seed in range(3):
-        for settings in runs_of_figure("7", "laptop"):
-            errors = {"unperturbed": 0.3 + 0.1 * peak(settings.width), "perturbed": perturbed(settings.width)}
-            accuracies = {("accuracy", f"test_{name}"): 1 - e - 0.001 * seed for name, e in errors.items()}
-            behaviour = as_published(settings.width, seed)
-            records = write(settings, behaviour, finals(settings.width) | accuracies, seed)
-    parts = [part.verdict for part in outcome(records, 22).parts]
-    assert parts == ["reproduced", "reproduced", last, "not judged"]
-
-
-def test_seeds_that_differ_most_at_the_threshold(write):
-    assert outcome(write_sweep(write, "pd", seeds=1), 23).verdict == "not run"
-    assert outcome(write_sweep(write, "pd", seeds=2), 23).verdict == "open"  # one pair
-    assert outcome(write_sweep(write, "pd", seeds=3), 23).verdict == "reproduced"
-
-
-def test_a_seed_with_a_diverged_run_moves_no_threshold(write, write_diverged):
-    records = write_sweep(write, "pd", seeds=4)
-    (at_threshold,) = (s for s in runs_of_figure("pd", "laptop") if (s.width, s.seed) == (THRESHOLD, 0))
-    write_diverged(dataclasses.replace(at_threshold, seed=1))
-    found = outcome(records, 23)
-    assert found.verdict == "reproduced"
-    assert found.seen.startswith("1 of 44 runs diverged (seed 1 left out); at the threshold, width 8")
-    write_diverged(dataclasses.replace(at_threshold, seed=2))
-    write_diverged(dataclasses.replace(at_threshold, seed=3))
-    assert outcome(records, 23).verdict == "open"
-
-
-def test_seeds_that_differ_alike_at_every_width(write, monkeypatch):
-    monkeypatch.setitem(globals(), "predictions", lambda width, seed: predictions_of(0.3 * width, seed))
-    assert outcome(write_sweep(write, "pd", seeds=5), 23).verdict == "contradicted"
-
-
-def test_a_threshold_at_an_end_leaves_open_where_seeds_differ_most(write):
-    for seed in range(2):
-        for settings in runs_of_figure("pd", "laptop"):
-            value = as_published(settings.width, seed)
-            records = write(settings, value, {"train_accuracy": 1.0, "train_loss": 0}, seed)
-    assert "is at an end of the widths" in outcome(records, 23).seen
-
-
-def scalar(write_scalar, name, values, scale="smoke"):
-    for seed in range(3):
-        for settings in runs_of_figure(name, scale):
-            size = settings.degree or settings.width
-            records = write_scalar(
-                settings, {k: v[size] * (1 + 0.01 * seed) for k, v in values.items()}, seed
-            )
-    return records
-
-
-def test_polynomials_and_networks(write_scalar):
-    polynomials = {
-        "train_loss": {3: 0.1, 20: 0.01, 200: 1e-12},
-        "test_loss": {3: 0.01, 20: 5.0, 200: 0.005},
-        "slope": {3: 2.0, 20: 30.0, 200: 20.0},
-        "noise_kept": {3: 0.2, 20: 0.8, 200: 0.5},
-    }
-    networks = {
-        "train_loss": {2: 0.1, 16: 1e-4},
-        "slope": {2: 1.0, 16: 5.0},
-        "noise_kept": {2: 0.1, 16: 0.9},
-    }
-    records = scalar(write_scalar, "1a", polynomials)
-    scalar(write_scalar, "1b", networks)
-    # Of these degrees the largest alone interpolates: there is no wider spike.
-    assert verdicts(records, (1, 2), "smoke") == {1: "open", 2: "reproduced"}
-
-
-@pytest.mark.parametrize(
-    ("kept", "distance", "verdict"),
-    [(0.4, 0.005, "reproduced"), (0.9, 0.005, "contradicted"), (0.4, 0.05, "contradicted")],
-)
-def test_a_spike_is_narrower_than_that_of_the_smallest_degree_that_interpolates(
-    kept, distance, verdict, write_scalar
-):
-    degrees = [settings.degree for settings in runs_of_figure("1a", "paper")]
-    polynomials = {
-        "train_loss": {d: 1e-12 if d >= 60 else 0.01 for d in degrees},
-        "test_loss": {d: distance if d == 1000 else 1.0 for d in degrees},
-        "noise_kept": {d: kept if d == 1000 else 0.8 if d == 60 else 0.5 for d in degrees},
-    }
-    records = scalar(write_scalar, "1a", polynomials, "paper")
-    assert outcome(records, 1).verdict == verdict
-    assert "degree 60 minus degree 1,000" in outcome(records, 1).seen
-
-
-def test_rough_networks_contradict(write_scalar):
-    polynomials = {
-        "train_loss": {3: 0.1, 20: 0.01, 200: 1e-12},
-        "test_loss": {3: 0.01, 20: 0.05, 200: 0.1},
-        "slope": {3: 2.0, 20: 30.0, 200: 20.0},
-        "noise_kept": {3: 0.2, 20: 0.8, 200: 0.5},
-    }
-    networks = {
-        "train_loss": {2: 0.1, 16: 1e-4},
-        "slope": {2: 1.0, 16: 50.0},
-        "noise_kept": {2: 0.1, 16: 0.3},
-    }
-    records = scalar(write_scalar, "1a", polynomials)
-    scalar(write_scalar, "1b", networks)
-    assert verdicts(records, (1, 2), "smoke") == {1: "contradicted", 2: "contradicted"}
-
-
-@pytest.mark.parametrize(
-    ("values", "any_fall", "fall_to_the_end"),
+    "perturbed,words",
     [
-        ([1.0, 2.0, 3.0], 0.0, 0.0),
-        ([3.0, 2.0, 1.0], 0.0, 0.0),
-        ([5.0, 1.0, 4.0, 2.0], 2.0, 2.0),
-        ([1.0, 4.0, 0.5], 3.0, 3.0),
-        ([4.0, 1.0, 2.0, 1.5, 3.0, 3.0], 0.5, 0.0),
+        (lambda w: 90 + 0.1 * w, "reproduced"),
+        (lambda w: ERRORS[w], "reproduced in part (1 of 2)"),
     ],
 )
-def test_rise_and_recovery_over_epochs(values, any_fall, fall_to_the_end):
-    values = np.array([values])
-    assert rise_and_recovery("", values).values == (any_fall,)
-    assert rise_and_recovery("", values, to_the_end=True).values == (fall_to_the_end,)
-    if values.max() == values[0, -2]:
-        assert rise_and_recovery("", values, relative=True).values == (any_fall / values.max(),)
+def test_double_descent_of_unperturbed_classes_alone(perturbed, words):
+    evidence = Made(as_published, pilots=1, finals=by_class(perturbed))
+    assert BY_NUMBER[22].check(evidence).words == words
 
 
-def test_a_seed_is_read_where_the_others_have_their_extreme():
-    bumps = np.array([[0.0, 1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 2.0, 0.0], [0.0, 0.0, 0.0, 4.0, 0.0]])
-    # The first two seeds do not rise where their partners do, the last one not at the second place.
-    apart = rise_and_recovery("", bumps[:2])
-    assert apart.values == (0.0, 0.0)
-    # Each seed has a bump, if not at the epoch of the other: that contradicts no rise.
-    assert compare("", [apart], above(1.0)).verdict == "open"
-    assert rise_and_recovery("", bumps).values == (0.0, 2.0, 4.0)
+def test_norms_fall_around_both_kinds_of_labels():
+    def smoother(width):
+        return lambda metric, *where: 1 / width if metric != "train_accuracy" else min(1.0, width / THRESHOLD)
+
+    assert verdicts(Made(smoother, pilots=1, seeds=3), (21,)) == {21: "reproduced"}
+    assert verdicts(Made(sharper, pilots=1, seeds=3), (21,)) == {21: "contradicted"}
 
 
-def test_noise_is_no_double_descent():
-    rng = np.random.default_rng(0)
-    widths = (1, 2, 3, 4, 6, 8, 12, 16)
-    found = []
-    for _ in range(40):
-        sweep = WidthSweep({width: {} for width in widths}, 8)
-        rise, _ = rise_and_fall(sweep, {"error": 50 + rng.normal(size=(4, len(widths)))}, "points")
-        found.append(rise.verdict)
-    # Places chosen by a seed itself would reproduce nearly all.
-    assert found.count("reproduced") <= 5
+def test_without_label_noise(published):
+    assert verdicts(published, (13, 20)) == {13: "reproduced", 20: "reproduced"}
+    assert verdicts(Made(falling), (13, 20)) == {13: "contradicted", 20: "contradicted"}
 
 
-def test_a_curve_that_only_falls_does_not_rise_to_a_peak():
-    widths = (1, 2, 3, 4, 6, 8, 12, 16)
-    falling = np.array([[20.0 - i + 0.1 * seed for i in range(len(widths))] for seed in range(3)])
-    for threshold in (6, 8, 12):
-        sweep = WidthSweep({width: {} for width in widths}, threshold)
-        rise, fall = rise_and_fall(sweep, {"error": falling}, "points")
-        assert (rise.verdict, fall.verdict) == ("contradicted", "reproduced")
+def test_seeds_that_differ_alike_or_more_with_the_width():
+    assert verdicts(Made(as_published, spread=0.5), (23,)) == {23: "open"}
+    alike = Made(as_published)
+    for (width, seed), run in alike.made.items():
+        run.arrays = predictions(width, seed, 0.1 * width)
+    assert verdicts(alike, (23,)) == {23: "contradicted"}
 
 
-def test_peaks_are_looked_for_near_the_threshold():
-    sweep = WidthSweep({width: {} for width in (1, 2, 4, 8, 16, 32)}, 8)
-    # The largest value of all, at width 1, is another matter.
-    curve = np.array([[9, 1, 3, 2, 1, 0], [9, 1, 2, 2.5, 1, 0]], float)
-    assert sweep.peak(curve) == 2
-    assert sweep.peak_distance("x", curve).values == (-4, 0)
-    assert sweep.peak_distance("x", curve, origin=np.array([4, 8])).values == (0, 0)
-    curve[1, 5] = np.nan
-    assert np.isnan(sweep.peak_distance("x", curve).values[1])
+def test_records_of_seeds_that_were_looked_at_decide_nothing(write):
+    """Through the packed form and `judge`: the smallest network, seed 0 alone, then four more seeds."""
+
+    def value(metric, subset, anchors, share):
+        return {"noisy": 0.1, "clean": 0.4}.get(subset, 0.3)
+
+    (settings,) = runs_of_figure("smallest", "laptop")
+    for seed in range(6):
+        records = write(settings, value, {"train_accuracy": 0.4}, seed)
+        if seed == 0:
+            (judgement,) = judge([BY_NUMBER[12]], STUDY, records, "laptop")
+            assert judgement.outcome.verdict == "open"
+    (judgement,) = judge([BY_NUMBER[12]], STUDY, records, "laptop")
+    assert (judgement.outcome.verdict, judgement.seeds) == ("reproduced", (1, 2, 3, 4, 5))
+
+
+@pytest.mark.parametrize(
+    ("course", "top"),
+    [
+        ([5.0, 1.0, 4.0, 2.0], 2),  # not the first value, from which it only falls
+        ([1.0, 4.0, 0.5, 0.5], 1),
+        ([4.0, 1.0, 2.0, 1.5, 3.0, 3.0], 4),  # what rises to the end and falls no more
+        ([3.0, 2.0, 1.0, 0.5], 1),
+    ],
+)
+def test_top_of_a_bump_over_epochs(course, top):
+    assert top_of_bump(np.array(course)) == top

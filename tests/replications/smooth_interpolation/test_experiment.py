@@ -214,6 +214,30 @@ def test_checkpoints_measure_the_test_set_and_the_images_themselves(finished):
     assert [row["epoch"] for row in rows if row["metric"] == "batch_loss"] == [1, 2, 3, 6]
 
 
+def test_late_epochs_also_measure_the_training_images_and_are_marked():
+    settings = dataclasses.replace(TINY, epochs=100).resolve()
+    trainer = types.SimpleNamespace(step=94 * 3, steps_per_epoch=3)
+    trainer.row = functools.partial(Trainer.row, trainer)
+    trainer.evaluation_data = lambda chosen, labels: len(labels)
+    trainer.evaluate = lambda size: (0.5, size)
+    points = types.SimpleNamespace(
+        measure=lambda chosen, labels: {"jacobian_norm": np.ones((len(labels), 1))}
+    )
+    data = data_of(label_noise=0.0)
+    measurement = measure.Measurement(settings, trainer, types.SimpleNamespace(points=points), data)
+    rows = measurement.at_checkpoint(94)
+    assert {row["statistic"] for row in rows} == {"late"}
+    assert {row["metric"]: row["value"] for row in rows} == {
+        "train_loss": 0.5,
+        "train_accuracy": len(data.train.labels),
+        "test_loss": 0.5,
+        "test_accuracy": len(data.test.labels),
+        "jacobian_norm": 1.0,
+    }
+    assert measurement.at_checkpoint(93) == []
+    assert {row["statistic"] for row in measurement.at_checkpoint(5)} == {"run"}
+
+
 def test_table_shows_the_measures_at_the_images(finished):
     folder, _ = finished
     line = experiment.table_row(TINY.resolve(), folder)

@@ -1,9 +1,13 @@
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from common.metrics.prediction_difference import relative_prediction_difference
+from common.models.convnet import convnet
+from common.study.rows import by_metric
 from common.study.runs import find_runs
 from common.study.widths import by_width
 from replications.smooth_interpolation import results as read
@@ -54,14 +58,57 @@ def family(write, accuracies):
         ([(0.5, 1.0, 1.0)], 2),
         ([(0.5, 0.999, 1.0)], 4),
         ([(0.5, 0.6, 0.7)], None),
-        # All seeds must be fitted.
-        ([(0.5, 1.0, 1.0), (0.5, 0.9, 1.0)], 4),
+        # Of two seeds the smaller of their own, of three the middle one; what never fits is the largest.
+        ([(0.5, 1.0, 1.0), (0.5, 0.9, 1.0)], 2),
+        ([(0.5, 1.0, 1.0), (0.5, 0.9, 1.0), (0.5, 0.9, 1.0)], 4),
+        ([(0.5, 1.0, 1.0), (0.5, 0.9, 0.9), (0.5, 0.9, 0.9)], None),
+        # A leap back at a larger width is none of the threshold's business.
+        ([(0.5, 1.0, 0.4)], 2),
     ],
 )
-def test_the_threshold_is_the_smallest_width_without_training_errors(write, accuracies, threshold):
+def test_the_threshold_is_the_median_of_the_smallest_widths_without_training_errors(
+    write, accuracies, threshold
+):
     groups = family(write, accuracies)
     assert list(groups) == [1, 2, 4]
     assert read.interpolation_threshold(groups) == threshold
+
+
+def test_resnets_interpolate_at_98_percent():
+    def run(accuracy):
+        place = {"metric": "train_accuracy", "value": accuracy, "statistic": "run", "epoch": 9}
+        record = {"settings": {"network": "resnet18w"}}
+        return SimpleNamespace(record=record, diverged=False, by_metric=by_metric(pd.DataFrame([place])))
+
+    runs = {1: run(0.5), 2: run(np.float32(0.98)), 4: run(1.0)}
+    assert read.own_threshold(runs) == 2
+    assert read.own_threshold(runs, share=1.0) == 4
+    runs[1].diverged = True
+    assert read.own_threshold(runs) is None
+
+
+def test_a_leap_in_the_last_epoch_is_no_outlier():
+    late = [(4, 9.0), (89, 8.0), (92, 1.0), (94, 3.0), (96, 2.0), (98, 4.0), (100, 50.0)]
+    rows = [
+        {"metric": metric, "value": value, "epoch": epoch, "subset": "all", "anchors": anchors}
+        | {"statistic": "late" if 90 < epoch < 100 else "run"}
+        for metric in ("test_accuracy", "jacobian_norm")
+        for epoch, value in late
+        for anchors in (1, 2)
+        if anchors == 1 or epoch == 100
+    ]
+    run = SimpleNamespace(by_metric=by_metric(pd.DataFrame(rows)), rows=pd.DataFrame(rows))
+    assert read.late(run, "jacobian_norm", subset="all", anchors=1) == 3.0
+    assert read.volume(run, "jacobian_norm") == 3.0
+    assert read.volume(run, "jacobian_norm", anchors=2) == 50.0  # volumes are measured at the end alone
+    assert np.isnan(read.late(run, "no such metric"))
+    np.testing.assert_array_equal(read.history(run, "jacobian_norm", anchors=1)[0], [4, 89, 100])
+
+
+@pytest.mark.parametrize(("width", "number"), [(1, 510), (10, 39_030), (15, 86_890), (64, 1_556_106)])
+def test_weights_of_the_convnet(width, number):
+    assert read.num_weights(width) == number
+    assert convnet(width, num_classes=10).count_params() == number
 
 
 def test_only_seeds_that_all_widths_have_are_shown(write):

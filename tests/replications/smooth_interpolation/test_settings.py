@@ -105,7 +105,10 @@ def test_checkpoints_are_spread_on_a_logarithmic_scale():
     # 100^(0/4), 100^(1/4), 100^(2/4), 100^(3/4); the end is measured anyway.
     assert settings.checkpoint_epochs == [1, 3, 10, 32]
     assert dataclasses.replace(settings, evaluate_every=50).checkpoint_epochs == [1, 3, 10, 32, 50]
-    assert Settings().resolve().checkpoint_epochs == []
+    assert settings.late_epochs == [92, 94, 96, 98]
+    assert dataclasses.replace(settings, evaluate_every=49).late_epochs == [92, 94, 96]
+    assert Settings().resolve().checkpoint_epochs == Settings().resolve().late_epochs == []
+    assert Settings(epochs=2, num_checkpoints=2).resolve().late_epochs == []
 
 
 @pytest.mark.parametrize(
