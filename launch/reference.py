@@ -36,11 +36,21 @@ SWEEPS = (
     *(("smooth_interpolation", f"--figure={name} --scale=paper --num_seeds=25") for name in ("1a", "1b")),
     *(("snapp_shamir", f"--figure={name} --scale=paper") for name in ("2", "3", "4", "6", "7", "sources")),
     *(("snapp_shamir", f"--figure={name} --scale=laptop") for name in ("6", "7", "8", "9", "10")),
-    *(("zhang_randomization", f"--figure={name} --scale=laptop") for name in ("2a", "2b", "table1")),
-    *(("zhang_randomization", f"--figure={name} --scale=laptop --num_seeds=3") for name in ("1a", "1b")),
+    # Seed 0 is the pilot.
+    *(
+        ("zhang_randomization", f"--figure={name} --scale=laptop --num_seeds=6")
+        for name in ("2a", "2b", "2b_ee411")
+    ),
     ("smooth_interpolation", "--figure=smallest --scale=laptop --num_seeds=6"),
     ("smooth_interpolation", "--figure=2 --scale=laptop --num_seeds=8"),
+    ("zhang_randomization", "--figure=table1_mlp --scale=paper --num_seeds=4"),
+    *(
+        ("zhang_randomization", f"--figure={name} --scale=laptop --num_seeds=6")
+        for name in ("table1", "random_decay")
+    ),
     *(("smooth_interpolation", f"--figure={name} --scale=laptop --num_seeds=4") for name in ("6", "7", "1d")),
+    *(("zhang_randomization", f"--figure={name} --scale=laptop --num_seeds=4") for name in ("1b", "1a")),
+    ("zhang_randomization", "--figure=1a_ee411 --scale=laptop --num_seeds=4"),
     *(
         ("somepalli_boundaries", f"--figure={name} --scale=laptop")
         for name in ("distillation", "nakkiran_1", "mixup", "reproducibility", "optimizers", "9", "10")

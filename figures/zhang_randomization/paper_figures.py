@@ -33,22 +33,24 @@ class Cell:
         interval = "" if summary.n < 2 else f" [{summary.low:.1f}, {summary.high:.1f}]"
         return f"{summary.mean:.1f}{interval}"
 
-
-def cells(runs):
-    """Returns the Cell of each row of table 1, in its order."""
-    groups = list(by_setting(runs).items())
-    found = []
-    for row in TABLE_1:
-        (members,) = (
-            members
-            for settings, members in groups
-            if all(getattr(settings, name) == value for name, value in row.settings.items())
-        )
+    @staticmethod
+    def of(members):
+        """The Cell of the runs of one setting."""
         train, test = (
             summarize([100 * last(run, f"{part}_accuracy") for run in members], "percentage")
             for part in ("train", "test")
         )
-        found.append(Cell(train, test, not any(map(is_capped, members))))
+        return Cell(train, test, not any(map(is_capped, members)))
+
+
+def cells(runs):
+    """Returns {row of table 1: Cell} of the rows that have runs, in the order of the table."""
+    groups = list(by_setting(runs).items())
+    found = {}
+    for row in TABLE_1:
+        for settings, members in groups:
+            if all(getattr(settings, name) == value for name, value in row.settings.items()):
+                found[row] = Cell.of(members)
     return found
 
 
@@ -72,11 +74,13 @@ def _write(numbers, height, texts, **font):
 
 def figure_table1(runs):
     """Table 1: test accuracy of every row, ours beside the published one, and training accuracies."""
-    figure = style.new_figure(9.5, 7, f"{PAPER}, table 1: training and test accuracy (%)")
+    found = cells(runs)
+    tall = 7 if len(found) == len(TABLE_1) else 4
+    figure = style.new_figure(9.5, tall, f"{PAPER}, table 1: training and test accuracy (%)")
     panel, numbers = figure.subplots(1, 2, sharey=True, width_ratios=(1.7, 1))
     numbers.set_axis_off()
     height, labels, groups = 0, {}, set()
-    for row, cell in zip(TABLE_1, cells(runs), strict=True):
+    for row, cell in found.items():
         if row.group not in groups:
             height += 0.4 * bool(groups)
             labels[height] = row.group
@@ -119,9 +123,33 @@ def table_1(runs):
             cell.test.n,
             "yes" if cell.fitted else "no, capped",
         ]
-        for row, cell in zip(TABLE_1, cells(runs), strict=True)
+        for row, cell in cells(runs).items()
     ]
     return head, rows
+
+
+def figure_random_decay(runs):
+    """Accuracies of networks trained on random labels with weight decay."""
+    figure = style.new_figure(7.6, 3.6, f"{PAPER}, section 3: random labels with weight decay")
+    panel = figure.subplots()
+    names = []
+    for height, (settings, members) in enumerate(by_setting(runs).items()):
+        cell = Cell.of(members)
+        names.append(NETWORK_NAMES[settings.network] + " (not fitted)" * (not cell.fitted))
+        for part, color, marker in (("train", BLUE, "o"), ("test", ORANGE, "D")):
+            found = getattr(cell, part)
+            panel.plot([found.low, found.high], [height, height], color=color, linewidth=1.4)
+            panel.plot(found.mean, height, marker, color=color, markersize=6, label=f"_{part}")
+    panel.axvline(CHANCE, color=GREY, linewidth=0.8, linestyle=(0, (1, 2)))
+    panel.set_yticks(range(len(names)), names)
+    panel.set(xlim=(0, 103), ylim=(len(names) - 0.5, -0.5), xlabel="accuracy (%)")
+    handles = [
+        Line2D([], [], color=BLUE, marker="o", label="training, mean over seeds and its 95 % interval"),
+        Line2D([], [], color=ORANGE, marker="D", label="test"),
+        Line2D([], [], color=GREY, linewidth=0.8, linestyle=(0, (1, 2)), label="chance"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    return figure
 
 
 def _by_ee411(draw):
@@ -142,6 +170,8 @@ FIGURES = {
     "2a": figure_2a,
     "2b": figure_2b,
     "table1": figure_table1,
+    "table1_mlp": figure_table1,
+    "random_decay": figure_random_decay,
     "1a_ee411": _by_ee411(figure_1a),
     "1b_ee411": _by_ee411(figure_1b),
     "1c_ee411": _by_ee411(figure_1c),
@@ -169,6 +199,6 @@ PAPER_FIGURES = drawing.PaperFigures(
     FIGURES,
     _size,
     _NUM_SEEDS,
-    {"table1": table_1},
+    {"table1": table_1, "table1_mlp": table_1},
     curves=dict.fromkeys(("1b", "1c", "1b_ee411", "1c_ee411"), ("network",)),
 )

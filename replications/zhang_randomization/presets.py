@@ -22,25 +22,31 @@ NOISE = {
     "smoke": (0.0, 1.0),
 }
 _INCEPTION_NOISE = NOISE | {"laptop": (0.0, 0.5, 1.0)}
-# The learning curves and the time to fit take more images than the study of regularizers.
-_FITTED_TRAIN = {"laptop": {"num_train": 1024}}
 FITTED_NETWORKS = ("inception", "alexnet", "mlp_1x512")
 
-# Fewer images, and with them smaller batches; for Inception also a smaller rate, a slower decay and moving
-# statistics that keep up, since its epoch has 16 steps. MLPs take at least 5,000 images: below 2,353 their
-# inputs are linearly separable under any labels.
+# Fewer images, equally many for all networks, and with them smaller batches and a slower decay, since an
+# epoch has 16 steps; for Inception also a smaller rate and moving statistics that keep up.
+_FEW = {"num_train": 512, "batch_size": 32, "learning_rate_decay": 0.98}
 _LAPTOP = {
-    "inception": {
-        "num_train": 512,
-        "batch_size": 32,
-        "learning_rate": 0.03,
-        "learning_rate_decay": 0.98,
-        "batch_norm_momentum": 0.9,
-        "epochs": 80,
-    },
-    "alexnet": {"num_train": 2000, "batch_size": 64},
-    "mlp_1x512": {"num_train": 5000},
-    "mlp_3x512": {"num_train": 5000},
+    "inception": _FEW | {"learning_rate": 0.03, "batch_norm_momentum": 0.9, "epochs": 80},
+    "alexnet": _FEW | {"epochs": 150},
+    "mlp_1x512": _FEW | {"epochs": 150},
+    "mlp_3x512": _FEW | {"epochs": 150},
+}
+# Learning curves and times to fit take more images: noise of 2,352 values is separable under any labels on
+# fewer than that.
+_FITTED = {
+    "laptop": {
+        "inception": {"num_train": 3072},
+        "alexnet": {"num_train": 3072, "batch_size": 64, "learning_rate_decay": 0.95, "epochs": 100},
+        "mlp_1x512": {"num_train": 3072, "batch_size": 128, "epochs": 400},
+    }
+}
+# Without normalization Inception is slow to leave its first plateau, so that the rate must not fall soon.
+_PLAIN_INCEPTION = {
+    "paper": {"learning_rate": 0.01},
+    "laptop": {"learning_rate": 0.03, "learning_rate_decay": 0.995, "epochs": 200},
+    "smoke": {"learning_rate": 0.01},
 }
 _SMOKE = {
     "inception": {"num_train": 64, "batch_size": 32, "learning_rate": 0.03, "batch_norm_momentum": 0.5},
@@ -67,19 +73,22 @@ def _epochs(scale, published, laptop):
 
 def _figure_1a(scale, published_epochs=64):
     # 25,000 steps of 128; below paper scale the curves end where the training set is fitted.
-    length = _epochs(scale, published_epochs, 0) if scale == "paper" else _FITTED_TRAIN.get(scale, {})
+    length = _epochs(scale, published_epochs, 0) if scale == "paper" else _fitted_size(scale, "inception")
     conditions = [c for c in CONDITIONS if c != "corrupted_labels"]
     return [_scaled(scale, condition=condition, **length) for condition in conditions]
 
 
 def _figure_1b(scale):
-    size = _FITTED_TRAIN.get(scale, {})
-    inception = [_scaled(scale, label_noise=noise, **size) for noise in _INCEPTION_NOISE[scale]]
-    return inception + [
-        _scaled(scale, network, label_noise=noise)
-        for network in FITTED_NETWORKS[1:]
-        for noise in NOISE[scale]
+    noises = NOISE[scale]
+    return [
+        _scaled(scale, network, label_noise=noise, **_fitted_size(scale, network))
+        for network in FITTED_NETWORKS
+        for noise in (_INCEPTION_NOISE[scale] if network == "inception" else noises)
     ]
+
+
+def _fitted_size(scale, network):
+    return _FITTED.get(scale, {}).get(network, {})
 
 
 def _curves(scale, published, laptop):
@@ -92,41 +101,69 @@ def _curves(scale, published, laptop):
 def _figure_2a(scale):
     # Zhang et al. show ImageNet here; EE-411 has CIFAR-10, 100 epochs.
     length = _curves(scale, 100, 30) | {"protocol": "ee411"}
-    regularizers = (
-        {},
-        {"decay_weights": True},
-        {"decay_weights": True, "dropout": 0.05, "augmentation": "ee411"},
-    )
-    return [_scaled(scale, **length, **regularizer) for regularizer in regularizers]
-
-
-def _figure_2b(scale):
-    length = _curves(scale, 50, 30)
-    other_rate = {"learning_rate": {"paper": 0.01, "laptop": 0.1, "smoke": 0.003}[scale]}
+    # Whether all regularizers together converge is asked at twice the epochs in which none does.
+    longer = length | _curves(scale, 100, 60)
+    all_three = {"decay_weights": True, "dropout": 0.05, "augmentation": "ee411"}
     return [
         _scaled(scale, **length),
-        _scaled(scale, batch_norm="downsample", **length),
-        # Without normalization EE-411 stays at chance at 0.1, the paper's rate here and the laptop's last;
-        # Zhang et al. reach 82 % at a rate not given.
-        _scaled(scale, batch_norm="none", **length),
-        _scaled(scale, batch_norm="none", **length, **other_rate),
+        _scaled(scale, decay_weights=True, **length),
+        _scaled(scale, **longer, **all_three),
     ]
 
 
+def _figure_2b(scale):
+    # Without normalization Zhang et al. reach 82 % at a rate not given: a large one, theirs with it, and a
+    # small one.
+    small, large = {"paper": (0.01, 0.1), "laptop": (0.03, 0.1), "smoke": (0.003, 0.03)}[scale]
+    length = _curves(scale, 50, 30)
+    return [
+        _scaled(scale, **length),
+        _scaled(scale, batch_norm="none", learning_rate=small, **length),
+        _scaled(scale, batch_norm="none", learning_rate=large, **length),
+    ]
+
+
+def _figure_2b_ee411(scale):
+    length = _curves(scale, 50, 30) | {"protocol": "ee411"}
+    # EE-411 trains all three at 0.1; small data need a smaller rate where there is normalization.
+    published = {"paper": 0.1, "laptop": 0.1, "smoke": 0.03}[scale]
+    return [
+        _scaled(scale, **length),
+        _scaled(scale, batch_norm="downsample", **length),
+        _scaled(scale, batch_norm="none", learning_rate=published, **length),
+    ]
+
+
+_CROP, _DECAY = {"augmentation": "random_crop"}, {"decay_weights": True}
+_RANDOM = {"condition": "random_labels"}
+_FOUR, _TWO = (_CROP | _DECAY, _CROP, _DECAY, {}, _RANDOM), (_DECAY, {}, _RANDOM)
+
+
 def _table_1(scale):
-    crop, decay = {"augmentation": "random_crop"}, {"decay_weights": True}
-    random = {"condition": "random_labels"}
-    four = (crop | decay, crop, decay, {}, random)
-    two = (decay, {}, random)
-    plain = {"batch_norm": "none", "learning_rate": 0.01}
-    rows = [("inception", row) for row in four] + [("inception", plain | row) for row in two]
-    rows += [("alexnet", row) for row in four]
-    rows += [(network, row) for network in ("mlp_3x512", "mlp_1x512") for row in two]
-    return [_scaled(scale, network, **row) for network, row in rows]
+    plain = {"batch_norm": "none"} | _PLAIN_INCEPTION[scale]
+    rows = [("inception", row) for row in _FOUR] + [("inception", plain | row) for row in _TWO]
+    rows += [("alexnet", row) for row in _FOUR]
+    return [_scaled(scale, network, **row) for network, row in rows] + _table_1_mlp(scale)
+
+
+def _table_1_mlp(scale):
+    # The rows that two cores train on all 50,000 images.
+    return [_scaled(scale, network, **row) for network in ("mlp_3x512", "mlp_1x512") for row in _TWO]
+
+
+def _random_decay(scale):
+    networks = ("inception", "alexnet", "mlp_3x512", "mlp_1x512")
+    return [_scaled(scale, network, **_RANDOM, **_DECAY) for network in networks]
 
 
 def _by_ee411(preset):
     return lambda scale: [dataclasses.replace(settings, protocol="ee411") for settings in preset(scale)]
+
+
+def _figure_1a_ee411(scale):
+    # 25,000 steps of 60; at laptop scale a loss of 0.1 may be reached after the protocol's stop at 98 %.
+    runs = _by_ee411(functools.partial(_figure_1a, published_epochs=30))(scale)
+    return [dataclasses.replace(s, target_accuracy=1.0) if scale == "laptop" else s for s in runs]
 
 
 _FIGURES = {
@@ -136,11 +173,12 @@ _FIGURES = {
     "2a": _figure_2a,
     "2b": _figure_2b,
     "table1": _table_1,
-    # 25,000 steps of 60.
-    "1a_ee411": _by_ee411(functools.partial(_figure_1a, published_epochs=30)),
+    "table1_mlp": _table_1_mlp,
+    "random_decay": _random_decay,
+    "1a_ee411": _figure_1a_ee411,
     "1b_ee411": _by_ee411(_figure_1b),
     "1c_ee411": _by_ee411(_figure_1b),
-    "2b_ee411": _by_ee411(_figure_2b),
+    "2b_ee411": _figure_2b_ee411,
 }
 
 

@@ -52,7 +52,13 @@ def test_every_preset_resolves_once(name, scale):
     assert all(settings.resolve() == settings for settings in runs)
     assert all((settings.dataset == "synthetic") == (scale == "smoke") for settings in runs)
     if scale == "laptop":
-        assert all(s.num_train >= 5000 for s in runs if s.network.startswith("mlp"))
+        # An order of networks needs equal images.
+        assert len({s.num_train for s in runs}) == 1
+
+
+def test_learning_curves_are_of_more_images_than_an_image_has_values():
+    for name in ("1a", "1b", "1a_ee411"):
+        assert all(s.num_train > 28 * 28 * 3 for s in STUDY.runs_of_figure(name, "laptop"))
 
 
 def test_presets_share_runs():
@@ -74,7 +80,7 @@ def test_a_coefficient_is_that_of_the_runs_with_weight_decay(capsys):
 
 
 def test_runs_of_the_other_protocol_differ_in_nothing_else():
-    for name in ("1b", "1c", "2b"):
+    for name in ("1b", "1c"):
         for scale in SCALES:
             pairs = zip(
                 STUDY.runs_of_figure(name, scale), STUDY.runs_of_figure(f"{name}_ee411", scale), strict=True
