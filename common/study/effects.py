@@ -171,3 +171,27 @@ def slope(label: str, values: np.ndarray, positions: Sequence[float], factor: bo
     """The Effect of the least-squares slope over positions, per unit; values of shape (seeds, positions)."""
     offsets = np.asarray(positions, np.float64) - np.mean(positions)
     return Effect(label, np.asarray(values), offsets / np.sum(offsets**2), factor)
+
+
+def over_pairs(scores: np.ndarray) -> np.ndarray:
+    """One value per seed of scores between the networks of two seeds: jackknife pseudo-values (Tukey 1958).
+
+    Scores that share a network are alike. What a mean over pairs loses without a seed is that seed's part of
+    it: n times the mean minus (n - 1) times the mean without the seed. The values' mean is the mean over
+    pairs, their spread that of its error: exact where networks have effects that add up, too large where
+    pairs have errors of their own.
+
+    Args:
+        scores: Array of shape (seeds, seeds, cells), symmetric in the seeds; the diagonal has no part.
+
+    Returns:
+        Array of shape (seeds, cells); of two seeds, the one pair (1, cells); of fewer, (0, cells).
+    """
+    scores = np.asarray(scores, np.float64)
+    n = len(scores)
+    if n < 3:
+        return scores[:1, 1] if n == 2 else scores[:0, 0]
+    others = np.where(np.eye(n, dtype=bool)[..., None], 0.0, scores)
+    of_seed = others.sum(axis=1) / (n - 1)
+    mean = of_seed.mean(axis=0)
+    return mean + 2 * (n - 1) / (n - 2) * (of_seed - mean)

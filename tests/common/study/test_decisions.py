@@ -70,6 +70,20 @@ def test_a_slope_is_that_of_least_squares():
     assert found.value == pytest.approx(np.polyfit((0, 1, 2, 4), values.mean(axis=0), 1)[0])
 
 
+def test_pairs_of_seeds_by_hand():
+    # Pairs 01: 1, 02: 2, 12: 6, mean 3; without seed 0 it is 6, without 1 2, without 2 1.
+    scores = np.array([[9.0, 1.0, 2.0], [1.0, 9.0, 6.0], [2.0, 6.0, 9.0]])[..., None]
+    assert effects.over_pairs(scores).ravel() == pytest.approx([3 * 3 - 2 * 6, 3 * 3 - 2 * 2, 3 * 3 - 2 * 1])
+    assert effects.over_pairs(scores[:2, :2]).tolist() == [[1.0]]
+    assert effects.over_pairs(scores[:1, :1]).shape == (0, 1)
+
+
+def test_a_mean_over_pairs_loses_what_its_seed_adds():
+    own = np.array([0.0, 1.0, 5.0, 2.0])
+    found = effects.over_pairs((own[:, None] + own)[..., None]).ravel()
+    assert found == pytest.approx(2 * own)
+
+
 def test_seeds_that_agree_to_the_last_digit_are_counted():
     assert effects.level("", [1.0] * 4).p_above(0) == 1 / 16
     assert decisions.ordering("", effects.level("", [1.0] * 5)).verdict == "reproduced"
@@ -192,6 +206,14 @@ def _correlation(curve, seeds, rng):
     return decisions.correlation("", "", draws(curve, seeds, rng, 3.0), draws(RISING, seeds, rng, 3.0))
 
 
+def _pairs(curve, seeds, rng):
+    """Scores of pairs whose networks have effects, and errors of their own half as large."""
+    own = draws(curve, seeds, rng)
+    pair = rng.normal(0, 0.5, (seeds, seeds, len(curve)))
+    values = effects.over_pairs(own[:, None] + own + pair + pair.swapaxes(0, 1))
+    return decisions.ordering("", effects.level("", values[:, -1] - values[:, 0]))
+
+
 # Family: a curve without the effect, one with the opposite, one with it; the simulation of its test.
 FAMILIES = {
     "peak, places from pilots": (_peak, FLAT, FALLING, PEAKED),
@@ -202,6 +224,7 @@ FAMILIES = {
     "equality": (_equality, FLAT + 1.0, FLAT + 3.0, FLAT),
     "rate": (_rate, FLAT, FALLING, RISING),
     "correlation": (_correlation, FLAT, FALLING, RISING),
+    "scores of pairs": (_pairs, FLAT, FALLING / 3, RISING / 3),
 }
 
 
