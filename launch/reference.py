@@ -40,11 +40,22 @@ SWEEPS = (
     *(("zhang_randomization", f"--figure={name} --scale=laptop --num_seeds=3") for name in ("1a", "1b")),
     *(("smooth_interpolation", f"--figure={name} --scale=laptop") for name in ("1d", "6", "7")),
     ("smooth_interpolation", "--figure=2 --scale=laptop --num_seeds=3"),
+    # Seed 0 of the matrix and of the optimizers, seeds 0 and 1 of the sweeps chose places; later ones decide.
     *(
         ("somepalli_boundaries", f"--figure={name} --scale=laptop")
-        for name in ("distillation", "nakkiran_1", "mixup", "reproducibility", "optimizers", "9", "10")
+        for name in ("distillation", "mixup", "reproducibility", "10", "nakkiran_1", "optimizers")
     ),
-    *(("somepalli_boundaries", f"--figure={name} --scale=laptop --num_seeds=2") for name in ("7", "8")),
+    *(
+        ("somepalli_boundaries", f"--figure={name} --scale=laptop --num_seeds={number}")
+        for name, number in (
+            ("10", 3),
+            ("reproducibility", 3),
+            ("optimizers", 3),
+            ("nakkiran_1", 4),
+            ("10", 4),
+            ("nakkiran_1", 5),
+        )
+    ),
 )
 
 

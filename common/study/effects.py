@@ -190,7 +190,7 @@ def over_pairs(scores: np.ndarray) -> np.ndarray:
     scores = np.asarray(scores, np.float64)
     n = len(scores)
     if n < 3:
-        return scores[:1, 1] if n == 2 else scores[:0, 0]
+        return scores[:1, 1] if n == 2 else np.empty((0, scores.shape[-1]))
     others = np.where(np.eye(n, dtype=bool)[..., None], 0.0, scores)
     of_seed = others.sum(axis=1) / (n - 1)
     mean = of_seed.mean(axis=0)
