@@ -53,9 +53,19 @@ SWEEPS = (
     ("zhang_randomization", "--figure=1a_ee411 --scale=laptop --num_seeds=4"),
     *(
         ("somepalli_boundaries", f"--figure={name} --scale=laptop")
-        for name in ("distillation", "nakkiran_1", "mixup", "reproducibility", "optimizers", "9", "10")
+        for name in ("distillation", "mixup", "reproducibility", "10", "nakkiran_1", "optimizers")
     ),
-    *(("somepalli_boundaries", f"--figure={name} --scale=laptop --num_seeds=2") for name in ("7", "8")),
+    *(
+        ("somepalli_boundaries", f"--figure={name} --scale=laptop --num_seeds={number}")
+        for name, number in (
+            ("10", 3),
+            ("reproducibility", 3),
+            ("optimizers", 3),
+            ("nakkiran_1", 4),
+            ("10", 4),
+            ("nakkiran_1", 5),
+        )
+    ),
 )
 
 

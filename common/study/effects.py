@@ -173,23 +173,25 @@ def slope(label: str, values: np.ndarray, positions: Sequence[float], factor: bo
     return Effect(label, np.asarray(values), offsets / np.sum(offsets**2), factor)
 
 
-def of_pairs(pairs: np.ndarray) -> np.ndarray:
-    """One value per seed of a measure of pairs of seeds, for the mean over all pairs.
+def over_pairs(scores: np.ndarray) -> np.ndarray:
+    """One value per seed of scores between the networks of two seeds: jackknife pseudo-values (Tukey 1958).
 
-    The pairs of a seed are not independent. Tukey's pseudo-values (1958) are nearly so: n times the mean of
-    all pairs minus n - 1 times that of the pairs without the seed. Their mean is that of the pairs, and their
-    variance is that of the seeds, too large where pairs spread by themselves (Efron & Stein 1981).
+    Scores that share a network are alike. What a mean over pairs loses without a seed is that seed's part of
+    it: n times the mean minus (n - 1) times the mean without the seed. The values' mean is the mean over
+    pairs, their spread that of its error: exact where networks have effects that add up, too large where
+    pairs have errors of their own.
 
     Args:
-        pairs: Symmetric array of shape (seeds, seeds); its diagonal does not count.
+        scores: Array of shape (seeds, seeds, cells), symmetric in the seeds; the diagonal has no part.
 
     Returns:
-        Array of shape (seeds,); nan for fewer than three.
+        Array of shape (seeds, cells); of two seeds, the one pair (1, cells); of fewer, (0, cells).
     """
-    pairs, n = np.asarray(pairs, np.float64), len(pairs)
+    scores = np.asarray(scores, np.float64)
+    n = len(scores)
     if n < 3:
-        return np.full(n, np.nan)
-    of_seed = pairs.sum(axis=1) - np.diagonal(pairs)
-    total = of_seed.sum() / 2
-    without = (total - of_seed) / ((n - 1) * (n - 2) / 2)
-    return n * total / (n * (n - 1) / 2) - (n - 1) * without
+        return scores[:1, 1] if n == 2 else np.empty((0, scores.shape[-1]))
+    others = np.where(np.eye(n, dtype=bool)[..., None], 0.0, scores)
+    of_seed = others.sum(axis=1) / (n - 1)
+    mean = of_seed.mean(axis=0)
+    return mean + 2 * (n - 1) / (n - 2) * (of_seed - mean)

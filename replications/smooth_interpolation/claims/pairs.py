@@ -31,7 +31,7 @@ def seeds_differ_most_at_threshold(evidence):
     outcomes = []
     for name, measure in (("PD", results.prediction_difference), ("disagreement", results.disagreement)):
         pairs = sweep.over_pairs(measure)
-        values = np.stack([effects.of_pairs(matrix) for matrix in pairs], axis=1)
+        values = effects.over_pairs(np.stack(pairs, axis=-1))
         against = [
             effects.difference(
                 f"width {sweep.threshold} minus {sweep.widths[end]}", values[:, place], values[:, end]

@@ -1,19 +1,14 @@
 """The claims of Somepalli et al. 2022 (arXiv 2203.08124), and where paper and released code part."""
 
-import dataclasses
-
 from common.study.claims import claims_of
-from replications.somepalli_boundaries.claims import networks, widths
-from replications.somepalli_boundaries.claims.shared import without_diverged
+from replications.somepalli_boundaries.claims import networks, training, widths
 
 TITLE = (
     "Somepalli et al. 2022, Can Neural Nets Learn the Same Model Twice? Investigating Reproducibility and "
     "Double Descent from the Decision Boundary Perspective (arXiv 2203.08124)"
 )
 
-CLAIMS = tuple(
-    dataclasses.replace(claim, check=without_diverged(claim.check)) for claim in claims_of(networks, widths)
-)
+CLAIMS = claims_of(networks, training, widths)
 
 DISAGREEMENTS = (
     "Sharpness-aware minimization: the released entry point trains plain SGD, the step it would take is the "

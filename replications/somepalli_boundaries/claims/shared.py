@@ -1,170 +1,249 @@
-"""What the checks of Somepalli et al. 2022 share: runs that did not diverge, scores, sweeps over width.
-
-Intervals of scores leave out one network at a time. Networks of one seed share nothing but their data, so
-values of two settings are compared seed by seed only where a figure has the same seeds for both.
-"""
+"""What the checks of Somepalli et al. 2022 share: networks by seed, their scores, sweeps over width."""
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from common.study.verdicts import Outcome
-from common.study.widths import WidthSweep
-from replications.somepalli_boundaries.results import (
-    PairScores,
-    accuracy,
-    diverged_names,
-    groups,
-    not_diverged,
-    threshold,
-)
+from common.study import effects
+from common.study.claims import Evidence, Table
+from common.study.decisions import choosing_and_deciding
+from common.study.effects import Effect
+from common.study.run_folders import Run
+from common.study.verdicts import NOT_JUDGED, Outcome, Sample
+from replications.somepalli_boundaries.results import FITTED, accuracy, agreement
+
+# The share of its training labels that a network below paper scale must have fitted for its scores to count:
+# the paper's networks have. Those of the paper's protocol count as they come.
+_FITTED = 0.99
+# "Near the threshold": from half to twice its width.
+_NEAR = 2.0
+
+Kernel = Callable[[Run, Run], float]
 
 
-class KeptEvidence:
-    """The runs of an `Evidence` that did not diverge.
-
-    Args:
-        evidence: `common.study.claims.Evidence`.
-    """
-
-    def __init__(self, evidence):
-        self.scale = evidence.scale
-        self._all = evidence.runs()
-        self._kept = not_diverged(self._all)
-
-    def runs(self):
-        """(settings, Run) of every run with measurements."""
-        return self._kept
-
-    @property
-    def has_gap(self):
-        """Whether no seed of some setting is left; of students, which have one, it only costs a gain."""
-        everything, kept = (
-            {_unseeded(settings) for settings, _ in runs if not settings.teacher}
-            for runs in (self._all, self._kept)
-        )
-        return everything != kept
-
-
-def _unseeded(settings):
-    """Settings without what differs between the seeds of one network."""
-    idle = {"init_seed": None, "order_seed": None, "augmentation_seed": None}
-    return dataclasses.replace(settings, seed=0, teacher_seed=None, **idle)
-
-
-def without_diverged(check):
-    """Makes a check leave out diverged runs and say so; it is open where no seed of a setting is left."""
-
-    @functools.wraps(check)
-    def checked(evidence):
-        found = KeptEvidence(evidence)
-        if len(found.runs()) == len(evidence.runs()):
-            return check(evidence)
-        runs = evidence.runs()
-        number = len(runs) - len(found.runs())
-        text = f"{number} of {len(runs)} runs diverged and are left out: {diverged_names(runs)}"
-        if found.has_gap:
-            return Outcome("open", f"{text}; no seed of a setting is left.")
-        return check(found).noting(f"{text}.")
-
-    return checked
-
-
-@dataclasses.dataclass(frozen=True)
-class Scores:
-    """A sum of coefficients times mean scores between groups of networks."""
-
-    label: str
-    pairs: PairScores
-    terms: Sequence[tuple[float, tuple]]
-
-    def estimate(self, confidence=0.95, center=np.mean):
-        """Returns the Estimate; `center` has no part, since scores are means over pairs."""
-        return self.pairs.estimate(self.terms, confidence)
-
-
-def mean_of(cells, sign=1.0):
-    """Terms of the mean over cells, times a sign."""
-    return [(sign / len(cells), cell) for cell in cells]
-
-
-@dataclasses.dataclass(frozen=True)
-class NoiseSweeps:
-    """The runs of a figure over the width of ResNet18k: a `WidthSweep` for each label noise.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Networks:
+    """The trained networks of some cells, such as architectures, with the same seeds.
 
     Args:
-        by_noise: {label noise: WidthSweep}, with the same widths and seeds; the threshold of all is the
-            narrowest width that fits all labels of the largest noise.
-        scale: Scale of the runs.
+        deciding: {cell: its runs, in the order of the seeds that decide}.
+        pilot: {cell: its runs of the seeds that were looked at before}.
+        note: A sentence on what was left out, or nothing.
     """
 
-    by_noise: dict[float, WidthSweep]
-    scale: str
+    deciding: Mapping[object, Sequence[Run]]
+    pilot: Mapping[object, Sequence[Run]]
+    note: str = ""
+
+    def effect(
+        self, label: str, terms: Sequence[tuple[float, tuple]], kernel: Kernel | None = None
+    ) -> Effect:
+        """The Effect of a sum of coefficients times mean scores between cells.
+
+        Networks of two seeds are compared, and each seed gives one value, see `effects.over_pairs`.
+
+        Args:
+            label: What is compared.
+            terms: (coefficient, pair of cells); a cell that was left out leaves the effect unmeasured.
+            kernel: Function of two runs, symmetric; by default their agreement.
+        """
+        return effects.level(label, self.values(terms, kernel))
+
+    def values(self, terms: Sequence[tuple[float, tuple]], kernel: Kernel | None = None) -> np.ndarray:
+        """One value per seed of such a sum: (seeds,)."""
+        if not terms or any(cell not in self.deciding for _, pair in terms for cell in pair):
+            return np.empty(0)
+        return effects.over_pairs(_sum(self.deciding, terms, kernel or agreement)[..., None])[:, 0]
+
+    def mean(self, *pair: object) -> float:
+        """The mean score between two cells; nan without a pair of seeds."""
+        values = self.values([(1.0, pair)])
+        return float(values.mean()) if len(values) else math.nan
+
+    def sample(self, label: str, terms: Sequence[tuple[float, tuple]]) -> Sample:
+        """The same as a Sample, for published numbers."""
+        return Sample(label, tuple(map(float, self.values(terms))))
+
+
+def _sum(runs, terms, kernel):
+    """Scores of every pair of seeds, (seeds, seeds): the mean of both ways, undefined on the diagonal."""
+    n = min(len(runs[cell]) for _, pair in terms for cell in pair)
+    total = np.zeros((n, n))
+    for i, j in itertools.combinations(range(n), 2):
+        for coefficient, (a, b) in terms:
+            both = kernel(runs[a][i], runs[b][j]), kernel(runs[a][j], runs[b][i])
+            total[i, j] += coefficient * sum(both) / 2
+        total[j, i] = total[i, j]
+    return total
+
+
+def mean_of(pairs: Sequence[tuple], sign: float = 1.0) -> list[tuple[float, tuple]]:
+    """Terms of the mean over pairs of cells, times a sign."""
+    return [(sign / len(pairs), pair) for pair in pairs]
+
+
+def networks_of(evidence: Evidence, cells: Mapping, must_fit: bool = True) -> Networks:
+    """Returns the `Networks` of cells.
+
+    Seeds with a diverged network are left out, and below paper scale cells that have not fitted.
+
+    Args:
+        evidence: Of the claim.
+        cells: {name: settings that are the cell's alone, without the seed}.
+        must_fit: Whether networks that have not fitted their training labels are left out.
+    """
+    found: list[Run] = []
+
+    def place(run):
+        found.append(run)
+        return len(found) - 1
+
+    table = evidence.table(list(cells.values()), place)
+
+    def runs(places):
+        whole = places[np.isfinite(places).all(axis=1)].astype(int)
+        return {name: [found[i] for i in column] for name, column in zip(cells, whole.T, strict=True)}
+
+    deciding, notes = runs(table.values), []
+    if diverged := int(np.isnan(table.values).any(axis=1).sum()):
+        notes.append(f"{diverged} of {len(table.values)} seeds have a diverged network and are left out.")
+    if must_fit and evidence.scale != "paper":
+        shares = {name: np.median([accuracy(r, "train") for r in rs]) for name, rs in deciding.items() if rs}
+        few = {name: share for name, share in shares.items() if not share >= _FITTED}
+        if few:
+            texts = [f"{_words(name)} {100 * share:.0f} %" for name, share in few.items()]
+            notes.append(f"Left out, training labels fitted below 99 %: {', '.join(texts)}.")
+        deciding = {name: rs for name, rs in deciding.items() if name not in few}
+    return Networks(deciding, runs(table.pilot), " ".join(notes))
+
+
+def _words(name):
+    return " ".join(map(str, name)) if isinstance(name, tuple) else str(name)
+
+
+def noting(outcome: Outcome, note: str) -> Outcome:
+    """The Outcome with a sentence, if there is one."""
+    return outcome.noting(note) if note else outcome
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Sweeps:
+    """The runs of a figure over the width of ResNet18k, one sweep for each label noise.
+
+    Args:
+        evidence: Of the claim.
+    """
+
+    evidence: Evidence
 
     @property
-    def noise(self):
-        """The largest label noise."""
-        return max(self.by_noise)
+    def scale(self) -> str:
+        """Scale of the runs."""
+        return self.evidence.scale
 
-    @property
-    def noisy(self):
-        """The sweep with the largest label noise."""
-        return self.by_noise[self.noise]
-
-    @property
-    def widths(self):
+    @functools.cached_property
+    def widths(self) -> list[int]:
         """All widths, increasing."""
-        return self.noisy.widths
+        return self.evidence.values("width")
+
+    @functools.cached_property
+    def noise(self) -> float:
+        """The largest label noise."""
+        return self.evidence.values("label_noise")[-1]
+
+    def cells(self, noise: float) -> dict[tuple, dict]:
+        """{(noise, width): the settings of the cell}."""
+        return {(noise, width): {"label_noise": noise, "width": width} for width in self.widths}
+
+    def noisy(self, measure: Callable[[Run], float]) -> Table:
+        """`Table` of a function of a run with noise: (seeds, widths)."""
+        return self.evidence.table(list(self.cells(self.noise).values()), measure)
+
+    def noisy_and_clean(self, measure: Callable[[Run], float]) -> Table:
+        """The same with noise and without, beside each other: (seeds, 2 widths)."""
+        cells = [*self.cells(self.noise).values(), *self.cells(0.0).values()]
+        return self.evidence.table(cells, measure)
+
+    @functools.cached_property
+    def threshold(self) -> float:
+        """The interpolation threshold of the seeds that choose places, the median of theirs; nan if none.
+
+        A seed's own is the narrowest width from which on 95 % of the labels, wrong ones too, are fitted.
+        """
+        table = self.noisy(lambda run: accuracy(run, "train"))
+        rows = table.pilot if len(table.pilot) else table.values[:1]
+        return float(np.median([_own_threshold(self.widths, row) for row in rows]))
 
     @property
-    def threshold(self):
-        """The narrowest width that fits all noisy labels; None if the widest does not."""
-        return self.noisy.threshold
+    def near(self) -> np.ndarray:
+        """Which widths are near the threshold: (widths,)."""
+        widths = np.array(self.widths)
+        return (widths >= self.threshold / _NEAR) & (widths <= self.threshold * _NEAR)
 
-    def values(self, measure, noise, width):
-        """A function of a run, of each seed."""
-        return self.by_noise[noise].at(width, measure)
+    @property
+    def at_threshold(self) -> int:
+        """Index of the narrowest width at the threshold or above it."""
+        return int(np.argmax(np.array(self.widths) >= self.threshold))
 
-    def accuracies(self, part, noise, width):
-        """The accuracy on "train" or "test" of each seed."""
-        return self.by_noise[noise].at(width, lambda run: accuracy(run, part))
+    def no_threshold(self) -> Outcome | None:
+        """The Outcome where there is no threshold between the widths; else None."""
+        if math.isnan(self.threshold):
+            return Outcome("open", "No width fits all noisy labels: there is no interpolation threshold.")
+        if not self.widths[0] < self.threshold < self.widths[-1]:
+            at = f"k = {self.threshold:g}"
+            return Outcome("open", f"The interpolation threshold, {at}, is at an end of the widths.")
+        return None
 
-    def seed_scores(self):
-        """The scores between the seeds of every (label noise, width)."""
-        runs = {
-            (noise, width): list(members.values())
-            for noise, sweep in self.by_noise.items()
-            for width, members in sweep.members.items()
-        }
-        return PairScores(runs)
+    def extreme(self, pilot: np.ndarray, values: np.ndarray) -> tuple[int, int | None, np.ndarray]:
+        """Where a curve is highest near the threshold, and lowest before it.
+
+        Args:
+            pilot: See `decisions.choosing_and_deciding`.
+            values: See there.
+
+        Returns:
+            Indices of both widths, None if there is none before; the values that decide.
+        """
+        chooser, deciding = choosing_and_deciding(pilot, values)
+        top = int(np.argmax(np.where(self.near, chooser, -np.inf)))
+        return top, int(np.argmin(chooser[:top])) if top else None, deciding
+
+    def scores(self, noise: float) -> tuple[np.ndarray, np.ndarray]:
+        """Scores between seeds at every width: (pilot pairs, widths) and (seeds, widths), by `over_pairs`."""
+        return self._scores(self.cells(noise))
+
+    def gap_of_scores(self, width: int) -> np.ndarray:
+        """Score between seeds at a width without noise minus with: (seeds,)."""
+        cells = {(noise, width): {"label_noise": noise, "width": width} for noise in (0.0, self.noise)}
+        _, values = self._scores(cells)
+        return values[:, 0] - values[:, 1]
+
+    def _scores(self, cells):
+        networks = networks_of(self.evidence, cells, must_fit=False)
+        found = []
+        for runs in (networks.pilot, networks.deciding):
+            sums = [_sum(runs, [(1.0, (cell, cell))], agreement) for cell in cells]
+            found.append(effects.over_pairs(np.stack(sums, axis=-1)))
+        return tuple(found)
 
 
-def noise_sweeps(evidence):
-    """The `NoiseSweeps` of a claim's figure, of the seeds that all its networks have."""
-    runs = evidence.runs()
-    places = {(settings.label_noise, settings.width) for settings, _ in runs}
-    seeds = [settings.seed for settings, _ in runs]
-    runs = [(settings, run) for settings, run in runs if seeds.count(settings.seed) == len(places)]
-    noises, widths = (sorted(set(values)) for values in zip(*places, strict=True))
-    fitted = threshold([pair for pair in runs if pair[0].label_noise == noises[-1]])
-    found = {noise: {width: {} for width in widths if (noise, width) in places} for noise in noises}
-    for (noise, width), members in groups(runs, lambda s: (s.label_noise, s.width)).items():
-        found[noise][width] = {run.seed: run for run in members}
-    return NoiseSweeps(
-        {noise: WidthSweep(members, fitted) for noise, members in found.items()}, evidence.scale
-    )
+def _own_threshold(widths, shares):
+    fitted = math.nan
+    for width, share in zip(reversed(widths), reversed(shares), strict=True):
+        if not share >= FITTED:
+            break
+        fitted = width
+    return fitted
 
 
-def no_threshold(sweeps):
-    """The Outcome where there is no threshold, or it is the narrowest or the widest width; else None."""
-    if not sweeps.noisy.seeds:
-        return Outcome("open", "no seed has a network at every width that did not diverge")
-    if sweeps.threshold is None:
-        return Outcome("open", "no width fits all noisy labels: there is no interpolation threshold")
-    if len(sweeps.noisy.ends) < 2:
-        return Outcome(
-            "open", f"the interpolation threshold, k = {sweeps.threshold}, is at an end of the widths"
-        )
-    return None
+def near_published(sweeps: Sweeps, published: int) -> Outcome:
+    """Whether the threshold is the published one, from half to twice; judged at paper scale only."""
+    text = f"the interpolation threshold is k = {sweeps.threshold:g}, published near {published}"
+    if sweeps.scale != "paper":
+        return Outcome(NOT_JUDGED, f"{text}, judged at paper scale only")
+    factor = max(sweeps.threshold / published, published / sweeps.threshold)
+    return Outcome("reproduced" if factor <= _NEAR else "contradicted", text)
