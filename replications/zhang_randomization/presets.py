@@ -94,7 +94,7 @@ def _fitted_size(scale, network):
 def _curves(scale, published, laptop):
     """A fixed number of epochs with the test accuracy on the way, on few images where training takes few."""
     # On 5,000 images every second epoch, the evaluation took 59 % of a run's time.
-    size = {"evaluate_every": 5, "num_test": 800} if scale == "laptop" else {"evaluate_every": 1}
+    size = {"evaluate_every": 5, "num_test": 600} if scale == "laptop" else {"evaluate_every": 1}
     return _epochs(scale, published, laptop) | size
 
 
