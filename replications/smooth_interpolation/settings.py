@@ -19,8 +19,8 @@ SCALAR_NETWORKS = ("polynomial", "mlp")
 # The smaller side of the images: a channel has so many singular values.
 RANK = 32
 
-# Section 4 and appendix B of the paper; batch, warm-up, rates, split and initialization are those of the
-# authors' code (magamba/double_descent, magamba/overparameterization).
+# Section 4 of the paper; batch, split and initialization are those of the authors' code
+# (magamba/double_descent), the ConvNets' rate and warm-up our choice (magamba/overparameterization has them).
 _SHARED = {"epochs": 4000, "batch_size": 128, "weight_decay": 0.0}
 _NETWORKS = {
     "convnet": {"width": 15, "optimizer": "sgd", "augmentation": "none", "initialization": "pytorch"},

@@ -21,9 +21,9 @@ DISAGREEMENTS = (
     "The code clips images with changed colours to [0, 1], but not the erasures that they are compared "
     "with, so part of its difference is clipping. We clip neither; --colour_clip=code is the code's.",
     "The code's command line defaults to a learning rate of 0.1 with steps, which is not the paper's "
-    "constant one. The rate of 0.005, with 5 epochs of warm-up from 0.001, is that of the worked command of "
-    "the authors' sister repository (magamba/overparameterization); the paper's appendix with the numbers "
-    "was not available.",
+    "constant one. The ConvNets' rate of 0.005, with 5 epochs of warm-up from 0.001, is our choice: the "
+    "paper's appendix with the numbers was not available, and the command of the authors' sister repository "
+    "(magamba/overparameterization) that has them trains a ResNet with augmentation.",
     "The ConvNets follow Nakkiran et al. but with momentum 0.9, a constant rate and without batch "
     "normalization. The sister repository's ConvNet pools by averages; we follow the paper's own repository, "
     "with maxima.",
