@@ -62,6 +62,8 @@ class PaperFigures:
             ours beside the published numbers.
         curves: Figure -> the settings that tell its curves apart: a change to one may leave fewer curves.
         changes: Setting -> the value that it has in every run, other than in the published figure.
+        styles: Name -> context manager within which pictures are drawn in another style.
+        style: The one that is drawn in; None is the house's.
     """
 
     study: str
@@ -71,6 +73,10 @@ class PaperFigures:
     tables: Mapping[str, Callable[[list], tuple]] = dataclasses.field(default_factory=dict)
     curves: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    styles: Mapping[str, Callable[[], contextlib.AbstractContextManager]] = dataclasses.field(
+        default_factory=dict
+    )
+    style: str | None = None
 
     def changed(self, changes):
         """Returns the `PaperFigures` whose figures have other values of some settings, name -> value."""
@@ -236,7 +242,8 @@ def draw(paper_figures, name, records=RECORDS, scale=None, out_dir=OUT_DIR, kind
 def draw_runs(paper_figures, name, scale, runs, out_dir, kinds=KINDS):
     """Draws one figure of runs that were found, (settings, Run) pairs; else as `draw`."""
     paths = []
-    with style.applied():
+    own = paper_figures.styles[paper_figures.style]() if paper_figures.style else contextlib.nullcontext()
+    with style.applied(), own:
         figure = _figure(paper_figures, name, runs)
         if text := _stamp(paper_figures, scale, runs):
             style.stamp(figure, text)
@@ -284,7 +291,8 @@ def _figure(paper_figures, name, runs):
 
 def _file_name(paper_figures, name):
     changes = "".join(f"_{setting}_{value}" for setting, value in paper_figures.changes.items())
-    return f"{paper_figures.study}_figure_{name}{changes}"
+    style_name = f"_style_{paper_figures.style}" if paper_figures.style else ""
+    return f"{paper_figures.study}_figure_{name}{changes}{style_name}"
 
 
 def _stamp(paper_figures, scale, runs):
@@ -337,6 +345,14 @@ def _define_flags(paper_figures, flag_values):
         flag_values=flag_values,
     )
     flags.DEFINE_string("out_dir", OUT_DIR, "Folder of the pictures.", flag_values=flag_values)
+    if paper_figures.styles:
+        flags.DEFINE_enum(
+            "style",
+            None,
+            list(paper_figures.styles),
+            "Draws planes in this style; by default in one that shows confidences and wrong labels.",
+            flag_values=flag_values,
+        )
     define_setting_flags(load_study(paper_figures.study), flag_values)
 
 
@@ -358,6 +374,8 @@ def main(paper_figures, argv=None):
         argv = sys.argv if argv is None else argv
         parse_flags(flag_values, argv, f"python -m {program} [--flag=value ...]")
         paper_figures = paper_figures.changed(_changes(paper_figures, flag_values))
+        if paper_figures.styles:
+            paper_figures = dataclasses.replace(paper_figures, style=flag_values.style)
         values = (flag_values.records, flag_values.scale, flag_values.out_dir)
         check_records(flag_values.records)
         check_folder_to_make("out_dir", flag_values.out_dir)

@@ -15,6 +15,7 @@ from figures.somepalli_boundaries.pictures import (
     figure_off_manifold,
     figure_planes,
 )
+from figures.somepalli_boundaries.planes import paper_style
 from figures.somepalli_boundaries.scores import (
     figure_distillation,
     figure_optimizers,
@@ -98,4 +99,6 @@ def _size(settings):
     return f"{words}; " + (f"seeds {low} to {high}" if low < high else f"seed {low}")
 
 
-PAPER_FIGURES = drawing.PaperFigures("somepalli_boundaries", FIGURES, _size, tables=TABLES)
+PAPER_FIGURES = drawing.PaperFigures(
+    "somepalli_boundaries", FIGURES, _size, tables=TABLES, styles={"paper": paper_style}
+)

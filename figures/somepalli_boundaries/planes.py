@@ -1,9 +1,12 @@
 """Somepalli et al. 2022: planes through three images, coloured by the class that a network predicts.
 
 A class has a colour, faded to white as the softmax confidence falls; a line separates classes. Circles mark
-the three images, a cross one whose label in training was wrong.
+the three images, a cross one whose label in training was wrong. In the paper's own style no line separates
+classes, those of double descent are flat, and the images are a circle, a triangle and a cross.
 """
 
+import contextlib
+import contextvars
 import dataclasses
 
 import numpy as np
@@ -32,8 +35,21 @@ CLASS_COLORS = {
 }
 COLORS = np.array([to_rgb(color) for color in CLASS_COLORS.values()])
 _ONE_ROW = 9.6  # inches that a legend of all classes takes
+_PAPER_MARKS = ("o", "^", "X")
+_FLAT = 0.5  # opacity of the released double-descent pictures
+_is_paper_style = contextvars.ContextVar("is_paper_style", default=False)
 # Every line is drawn twice, once for either class.
 _BOUNDARY = {"colors": BLACK, "linewidths": 0.5, "alpha": 0.5}
+
+
+@contextlib.contextmanager
+def paper_style():
+    """Planes are drawn as in the paper."""
+    token = _is_paper_style.set(True)
+    try:
+        yield
+    finally:
+        _is_paper_style.reset(token)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +64,7 @@ class Plane:
         images: uint8 (3, height, width, channels).
         labels: The labels that the network was given, -1 for images that are no data.
         true_labels: Their true ones.
+        name: Its figure, and place in it.
     """
 
     classes: np.ndarray
@@ -57,6 +74,7 @@ class Plane:
     images: np.ndarray
     labels: np.ndarray
     true_labels: np.ndarray
+    name: str = ""
 
 
 def plane(run, name):
@@ -64,7 +82,7 @@ def plane(run, name):
     arrays = run.arrays
     (place,) = np.flatnonzero(arrays["picture_names"] == name)
     names = ("classes", "confidences", "windows", "coordinates", "images", "labels", "true_labels")
-    return Plane(*(arrays[f"picture_{part}"][place] for part in names))
+    return Plane(*(arrays[f"picture_{part}"][place] for part in names), name)
 
 
 def picture_names(run, prefix=""):
@@ -75,6 +93,8 @@ def picture_names(run, prefix=""):
 def paint(shown):
     """Colours of the points of a plane: (resolution, resolution, 3), rows along the second direction."""
     confidence = shown.confidences.T[..., None] / 255
+    if _is_paper_style.get() and shown.name[:1] in ("7", "8", "9"):
+        confidence = np.full_like(confidence, _FLAT)
     return confidence * COLORS[shown.classes.T % len(COLORS)] + (1 - confidence)
 
 
@@ -91,7 +111,7 @@ def draw_plane(panel, shown):
     margin = np.repeat([c1[1] - c1[0], c2[1] - c2[0]], 2) / 2 * (-1, 1, -1, 1)
     panel.imshow(paint(shown), extent=shown.window + margin, origin="lower", interpolation="nearest")
     classes = shown.classes.T
-    for label in np.unique(classes):
+    for label in () if _is_paper_style.get() else np.unique(classes):
         mask = classes == label
         if not mask.all():
             panel.contour(c1, c2, mask.astype(float), [0.5], **_BOUNDARY)
@@ -103,8 +123,10 @@ def draw_plane(panel, shown):
 
 def _mark_images(panel, shown):
     noisy = shown.labels != shown.true_labels
-    for (x, y), is_noisy in zip(shown.coordinates, noisy, strict=True):
+    for (x, y), is_noisy, mark in zip(shown.coordinates, noisy, _PAPER_MARKS, strict=True):
         marker, size = ("X", 6.5) if is_noisy else ("o", 4)
+        if _is_paper_style.get():
+            marker, size = mark, 5.5
         panel.plot(x, y, marker, color="white", markersize=size, markeredgecolor=BLACK, markeredgewidth=0.8)
 
 
@@ -154,6 +176,9 @@ def class_handles():
 def mark_handles(noisy=False):
     """Legend entries of the marks."""
     mark = {"color": "white", "markeredgecolor": BLACK, "linestyle": "none"}
+    if _is_paper_style.get():
+        words = zip(_PAPER_MARKS, ("first image", "second", "third"), strict=True)
+        return [Line2D([], [], marker=marker, markersize=5.5, label=label, **mark) for marker, label in words]
     handles = [Line2D([], [], marker="o", markersize=4, label="one of the three images", **mark)]
     if noisy:
         handles.append(Line2D([], [], marker="X", markersize=6.5, label="wrong label in training", **mark))

@@ -13,7 +13,16 @@ from common.study.runs import load_study, run_folder
 from figures import drawing, style
 from figures.somepalli_boundaries.paper_figures import FIGURES, PAPER_FIGURES, TABLES
 from figures.somepalli_boundaries.pictures import class_shares
-from figures.somepalli_boundaries.planes import CLASS_COLORS, COLORS, Plane, draw_plane, paint, plane
+from figures.somepalli_boundaries.planes import (
+    CLASS_COLORS,
+    COLORS,
+    Plane,
+    draw_plane,
+    mark_handles,
+    paint,
+    paper_style,
+    plane,
+)
 from figures.somepalli_boundaries.scores import source_groups
 from replications.somepalli_boundaries.published import NETWORK_NAMES, PICTURES, REPRODUCIBILITY_MATRIX
 from replications.somepalli_boundaries.settings import Settings
@@ -184,6 +193,20 @@ def test_a_cross_marks_the_wrong_label():
         draw_plane(panel, shown)
     assert [line.get_marker() for line in panel.lines] == ["o", "o", "X"]
     np.testing.assert_allclose([line.get_xydata()[0] for line in panel.lines], coordinates)
+
+
+@pytest.mark.parametrize("name,opacity", [("9_0", 0.5), ("planes", 0.2)])
+def test_the_papers_style_has_its_marks_no_lines_and_flat_double_descent(name, opacity):
+    classes, confidences = np.array([[0, 1], [1, 0]], np.uint8), np.full((2, 2), 51, np.uint8)
+    coordinates, labels = np.array([[0, 0], [10, 0], [4, 8.0]]), np.array([1, 1, 1])
+    shown = Plane(classes, confidences, np.array([-5, 15, -4, 12.0]), coordinates, None, labels, labels, name)
+    with style.applied(), paper_style():
+        panel = style.new_figure(3, 3, "").subplots()
+        draw_plane(panel, shown)
+        np.testing.assert_allclose(paint(shown)[0, 0], opacity * COLORS[0] + 1 - opacity)
+        assert [handle.get_marker() for handle in mark_handles()] == ["o", "^", "X"]
+    assert [line.get_marker() for line in panel.lines] == ["o", "^", "X"]
+    assert not panel.collections  # no contours
 
 
 def titled(figure):
