@@ -295,12 +295,6 @@ DISTINCT, IDENTICAL = {"init": "distinct"}, {"init": "identical"}
 LAST = {"shuffle_log2": 8}
 LINEAR, WIDE = {"model": "linear"}, {"model": "wide"}
 RELU, IDENTITY = {"activation": "relu"}, {"activation": "identity"}
-    {"model": "linear"},
-    {"model": "wide"},
-    {"activation": "relu"},
-    {"activation": "identity"},
-)
-LOSSY_SGD = scaled(loss=20, learning_rate=0.01)
 DOUBLE, SINGLE = {"model": "double"}, {"model": "single"}
 CONTRADICTIONS = [
     (1, scaled(pd=1000, **IDENTITY1, **IDENTICAL)),
