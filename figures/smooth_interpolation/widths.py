@@ -60,7 +60,7 @@ def threshold_words(groups):
     share = read.FITTED[run.record["settings"]["network"]]
     fitted = "a training error of 0" if share == 1 else f"a training accuracy of {share:.0%}"
     words = "interpolation threshold" + (f" ({fitted})" if share < 1 else "")
-    return words, f"no width has {fitted} in half of the seeds"
+    return words, f"no width has {fitted}"
 
 
 def _volume_colors(count):
