@@ -47,7 +47,7 @@ SWEEPS = (
         for name in ("table1", "random_decay")
     ),
     *(("zhang_randomization", f"--figure={name} --scale=laptop --num_seeds=4") for name in ("1b", "1a")),
-    ("zhang_randomization", "--figure=1a_ee411 --scale=laptop --num_seeds=4"),
+    ("zhang_randomization", "--figure=1a_ee411 --scale=laptop --num_seeds=3"),
     *(("smooth_interpolation", f"--figure={name} --scale=laptop") for name in ("1d", "6", "7")),
     ("smooth_interpolation", "--figure=2 --scale=laptop --num_seeds=3"),
     *(
