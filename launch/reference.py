@@ -50,7 +50,7 @@ SWEEPS = (
     ),
     *(("smooth_interpolation", f"--figure={name} --scale=laptop --num_seeds=4") for name in ("6", "7", "1d")),
     *(("zhang_randomization", f"--figure={name} --scale=laptop --num_seeds=4") for name in ("1b", "1a")),
-    ("zhang_randomization", "--figure=1a_ee411 --scale=laptop --num_seeds=4"),
+    ("zhang_randomization", "--figure=1a_ee411 --scale=laptop --num_seeds=3"),
     *(
         ("somepalli_boundaries", f"--figure={name} --scale=laptop")
         for name in ("distillation", "mixup", "reproducibility", "10", "nakkiran_1", "optimizers")

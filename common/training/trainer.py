@@ -92,6 +92,8 @@ class Trainer:
         objective: Function (images, labels, logits) -> losses [b], such as `cross_entropy`.
         sam_radius: Takes the gradient at the weights moved by this length along the gradient: sharpness-aware
             minimization (Foret et al. 2021, algorithm 1); None: plain training.
+        decayed_weights: What weight decay falls on: "all", as in PyTorch, or "kernels" alone, without biases
+            and the offsets and scales of normalization.
         mixup: Whether images and losses of each batch are mixed with those of a permutation of it, by a
             uniform share drawn once a batch (Zhang et al. 2018, Beta(1, 1)).
 
@@ -110,10 +112,11 @@ class Trainer:
         objective: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor] = cross_entropy,
         sam_radius: float | None = None,
         mixup: bool = False,
+        decayed_weights: str = "all",
     ) -> None:
         self.strategy, self.batch_size = strategy, batch_size
         self._preprocessing, self._objective, self._weight_decay = preprocessing, objective, weight_decay
-        self._sam_radius, self._mixup = sam_radius, mixup
+        self._sam_radius, self._mixup, self._decayed_weights = sam_radius, mixup, decayed_weights
         self.replicas = strategy.num_replicas_in_sync
         self._check_divides(batch_size, f"--batch_size={batch_size}")
         with strategy.scope():
@@ -295,7 +298,12 @@ class Trainer:
         if self._weight_decay:
             # The optimizer sums the gradients of all replicas.
             decay = self._weight_decay / self.replicas
-            gradients = [g + decay * w for g, w in zip(gradients, weights, strict=True)]
+            decays = [
+                decay if self._decayed_weights == "all" or variable.name == "kernel" else 0.0
+                for variable in self.model.trainable_variables
+            ]
+            parts = zip(gradients, decays, weights, strict=True)
+            gradients = [g + decay * w if decay else g for g, decay, w in parts]
         return losses, logits, gradients
 
     def _sharpness_aware(self, images, loss_of, size, weights, gradients):

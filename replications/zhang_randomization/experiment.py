@@ -115,6 +115,7 @@ def _trainer(strategy, settings, num_classes, cropped):
         Preprocessing(training, crop, per_image_standardization),
         settings.batch_size,
         settings.weight_decay,
+        decayed_weights=settings.decayed_weights,
     )
 
 

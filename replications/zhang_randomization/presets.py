@@ -6,14 +6,24 @@ import functools
 from common.study.runs import Study
 from replications.zhang_randomization.settings import CONDITIONS, PROTOCOL_VERSION, Settings
 
-# Images a second in training on two cores, and how many epochs a run takes to fit, roughly.
-_IMAGES_PER_SECOND = {"inception": 130, "alexnet": 700, "mlp_1x512": 14000, "mlp_3x512": 11000}
+# Images a second in training on two cores.
+_IMAGES_PER_SECOND = {"inception": 200, "alexnet": 900, "mlp_1x512": 14000, "mlp_3x512": 11000}
+# About how many epochs runs on a part of the images take to fit, far fewer than their cap.
+_EPOCHS_TO_FIT = {"inception": 20, "alexnet": 25, "mlp_1x512": 40, "mlp_3x512": 25}
+_WITHOUT_NORMALIZATION = 130
 
 
 def estimate(settings):
-    """Seconds that a run takes on two cores if it runs to its last epoch; an estimate."""
-    passes = settings.epochs * (1.4 if settings.stop == "fitted" else 1.0)
-    return 8 + settings.train_size * passes / _IMAGES_PER_SECOND[settings.network]
+    """Seconds that a run takes on two cores, on all images if it runs to its last epoch; an estimate."""
+    epochs, fitting = settings.epochs, settings.stop == "fitted"
+    if fitting and settings.num_train:
+        plain = settings.batch_norm == "none"
+        epochs = min(epochs, _WITHOUT_NORMALIZATION if plain else _EPOCHS_TO_FIT[settings.network])
+    # Inference takes about a third of a step; while a run fits, the training set is measured every epoch.
+    measured = settings.train_size * epochs if fitting else settings.train_size
+    measured += (settings.num_test or 10_000) * (1 + epochs // (settings.evaluate_every or epochs))
+    images = settings.train_size * epochs + measured / 3
+    return 8 + images / _IMAGES_PER_SECOND[settings.network]
 
 
 NOISE = {

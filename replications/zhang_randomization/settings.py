@@ -139,6 +139,15 @@ class Settings(ImageSettings):
         "Weight decay, with the coefficient --weight_decay, by default the protocol's; by default only where "
         "that is given.",
     )
+    decayed_weights: str = setting(
+        "all",
+        "What weight decay falls on: all weights, as PyTorch has it, or kernels alone, without biases and "
+        "the offsets of batch normalization.",
+        choices=("all", "kernels"),
+        applies_to=lambda settings: settings.decay_weights or settings.weight_decay,
+        needs="--weight_decay or --decay_weights",
+        absent="all",
+    )
     learning_rate_decay: float = setting(
         0.95, "Factor on the learning rate after every epoch.", limits=Limits(1e-6, 1)
     )
@@ -184,6 +193,8 @@ class Settings(ImageSettings):
         resolved = dataclasses.replace(resolved, decay_weights=resolved.weight_decay > 0)
         if resolved.condition != "gaussian_pixels":
             resolved = dataclasses.replace(resolved, gaussian_statistics=None)
+        if not resolved.decay_weights:
+            resolved = dataclasses.replace(resolved, decayed_weights="all")
         return resolved
 
     def _weight_decay(self):

@@ -18,8 +18,8 @@ from replications.smooth_interpolation.claims.widths import NOISY, OTHERS
 _METRICS = ("test_error", "cross_entropy", "jacobian_norm")
 _BUMP = (
     "mean over the widths from the threshold on: at the epoch where the exploratory seeds have the largest "
-    "rise "
-    "and fall it is above the least value before it, and above the median of the last tenth of the epochs"
+    "rise and fall it is above the least value before it, and above the median of the last tenth of the "
+    "epochs"
 )
 
 
@@ -68,8 +68,7 @@ def _bump(sweep, metric):
     "Section 4.3, figure 5",
     ("5",),
     quote="models past the interpolation threshold (base width w=15) undergo epoch-wise double descent for "
-    "each "
-    "metric",
+    "each metric",
     tests=f"Each of the three, {_BUMP}.",
     confirmatory_from=NOISY,
 )
@@ -107,14 +106,11 @@ def curvature_recovers(sweep):
     "Below the threshold neither test error nor loss nor Jacobian norm recovers by the end of training.",
     "Section 4.3, figure 5",
     ("5",),
-    quote="models with base width w<15 are unable to reduce their test error within 4k training epochs, and "
-    "this is "
-    "associated to non-decreasing training loss as well as Jacobian norm",
+    quote="models with base width w<15 are unable to reduce their test error within 4k training epochs, "
+    "and this is associated to non-decreasing training loss as well as Jacobian norm",
     tests="Mean over the widths below the threshold, from the epoch where the exploratory seeds' wider "
-    "networks "
-    "have their peak of the test error to the last tenth of the epochs: the error does not fall by more "
-    "than a "
-    "point, loss and Jacobian norm not by more than a factor of 1.5.",
+    "networks have their peak of the test error to the last tenth of the epochs: the error does not fall "
+    "by more than a point, loss and Jacobian norm not by more than a factor of 1.5.",
     confirmatory_from=NOISY,
 )
 @from_threshold

@@ -43,14 +43,11 @@ def _interpolates(evidence, degree):
     "noise-free function elsewhere.",
     "Section 1, figure 1a",
     ("1a",),
-    quote="predictive function sharply interpolating noisy samples (intuitively corresponding to a spike at "
-    "each "
-    "training point), while overall remaining close to the data-generating function",
+    quote="predictive function sharply interpolating noisy samples (intuitively corresponding to a spike "
+    "at each training point), while overall remaining close to the data-generating function",
     tests="The largest degree fits the points to a millionth of their noise's variance, is nearer to the "
-    "signal "
-    "than the noisy points are and than degree 20, and keeps less of a point's noise at a distance of 0.01 "
-    "than "
-    "the smallest degree that interpolates.",
+    "signal than the noisy points are and than degree 20, and keeps less of a point's noise at a distance "
+    "of 0.01 than the smallest degree that interpolates.",
     confirmatory_from=5,
 )
 def polynomial_is_spiky(evidence):
@@ -83,8 +80,7 @@ def polynomial_is_spiky(evidence):
     ("1a", "1b"),
     quote="deep networks, which instead smoothly interpolate both clean and noisy data",
     tests="The widest network fits the points to 5 % of their noise's variance; near them its slope is "
-    "below the "
-    "polynomial's, and at a distance of 0.01 it keeps more of their noise.",
+    "below the polynomial's, and at a distance of 0.01 it keeps more of their noise.",
     confirmatory_from=5,
 )
 def network_is_smooth(evidence):

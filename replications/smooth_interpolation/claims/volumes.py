@@ -68,8 +68,8 @@ def volumes_peak(sweep):
     ("3",),
     quote="peaks at the interpolation threshold which are considerably more marked for noisy labels",
     tests="At equal width, loss and each norm around wrong labels are above those around true ones: "
-    "geometric "
-    "mean of the ratio over the widths near the threshold (half to twice), the images and all volumes.",
+    "geometric mean of the ratio over the widths near the threshold (half to twice), the images and all "
+    "volumes.",
     confirmatory_from=NOISY,
 )
 @from_threshold
@@ -93,8 +93,7 @@ def noisy_above_clean(sweep):
     ("2", "3"),
     quote="accuracy over volumes increases monotonically with model size",
     tests="Page's trend over widths of the mean accuracy over the volumes of all sizes, around all labels "
-    "and "
-    "around wrong ones.",
+    "and around wrong ones.",
     confirmatory_from=NOISY,
 )
 def accuracy_over_volumes_grows(evidence):
@@ -117,8 +116,7 @@ def accuracy_over_volumes_grows(evidence):
     "Section 4.2, figure 3",
     ("smallest",),
     quote="small models fit mostly the cleanly labeled data points, and show close to zero accuracy on the "
-    "noisily "
-    "labeled data points",
+    "noisily labeled data points",
     tests="Training accuracy of the narrowest network: below 15 % on wrong labels, where 10 % is chance, and "
     "higher on true ones.",
     confirmatory_from=OTHERS,
@@ -141,13 +139,10 @@ def small_fit_clean(evidence):
     "Section 4.4, figure 6b",
     ("6",),
     quote="for large volumes around training points (7 augmentations per path), training accuracy degrades "
-    "and "
-    "loss sharpness increases. However, all sharpness metrics undergo double descent",
+    "and loss sharpness increases. However, all sharpness metrics undergo double descent",
     tests="Largest volume against the images, mean over the widths from the threshold on (a training "
-    "accuracy "
-    "of 98 %): accuracy lower, geometric mean of the two norms higher; and that mean over the largest "
-    "volume: "
-    f"{PEAK}.",
+    "accuracy of 98 %): accuracy lower, geometric mean of the two norms higher; and that mean over the "
+    f"largest volume: {PEAK}.",
     confirmatory_from=OTHERS,
 )
 @from_threshold
@@ -176,9 +171,8 @@ def largest_volume_is_sharper(sweep):
     "Under asymmetric noise the loss becomes flat with the width around true and wrong labels.",
     "Section 4.5, figure 7a",
     ("7",),
-    quote="overparameterization promotes input-space smoothness over increasingly large volumes around both "
-    "clean "
-    "and noisy training samples",
+    quote="overparameterization promotes input-space smoothness over increasingly large volumes around "
+    "both clean and noisy training samples",
     tests="Page's trend over widths: the geometric mean of the two norms over images and all volumes falls, "
     "around true labels and around wrong ones.",
     confirmatory_from=OTHERS,
@@ -204,10 +198,8 @@ def sharpness_falls_around_both(evidence):
     ("3",),
     quote="the second descent in test error corresponds to improved fitting of cleanly-labeled samples",
     tests="From the width near the threshold where the exploratory seeds' test error is highest to the "
-    "widest: "
-    "the seeds' mean rank correlation of test accuracy and of the accuracy over the largest volume around "
-    "true "
-    "labels is above 0.",
+    "widest: the seeds' mean rank correlation of test accuracy and of the accuracy over the largest "
+    "volume around true labels is above 0.",
     confirmatory_from=NOISY,
 )
 @from_threshold
@@ -230,11 +222,9 @@ def true_labels_are_better_fitted(sweep):
     "Section 4.2, figure 3",
     ("3",),
     quote="For models near the interpolation threshold, we observe a large increase in the loss for "
-    "increasing "
-    "neighborhood size.",
+    "increasing neighborhood size.",
     tests="Cross-entropy over the largest volume over that at the images, geometric mean over the widths "
-    "near "
-    "the threshold (half to twice), is above 1.5.",
+    "near the threshold (half to twice), is above 1.5.",
     confirmatory_from=NOISY,
 )
 @from_threshold

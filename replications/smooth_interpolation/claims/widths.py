@@ -26,10 +26,8 @@ NOISY, OTHERS = 3, 1
 _ZERO_LOSS, _MUCH = 0.05, 10.0
 PEAK = (
     "where the exploratory seeds are highest from half to twice the threshold, it is above the least value "
-    "before "
-    "it and above the widest network's, and nothing before that range is higher by more than a point (loss "
-    "and "
-    "norms: a factor of 1.5)"
+    "before it and above the widest network's, and nothing before that range is higher by more than a "
+    "point (loss and norms: a factor of 1.5)"
 )
 
 
@@ -79,8 +77,7 @@ def double_descent(sweep):
     "Section 4.1, figure 2",
     ("2",),
     quote="training accuracy at convergence monotonically increases with model size, with 100% accuracy "
-    "reached "
-    "at the interpolation threshold and maintained therefrom",
+    "reached at the interpolation threshold and maintained therefrom",
     tests="Page's trend of the accuracy over widths; and its mean over the widths beyond each seed's own "
     "threshold is above 99 %.",
     confirmatory_from=NOISY,
@@ -190,8 +187,7 @@ def peaks_coincide(sweep):
     quote="we establish a strong correlation between double descent of the test error and smooth "
     "interpolation",
     tests="The seeds' mean rank correlation over widths of the test error with each of the two norms is "
-    "above "
-    "0.",
+    "above 0.",
     confirmatory_from=NOISY,
 )
 def error_goes_with_sharpness(evidence):
@@ -214,11 +210,10 @@ def error_goes_with_sharpness(evidence):
     "Section 4.1, figure 2",
     ("2",),
     quote="the peak in input-space sensitivity is observed for much smaller models than what predicted by "
-    "Bubeck "
-    "& Sellke (2021)",
+    "Bubeck & Sellke (2021)",
     tests="Among the networks with at most a tenth as many weights as there are values in the training "
-    "images, "
-    "the Jacobian norm falls from its highest, where the exploratory seeds have it, to the widest one.",
+    "images, the Jacobian norm falls from its highest, where the exploratory seeds have it, to the widest "
+    "one.",
     confirmatory_from=NOISY,
 )
 def peaks_below_the_law_of_robustness(evidence):
@@ -268,11 +263,9 @@ def peaks_before_threshold(sweep):
     "Section 4.5, figure 7b",
     ("7",),
     quote="double descent is still observed for test samples belonging to unperturbed classes, while the "
-    "trend "
-    "disappears for the corrupted classes",
+    "trend disappears for the corrupted classes",
     tests=f"Unperturbed classes: {PEAK}. Perturbed ones: from that width to the widest network the error "
-    "does "
-    "not fall by more than a point.",
+    "does not fall by more than a point.",
     confirmatory_from=OTHERS,
 )
 @from_threshold

@@ -25,7 +25,7 @@ def assert_close(first, second, tolerance):
         np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
 
 
-def plain_loop(model, images, rate, weight_decay, epochs):
+def plain_loop(model, images, rate, weight_decay, epochs, decayed=("kernel", "bias", "gamma", "beta")):
     """An independent loop: one eager step a batch, momentum and decay written out; returns batch losses."""
     velocity = [np.zeros(v.shape, np.float32) for v in model.trainable_variables]
     losses = []
@@ -35,7 +35,8 @@ def plain_loop(model, images, rate, weight_decay, epochs):
             logits = model(images.images[batch], training=True)
             loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)(images.labels[batch], logits)
             for variable in model.trainable_variables:
-                loss += weight_decay / 2 * tf.reduce_sum(variable**2)
+                if variable.name in decayed:
+                    loss += weight_decay / 2 * tf.reduce_sum(variable**2)
         gradients = tape.gradient(loss, model.trainable_variables)
         losses.append(float(loss))
         for i, variable in enumerate(model.trainable_variables):
@@ -60,6 +61,16 @@ def test_training_equals_a_plain_loop_with_coupled_weight_decay(
     assert_close(weights(trainer), [v.numpy() for v in model.variables], 1e-5)
     if not weight_decay:  # the reported loss is the cross-entropy alone
         np.testing.assert_allclose(losses, expected, rtol=1e-5)
+
+
+def test_weight_decay_of_kernels_alone(make_trainer, images):
+    trainer = make_trainer(rate=0.02, weight_decay=0.5, batch_norm=True, decayed_weights="kernels")
+    trainer.load(images.images, images.labels, Streams(0))
+    model = keras.models.clone_model(trainer.model)
+    model.set_weights(trainer.model.get_weights())
+    plain_loop(model, images, lambda step: 0.02, 0.5, epochs=1, decayed=("kernel",))
+    trainer.train(ORDER, 3)
+    assert_close(weights(trainer), [v.numpy() for v in model.variables], 1e-5)
 
 
 def test_the_partial_last_batch_is_trained_and_the_split_into_calls_changes_nothing(make_trainer, images):

@@ -5,6 +5,7 @@ import pytest
 from common.errors import UserError
 from common.study import program
 from common.study.command_line import SCALES
+from common.study.setting import identity
 from replications.zhang_randomization.presets import STUDY
 from replications.zhang_randomization.settings import Settings
 
@@ -29,6 +30,13 @@ def test_the_other_protocol_is_ee411s():
 @pytest.mark.parametrize(("network", "decay"), [("inception", 5e-4), ("alexnet", 5e-4), ("mlp_3x512", 1e-4)])
 def test_weight_decay_of_the_zhang_protocol(network, decay):
     assert Settings(network=network, decay_weights=True).resolve().weight_decay == decay
+
+
+def test_what_decays_is_part_of_a_run_only_where_it_matters():
+    assert "decayed_weights" not in identity(Settings(decay_weights=True).resolve())
+    kernels = Settings(decay_weights=True, decayed_weights="kernels").resolve()
+    assert identity(kernels)["decayed_weights"] == "kernels"
+    assert Settings(decayed_weights="kernels").resolve() == Settings().resolve()
 
 
 def test_one_run_has_one_name():
