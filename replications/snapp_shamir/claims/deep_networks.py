@@ -56,7 +56,7 @@ _RATES = (("adagrad", 0.1), ("adagrad", 1.0), ("sgd", 0.1), ("sgd", 0.01))
 _TOO_LARGE = (("adagrad", 1.0, 0.1), ("sgd", 0.1, 0.01))
 
 
-def _stuck(evidence, windows):
+def _stuck(runs):
     """Of each pair with a dead ReLU tower, at each window with one: how much more loss and PD has it?
 
     Returns:
@@ -64,8 +64,7 @@ def _stuck(evidence, windows):
         how many pairs there are.
     """
     found, pairs = {}, set()
-    cells = [_TOWERS["relu"] | {"shuffle_log2": z} for z in windows]
-    for run in itertools.chain(*common_runs(evidence, cells)):
+    for run in runs:
         pairs |= {(run.seed, pair) for pair in measured(run, PD).index}
         stuck, counts = np.unique(dead_pairs(run), return_counts=True)
         for pair, count in zip(stuck, counts, strict=True):
@@ -90,18 +89,20 @@ def _stuck(evidence, windows):
     out_of_reach=ABSOLUTE,
 )
 def tower(evidence):
-    relu, identity = at(0, _TOWERS["relu"], _TOWERS["identity"])
-    gap = typical("ReLU over identity", ratios(evidence, PD, [(relu, identity)]).values)
-    order = typical("the mean over pairs", evidence.table([identity], mean_of(PD)).values)
-    found, num_pairs = _stuck(evidence, evidence.values("shuffle_log2", **_TOWERS["relu"]))
+    windows = evidence.values("shuffle_log2", **_TOWERS["relu"])
+    # All parts on the same thetas: those that have every window.
+    cells = [*at(0, *_TOWERS.values()), *(at(z, _TOWERS["relu"])[0] for z in windows[1:])]
+    identity, relu = evidence.table(cells, mean_of(PD)).values[:, :2].T
+    runs = itertools.chain(*common_runs(evidence, cells).values())
+    found, num_pairs = _stuck(run for run in runs if run.record["settings"]["activation"] == "relu")
     stuck = list(found.values())
     worse = sum(all(loss > SUBSTANTIAL for _, loss, _ in cases) for cases in stuck)
     one_dead = [[difference for both, _, difference in cases if not both] for cases in stuck]
     apart = [min(cases) > SUBSTANTIAL for cases in one_dead if cases]
     both = [f"{difference:.2g} times" for cases in stuck for both, _, difference in cases if both]
     return together(
-        ordering("PD at log2 z = 0", gap, ORDERS),
-        equality("identity's", order, ONE_ORDER, 1e-6),
+        ordering("PD at log2 z = 0", level("ReLU over identity", relu / identity, factor=True), ORDERS),
+        equality("identity's", level("the mean over pairs", identity, factor=True), ONE_ORDER, 1e-6),
         rate("pairs have a dead ReLU model", len(stuck), num_pairs, SOME),
         rate("pairs with a dead model lose more than twice what the living do", worse, len(stuck)),
         rate("of those with one dead model of two, PD is more than twice theirs", sum(apart), len(apart)),

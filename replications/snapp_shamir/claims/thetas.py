@@ -107,10 +107,16 @@ def changes(evidence: Evidence, metric: str, places: Sequence[Cell], windows: Se
     return np.exp(-np.abs(slopes) * (windows[-1] - windows[0]))
 
 
-def common_runs(evidence: Evidence, cells: Sequence[Cell]) -> list[list[Run]]:
-    """Returns the runs of each cell, of those seeds alone that all cells have."""
-    seeds = evidence.table(cells, lambda run: 0.0).seeds
-    return [[run for run in evidence.seeds(**cell) if run.seed in seeds] for cell in cells]
+def common_runs(evidence: Evidence, cells: Sequence[Cell]) -> dict[int, list[Run]]:
+    """Returns {seed: its runs} of the deciding seeds that all cells have."""
+    found: dict[int, list[Run]] = {}
+
+    def collect(run: Run) -> float:
+        found.setdefault(run.seed, []).append(run)
+        return 0.0
+
+    seeds = evidence.table(cells, collect).seeds
+    return {seed: runs for seed, runs in found.items() if seed in seeds}
 
 
 def ends(windows: Sequence[int]) -> tuple[int, int, int]:

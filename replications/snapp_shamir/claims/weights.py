@@ -106,15 +106,13 @@ def directions(evidence):
     )
 
 
-def _flipped(evidence, init):
-    """Whether each pair's models have opposite signs at some window: boolean array, pairs of all seeds."""
-    place = IDENTITY_1 | init
-    cells = [place | {"shuffle_log2": z} for z in evidence.values("shuffle_log2", **place)]
-    found = [
-        np.concatenate([member_cosines(run) < FLIPPED for run in runs])
-        for runs in common_runs(evidence, cells)
-    ]
-    return np.any(found, axis=0)
+def _flipped(runs):
+    """Whether each pair's models have opposite signs in one of the runs: boolean array of shape (pairs,)."""
+    return np.any([member_cosines(run) < FLIPPED for run in runs], axis=0)
+
+
+def _with(runs, **settings):
+    return [run for run in runs if settings.items() <= run.record["settings"].items()]
 
 
 @claim(
@@ -131,7 +129,13 @@ def _flipped(evidence, init):
     confirmatory_from=NEW,
 )
 def sign_flips(evidence):
-    distinct, identical = (_flipped(evidence, init) for init in (DISTINCT, IDENTICAL))
+    windows = evidence.values("shuffle_log2", **IDENTITY_1)
+    cells = [IDENTITY_1 | init | {"shuffle_log2": z} for init in (DISTINCT, IDENTICAL) for z in windows]
+    of_seeds = common_runs(evidence, cells).values()
+    distinct, identical = (
+        np.concatenate([_flipped(_with(runs, init=init)) for runs in of_seeds])
+        for init in ("distinct", "identical")
+    )
     k, n = int(identical.sum()), len(identical)
     limits = stats.binomtest(k, n).proportion_ci(method="exact")
     fisher = stats.fisher_exact([[k, n - k], [0, _PUBLISHED_PAIRS]]).pvalue
