@@ -146,8 +146,8 @@ def correlation(question: str, label: str, first: np.ndarray, second: np.ndarray
     kept = np.isfinite(first).all(axis=1) & np.isfinite(second).all(axis=1)
     found = [stats.spearmanr(a, b)[0] for a, b in zip(first[kept], second[kept], strict=True)]
     effect = level(label, np.arctanh(np.clip(np.nan_to_num(found), -0.99, 0.99)))
-    outcome = ordering(f"rank correlation of {question} (on Fisher's scale)", effect)
-    return outcome.noting(f"The seeds' correlations are {', '.join(f'{r:.2f}' for r in found)}.")
+    each = ", ".join(f"{r:.2f}" for r in found)
+    return ordering(f"rank correlation (of seeds {each}; on Fisher's scale) of {question}", effect)
 
 
 def choosing_and_deciding(pilot: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
