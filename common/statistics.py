@@ -103,7 +103,6 @@ def jackknife_interval(
     value: float,
     left_out: Sequence[Values],
     confidence: float = 0.95,
-    inflation: float = 1.0,
     quantity: str = "real",
 ) -> tuple[float, float]:
     """Student's t interval of a smooth statistic from its values with one unit left out (Tukey 1958).
@@ -113,7 +112,6 @@ def jackknife_interval(
         left_out: For each independent sample the values of the statistic without one of its units; none of
             them has fewer than two units.
         confidence: Level in (0, 1).
-        inflation: Factor of the variance, for units that are not independent.
         quantity: One of QUANTITIES, on whose scale the interval is taken; see `around`.
 
     Returns:
@@ -125,20 +123,8 @@ def jackknife_interval(
     variances = np.array([(len(v) - 1) / len(v) * np.sum((v - v.mean()) ** 2) for v in samples])
     variance = variances.sum()
     freedom = freedoms.min() if variance == 0 else variance**2 / np.sum(variances**2 / freedoms)
-    reach = stats.t.ppf((1 + confidence) / 2, freedom) * np.sqrt(inflation * variance)
+    reach = stats.t.ppf((1 + confidence) / 2, freedom) * np.sqrt(variance)
     return around(value, reach, quantity)
-
-
-def nadeau_bengio_inflation(num_values: int) -> float:
-    """Factor of the variance of a mean of cross-fitted values.
-
-    Each seed is read at a place (that of a peak, say) which the other seeds select. These selections share
-    seeds, which makes the values alike: the squared standard error is S^2 (1 / n + 1 / (n - 1)) in the place
-    of S^2 / n, for one seed is read and n - 1 select (Nadeau & Bengio 2003, Inference for the generalization
-    error, equation 7). Of noise alone, the interval of three or five values would lie above 0 in 5.4 and
-    7.0 % of cases in the place of 2.5.
-    """
-    return 1 + num_values / (num_values - 1)
 
 
 def interval_over_units(
@@ -179,7 +165,6 @@ def interval(
     statistic: Callable[..., float] = np.mean,
     confidence: float = 0.95,
     groups: Sequence[Iterable] = (),
-    cross_fitted: bool = False,
     quantity: str = "real",
 ) -> tuple[float, float]:
     """Confidence interval of a statistic over independent values; which one, `interval_of_samples` says.
@@ -189,7 +174,6 @@ def interval(
         statistic: Function of an array and an `axis`.
         confidence: Level in (0, 1).
         groups: See `interval_of_samples`.
-        cross_fitted: See there.
         quantity: What the values are, one of QUANTITIES: the interval lies inside what they can be.
 
     Returns:
@@ -209,7 +193,6 @@ def interval(
         of_means,
         confidence,
         groups=groups,
-        cross_fitted=cross_fitted,
         quantity=quantity,
     )
 
@@ -221,7 +204,6 @@ def interval_of_samples(
     confidence: float = 0.95,
     paired: bool = True,
     groups: Sequence[Iterable] = (),
-    cross_fitted: bool = False,
     quantity: str = "real",
 ) -> tuple[float, float]:
     """Confidence interval of a statistic of one or several samples.
@@ -238,8 +220,6 @@ def interval_of_samples(
         paired: Whether the values at one index of all samples belong together.
         groups: The units that the values at one index share with others, as `interval_over_units` takes
             them; empty: none.
-        cross_fitted: Whether each value was read at a place that the others select: an interval of means is
-            Student's, with the variance of `nadeau_bengio_inflation`.
         quantity: What the statistic is, one of QUANTITIES.
 
     Returns:
@@ -252,10 +232,9 @@ def interval_of_samples(
         )
     if n < 2:
         return float("nan"), float("nan")
-    if of_means and (cross_fitted or n < FEW):
-        inflation = nadeau_bengio_inflation(n) if cross_fitted else 1.0
+    if of_means and n < FEW:
         left_out = _left_out(samples, statistic, paired)
-        return jackknife_interval(statistic(*samples, axis=-1), left_out, confidence, inflation, quantity)
+        return jackknife_interval(statistic(*samples, axis=-1), left_out, confidence, quantity=quantity)
     return bootstrap_interval(samples, statistic, confidence, paired)
 
 

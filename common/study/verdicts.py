@@ -8,10 +8,9 @@ decides alone they share its error probability (Bonferroni); where all have to a
 
 import dataclasses
 import math
-import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -96,11 +95,6 @@ def below(threshold: float = 1.0) -> Bounds:
     return Bounds(high=threshold)
 
 
-def about(value: float, factor: float) -> Bounds:
-    """Bounds of an equality or an order of magnitude: within a factor of the value."""
-    return Bounds(value / factor, value * factor)
-
-
 def number(value: float) -> str:
     """Writes a number with three digits."""
     return f"{float(f'{value:.3g}'):,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
@@ -127,55 +121,41 @@ class Estimate:
 
 
 @dataclasses.dataclass(frozen=True)
-class Contrast:
-    """A product of powers of means: exp(sum of coefficient * ln(mean of sample)).
-
-    Ratios, ratios of ratios and slopes on logarithmic axes are contrasts.
+class Sample:
+    """One value per seed, network or pair, whose mean is estimated.
 
     Args:
-        label: What is compared.
-        samples: One sequence of values for each mean.
-        coefficients: One number for each sample.
-        paired: Whether the values at one index of all samples belong together and are resampled together.
-        groups: The units that the values at one index share with others, as `interval_over_units` takes
-            them; empty: none.
-        cross_fitted: Whether each value was read at a place that the others select; see
-            `nadeau_bengio_inflation`.
-        self_selected: What each gives at the place that it selects itself, or empty: extremes that places of
-            the others underestimate and their own overestimate. The interval reaches up to theirs.
+        label: What is estimated.
+        values: The values.
+        groups: The units that values share, as `interval_over_units` takes them; empty: none.
+        factor: Whether the values are positive: the interval is that of the mean's logarithm.
     """
 
     label: str
-    samples: tuple[Sequence[float], ...]
-    coefficients: tuple[float, ...]
-    paired: bool = True
+    values: tuple[float, ...]
     groups: tuple[Sequence, ...] = ()
-    cross_fitted: bool = False
-    self_selected: tuple[float, ...] = ()
+    factor: bool = False
 
     def estimate(self, confidence: float = 1 - _ERROR, center: Callable = np.mean) -> Estimate:
-        """Returns the Estimate: Student's interval for few values, else a seeded bootstrap as `interval`."""
+        """Returns the Estimate; undefined if a value is nan, without an interval for fewer than two."""
+        values = np.asarray(self.values, np.float64)
+        if not len(values) or np.isnan(values).any():
+            return Estimate(math.nan, math.nan, math.nan, len(values))
+        if not self.factor:
+            low, high = interval(values, center, confidence, self.groups)
+            return Estimate(float(center(values)), low, high, len(values))
+        with np.errstate(divide="ignore", over="ignore"):
+            low, high = np.exp(interval_of_samples([values], _logarithm, center is np.mean, confidence))
+        return Estimate(float(center(values)), float(low), float(high), len(values), float(np.median(values)))
 
-        def logarithm(*samples, center=center, axis=-1):
-            terms = zip(self.coefficients, samples, strict=True)
-            return sum(c * np.log(center(sample, axis=axis)) for c, sample in terms)
 
-        samples = [np.asarray(sample, np.float64) for sample in self.samples]
-        n = min(len(sample) for sample in samples)
-        if n == 0:
-            return Estimate(math.nan, math.nan, math.nan, 0)
-        of_means = center is np.mean
-        with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            value, median = (float(np.exp(logarithm(*samples, center=c))) for c in (center, np.median))
-            low, high = np.exp(
-                interval_of_samples(
-                    samples, logarithm, of_means, confidence, self.paired, self.groups, self.cross_fitted
-                )
-            )
-        if self.self_selected:
-            high = np.maximum(high, geometric_mean("", self.self_selected).estimate(confidence, center).high)
-        return Estimate(value, float(low), float(high), n, median if of_means else math.nan)
+def _logarithm(sample: np.ndarray, center: Callable = np.mean, axis: int = -1) -> Any:
+    return np.log(center(sample, axis=axis))
+
+
+def geometric_mean(label: str, values: Sequence) -> Sample:
+    """The Sample of positive ratios, one per seed: their mean, with an interval on a logarithmic scale."""
+    return Sample(label, tuple(values), factor=True)
 
 
 class Estimable(Protocol):
@@ -187,74 +167,6 @@ class Estimable(Protocol):
 
     def estimate(self, confidence: float = ..., center: Callable = ...) -> Estimate:
         """Returns the value with its interval."""
-
-
-def ratio(label: str, top: Sequence, bottom: Sequence, paired: bool = True) -> Contrast:
-    """The Contrast mean(top) / mean(bottom)."""
-    return Contrast(label, (top, bottom), (1.0, -1.0), paired)
-
-
-def geometric_mean(
-    label: str, values: Sequence, cross_fitted: bool = False, self_selected: tuple = ()
-) -> Contrast:
-    """The Contrast of positive ratios, one a seed: their mean, with an interval on a logarithmic scale."""
-    return Contrast(label, (values,), (1.0,), cross_fitted=cross_fitted, self_selected=self_selected)
-
-
-def slope(label: str, samples: Sequence, positions: Sequence) -> Contrast:
-    """The Contrast exp(least-squares slope of ln(mean) over `positions`): the change per unit, a factor."""
-    offsets = np.asarray(positions, np.float64) - np.mean(positions)
-    return Contrast(label, tuple(samples), tuple(offsets / np.sum(offsets**2)))
-
-
-def quotient(label: str, first: Contrast, second: Contrast) -> Contrast:
-    """The Contrast first / second; all their samples belong together."""
-    coefficients = (*first.coefficients, *(-c for c in second.coefficients))
-    return Contrast(label, (*first.samples, *second.samples), coefficients)
-
-
-@dataclasses.dataclass(frozen=True)
-class Sample:
-    """One value a seed, network or pair, whose mean is estimated: what `compare` takes beside contrasts.
-
-    `groups` are the units that values share, as `interval_over_units` takes them; empty: none. `cross_fitted`
-    says that each value was read at a place that the others select; see `nadeau_bengio_inflation`, and
-    `Contrast` for `self_selected`. Two values that are `discrete` (places on a grid of widths, 0 for what
-    never rises) and agree may do so by chance, and have no interval.
-    """
-
-    label: str
-    values: tuple[float, ...]
-    groups: tuple[Sequence, ...] = ()
-    cross_fitted: bool = False
-    discrete: bool = False
-    self_selected: tuple[float, ...] = ()
-
-    def estimate(self, confidence: float = 1 - _ERROR, center: Callable = np.mean) -> Estimate:
-        """Returns the Estimate; undefined if a value is nan, without an interval for fewer than two."""
-        if not self.values or np.isnan(self.values).any():
-            return Estimate(math.nan, math.nan, math.nan, len(self.values))
-        if self.discrete and not self.groups and len(self.values) == 2 and self.values[0] == self.values[1]:
-            low = high = math.nan
-        else:
-            low, high = interval(self.values, center, confidence, self.groups, self.cross_fitted)
-        if self.self_selected:
-            high = float(np.maximum(high, interval(self.self_selected, center, confidence)[1]))
-        return Estimate(float(center(self.values)), low, high, len(self.values))
-
-
-def estimate_center(values: Sequence, center: Callable = np.mean) -> Estimate:
-    """Returns the Estimate of the mean or median of one sample."""
-    median = float(np.median(values)) if center is np.mean else math.nan
-    with np.errstate(all="ignore"):  # values that differ by rounding alone
-        low, high = interval(values, center)
-    return Estimate(float(center(values)), low, high, len(values), median)
-
-
-def holds(quantity: str, estimate: Estimate, bounds: Bounds) -> Outcome:
-    """The Outcome of one estimate."""
-    verdict = bounds.verdict(estimate.low, estimate.high)
-    return Outcome(verdict, f"{quantity} is {estimate}, expected {bounds}", number=str(estimate))
 
 
 def compare(
@@ -300,48 +212,6 @@ def _list(kind, found, bounds):
     text = ", ".join(f"{label}: {estimate}" for label, estimate in shown)
     closest = "" if few else "closest " if kind == "reproduced" else "such as "
     return f"{len(members)} of {len(found)} {kind} ({closest}{text})"
-
-
-def magnitude(
-    quantity: str,
-    samples: Sequence[Sequence],
-    order: float,
-    scale: str,
-    factor: float = 10.0,
-    center: Callable = np.mean,
-) -> Outcome:
-    """The Outcome of a published order of magnitude; an absolute number, so judged at paper scale only.
-
-    With one seed the interval of the mean over its runs or pairs decides; with several, that of their
-    geometric mean over the seeds.
-
-    Args:
-        quantity: What was measured.
-        samples: One sequence of values for each seed.
-        order: The published order.
-        scale: Scale of the runs.
-        factor: How far from the order a value may lie.
-        center: numpy.mean or numpy.median, of a seed's values.
-    """
-    estimate = estimate_center(samples[0], center)
-    if scale != "paper":
-        return Outcome(NOT_JUDGED, f"{quantity} is {estimate}, its order judged at paper scale only")
-    bounds = about(order, factor)
-    if len(samples) == 1:
-        where = {
-            "reproduced": "wholly within",
-            "contradicted": "wholly outside",
-            "open": "not wholly within",
-        }
-        verdict = bounds.verdict(estimate.low, estimate.high)
-        text = f"one seed, the interval {where[verdict]} a factor of {factor:g} of {order:g}"
-        return Outcome(verdict, f"{quantity} is {estimate}, {text}")
-    centers = np.array([center(sample) for sample in samples])
-    low, high = np.exp(interval(np.log(centers)))
-    inside = int(np.sum((bounds.low < centers) & (centers < bounds.high)))
-    pooled = Estimate(float(np.exp(np.log(centers).mean())), float(low), float(high), len(centers))
-    text = f"{inside} of {len(centers)} seeds within a factor of {factor:g} of {order:g}"
-    return Outcome(bounds.verdict(low, high), f"{quantity} over seeds is {pooled}, {text}")
 
 
 def near_published(scale: str, quantity: str, found: Estimable, number: float, tolerance: float) -> Outcome:
