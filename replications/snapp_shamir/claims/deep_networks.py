@@ -251,7 +251,7 @@ _TOO_FEW = (
     "with the identity activation",
     tests="At log2 z = 0: whether the linear model's loss is above that of the wide identity model, at the "
     "one of four optimizers and rates that loses least in seed 0.",
-    confirmatory_from=NEW,
+    confirmatory_from=NEW_WIDE,
     out_of_reach={"laptop": _TOO_FEW, "smoke": _TOO_FEW},
 )
 def tuned_identity(evidence):
