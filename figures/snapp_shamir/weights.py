@@ -244,7 +244,7 @@ def _draw_cloud(panel, settings, run):
 
 
 def figure_7(runs):
-    """Weights of one model of a ReLU tower pair against the other's, at windows that the paper does not name."""
+    """Weights of one model of a ReLU tower pair against the other's, at windows that we chose."""
     shown = _with_weights(runs)
     columns = min(len(shown), 2)
     rows = math.ceil(len(shown) / columns)
