@@ -54,8 +54,13 @@ SWEEPS = (
     ("snapp_shamir", "--figure=9 --scale=paper --num_seeds=4"),
     # All four rates of one theta choose the one that the others are tested at.
     ("snapp_shamir", "--figure=8 --scale=paper --activation=identity --shuffle_log2=0"),
-    ("snapp_shamir", "--model=linear --num_seeds=4"),
-    ("snapp_shamir", "--model=wide --activation=identity --optimizer=sgd --learning_rate=0.01 --num_seeds=4"),
+    *(
+        ("snapp_shamir", f"{model} {_UNSEEN}")
+        for model in (
+            "--model=linear",
+            "--model=wide --activation=identity --optimizer=sgd --learning_rate=0.01",
+        )
+    ),
     *(("snapp_shamir", f"--figure={name} --scale=paper") for name in ("6", "7", "sources")),
     *(("snapp_shamir", f"--figure={name} --scale=laptop") for name in ("6", "7", "8", "9", "10")),
     # Seed 0 is the pilot.

@@ -38,6 +38,12 @@ def curve_name(settings):
     return name + " TL" * settings.warm_start + " diff" * (settings.init == "distinct")
 
 
+def title(name, runs):
+    """Names a figure of the paper, and the theta that it shows."""
+    seeds = sorted({settings.seed for settings, _ in runs})
+    return f"{PAPER}, {name}; theta of seed {' and '.join(map(str, seeds))}"
+
+
 def _final_rows(run, metric):
     rows = run.rows[run.rows.metric == metric]
     return rows[rows.examples == run.rows.examples.max()]
@@ -219,7 +225,7 @@ def figure_2(runs):
         if curve.settings.init == "distinct":
             stroke = dataclasses.replace(stroke, linestyle="--")
         column.append((curve, stroke))
-    figure = style.new_figure(8, 8.6, f"{PAPER}, figure 2")
+    figure = style.new_figure(8, 8.6, title("figure 2", runs))
     _Panels(figure, [column])
     _add_legend(
         figure,
@@ -237,7 +243,7 @@ def _stroke(settings):
 def figure_6(runs):
     """Tower of widths 16, 8, 4, 2: identity, ReLU and, beyond the paper's figure, SmeLU and Swish."""
     column = [(curve, _stroke(curve.settings)) for curve in curves(runs)]
-    figure = style.new_figure(7.6, 8, f"{PAPER}, figure 6")
+    figure = style.new_figure(7.6, 8, title("figure 6", runs))
     _Panels(figure, [column])
     handles = [stroke.handle(curve.name) for curve, stroke in column]
     _add_legend(figure, handles, _NOTES, loc="outside right upper")
@@ -253,7 +259,7 @@ def figure_8(runs):
         if curve.settings.model != "linear":
             key = curve.settings.optimizer, curve.settings.learning_rate
             groups.setdefault(key, []).append((curve, _stroke(curve.settings)))
-    figure = style.new_figure(12.5, 8, f"{PAPER}, figure 8")
+    figure = style.new_figure(12.5, 8, title("figure 8", runs))
     panels = _Panels(figure, [linear + column for column in groups.values()]).panels
     for panel, (optimizer, rate) in zip(panels[0], groups, strict=True):
         panel.set_title(f"{OPTIMIZER_NAMES[optimizer]} {rate:g}")
@@ -290,7 +296,7 @@ def figure_10(runs):
         )
         places = np.linspace(0, len(shades) - 1, len(smooth)).round().astype(int)
         columns.append([(c, Stroke(shades[i], _MARKERS[i])) for c, i in zip(smooth, places, strict=True)])
-    figure = style.new_figure(11, 9, f"{PAPER}, figure 10")
+    figure = style.new_figure(11, 9, title("figure 10", runs))
     panels = _Panels(figure, [others + column for column in columns]).panels
     for panel, name in zip(panels[0], ("SmeLU", "Swish"), strict=True):
         panel.set_title(name)

@@ -6,11 +6,12 @@ import numpy as np
 
 from common.statistics import interval, summarize
 from figures import style
-from figures.snapp_shamir.curves import PAPER, count, curve_name
+from figures.snapp_shamir.curves import count, curve_name, title
 from figures.style import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILLION
 from replications.snapp_shamir.results import (
     FLIPPED,
     PD,
+    dead_pairs,
     embedding_correlations,
     error_cosines,
     indexed_weights,
@@ -18,6 +19,7 @@ from replications.snapp_shamir.results import (
     measured,
     member_cosines,
     root_mean_square_differences,
+    weight_correlations,
 )
 
 _MEMBERS = (("first model of the pair", BLUE, "o"), ("second model", VERMILLION, "x"))
@@ -125,7 +127,7 @@ def figure_3(runs):
 
     The caption names the largest window for the ReLU2 panel, the text the smallest and the largest.
     """
-    figure = style.new_figure(8, 10.5, f"{PAPER}, figure 3")
+    figure = style.new_figure(8, 10.5, title("figure 3", runs))
     panels = figure.subplots(5, 1)
     _draw_linear(panels[0], *(_pick(runs, window, model="linear") for window in (0, -1)))
     _draw_flipped(panels[1], *_pick(runs, 0, model="single"))
@@ -188,7 +190,7 @@ def _draw_differences(panel, settings, run, pair, why):
 
 def figure_4(runs):
     """Differences of corresponding weights of a ReLU1 pair at the smallest and the largest window."""
-    figure = style.new_figure(8, 6, f"{PAPER}, figure 4")
+    figure = style.new_figure(8, 6, title("figure 4", runs))
     panels = figure.subplots(2, 1, sharex=True)
     smallest, largest = (_pick(runs, window, model="single") for window in (0, -1))
     pair = representative_pair(largest[1])
@@ -212,26 +214,53 @@ def _scatter(panel, a, b, color, label, size=9):
     panel.scatter(np.ravel(a), np.ravel(b), s=size, color=color, alpha=0.6, linewidths=0, label=label)
 
 
-def figure_7(runs):
-    """Weights of one model of a ReLU tower pair against the other's, a color for each layer."""
-    ((settings, run),) = runs
-    arrays = layers(run)
-    pair = representative_pair(run)
-    figure = style.new_figure(7.6, 6.4, f"{PAPER}, figure 7")
-    panel = figure.subplots()
-    colors = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE)
-    for number, color in enumerate(colors):
+def _with_weights(runs):
+    """The runs of that seed of which most have their weights, and of those the ones that have."""
+    kept = [(settings, run) for settings, run in runs if layers(run)]
+    seeds = [settings.seed for settings, _ in kept]
+    shown = max(sorted(set(seeds)), key=seeds.count)
+    return sorted((k for k in kept if k[0].seed == shown), key=lambda found: found[0].shuffle_log2)
+
+
+def _draw_cloud(panel, settings, run):
+    """Weights of one model of the pair of median PD against the other's, a color for each layer."""
+    arrays, pair = layers(run), representative_pair(run)
+    for number, color in enumerate((BLUE, ORANGE, GREEN, VERMILLION, PURPLE)):
         kernel, bias = (array[pair] for array in arrays[2 * number : 2 * number + 2])
         a, b = (np.append(kernel[member], bias[member]) for member in (0, 1))
         inputs, outputs = kernel.shape[1:]
         _scatter(panel, a, b, color, rf"layer {number + 1}: {inputs} $\to$ {outputs}", size=14)
     _draw_diagonal(panel, [array[pair] for array in arrays])
+    stuck = np.unique(dead_pairs(run))
+    correlations = weight_correlations(run)
+    living = np.delete(correlations, stuck)
+    median = f"; median of living pairs ${np.median(living):.3f}$" if len(living) else ""
     panel.set_title(
         f"{_title(settings, run, pair, _MEDIAN)}\n"
-        f"tower of widths 16, 8, 4, 2; {count(run, 'dead_models')} of {2 * settings.pairs} models dead"
+        f"correlation ${correlations[pair]:.3f}${median}; "
+        f"{count(run, 'dead_models')} of {2 * settings.pairs} models dead",
+        fontsize=8,
     )
-    panel.set(xlabel="weights and biases, first model", ylabel="weights and biases, second model")
-    figure.legend(loc="outside right upper", markerscale=1.5)
+
+
+def figure_7(runs):
+    """Weights of one model of a ReLU tower pair against the other's, at windows that we chose."""
+    shown = _with_weights(runs)
+    columns = min(len(shown), 2)
+    rows = math.ceil(len(shown) / columns)
+    heading = title("figure 7", shown) + ": tower of widths 16, 8, 4, 2"
+    figure = style.new_figure(1.6 + 6 * columns, 0.6 + 5.8 * rows, heading)
+    panels = figure.subplots(rows, columns, squeeze=False)
+    for panel, found in zip(panels.flat, shown, strict=False):
+        _draw_cloud(panel, *found)
+    for panel in panels.flat[len(shown) :]:
+        panel.remove()
+    for panel in panels[:, 0]:
+        panel.set_ylabel("weights and biases, second model")
+    for panel in panels[-1]:
+        panel.set_xlabel("weights and biases, first model")
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper", markerscale=1.5)
     return figure
 
 
@@ -240,7 +269,7 @@ def figure_9(runs):
     ((settings, run),) = runs
     embeddings, kernel, _, output, _ = layers(run)
     values = embedding_correlations(run)
-    figure = style.new_figure(8.4, 8.8, f"{PAPER}, figure 9")
+    figure = style.new_figure(8.4, 8.8, title("figure 9", runs))
     rows = figure.subplots(2, 2)
     shown = (np.argmax(values), "most aligned embeddings"), (np.argmin(values), "least aligned embeddings")
     for (left, right), (pair, why) in zip(rows, shown, strict=True):

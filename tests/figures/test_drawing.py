@@ -220,7 +220,7 @@ def test_all_draws_what_has_records_and_names_the_rest(paper_figures, write_figu
     write_figure(tmp_path, "smoke")
     drawing.main(paper_figures, ["figures", f"--records={tmp_path}", f"--out_dir={tmp_path}"])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("not drawn: figure 7 at laptop scale: 1 of 1 runs are missing")
+    assert lines[0].startswith("not drawn: figure 7 at laptop scale: 4 of 4 runs are missing")
     assert lines[1:] == [f"{tmp_path}/snapp_shamir_figure_4.png", f"{tmp_path}/snapp_shamir_figure_4.pdf"]
 
 

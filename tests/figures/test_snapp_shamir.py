@@ -40,7 +40,7 @@ def test_the_picture_says_how_small_its_runs_are():
 def test_only_the_end_of_a_run_is_shown(write_run, paper, tmp_path):
     settings = paper.runs_of_figure("7", "smoke")[0]
     write_run(tmp_path, settings, [1.0, 2.0, 3.0, 10.0], losses=[4.0, 4.0, 4.0, 8.0], dead=(3,))
-    ((_, run),) = PAPER_FIGURES.runs("7", "smoke", str(tmp_path))
+    run = PAPER_FIGURES.runs("7", "smoke", str(tmp_path))[0][1]
     found = summary(run, PD)
     assert (found.mean, found.low, found.high, found.median) == (4.0, 1.0, 10.0, 2.5)
     assert found.runs.tolist() == [1.0, 2.0, 3.0, 10.0]

@@ -36,7 +36,7 @@ def single_run(write_run, paper, tmp_path):
     """Writes the run of figure 7 and returns it."""
 
     def write(differences, dead=()):
-        (settings,) = paper.runs_of_figure("7", "smoke")
+        settings = paper.runs_of_figure("7", "smoke")[0]
         write_run(tmp_path, settings, differences, dead=dead)
         return PAPER_FIGURES.runs("7", "smoke", str(tmp_path))[0][1]
 
@@ -144,17 +144,31 @@ def test_figure_4_marks_what_lies_beyond_the_axis(write_run, paper, draw, tmp_pa
         assert panel.get_ylim()[0] > -0.02
 
 
-def test_figure_7_shows_every_weight_of_both_models(write_run, paper, draw, tmp_path):
-    (settings,) = paper.runs_of_figure("7", "smoke")
-    arrays = _arrays(settings)
-    write_run(tmp_path, settings, [0.4, 0.1, 0.3, 0.2], arrays=arrays, dead=(0,))
+def test_figure_7_shows_every_weight_of_both_models_at_each_window(write_run, paper, draw, tmp_path):
+    first, last = paper.runs_of_figure("7", "smoke")
+    arrays = _arrays(first)
+    arrays["weights_0"][3, 1] = arrays["weights_0"][3, 0]
+    write_run(tmp_path, first, [0.4, 0.1, 0.3, 0.2], arrays=arrays, dead=(0,))
+    write_run(tmp_path, last, [0.4, 0.1, 0.3, 0.2], arrays=_arrays(last, 1))
     figure = draw(PAPER_FIGURES, "7", tmp_path)
-    (panel,) = figure.axes
+    panel, other = figure.axes
     assert [len(layer.get_offsets()) for layer in panel.collections] == [528, 136, 36, 10, 3]
     assert len({tuple(layer.get_facecolor()[0]) for layer in panel.collections}) == 5
     kernel = arrays["weights_2"][3].reshape(2, -1)
     np.testing.assert_array_equal(panel.collections[1].get_offsets()[:128], kernel.T)
     assert "1 of 8 models dead" in panel.get_title()
+    assert "= 0:" in panel.get_title() and "= 8:" in other.get_title()
+    flat = np.concatenate([arrays[f"weights_{i}"][3].reshape(2, -1) for i in range(10)], axis=1)
+    assert f"correlation ${np.corrcoef(flat)[0, 1]:.3f}$" in panel.get_title()
+
+
+def test_figure_7_shows_the_windows_whose_weights_were_kept(write_run, paper, draw, tmp_path):
+    first, last = paper.runs_of_figure("7", "smoke")
+    write_run(tmp_path, first, [0.4, 0.1, 0.3, 0.2])
+    write_run(tmp_path, last, [0.4, 0.1, 0.3, 0.2], arrays=_arrays(last))
+    figure = draw(PAPER_FIGURES, "7", tmp_path)
+    assert len(figure.axes) == 1
+    assert figure.get_suptitle().startswith("Snapp & Shamir 2021, figure 7; theta of seed 0")
 
 
 def test_figure_9_shows_the_most_and_the_least_aligned_pair(write_run, paper, draw, tmp_path):
