@@ -13,6 +13,8 @@ from .classifier import Classifier, as_classifier, check_defined
 from .logits import Network
 
 WINDOWS = ("code", "paper")
+# How far the planes of Somepalli et al. 2022 go beyond their images: those of scores, and those of pictures.
+SCORE_OVERHANG, PICTURE_OVERHANG = 0.1, 0.5
 # Relative to the images' distance: above the float32 rounding of images on one line, far below any others.
 _COLLINEAR = 1e-6
 
