@@ -213,9 +213,7 @@ class Boundaries:
                 order = np.argsort(np.mean(list(self.agreement.values()), axis=0), kind="stable")
             positions = triplets[order[len(order) // 2]]
         try:
-            plane = plane_through(
-                self.x[list(positions)], self.options.picture_resolution, PICTURE_OVERHANG
-            )
+            plane = plane_through(self.x[list(positions)], self.options.picture_resolution, PICTURE_OVERHANG)
             classifiers = [self.classifiers[number] for number in numbers]
             classes, confidences = predict_planes(classifiers, [plane], confidences=True)
         except (ValueError, tf.errors.OpError) as error:

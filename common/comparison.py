@@ -5,7 +5,7 @@ models of any inputs will do, also functions made of TensorFlow operations.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -35,7 +35,7 @@ class Options:
     """How much is measured, and on what.
 
     Args:
-        outputs: What the models give, one of `metrics.logits.OUTPUTS`.
+        outputs: What the models give, one of `arrays.OUTPUTS`.
         num_planes: Planes for reproducibility and fragmentation, at least 2; 0 leaves them out.
         resolution: Points along each axis of these planes.
         num_margins: Examples whose margins are measured; 0 leaves them out.
@@ -170,7 +170,10 @@ def compare(
     of_examples = {(i, j): pair_of_examples(predictions[i], predictions[j]) for i, j in pairs}
     boundaries = Boundaries(networks, x, y, names, options, watch).measured()
     of_models = [
-        {name: mean_over_examples(values, MEASURES[name].quantity) for name, values in p.of_examples().items()}
+        {
+            name: mean_over_examples(values, MEASURES[name].quantity)
+            for name, values in p.of_examples().items()
+        }
         | found
         for p, found in zip(predictions, boundaries.of_models, strict=True)
     ]

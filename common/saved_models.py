@@ -136,7 +136,8 @@ def read(path: str, images: bool = True) -> "keras.Model":
         raise UserError(f"--models: {path} maps {shapes[0]} to {shapes[1]}, not {examples} to classes")
     import keras
 
-    if isinstance(model.input, dict):
+    # A Sequential has one input, which Keras does not know before it has been called.
+    if not isinstance(model, keras.Sequential) and isinstance(model.input, dict):
         model = keras.Model(model.inputs[0], model.output)
     given = model.compute_output_spec(model.inputs[0])
     if not isinstance(given, keras.KerasTensor):

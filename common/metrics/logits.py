@@ -7,14 +7,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ..arrays import OUTPUTS
 from ..tensors import floating
 
 # A Keras model or layer, or a function made of TensorFlow operations: a batch of inputs to logits.
 Network: TypeAlias = keras.Layer | Callable[[tf.Tensor], tf.Tensor]
 _Results = TypeVar("_Results")
 
-# What a network gives: found out from examples, or said.
-OUTPUTS = ("auto", "logits", "probabilities")
 # The logarithm of a smaller probability says nothing: float32 has none far below.
 _LEAST_PROBABILITY = 1e-30
 
@@ -93,7 +92,10 @@ def as_logits(model: Network, examples: np.ndarray | tf.Tensor, outputs: str = "
         if one:
             rest = 1 - values if probabilities else tf.zeros_like(values)
             values = tf.concat([rest, values], axis=-1)
-        return tf.math.log(tf.maximum(values, _LEAST_PROBABILITY)) if probabilities else values
+        if not probabilities:
+            return values
+        # Unlike a maximum it keeps nan.
+        return tf.math.log(tf.where(values < _LEAST_PROBABILITY, _LEAST_PROBABILITY, values))
 
     return logits
 
