@@ -92,7 +92,7 @@ def test_the_interval_over_models_leaves_one_out_at_a_time():
         (1, 2): np.array([0.0, 1, 1, 1]),
     }
     found = mean_over_pairs(pairs, "churn")
-    assert (found.value, found.n) == (0.5, 4)
+    assert (found.value, found.n) == (pytest.approx(0.5), 4)
     expected = interval_over_units([0.25, 0.5, 0.75], [np.array(list(pairs))], quantity="fraction")
     assert found.over_models == (*expected, 3)
     # Two models, or pairs that are missing, say nothing of others.
