@@ -2,6 +2,9 @@
 
 import numpy as np
 
+# What a classifier gives: found out from examples, or said.
+OUTPUTS = ("auto", "logits", "probabilities")
+
 
 def floating_type(array: np.ndarray) -> np.dtype:
     """Returns the type in which images are computed, whatever they are stored in: float32 at least.

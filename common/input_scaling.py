@@ -122,24 +122,21 @@ def decide_scaling(model: "keras.Model", path: str, given: str | None) -> str:
     return scaling
 
 
-def on_standardized(
-    model: "keras.Model", scaling: str, mean: Sequence[float], std: Sequence[float], examples: "tf.Tensor"
+def outputs_on_standardized(
+    model: "keras.Model", scaling: str, mean: Sequence[float], std: Sequence[float]
 ) -> "Callable[[tf.Tensor], tf.Tensor]":
-    """Returns the function from standardized images to logits, made of TensorFlow operations.
+    """Returns the function from standardized images to what a model gives, made of TensorFlow operations.
 
-    The logarithm stands for the logits of a model that gives probabilities. Whole numbers as input are the
-    nearest of 0 to 255.
+    Whole numbers as input are the nearest of 0 to 255.
 
     Args:
-        model: Of logits or of probabilities.
+        model: Of images.
         scaling: One of SCALINGS, the pixels that it takes.
         mean: Mean of each channel that standardizes pixels in [0, 1].
         std: Standard deviation of each channel.
-        examples: A few standardized images, on which is seen what the model gives.
     """
     import tensorflow as tf
 
-    from .metrics.logits import are_probabilities, logits_of
     from .tensors import floating
 
     dtype = tf.as_dtype(model.inputs[0].dtype)
@@ -153,9 +150,24 @@ def on_standardized(
             images = tf.cast(tf.round(tf.clip_by_value(images, 0, 255)), dtype)
         return floating(model(images, training=False))
 
-    if not are_probabilities(logits_of(outputs, examples)):
-        return outputs
-    return lambda images: tf.math.log(tf.maximum(outputs(images), 1e-30))
+    return outputs
+
+
+def on_standardized(
+    model: "keras.Model", scaling: str, mean: Sequence[float], std: Sequence[float], examples: "tf.Tensor"
+) -> "Callable[[tf.Tensor], tf.Tensor]":
+    """Returns the function from standardized images to logits, as `outputs_on_standardized` and `as_logits`.
+
+    Args:
+        model: Of logits or of probabilities.
+        scaling: One of SCALINGS, the pixels that it takes.
+        mean: Mean of each channel that standardizes pixels in [0, 1].
+        std: Standard deviation of each channel.
+        examples: A few standardized images, on which is seen what the model gives.
+    """
+    from .metrics.logits import as_logits
+
+    return as_logits(outputs_on_standardized(model, scaling, mean, std), examples)
 
 
 def predicted_classes(
@@ -163,7 +175,7 @@ def predicted_classes(
 ) -> np.ndarray:
     """The classes that `model.predict` gives, as `model.evaluate` would count them.
 
-    It shares nothing with `on_standardized`: where the two part, one of them is wrong.
+    It shares nothing with `outputs_on_standardized`: where the two part, one of them is wrong.
 
     Args:
         model: Of logits or of probabilities.

@@ -1,4 +1,4 @@
-"""Saved Keras models of images, as programs take them: read safely, or refused.
+"""Saved Keras models that classify, as programs take them: read safely, or refused.
 
 Every refusal is a `UserError` of one line. Files are looked at before TensorFlow is imported, which importing
 this module does not do.
@@ -110,22 +110,50 @@ def _class_names(config):
     return names
 
 
-def read(path: str) -> "keras.Model":
-    """Reads a model that maps images to classes; nothing that its file holds is run.
+def read(path: str, images: bool = True) -> "keras.Model":
+    """Reads a model that maps examples to classes; nothing that its file holds is run.
 
     Args:
         path: File, `.keras` or HDF5.
+        images: Whether the examples must be images, and several classes told apart by a number each.
 
     Returns:
-        Model with one input of shape (batch, height, width, channels) or (batch, channels, height,
-        width) and one output of shape (batch, classes), of finite weights.
+        Model with one input, for images of shape (batch, height, width, channels) or (batch, channels,
+        height, width), and one output of shape (batch, classes), of finite weights; if `images` is false the
+        output may be of shape (batch, 1), for two classes.
 
     Raises:
         UserError: As `check_file`; or the file asks for a class that Keras and this package do not have,
-            lacks weights, or was saved before the model was built; or the model does not map images to
-            classes; or a weight is not finite.
+            lacks weights, or was saved before the model was built; or the model does not map such examples
+            to classes; or a weight is not finite.
     """
     check_file(path)
+    model = _loaded(path)
+    shapes = model.input_shape, model.output_shape
+    fits = all(map(_is_shape, shapes)) and len(shapes[1]) == 2 and shapes[1][1]
+    if not fits or (images and len(shapes[0]) != 4):
+        examples = "images" if images else "one array of examples"
+        raise UserError(f"--models: {path} maps {shapes[0]} to {shapes[1]}, not {examples} to classes")
+    import keras
+
+    # A Sequential has one input, which Keras does not know before it has been called.
+    if not isinstance(model, keras.Sequential) and isinstance(model.input, dict):
+        model = keras.Model(model.inputs[0], model.output)
+    given = model.compute_output_spec(model.inputs[0])
+    if not isinstance(given, keras.KerasTensor):
+        raise UserError(f"--models: {path} gives its output in a {type(given).__name__}, not as one tensor")
+    if images and shapes[1][1] < 2:
+        raise UserError(f"--models: {path} gives one number an image, not one for each of several classes")
+    broken = [w.path for w in model.weights if not np.isfinite(keras.ops.convert_to_numpy(w)).all()]
+    if broken:
+        raise UserError(
+            f"--models: {path} has weights that are not finite in {len(broken)} of {len(model.weights)} "
+            f"arrays, such as {broken[0]}; has its training diverged?"
+        )
+    return model
+
+
+def _loaded(path):
     import keras
 
     from . import layers  # noqa: F401
@@ -140,23 +168,7 @@ def read(path: str) -> "keras.Model":
     if any("freshly-initialized" in str(warning.message) for warning in warned):
         raise _refusal(path, "some of its weights are not in the file")
     if not getattr(model, "inputs", None):
-        raise _refusal(path, "it has no input shape; call the model once on images, then save it again")
-    shapes = model.input_shape, model.output_shape
-    if not all(map(_is_shape, shapes)) or len(shapes[0]) != 4 or len(shapes[1]) != 2 or not shapes[1][1]:
-        raise UserError(f"--models: {path} maps {shapes[0]} to {shapes[1]}, not images to classes")
-    if isinstance(model.input, dict):
-        model = keras.Model(model.inputs[0], model.output)
-    given = model.compute_output_spec(model.inputs[0])
-    if not isinstance(given, keras.KerasTensor):
-        raise UserError(f"--models: {path} gives its output in a {type(given).__name__}, not as one tensor")
-    if shapes[1][1] < 2:
-        raise UserError(f"--models: {path} gives one number an image, not one for each of several classes")
-    broken = [w.path for w in model.weights if not np.isfinite(keras.ops.convert_to_numpy(w)).all()]
-    if broken:
-        raise UserError(
-            f"--models: {path} has weights that are not finite in {len(broken)} of {len(model.weights)} "
-            f"arrays, such as {broken[0]}; has its training diverged?"
-        )
+        raise _refusal(path, "it has no input shape; call the model once on examples, then save it again")
     return model
 
 
@@ -180,23 +192,24 @@ def check_alike(models: list["keras.Model"], paths: list[str]) -> None:
                 raise UserError(f"--models: {paths[0]} and {path} {what}, {shapes[0]} and {shape}")
 
 
-def check_fits(model: "keras.Model", dataset: str, shape: tuple[int, ...], num_classes: int) -> None:
-    """Refuses a model that does not take the images of a data set, or does not tell its classes apart.
+def check_fits(
+    model: "keras.Model", data: str, shape: tuple[int, ...], num_classes: int | None = None
+) -> None:
+    """Refuses a model that does not take the examples of a data set, or does not tell its classes apart.
 
     Args:
         model: One that `read` returned.
-        dataset: Name of the data set.
-        shape: Shape of an image.
-        num_classes: Number of classes.
+        data: How the user named the data set.
+        shape: Shape of an example.
+        num_classes: Number of classes; None if it is not known.
 
     Raises:
         UserError: If not.
     """
     taken = model.input_shape[1:]
-    if any(n is not None and n != m for n, m in zip(taken, shape, strict=True)):
-        order = "; the channels must be the last axis" if taken[0] == shape[-1] else ""
-        raise UserError(f"--dataset={dataset}: has images of {shape}, the models take {taken}{order}")
-    if model.output_shape[-1] != num_classes:
-        raise UserError(
-            f"--dataset={dataset}: has {num_classes} classes, the models {model.output_shape[-1]}"
-        )
+    if len(taken) != len(shape) or any(n not in (None, m) for n, m in zip(taken, shape, strict=True)):
+        order = "; the channels must be the last axis" if len(shape) == 3 and shape[-1] == taken[0] else ""
+        what = "images" if len(shape) == 3 else "examples"
+        raise UserError(f"--data={data}: has {what} of {shape}, the models take {taken}{order}")
+    if num_classes is not None and model.output_shape[-1] != num_classes:
+        raise UserError(f"--data={data}: has {num_classes} classes, the models {model.output_shape[-1]}")

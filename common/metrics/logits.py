@@ -7,11 +7,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ..arrays import OUTPUTS
 from ..tensors import floating
 
 # A Keras model or layer, or a function made of TensorFlow operations: a batch of inputs to logits.
 Network: TypeAlias = keras.Layer | Callable[[tf.Tensor], tf.Tensor]
 _Results = TypeVar("_Results")
+
+# The logarithm of a smaller probability says nothing: float32 has none far below.
+_LEAST_PROBABILITY = 1e-30
 
 # Half precision computes each probability to within 2^-9 (bfloat16) of itself; a cast to float32 hides that.
 _HALF_PRECISION = 2.0**-7
@@ -27,19 +31,72 @@ def logits_of(model: Network, inputs: np.ndarray | tf.Tensor) -> tf.Tensor:
     Raises:
         ValueError: If it gives several outputs, or not at least two logits for each input.
     """
-    inputs = floating(inputs)
-    logits = model(inputs, training=False) if isinstance(model, keras.Layer) else model(inputs)
-    if isinstance(logits, list | tuple | dict):
-        raise ValueError(
-            f"The model must give one tensor of logits; make a model of one of its outputs. Received: "
-            f"{type(logits).__name__} of {len(logits)} outputs"
-        )
-    logits = tf.convert_to_tensor(logits)
+    logits = _outputs_of(model, inputs)
     if logits.shape.rank != 2 or logits.shape[-1] < 2:
         raise ValueError(
             "The model must give logits of shape (batch, classes), at least two classes; if it has one logit "
             f"z, make them 0 and z. Received: logits of shape {logits.shape}"
         )
+    return logits
+
+
+def _outputs_of(model, inputs):
+    """What a network gives in inference mode, whatever its shape."""
+    inputs = floating(inputs)
+    outputs = model(inputs, training=False) if isinstance(model, keras.Layer) else model(inputs)
+    if isinstance(outputs, list | tuple | dict):
+        raise ValueError(
+            f"The model must give one tensor of logits; make a model of one of its outputs. Received: "
+            f"{type(outputs).__name__} of {len(outputs)} outputs"
+        )
+    return tf.convert_to_tensor(outputs)
+
+
+def as_logits(model: Network, examples: np.ndarray | tf.Tensor, outputs: str = "auto") -> Network:
+    """Returns the logits of a network, also where it gives probabilities or one number an example.
+
+    The logits of probabilities are their logarithms. One number z an example is the logit of class 1 against
+    class 0, whose logits are then 0 and z; one probability p is that of class 1, and they are those of
+    1 - p and p.
+
+    Args:
+        model: Gives numbers of shape (batch, classes), or (batch, 1) for two classes.
+        examples: A few inputs, on which is seen what it gives: probabilities if no number is negative and
+            each row sums to 1, or, of one number an example, if all are in [0, 1]. The more, the surer.
+        outputs: `"logits"` or `"probabilities"`, where it is known.
+
+    Returns:
+        Function from a batch of inputs to logits of shape (batch, classes), in float32 at least.
+
+    Raises:
+        ValueError: The model gives several outputs, or numbers of another shape; or `outputs` is none of
+            OUTPUTS.
+    """
+    if outputs not in OUTPUTS:
+        raise ValueError(f"`outputs` must be one of {', '.join(OUTPUTS)}. Received: outputs={outputs!r}")
+    given = _outputs_of(model, examples)
+    if given.shape.rank != 2 or given.shape[-1] < 1:
+        raise ValueError(f"The model must give an array of (batch, classes). Received: shape {given.shape}")
+    one = given.shape[-1] == 1
+    if outputs == "auto":
+        if one:
+            known = given.numpy()[np.isfinite(given.numpy())]
+            probabilities = len(known) > 0 and bool(np.all((known >= 0) & (known <= 1)))
+        else:
+            probabilities = are_probabilities(given)
+    else:
+        probabilities = outputs == "probabilities"
+
+    def logits(inputs):
+        values = floating(_outputs_of(model, inputs))
+        if one:
+            rest = 1 - values if probabilities else tf.zeros_like(values)
+            values = tf.concat([rest, values], axis=-1)
+        if not probabilities:
+            return values
+        # Unlike a maximum it keeps nan.
+        return tf.math.log(tf.where(values < _LEAST_PROBABILITY, _LEAST_PROBABILITY, values))
+
     return logits
 
 

@@ -13,6 +13,8 @@ from .classifier import Classifier, as_classifier, check_defined
 from .logits import Network
 
 WINDOWS = ("code", "paper")
+# How far the planes of Somepalli et al. 2022 go beyond their images: those of scores, and those of pictures.
+SCORE_OVERHANG, PICTURE_OVERHANG = 0.1, 0.5
 # Relative to the images' distance: above the float32 rounding of images on one line, far below any others.
 _COLLINEAR = 1e-6
 
@@ -254,7 +256,8 @@ def draw_same_class_triplets(
 
 @tf.function(jit_compile=True, reduce_retracing=True)
 def _inputs(base, u, v, grid):
-    c1, c2 = tf.unstack(tf.reshape(tf.transpose(grid), [2, -1] + [1] * base.shape.rank))
+    # Of flat arrays: retracing is reduced to shapes of unknown rank once images of two ranks were seen.
+    c1, c2 = tf.unstack(tf.transpose(grid)[..., tf.newaxis])
     return base + c1 * u + c2 * v
 
 
@@ -318,10 +321,11 @@ def _predict_plane(classifiers, plane, batch_size):
     batch = math.ceil(plane.num_points / num_batches)
     padding = ((0, num_batches * batch - plane.num_points), (0, 0))
     grid = np.pad(plane.grid(), padding, mode="edge").astype(plane.base.dtype)
-    vectors = [tf.constant(array) for array in (plane.base, plane.u, plane.v)]
+    vectors = [tf.constant(array.ravel()) for array in (plane.base, plane.u, plane.v)]
     results = [[] for _ in classifiers]
     for start in range(0, len(grid), batch):
         inputs = _inputs(*vectors, tf.constant(grid[start : start + batch]))
+        inputs = tf.reshape(inputs, (-1, *plane.base.shape))
         for result, classifier in zip(results, classifiers, strict=True):
             result.append(classifier(inputs))
     shape = (len(classifiers), plane.resolution, plane.resolution)

@@ -7,7 +7,6 @@ from figures import style
 from figures.somepalli_boundaries.planes import (
     CLASS_COLORS,
     PAPER,
-    Plane,
     add_legend,
     draw_key,
     draw_plane,
@@ -88,31 +87,6 @@ def figure_planes(runs):
             if column == 0:
                 panel.set_ylabel(f"seed {seed}", labelpad=3)
     draw_key(keys[num_rows // 2], key)
-    add_legend(figure)
-    return figure
-
-
-def figure_models(scored, titles, note):
-    """The planes of two models side by side, beside the images that span them.
-
-    Args:
-        scored: `replications.somepalli_boundaries.score.Scored`.
-        titles: A title for each model.
-        note: Line below the title.
-    """
-    figure = style.new_figure(8.4, 4.3, f"One plane, two models\n{note}")
-    keys, panels = _grid(figure, 1, 2)
-    plane_ = scored.plane
-    window = np.array([plane_.axis_u[0], plane_.axis_u[-1], plane_.axis_v[0], plane_.axis_v[-1]])
-    images = np.round(255 * scored.images).astype(np.uint8)
-    for panel, title, classes, confidences in zip(
-        panels[0], titles, scored.classes, scored.confidences, strict=True
-    ):
-        alpha = np.round(255 * confidences).astype(np.uint8)
-        shown = Plane(classes, alpha, window, plane_.coordinates, images, scored.labels, scored.labels)
-        draw_plane(panel, shown)
-        panel.set_title(title)
-    draw_key(keys[0], shown)
     add_legend(figure)
     return figure
 

@@ -130,7 +130,7 @@ def _mark_images(panel, shown):
         panel.plot(x, y, marker, color="white", markersize=size, markeredgecolor=BLACK, markeredgewidth=0.8)
 
 
-def draw_key(panel, shown, zoom=0.85, size=7):
+def draw_key(panel, shown, zoom=0.85, size=7, names=CLASSES):
     """Draws the three images of a plane where they lie on it, with the names of their classes.
 
     Args:
@@ -138,6 +138,7 @@ def draw_key(panel, shown, zoom=0.85, size=7):
         shown: `Plane`.
         zoom: Size of an image.
         size: Font size of the names.
+        names: The classes' names.
     """
     window, (width, height) = shown.window, np.diff(shown.window)[[0, 2]]
     panel.plot(*shown.coordinates[[0, 1, 2, 0]].T, color=GREY, linewidth=0.8, zorder=1)
@@ -149,7 +150,7 @@ def draw_key(panel, shown, zoom=0.85, size=7):
         picture = OffsetImage(image, zoom=zoom, interpolation="nearest")
         panel.add_artist(AnnotationBbox(picture, (x, y), pad=0.1, bboxprops=frame))
         if true >= 0:
-            text = CLASSES[true] + (f"\ngiven as {CLASSES[label]}" if label != true else "")
+            text = names[true] + (f"\ngiven as {names[label]}" if label != true else "")
             offset = (0, 19 if y > window[2] + height / 2 else -19)
             panel.annotate(
                 text,

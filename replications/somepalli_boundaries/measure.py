@@ -18,7 +18,14 @@ from common.metrics.classifier import Classifier
 from common.metrics.concentration import outputs_and_slopes, smallest_lipschitz
 from common.metrics.fragmentation import fragmentation_scores
 from common.metrics.margin import gaussian_margins, margins
-from common.metrics.plane import draw_same_class_triplets, draw_triplets, plane_through, predict_planes
+from common.metrics.plane import (
+    PICTURE_OVERHANG,
+    SCORE_OVERHANG,
+    draw_same_class_triplets,
+    draw_triplets,
+    plane_through,
+    predict_planes,
+)
 from common.streams import Streams
 from common.study import interruption
 from common.training.trainer import Preprocessing
@@ -33,7 +40,6 @@ from replications.somepalli_boundaries.published import (
 from replications.somepalli_boundaries.settings import Settings
 from replications.somepalli_boundaries.triplets import check_triplets, score_triplets
 
-SCORE_OVERHANG, PICTURE_OVERHANG = 0.1, 0.5
 _SKIP_POINTS = 10
 _BATCH = 500
 # Distances from the median at which Lemma 2.1 is held against a network.

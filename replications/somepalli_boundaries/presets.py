@@ -336,7 +336,7 @@ STUDY = Study(
     images=True,
     min_seeds=MIN_SEEDS,
     network_sizes=NETWORK_SIZES,
-    usage="With --models=A.keras,B.keras it scores two saved models instead; --models --help shows how.",
+    usage="Two saved models of your own: python -m launch.compare --models=A.keras,B.keras",
     named_by="network width optimizer sam_radius mixup label_noise teacher num_train seed",
     keeps_array=lambda settings, name: name != "batch_losses",
     earlier_names=EARLIER_NAMES,

@@ -1,10 +1,10 @@
 """The table of bad command lines: arguments, separated by spaces, and what the one line must contain.
 
-{file} stands for an empty file, {models} for two that look like saved models.
+{file} stands for an empty file, {models} for two that look like saved models, {arrays} for an .npz of four
+vectors and labels, {no_arrays} and {objects} for files that are none.
 """
 
 PAPERS = ("smooth_interpolation", "snapp_shamir", "somepalli_boundaries", "zhang_randomization")
-SCORER = "replications.somepalli_boundaries --models"
 
 # What every program with settings and runs must refuse.
 OF_RUNS = (
@@ -285,28 +285,48 @@ OWN = {
         ("--json=perhaps", "json"),
         ("word", "unexpected argument 'word'"),
     ),
-    SCORER: (
-        ("--models=a.keras", "must be two files"),
-        ("--models=", "must be two files"),
-        ("--models=a,b,c", "must be two files"),
-        ("--models=a.keras,b.keras", "no file a.keras"),
-        ("--models={file},{file}", "it is empty"),
-        ("--models=.,.", "it is a folder"),
-        ("--models={models} --triplet=1,2,50000", "image 50000 is not among the training images"),
-        ("--models={models} --triplet=1,2,-3", "image -3 is not among the training images"),
-        ("--models={models} --data_dir=", "--data_dir=: names no folder"),
-        ("--models={models} --data_dir=nowhere", "--data_dir=nowhere: no such folder"),
-        ("--models={models} --out=/proc/a.png", "not writable"),
-        (f"--models={{models}} --out={'n' * 300}.png", "has a name of 304 bytes"),
-        ("--models={models} --triplet=1,2", "must be three image numbers"),
-        ("--models={models} --triplet=1,2,2", "three different images"),
-        ("--models={models} --triplet=a,b,c", "must be three image numbers"),
-        ("--models={models} --out=nowhere/a.png", "--out=nowhere/a.png"),
-        ("--models={models} --out=a.gif", "--out=a.gif"),
-        ("--models={models} --num_triplets=1", "num_triplets"),
-        ("--models={models} --resolution=1", "resolution"),
-        ("--models={models} --input_scaling=big", "--input_scaling=big"),
-        ("--models={models} --dataset=mnist", "--dataset=mnist"),
+    "launch.compare": (
+        ("--models=a.keras", "must be two files or more"),
+        ("--models=", "must be two files or more"),
+        ("", "must be two files or more"),
+        ("--models={models}", "--data: name an .npz file"),
+        ("--models={models} --data=mnist", "--data=mnist: must be an .npz file or one of cifar10"),
+        ("--models={models} --data=nowhere.npz", "--data=nowhere.npz: no such file"),
+        (f"--models={{models}} --data={'n' * 300}.npz", "--data=nnn"),
+        ("--models={models} --data={no_arrays}", "cannot be read as an .npz of plain arrays"),
+        ("--models={models} --data={objects}", "cannot be read as an .npz of plain arrays"),
+        ("--models={models} --data={arrays} --data_dir=.", "--data_dir: "),
+        ("--models={models} --data={arrays} --triplets=released", "test images of CIFAR-10"),
+        ("--models={models} --data={arrays} --input_scaling=standardized", "has no mean and deviation"),
+        ("--models={models} --data={arrays} --num_examples=5", "--num_examples=5: "),
+        ("--models={models} --data={arrays} --triplet=0,1,4", "example 4 is not among the 4"),
+        ("--models=a.keras,b.keras --data=synthetic", "no file a.keras"),
+        ("--models={file},{file} --data=synthetic", "it is empty"),
+        ("--models=.,. --data=synthetic", "it is a folder"),
+        (
+            "--models={models} --data=synthetic --triplet=1,2,10000",
+            "image 10000 is not among the test images",
+        ),
+        ("--models={models} --data=synthetic --triplet=1,2,-3", "image -3 is not among the test images"),
+        ("--models={models} --data=synthetic --triplet=1,2", "the numbers of three examples"),
+        ("--models={models} --data=synthetic --triplet=1,2,2", "three different examples"),
+        ("--models={models} --data=synthetic --triplet=a,b,c", "the numbers of three examples"),
+        ("--models={models} --data=synthetic --triplets=theirs", "triplets=theirs"),
+        ("--models={models} --data=synthetic --triplets=released --num_examples=9", "no --num_examples"),
+        ("--models={models} --data=synthetic --data_dir=", "--data_dir=: names no folder"),
+        ("--models={models} --data=synthetic --data_dir=nowhere", "--data_dir=nowhere: no such folder"),
+        ("--models={models} --data=synthetic --out=/proc/a.html", "not writable"),
+        (f"--models={{models}} --data=synthetic --out={'n' * 300}.html", "has a name of 305 bytes"),
+        ("--models={models} --data=synthetic --out=nowhere/a.html", "--out=nowhere/a.html"),
+        ("--models={models} --data=synthetic --out=a.png", "must be an .html file"),
+        ("--models={models} --data=synthetic --num_triplets=1", "--num_triplets=1"),
+        ("--models={models} --data=synthetic --resolution=1", "resolution"),
+        ("--models={models} --data=synthetic --num_examples=10001", "--num_examples=10001"),
+        ("--models={models} --data=synthetic --input_scaling=big", "--input_scaling=big"),
+        ("--models={models} --data=synthetic --outputs=odds", "outputs"),
+        ("--models={models} --data=synthetic --fail_above=churn", "as churn:0.05"),
+        ("--models={models} --data=synthetic --fail_above=churn:nan", "as churn:0.05"),
+        ("--models={models} --data=synthetic --fail_below=curn:0.05", "no measure curn"),
         ("--models={models} --figure=8", "figure"),
         ("--models={models} word", "unexpected argument 'word'"),
     ),
@@ -329,5 +349,5 @@ SURROUNDINGS = (
     ("launch.sweep", _ZHANG_SMOKE, "KERAS_BACKEND=jax", {"KERAS_BACKEND": "jax"}),
     ("launch.sweep", f"{_ZHANG_SMOKE} --strategy=multi_worker", "TF_CONFIG", {"TF_CONFIG": "{}"}),
     ("replications.zhang_randomization", "", "no CIFAR-10 in nowhere", {"TFDS_DATA_DIR": "nowhere"}),
-    (SCORER, "--models={models} --dataset=synthetic", "KERAS_BACKEND=jax", {"KERAS_BACKEND": "jax"}),
+    ("launch.compare", "--models={models} --data=synthetic", "KERAS_BACKEND=jax", {"KERAS_BACKEND": "jax"}),
 )

@@ -20,8 +20,10 @@ import traceback
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
+
 from tests.chaos import bad_lines
-from tests.chaos.bad_lines import PAPERS, SCORER
+from tests.chaos.bad_lines import PAPERS
 
 ROOT = pathlib.Path(__file__).parents[2]
 _SECONDS = 60
@@ -32,8 +34,8 @@ class Line:
     """A bad command line.
 
     Args:
-        program: The module that is run; SCORER for the program that scores two models.
-        arguments: Its arguments; {file} stands for a file, {models} for two.
+        program: The module that is run.
+        arguments: Its arguments; {file} stands for a file, {models} for two, {arrays} for one of arrays.
         word: What the one line must contain.
         environment: Variables that are set, None for one that is not; given, the line needs a process.
         closed: A standard stream that is closed, 1 or 2.
@@ -126,8 +128,6 @@ def lines_with_a_process() -> list[Line]:
 
 def _main(program: str):
     """The main function of a program, of the whole command line."""
-    if program == SCORER:
-        return importlib.import_module("replications.somepalli_boundaries.score").main
     package, name = program.split(".")
     if package == "replications":
         paper = importlib.import_module(f"{program}.presets").STUDY
@@ -143,6 +143,14 @@ def _folder() -> Iterator[tuple[pathlib.Path, dict]]:
     """An empty working folder, and the texts that stand for files beside it."""
     with tempfile.TemporaryDirectory() as above:
         names = {"file": f"{above}/file", "models": f"{above}/a.keras,{above}/b.keras"}
+        names |= {
+            "arrays": f"{above}/arrays.npz",
+            "no_arrays": f"{above}/text.npz",
+            "objects": f"{above}/o.npz",
+        }
+        np.savez(names["arrays"], x=np.ones((4, 2), np.float32), y=[0, 1, 2, 0])
+        np.savez(names["objects"], x=np.array([None, "text"], object))
+        pathlib.Path(names["no_arrays"]).write_text("no archive")
         pathlib.Path(above, "file").touch()
         for name in ("a.keras", "b.keras"):
             # What a saved model looks like before it is loaded.
@@ -192,8 +200,7 @@ def run_in_process(line: Line) -> Outcome:
     environment |= {name: text for name, text in line.environment.items() if text is not None}
     environment["PYTHONPATH"] = str(ROOT)
     with _folder() as (folder, names):
-        program = line.program.removesuffix(" --models")
-        command = [sys.executable, "-m", program, *_filled(line, names)]
+        command = [sys.executable, "-m", line.program, *_filled(line, names)]
         done = subprocess.run(
             command,
             cwd=folder,

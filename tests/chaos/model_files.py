@@ -58,6 +58,13 @@ def linear_model(*first, last=(), dense=None, shape=SHAPE, dtype=None, policy=No
     return keras.Model(inputs, outputs(x) if outputs else x)
 
 
+def sequential():
+    """The linear model as a Sequential."""
+    model = keras.Sequential([keras.Input(SHAPE), layers.Flatten(), layers.Dense(NUM_CLASSES)])
+    model.set_weights([KERNEL, BIAS])
+    return model
+
+
 def saved(build, suffix=".keras"):
     def make(folder):
         path = folder / f"model{suffix}"

@@ -132,6 +132,7 @@ INPUTS = (
     good("float64 as input", lambda: linear_model(dtype="float64")),
     good("images of any size", files.dynamic_model, logits=files.averaged_logits),
     good("a dictionary of one input", files.named_input),
+    good("a Sequential", files.sequential),
     bad("channels first", lambda: linear_model(shape=(3, 6, 6)), "channels must be the last axis"),
     bad("images of another size", lambda: linear_model(shape=(8, 8, 3)), "has images of (6, 6, 3)"),
     bad("vectors", lambda: linear_model(shape=(108,)), "not images to classes"),

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ EVERY = {kind.name: kind for kinds in KINDS.values() for kind in kinds}
 FAST = (
     "a .keras file",
     "a .keras file cut short",
+    "a Sequential",
     "both in a nested model",
     "softmax in half precision, then float32",
     "a Lambda layer with code, in HDF5",
@@ -62,14 +64,14 @@ def test_the_traps_of_hostile_files_are_real(tmp_path):
     assert trap.exists()
 
 
-def score(*arguments):
-    command = [sys.executable, "-m", "replications.somepalli_boundaries", "--dataset=synthetic", *arguments]
+def compare(*arguments):
+    command = [sys.executable, "-m", "launch.compare", "--data=synthetic", "--num_examples=100", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
 def test_the_command_refuses_in_one_line(tmp_path):
     path = EVERY["a text"].make(tmp_path)
-    found = score(f"--models={path},{path}")
+    found = compare(f"--models={path},{path}")
     assert (found.returncode, found.stdout, found.stderr.count("\n")) == (2, "", 1)
     assert f"--models: {path} is not a Keras model" in found.stderr
     assert sorted(tmp_path.iterdir()) == [path]
@@ -91,14 +93,14 @@ def test_the_command_refuses_in_one_line(tmp_path):
 def test_the_command_refuses_what_reading_finds(name, tmp_path):
     path = EVERY[name].make(tmp_path)
     before = sorted(tmp_path.iterdir())
-    out = tmp_path / "picture.png"
-    found = score(f"--models={path},{path}", "--input_scaling=0-1", f"--out={out}")
+    out = tmp_path / "page.html"
+    found = compare(f"--models={path},{path}", "--input_scaling=0-1", f"--out={out}")
     assert (found.returncode, found.stdout, found.stderr.count("\n")) == (2, "", 1), found.stderr
     assert sorted(tmp_path.iterdir()) == before
 
 
 @pytest.mark.slow
-def test_the_command_scores_a_model_as_itself(tmp_path):
+def test_the_command_compares_a_model_with_itself(tmp_path):
     """A nested Rescaling and Normalization, in two formats: no flag is needed, and both agree."""
     model = model_files.linear_model(
         model_files.nested(keras.layers.Rescaling(1 / 255), model_files.normalization(), shape=(32, 32, 3)),
@@ -108,8 +110,9 @@ def test_the_command_scores_a_model_as_itself(tmp_path):
     paths = [tmp_path / name for name in ("a.keras", "b.h5")]
     for path in paths:
         model.save(path)
-    small = ["--num_triplets=5", "--resolution=10", "--picture_resolution=10", f"--out={tmp_path / 'x.png'}"]
-    found = score(f"--models={','.join(map(str, paths))}", *small)
+    small = ["--num_triplets=5", "--resolution=10", "--picture_resolution=10", "--num_margins=0", "--json"]
+    found = compare(f"--models={','.join(map(str, paths))}", *small, f"--out={tmp_path / 'x.html'}")
     assert (found.returncode, found.stderr) == (0, "")
-    assert "reproducibility score 1.000, 95 % interval 1.000 to 1.000 over 5 planes" in found.stdout
-    assert found.stdout.count("on pixels of 0-255, ") == 2
+    score = json.loads(found.stdout.splitlines()[-1])["reproducibility_score"]
+    assert (score["value"], score["low"], score["high"], score["n"]) == (1, 1, 1, 5)
+    assert found.stdout.count(": pixels of 0-255; ") == 2

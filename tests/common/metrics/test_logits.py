@@ -1,10 +1,12 @@
+import math
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from common.metrics.concentration import outputs_and_slopes
-from common.metrics.logits import check_logits, logits_of, padded_batches
+from common.metrics.logits import as_logits, check_logits, logits_of, padded_batches
 from common.metrics.plane import plane_through, predict_planes
 from common.metrics.sharpness import jacobian_norm
 
@@ -153,3 +155,40 @@ def test_batches_have_one_shape_and_repeat_the_last_row():
     assert [batch[1].tolist() for batch in batches] == [[0, 1, 2], [3, 4, 5], [6, 6, 6]]
     assert batches[2][2].tolist() == [60, 60, 60]
     assert len(list(padded_batches(320, np.arange(7)))) == 1
+
+
+ODDS = np.array([[0.25, 0.75], [0.5, 0.5], [1.0, 0.0]], np.float32)
+
+
+@pytest.mark.parametrize(
+    "given,outputs,expected",
+    [
+        (ODDS, "auto", [math.log(0.25), math.log(0.75)]),
+        (ODDS, "logits", [0.25, 0.75]),
+        (ODDS + 1, "auto", [1.25, 1.75]),
+        (ODDS[:, 1:], "auto", [math.log(0.25), math.log(0.75)]),  # one probability, that of class 1
+        (ODDS[:, 1:], "logits", [0, 0.75]),
+        (ODDS[:, 1:] - 1, "auto", [0, -0.25]),
+    ],
+)
+def test_logits_of_whatever_a_model_gives(given, outputs, expected):
+    found = as_logits(lambda x: x, given, outputs)(given)
+    np.testing.assert_allclose(found[0], expected, rtol=1e-6)
+    assert np.isfinite(found).all()
+
+
+def test_undefined_probabilities_stay_undefined():
+    function = as_logits(lambda x: x, ODDS)
+    assert np.isnan(function(np.array([[np.nan, 0.5]], np.float32))).any()
+
+
+@pytest.mark.parametrize(
+    "given,outputs,message",
+    [
+        (np.ones((2, 3, 4)), "auto", r"\(batch, classes\)"),
+        (ODDS, "odds", "Received: outputs='odds'"),
+    ],
+)
+def test_what_gives_no_logits(given, outputs, message):
+    with pytest.raises(ValueError, match=message):
+        as_logits(lambda x: x, given, outputs)

@@ -353,3 +353,13 @@ def test_labels_of_another_shape_are_refused():
             draw(np.eye(3, dtype=int)[labels], 2, np.random.default_rng(0))
     with pytest.raises(ValueError, match=r"`eligible` must have the shape of `labels`"):
         draw_same_class_triplets(labels, 2, np.random.default_rng(0), np.ones((12, 1), bool))
+
+
+def test_planes_of_vectors_and_of_images_follow_each_other():
+    """In one process, whatever their ranks."""
+    for shape in ((5,), (4, 4, 3), (2, 3), (6,)):
+        images = np.random.default_rng(0).random((3, *shape), dtype=np.float32)
+        plane = plane_through(images, 4, 0.1)
+        found = predict_planes([lambda x: tf.reshape(x, (len(x), -1))[:, :2]], [plane])
+        expected = plane.points().reshape(16, -1)[:, :2].argmax(axis=1)
+        np.testing.assert_array_equal(found.ravel(), expected)

@@ -1,0 +1,251 @@
+"""What classifiers do between and around examples: planes through three of them, margins, input gradients.
+
+The part of `comparison` that needs inputs which can be moved: each measure of each model is made or, where
+that fails, left out with a line that says why.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from .arrays import floating
+from .disagreement import MEASURES, Measured, mean_over_examples, mean_over_planes, pairs_of
+from .metrics.classifier import Classifier
+from .metrics.fragmentation import fragmentation_scores
+from .metrics.logits import Network
+from .metrics.margin import margins
+from .metrics.plane import (
+    PICTURE_OVERHANG,
+    SCORE_OVERHANG,
+    Plane,
+    draw_triplets,
+    plane_through,
+    predict_planes,
+)
+from .metrics.reproducibility import triplet_agreement
+from .metrics.sharpness import jacobian_norm
+from .statistics import interval
+from .streams import Streams
+from .tensors import floating as floating_tensor
+
+if TYPE_CHECKING:
+    from .comparison import Options
+
+_BLOCK = 10  # examples whose margins are measured between two looks at the clock
+
+
+class Silent:
+    """Progress that nobody looks at; takes what `study.progress.Progress` takes."""
+
+    def __init__(self, label: str, total: int, unit: str | None = None) -> None:
+        pass
+
+    def add(self, amount: int) -> None:
+        """Counts finished work."""
+
+    def close(self) -> None:
+        """Ends it."""
+
+
+class Shown(Protocol):
+    """Progress of a piece of work."""
+
+    def add(self, amount: int) -> None:
+        """Counts finished work."""
+
+    def close(self) -> None:
+        """Ends it."""
+
+
+Watch = Callable[[str, int, str], Shown]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Picture:
+    """What models say on a plane through three examples.
+
+    Args:
+        plane: The plane.
+        positions: Integer array (3,), the positions of the examples.
+        models: Numbers of the models that say something.
+        classes: Array (models, resolution, resolution), the predicted classes.
+        confidences: Float array of this shape, the probabilities of these classes.
+    """
+
+    plane: Plane
+    positions: np.ndarray
+    models: tuple[int, ...]
+    classes: np.ndarray
+    confidences: np.ndarray
+
+
+class Boundaries:
+    """Measures models around examples; what was found is in the attributes after `measured`.
+
+    Args:
+        networks: Functions from examples to logits.
+        x: Array of shape (examples, ...).
+        y: Integer array (examples,), or None.
+        names: A name for each model.
+        options: `comparison.Options`.
+        watch: Makes something that shows how far the work is.
+
+    Attributes:
+        of_models: For each model the measures that it has: "fragmentation", "margin", "jacobian_norm".
+        agreement: For each pair of models float64 (planes,), the share of the points that both class alike.
+        picture: `Picture`, or None.
+        left_out: What was not measured, and why.
+    """
+
+    def __init__(
+        self,
+        networks: Sequence[Network],
+        x: np.ndarray,
+        y: np.ndarray | None,
+        names: Sequence[str],
+        options: "Options",
+        watch: Watch,
+    ) -> None:
+        self.networks, self.x, self.y, self.names = networks, floating(x), y, names
+        self.options, self.watch = options, watch
+        self.whole_numbers = np.asarray(x).dtype.kind in "iub" and np.ndim(x) < 3
+        self.classifiers = [Classifier(network) for network in networks]
+        self.of_models: list[dict[str, Measured]] = [{} for _ in networks]
+        self.agreement: dict[tuple[int, int], np.ndarray] = {}
+        self.picture: Picture | None = None
+        self.left_out: list[str] = []
+
+    def measured(self) -> "Boundaries":
+        """Measures everything, and returns itself."""
+        if self.whole_numbers and any(self._has_no_gradient(network) for network in self.networks):
+            self.left_out.append(
+                "planes, margins and Jacobian norms: the examples are whole numbers which a model looks up, "
+                "and between them there are none"
+            )
+            return self
+        if self.options.num_planes:
+            self._measure_planes()
+        if self.options.num_margins:
+            self._of_each("margin", self._margin)
+        if self.options.num_gradients and self.y is not None:
+            self._of_each("jacobian_norm", self._jacobian_norm)
+        elif self.options.num_gradients:
+            self.left_out.append("Jacobian norm: there are no labels")
+        return self
+
+    def _stream(self, name):
+        return Streams(self.options.seed).generator(name)
+
+    def _has_no_gradient(self, network):
+        inputs = floating_tensor(self.x[:1])
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            total = tf.reduce_sum(network(inputs))
+        return tape.gradient(total, inputs) is None
+
+    def _of_each(self, name, measure):
+        """Measures every model by a function of its number."""
+        for number, model in enumerate(self.names):
+            try:
+                self.of_models[number][name] = measure(number)
+            except (ValueError, tf.errors.OpError) as error:
+                self._leave_out(f"{MEASURES[name].title} of {model}", error)
+
+    def _leave_out(self, what, error):
+        self.left_out.append(f"{what}: {' '.join(str(error).split())[:200]}")
+
+    def _triplets(self):
+        """Positions of the examples of the planes, as many as determine one, and these planes."""
+        options = self.options
+        triplets = options.triplets
+        if triplets is None:
+            distinct = self.y is not None and len(np.unique(self.y)) >= 3
+            labels = self.y if distinct else np.arange(len(self.x))
+            triplets = draw_triplets(labels, options.num_planes, self._stream("score_triplets"), distinct)
+        found, planes = [], []
+        for triplet in triplets:
+            try:
+                planes.append(plane_through(self.x[triplet], options.resolution, SCORE_OVERHANG))
+                found.append(triplet)
+            except ValueError as error:
+                reason = error
+        if len(planes) < 2:
+            raise ValueError(f"too few of {len(triplets)} planes through three examples ({reason})")
+        return np.array(found), planes
+
+    def _measure_planes(self):
+        try:
+            triplets, planes = self._triplets()
+        except ValueError as error:
+            self._leave_out("planes", error)
+            return
+        maps = {}
+        for number, name in enumerate(self.names):
+            try:
+                maps[number] = self._maps(number, planes)
+            except (ValueError, tf.errors.OpError) as error:
+                self._leave_out(f"planes of {name}", error)
+                continue
+            scores = fragmentation_scores(maps[number])
+            self.of_models[number]["fragmentation"] = mean_over_planes(scores, "positive")
+        self.agreement = {(i, j): triplet_agreement(maps[i], maps[j]) for i, j in pairs_of(list(maps))}
+        if maps:
+            self._draw_plane(triplets, tuple(maps))
+
+    def _maps(self, number, planes):
+        """The classes of one model at the points of all planes: (planes, resolution, resolution)."""
+        progress = self.watch(f"{self.names[number]}: planes", len(planes), "planes")
+        found = []
+        for plane in planes:
+            found.append(predict_planes([self.classifiers[number]], [plane])[0, 0])
+            progress.add(1)
+        progress.close()
+        return np.stack(found)
+
+    def _draw_plane(self, triplets, numbers):
+        positions = self.options.picture
+        if positions is None:
+            order = [0]
+            if self.agreement:
+                order = np.argsort(np.mean(list(self.agreement.values()), axis=0), kind="stable")
+            positions = triplets[order[len(order) // 2]]
+        try:
+            plane = plane_through(self.x[list(positions)], self.options.picture_resolution, PICTURE_OVERHANG)
+            classifiers = [self.classifiers[number] for number in numbers]
+            classes, confidences = predict_planes(classifiers, [plane], confidences=True)
+        except (ValueError, tf.errors.OpError) as error:
+            self._leave_out("picture of a plane", error)
+            return
+        self.picture = Picture(plane, np.array(positions), numbers, classes[:, 0], confidences[:, 0])
+
+    def _margin(self, number):
+        rng = self._stream("margins")
+        count = min(self.options.num_margins, len(self.x))
+        bases = rng.choice(len(self.x), count, replace=False)
+        progress = self.watch(f"{self.names[number]}: margins", count, "examples")
+        parts = []
+        for start in range(0, count, _BLOCK):
+            block = bases[start : start + _BLOCK]
+            targets = np.arange(len(self.x))
+            parts.append(margins(self.classifiers[number], self.x, block, targets, rng).kept())
+            progress.add(len(block))
+        progress.close()
+        kept = np.concatenate(parts)
+        if not kept.size:
+            raise ValueError(f"no change of class was met around {count} examples")
+        low, high = interval(kept, statistic=np.median, quantity="positive")
+        return Measured(float(np.median(kept)), low, high, len(kept))
+
+    def _jacobian_norm(self, number):
+        count = min(self.options.num_gradients, len(self.x))
+        chosen = self._stream("gradients").choice(len(self.x), count, replace=False)
+        progress = self.watch(f"{self.names[number]}: gradients", count, "examples")
+        found = jacobian_norm(self.networks[number], self.x[chosen], self.y[chosen])
+        progress.add(count)
+        progress.close()
+        if not np.isfinite(found).all():
+            raise ValueError(f"{(~np.isfinite(found)).sum()} of {count} gradients are not finite")
+        return mean_over_examples(found, "positive")

@@ -1,0 +1,264 @@
+"""How far trained classifiers agree: on examples, between them, and how sharply each of them bends there.
+
+For two trainings of a network before the second takes the place of the first, or for several seeds. Keras
+models of any inputs will do, also functions made of TensorFlow operations.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+import numpy as np
+import tensorflow as tf
+
+from .arrays import class_labels
+from .boundaries import Boundaries, Picture, Silent, Watch
+from .disagreement import (
+    MEASURES,
+    Measured,
+    Predictions,
+    mean_over_examples,
+    mean_over_models,
+    mean_over_pairs,
+    pair_of_examples,
+    pairs_of,
+)
+from .metrics.logits import Network, as_logits, compiled, padded_batches
+
+Pair: TypeAlias = tuple[int, int]
+
+_NUM_SEEN = 1000  # examples from which is seen whether a model gives probabilities
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How much is measured, and on what.
+
+    Args:
+        outputs: What the models give, one of `arrays.OUTPUTS`.
+        num_planes: Planes for reproducibility and fragmentation, at least 2; 0 leaves them out.
+        resolution: Points along each axis of these planes.
+        num_margins: Examples whose margins are measured; 0 leaves them out.
+        num_gradients: Examples whose Jacobian norms are measured; 0 leaves them out.
+        picture_resolution: Points along each axis of the plane that is for a picture.
+        picture: Positions of the three examples of this plane; None for the one of the planes on which the
+            models' agreement is the median.
+        triplets: Integer array (planes, 3), positions of the examples of each plane; None to draw them, of
+            three classes where there are labels of three.
+        seed: Seed of the draws.
+        batch_size: Examples in a call of a model.
+    """
+
+    outputs: str = "auto"
+    num_planes: int = 100
+    resolution: int = 50
+    num_margins: int = 100
+    num_gradients: int = 1000
+    picture_resolution: int = 200
+    picture: tuple[int, int, int] | None = None
+    triplets: np.ndarray | None = None
+    seed: int = 1
+    batch_size: int = 500
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Comparison:
+    """What was found; names of measures are those of `disagreement.MEASURES`.
+
+    Args:
+        names: The models' names.
+        num_examples: Number of examples.
+        num_classes: Number of classes.
+        of_models: For each model its measures.
+        of_pairs: For each pair of models, the earlier one first, its measures.
+        means_of_models: Of three models or more, the means of the models' measures.
+        agreement: The means of the pairs' measures; of two models, those of their pair.
+        classes: Integer array (models, examples), the predicted classes.
+        confidences: Float array of this shape, the probabilities of these classes.
+        differences: Float array (examples,), the prediction difference of each example, mean over pairs.
+        picture: A plane through three examples and what each model says there, or None.
+        left_out: What was not measured, and why, a line each.
+    """
+
+    names: tuple[str, ...]
+    num_examples: int
+    num_classes: int
+    of_models: tuple[dict[str, Measured], ...]
+    of_pairs: dict[Pair, dict[str, Measured]]
+    means_of_models: dict[str, Measured]
+    agreement: dict[str, Measured]
+    classes: np.ndarray
+    confidences: np.ndarray
+    differences: np.ndarray
+    picture: Picture | None
+    left_out: tuple[str, ...]
+
+    def most_different(self, number: int = 20) -> np.ndarray:
+        """Positions of the examples on which the models differ most, the largest difference first."""
+        order = np.argsort(-self.differences, kind="stable")[:number]
+        return order[self.differences[order] > 0]
+
+    def values(self, name: str) -> dict[str, float]:
+        """All values that a limit on a measure holds: what they are of -> value; none if not measured."""
+        if MEASURES[name].of_pairs:
+            return {"": self.agreement[name].value} if name in self.agreement else {}
+        named = zip(self.names, self.of_models, strict=True)
+        return {model: found[name].value for model, found in named if name in found}
+
+    def as_dict(self) -> dict:
+        """Returns what JSON can hold: the measures of pairs by name, of models below "models"."""
+        models = [
+            {"name": name} | {key: found.as_dict() for key, found in measures.items()}
+            for name, measures in zip(self.names, self.of_models, strict=True)
+        ]
+        pairs = [
+            {"models": [self.names[i], self.names[j]]} | {key: m.as_dict() for key, m in found.items()}
+            for (i, j), found in self.of_pairs.items()
+        ]
+        return {
+            "num_examples": self.num_examples,
+            "num_classes": self.num_classes,
+            **{name: found.as_dict() for name, found in self.agreement.items()},
+            "models": models,
+            "means_of_models": {name: found.as_dict() for name, found in self.means_of_models.items()},
+            "pairs": pairs,
+            "left_out": list(self.left_out),
+        }
+
+
+def compare(
+    models: Sequence[Network],
+    x: np.ndarray,
+    y: np.ndarray | None = None,
+    names: Sequence[str] | None = None,
+    options: Options | None = None,
+    watch: Watch = Silent,
+) -> Comparison:
+    """Compares two or more trained classifiers on examples.
+
+    What cannot be measured, such as planes of examples of one number or anything that needs labels without
+    them, is left out and said in `Comparison.left_out`.
+
+    Example:
+    >>> found = compare([old, new], x_test, y_test)
+    >>> found.agreement["churn"].value, found.agreement["changes_for_the_worse"].value
+
+    Args:
+        models: Keras models or functions made of TensorFlow operations, the one in use first. Each maps a
+            batch of examples to logits or probabilities of shape (batch, classes), or of shape (batch, 1)
+            for two classes.
+        x: Array of shape (examples, ...), as the models take it. Distances and gradients are in its unit.
+        y: Integer array of shape (examples,) or (examples, 1), the true classes.
+        names: A name for each model.
+        options: How much is measured.
+        watch: Makes something that is told how far the work is: a function of words, an amount and a unit
+            whose result has `add(amount)` and `close()`, such as `study.progress.Progress`.
+
+    Returns:
+        The measures with intervals over examples or planes; of three models or more also over models.
+
+    Raises:
+        ValueError: There are fewer than two models or examples; x and y do not fit together; a model gives
+            no finite logits of the same classes as the others.
+    """
+    options = options or Options()
+    x = np.asarray(x)
+    names = tuple(names or (f"model {i + 1}" for i in range(len(models))))
+    y = _checked(models, x, y, names)
+    predictions, networks = _predictions(models, x, y, names, options, watch)
+    pairs = pairs_of(range(len(models)))
+    of_examples = {(i, j): pair_of_examples(predictions[i], predictions[j]) for i, j in pairs}
+    boundaries = Boundaries(networks, x, y, names, options, watch).measured()
+    of_models = [
+        {
+            name: mean_over_examples(values, MEASURES[name].quantity)
+            for name, values in p.of_examples().items()
+        }
+        | found
+        for p, found in zip(predictions, boundaries.of_models, strict=True)
+    ]
+    per_measure = _by_measure(of_examples)
+    agreement = {name: mean_over_pairs(found, name) for name, found in per_measure.items()}
+    of_pairs = {
+        pair: {name: mean_over_pairs({pair: values}, name) for name, values in of_examples[pair].items()}
+        for pair in pairs
+    }
+    if boundaries.agreement:
+        name = "reproducibility_score"
+        agreement[name] = mean_over_pairs(boundaries.agreement, name, "planes")
+        for pair, values in boundaries.agreement.items():
+            of_pairs[pair][name] = mean_over_pairs({pair: values}, name, "planes")
+    missing = [] if y is not None else ["accuracy, loss and changes for the worse: there are no labels"]
+    return Comparison(
+        names=names,
+        num_examples=len(x),
+        num_classes=predictions[0].log_probabilities.shape[1],
+        of_models=tuple(of_models),
+        of_pairs=of_pairs,
+        means_of_models=_means(of_models),
+        agreement=agreement,
+        classes=np.stack([p.classes for p in predictions]),
+        confidences=np.stack([p.confidences for p in predictions]),
+        differences=np.mean(list(per_measure["prediction_difference"].values()), axis=0),
+        picture=boundaries.picture,
+        left_out=(*missing, *boundaries.left_out),
+    )
+
+
+def _checked(models, x, y, names):
+    """Returns the labels; refuses what cannot be compared."""
+    if len(models) < 2 or len(names) != len(models):
+        raise ValueError(f"Two or more models with a name each. Received: {len(models)}, {len(names)} names")
+    if x.ndim < 2 or len(x) < 2 or x.dtype.kind not in "fiub" or 0 in x.shape:
+        raise ValueError(
+            "`x` must be numbers of shape (examples, ...), two examples or more. Received: shape "
+            f"{x.shape}, type {x.dtype}"
+        )
+    return None if y is None else class_labels(y, "y")
+
+
+def _predictions(models, x, y, names, options, watch):
+    """The `Predictions` of each model, and its function from examples to logits."""
+    predictions: list[Predictions] = []
+    networks = []
+    for model, name in zip(models, names, strict=True):
+        try:
+            network = as_logits(model, x[:_NUM_SEEN], options.outputs)
+            found = Predictions.of_logits(_logits(network, x, name, options.batch_size, watch), y)
+        except (ValueError, tf.errors.OpError) as error:
+            raise ValueError(f"{name}: {error}") from error
+        networks.append(network)
+        predictions.append(found)
+        shapes = [p.log_probabilities.shape[1] for p in (predictions[0], found)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(f"{names[0]} has {shapes[0]} classes, {name} {shapes[1]}")
+    return predictions, networks
+
+
+def _logits(network, x, name, batch_size, watch):
+    """All logits of a network: float array (examples, classes)."""
+    function = compiled(network)
+    progress = watch(f"{name}: predictions", len(x), "examples")
+    batches = []
+    for rows, batch in padded_batches(batch_size, x):
+        batches.append(function(tf.constant(batch)).numpy()[: rows.stop - rows.start])
+        progress.add(rows.stop - rows.start)
+    progress.close()
+    return np.concatenate(batches)
+
+
+def _by_measure(of_pairs: Mapping[Pair, Mapping[str, np.ndarray]]) -> dict[str, dict[Pair, np.ndarray]]:
+    """Turns pairs of measures into measures of pairs."""
+    names = next(iter(of_pairs.values()))
+    return {name: {pair: found[name] for pair, found in of_pairs.items()} for name in names}
+
+
+def _means(of_models: Sequence[Mapping[str, Measured]]) -> dict[str, Measured]:
+    """The means over three models or more of what was measured of each."""
+    if len(of_models) < 3:
+        return {}
+    shared = [name for name in MEASURES if all(name in found for found in of_models)]
+    return {
+        name: mean_over_models([found[name].value for found in of_models], MEASURES[name].quantity)
+        for name in shared
+    }
