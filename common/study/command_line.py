@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .setting import Value
 
 SCALES = ("smoke", "laptop", "paper")
+DEVICES = ("auto", "cpu", "gpu")
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
 
 
@@ -29,6 +30,7 @@ class RunOptions:
 
     out_dir: str
     strategy: str = "auto"
+    device: str = "auto"
     tensorboard: bool = False
     data_dir: str | None = None
     download: bool = False
@@ -153,7 +155,16 @@ def define_flags(study: "Study", flag_values: flags.FlagValues) -> None:
         "strategy",
         "auto",
         STRATEGIES,
-        "Devices: auto and mirrored use all, one_device one, multi_worker its share of a TF_CONFIG cluster.",
+        "Devices: auto and mirrored use all, one_device one, multi_worker its share of a cluster, which "
+        "TF_CONFIG or a Slurm step names.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_enum(
+        "device",
+        "auto",
+        DEVICES,
+        "Kind of the devices: auto takes GPUs where there are any, but leaves small models of synthetic data "
+        "on the CPU, where they are faster.",
         flag_values=flag_values,
     )
     flags.DEFINE_bool(

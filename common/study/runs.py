@@ -19,6 +19,10 @@ def _keeps_all(settings: Settings, name: str) -> bool:
     return True
 
 
+def _takes_gpu(settings: Settings) -> bool:
+    return True
+
+
 @dataclasses.dataclass(frozen=True)
 class Study:
     """What the shared program needs to know of a paper.
@@ -37,6 +41,7 @@ class Study:
         usage: A line for --help on what else the program does.
         named_by: The settings that a packed run's readable name is made of, the first one always: one text.
         keeps_array: Function (settings, name) -> whether an array of a run is packed with it.
+        takes_gpu: Function settings -> whether a GPU, where there is one, makes the run faster.
         earlier_names: What metrics were called once -> the columns they have now, see `rows.renamed`.
     """
 
@@ -53,6 +58,7 @@ class Study:
     usage: str = ""
     named_by: str = "seed"
     keeps_array: Callable[[Any, str], bool] = _keeps_all
+    takes_gpu: Callable[[Any], bool] = _takes_gpu
     earlier_names: EarlierNames = dataclasses.field(default_factory=dict)
 
     def experiment(self) -> ModuleType:

@@ -38,7 +38,7 @@ def run(study, settings, options, label=""):
     if settings.dataset == "scalar":
         regression.run(study, settings, options)
         return
-    strategy, streams = replica_strategy(options.strategy), Streams(settings.seed)
+    strategy, streams = replica_strategy(options.strategy, options.device), Streams(settings.seed)
     image_set = load_images(settings, options, settings.data_seed)
     data = run_data(settings, image_set)
     trainer = loaded_trainer(strategy, settings, data, image_set.num_classes, streams)

@@ -14,8 +14,9 @@ import numpy as np
 import tensorflow as tf
 
 from common.streams import low_mask, permute, threefry2x32, word
-from replications.snapp_shamir.data import NUM_FEATURES, ExampleStream
-from replications.snapp_shamir.models import build, initial_weights, num_parameters
+from replications.snapp_shamir.data import ExampleStream
+from replications.snapp_shamir.models import build, initial_weights
+from replications.snapp_shamir.sizes import NUM_FEATURES, num_parameters
 
 MAX_BLOCK_STEPS = 512
 CHUNK_STEPS = 32

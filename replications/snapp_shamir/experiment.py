@@ -42,8 +42,9 @@ from replications.snapp_shamir.engine import (
     tile_size,
 )
 from replications.snapp_shamir.measure import Evaluation, summary_rows, table_row  # noqa: F401
-from replications.snapp_shamir.models import initial_weights, num_parameters
+from replications.snapp_shamir.models import initial_weights
 from replications.snapp_shamir.settings import Settings
+from replications.snapp_shamir.sizes import fills_gpu, num_parameters
 
 # Consecutive runs that differ in these settings alone share compiled programs.
 UNCOMPILED = ("shuffle_log2", "init", "learning_rate", "warm_start", "warm_start_learning_rate", "seed")
@@ -110,7 +111,7 @@ def _ensemble(settings, devices, tile):
 def run(study, settings, options, label=""):
     """Trains and measures one setting, or goes on with it; see `runs.Study.experiment`."""
     worker = current_worker(options.strategy)
-    devices = ensemble_devices(options.strategy)
+    devices = ensemble_devices(options.strategy, options.device, fills_gpu(settings))
     with run_folder(study, settings, options.out_dir, worker.index) as folder:
         if folder.finished:
             return

@@ -47,7 +47,7 @@ def run(study, settings, options, label=""):
     The final weights stay in the run folder as `weights.npz`.
     """
     teacher = _teacher_weights(study, settings, options, label) if settings.teacher else None
-    strategy = replica_strategy(options.strategy)
+    strategy = replica_strategy(options.strategy, options.device)
     data = load_images(settings, options, settings.data_seed, KEPT_IDS)
     labels, index_labels = given_labels(settings, data.train, data.num_classes, Streams(settings.data_seed))
     check_measurable(settings, data, labels, index_labels)

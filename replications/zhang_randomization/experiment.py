@@ -25,7 +25,7 @@ UNCOMPILED += ("learning_rate", "learning_rate_decay", "stop", "target_accuracy"
 
 def run(study, settings, options, label=""):
     """Trains and measures one setting, or goes on with it; see `runs.Study.experiment`."""
-    strategy, streams = replica_strategy(options.strategy), Streams(settings.seed)
+    strategy, streams = replica_strategy(options.strategy, options.device), Streams(settings.seed)
     data = load_images(settings, options)
     train, test = randomize(settings, data, streams)
     trainer = loaded_trainer(strategy, settings, train, data.num_classes, streams)

@@ -13,8 +13,9 @@ from common.study.setting import without
 from replications.snapp_shamir.data import example_stream, unpack
 from replications.snapp_shamir.engine import Ensemble, _Shard, make_optimizer, pair_members, tile_size
 from replications.snapp_shamir.experiment import UNCOMPILED
-from replications.snapp_shamir.models import build, initial_weights, weight_shapes
+from replications.snapp_shamir.models import build, initial_weights
 from replications.snapp_shamir.settings import MODELS, Settings
+from replications.snapp_shamir.sizes import weight_shapes
 
 DEVICES = ["/CPU:0", "/CPU:1"]
 
