@@ -27,6 +27,10 @@ class SweepProcess:
     log: pathlib.Path
     process: subprocess.Popen | None = None
 
+    def poll(self) -> int | None:
+        """Returns the status with which its process ended; None if it has not begun, or not ended."""
+        return self.process.poll() if self.process else None
+
     @property
     def has_students(self) -> bool:
         """Whether its networks learn from others of the figure, which have to be trained before."""
@@ -40,7 +44,7 @@ class SweepProcess:
     @property
     def met_another(self) -> bool:
         """Whether it ended because another process had begun one of its runs."""
-        return self.process is not None and met_another(self.process.returncode, self.log)
+        return met_another(self.poll(), self.log)
 
 
 def last_line(log: str | os.PathLike) -> str:
@@ -131,10 +135,11 @@ def note_started(
     folder = logs_folder(study, out_dir)
     folder.mkdir(parents=True, exist_ok=True)
     lines = []
-    for job, task in zip(jobs, tasks or [None] * len(jobs), strict=True):
+    for i, job in enumerate(jobs):
         runs = [run_folder(study, run, out_dir).path.name for run in job.runs]
         pid = job.process.pid if job.process else None
-        lines.append(json.dumps(dataclasses.asdict(Started(runs, str(job.log.absolute()), task, pid))))
+        started = Started(runs, str(job.log.absolute()), tasks[i] if tasks else None, pid)
+        lines.append(json.dumps(dataclasses.asdict(started)))
     with open(folder / "started.jsonl", "a") as file:
         file.write("".join(f"{line}\n" for line in lines))
 

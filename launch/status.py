@@ -52,7 +52,7 @@ def _state(folders: list, one: Started | None, queue: Mapping[str, str]) -> str:
         return "running"
     if one is None:
         return "not started"
-    if one.task in queue:
+    if one.task and one.task in queue:
         return "waiting" if queue[one.task] == "PENDING" else "running"
     return "failed"
 

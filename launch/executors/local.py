@@ -4,15 +4,11 @@ Several sweeps share the runs of a folder: a run that another process works on i
 finished is not started.
 """
 
-import ctypes
 import dataclasses
-import functools
 import math
 import os
 import pathlib
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -23,11 +19,11 @@ from common.gpus import gpu_environment
 from common.study import interruption
 from common.study.progress import Progress
 from common.study.runs import Study, run_folder
+from launch.children import preparation
 from launch.jobs import SweepProcess, note_started
 
 _POLL_SECONDS, _PATIENCE_SECONDS = 0.2, 30
 _BYTES_PER_WORKER = 2 * 2**30
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 # A strategy with which one process takes all GPUs.
 _OVER_ALL_GPUS = ("mirrored", "multi_worker")
 
@@ -83,13 +79,12 @@ def make_places(
     Raises:
         UserError: More workers than places.
     """
-    shares: list[tuple[str, ...] | None]
-    if not gpus:
-        shares = [None] * (workers or default_workers(study))
-    else:
+    shares: list[tuple[str, ...] | None] = [None] * (workers or default_workers(study))
+    if gpus:
         single = strategy not in _OVER_ALL_GPUS
         # Every GPU has one before any has two.
-        shares = [(gpu,) for gpu in gpus] * runs_per_gpu if single else [tuple(gpus)]
+        shares = []
+        shares += [(gpu,) for gpu in gpus] * runs_per_gpu if single else [tuple(gpus)]
         if workers and workers > len(shares):
             words = f"{len(gpus)} GPUs with --runs_per_gpu={runs_per_gpu} take {len(shares)} processes"
             raise UserError(f"--workers={workers}: {words if single else 'mirrored runs take all GPUs each'}")
@@ -111,7 +106,6 @@ class LocalExecutor:
 
 def _start(job, place):
     job.log.parent.mkdir(parents=True, exist_ok=True)
-    prepare = functools.partial(_prepare_child, os.getpid(), place.cores, _libc())
     with open(job.log, "w") as log:
         job.process = subprocess.Popen(
             job.argv,
@@ -119,22 +113,8 @@ def _start(job, place):
             stdout=log,
             stderr=log,
             env=place.environment(),
-            preexec_fn=prepare,
+            preexec_fn=preparation(place.cores),
         )
-
-
-def _libc():
-    return ctypes.CDLL(None) if sys.platform == "linux" else None
-
-
-def _prepare_child(parent, cores, libc):
-    """Runs in the new process: it keeps to its cores, and is terminated when its sweep is killed."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, cores)
-    if libc:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # killed in the meantime
-            os._exit(1)
 
 
 def _next(waiting, running, is_held):
@@ -177,10 +157,11 @@ def run_jobs(
     Raises:
         KeyboardInterrupt: A signal came; then all processes have ended.
     """
-    seconds = {run: study.estimate(run) for job in jobs for run in job.runs}
+    seconds = {run: round(study.estimate(run)) for job in jobs for run in job.runs}
     left = set(seconds)
     progress = Progress(f"{len(left)} runs", sum(seconds.values()))
-    waiting, running, failed = list(jobs), {}, []
+    waiting, failed = list(jobs), list[SweepProcess]()
+    running: dict[int, SweepProcess] = {}
 
     def is_held(run):
         return run_folder(study, run, out_dir).held
@@ -200,12 +181,12 @@ def run_jobs(
                     _start(job, places[place])
                     note_started(study, out_dir, [job])
             interruption.sleep(_POLL_SECONDS)
-            ended = {place: job for place, job in running.items() if job.process.poll() is not None}
+            ended = {place: job for place, job in running.items() if job.poll() is not None}
             for place, job in ended.items():
                 del running[place]
                 if job.met_another:
                     waiting.append(job)
-                elif job.process.returncode:
+                elif job.poll():
                     failed.append(job)
     finally:
         progress.close()

@@ -67,9 +67,12 @@ class Resources:
             "stderr_to_stdout": True,
             "additional_parameters": {"requeue": True},
         }
-        optional = {"partition": self.partition, "account": self.account}
-        optional |= {"gpus_per_node": self.gpus or None}
-        optional |= {"mem": self.memory_gb and f"{round(self.memory_gb * 1024)}MB"}
+        optional = {
+            "partition": self.partition,
+            "account": self.account,
+            "gpus_per_node": self.gpus or None,
+            "mem": f"{round(self.memory_gb * 1024)}MB" if self.memory_gb else None,
+        }
         return found | {key: value for key, value in optional.items() if value is not None}
 
 
@@ -228,14 +231,14 @@ class SlurmExecutor:
     def _watch(self, study, jobs, out_dir):
         """Shows how far they are, until none is queued or runs."""
         left = [run for job in jobs for run in unfinished(study, job.runs, out_dir)]
-        progress = Progress(f"{len(left)} runs in Slurm", sum(map(study.estimate, left)))
+        progress = Progress(f"{len(left)} runs in Slurm", round(sum(map(study.estimate, left))))
         try:
             while True:
                 with contextlib.suppress(UserError):  # it may answer the next time
                     if not live_tasks(study, jobs, out_dir):
                         return
                 now = unfinished(study, left, out_dir)
-                progress.add(sum(study.estimate(run) for run in left if run not in now))
+                progress.add(round(sum(study.estimate(run) for run in left if run not in now)))
                 left = now
                 interruption.sleep(_POLL_SECONDS)
         finally:
