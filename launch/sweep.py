@@ -23,8 +23,7 @@ from absl import flags
 
 from common.errors import UserError
 from common.gpus import visible_gpus
-from common.study import command_line, program
-from common.study.progress import duration
+from common.study import command_line, costs, program
 from common.study.startup import check_backend
 from launch.executors import Executor, slurm
 from launch.executors.local import LocalExecutor, make_places
@@ -34,6 +33,7 @@ from launch.status import print_status
 
 _USAGE = "python -m launch.sweep --replication=NAME --figure=NAME [--flag=value ...]"
 _MAX_WORKERS = 1024
+_LEAST_MINUTES = 5  # a task is warned a minute before, and needs one to begin
 EXECUTORS = ("local", "slurm", "print")
 # Flags that only some executors hear.
 _HEARD_BY = {
@@ -95,13 +95,39 @@ def make_executor(study: Study, runs: Sequence[Any], flag_values: flags.FlagValu
     return LocalExecutor(places)
 
 
-def _print_plan(study, jobs, executor):
-    for job in jobs:
-        estimate = sum(study.estimate(run) for run in job.runs)
-        print(f"{shlex.join(['python', *job.argv[1:]])}  # {len(job.runs)} runs, about {duration(estimate)}")
-    total = sum(study.estimate(run) for job in jobs for run in job.runs)
-    runs = sum(len(job.runs) for job in jobs)
-    print(f"{runs} runs to do in {len(jobs)} processes, about {duration(total)} on two cores")
+def _print_plan(study, jobs, executor, machine):
+    prices = [[costs.price(study, run, machine) for run in job.runs] for job in jobs]
+    seconds = [sum(price.seconds for price in some) for some in prices]
+    for job, one in zip(jobs, seconds, strict=True):
+        print(f"{shlex.join(['python', *job.argv[1:]])}  # {len(job.runs)} runs, about {costs.hours(one)}")
+    every = [price for some in prices for price in some]
+    print(f"{len(every)} runs to do in {len(jobs)} processes, {_length(executor, seconds)}")
+    print(f"costs are {costs.source(every, machine)}")
+
+
+def _length(executor, seconds):
+    """How long processes of so many seconds take, as words."""
+    if isinstance(executor, slurm.SlurmExecutor):
+        asked = executor.resources
+        unit, number = ("GPU", asked.gpus) if asked.gpus else ("core", asked.cpus)
+        wall = costs.wall_seconds(seconds, asked.at_once)
+        used = sum(seconds) / 3600 * number
+        return f"about {used:.2g} {unit} hours and {costs.hours(wall)} of wall time, {asked.at_once} at once"
+    if isinstance(executor, LocalExecutor) and any(place.gpus for place in executor.places):
+        wall = costs.wall_seconds(seconds, len(executor.places))
+        return f"about {costs.hours(wall)} on {len(executor.places)} places"
+    # Processes at once share the cores: together they take what they take one by one.
+    return f"about {costs.hours(sum(seconds))}"
+
+
+def _machine(study, todo, executor, device):
+    if isinstance(executor, slurm.SlurmExecutor):
+        asked = executor.resources
+        return costs.Machine("GPU", 1) if asked.gpus else costs.Machine("CPU", asked.cpus)
+    if isinstance(executor, LocalExecutor):
+        gpu = any(place.gpus for place in executor.places)
+        return costs.Machine("GPU", 1) if gpu else costs.Machine()
+    return program.machine_of(study, todo, device)
 
 
 def _name_of_study(argv):
@@ -169,7 +195,7 @@ def _define_slurm_flags(flag_values):
         "time_limit",
         240,
         "Minutes of a Slurm task; one that needs more is queued again and goes on.",
-        lower_bound=1,
+        lower_bound=_LEAST_MINUTES,
         flag_values=flag_values,
     )
     flags.DEFINE_integer(
@@ -212,7 +238,7 @@ def main(argv: list[str] | None = None) -> None:
             print_status(study, runs, out_dir)
             return
         if flag_values.dry_run:
-            _print_plan(study, jobs, executor)
+            _print_plan(study, jobs, executor, _machine(study, todo, executor, flag_values.device))
             return
         check_backend()
         if study.images:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .setting import Value
 
 SCALES = ("smoke", "laptop", "paper")
+_MAX_TOGETHER = 1024
 DEVICES = ("auto", "cpu", "gpu")
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
 
@@ -30,10 +31,11 @@ class RunOptions:
 
     out_dir: str
     strategy: str = "auto"
-    device: str = "auto"
     tensorboard: bool = False
     data_dir: str | None = None
     download: bool = False
+    device: str = "auto"
+    together: int = 1
 
 
 class _ListParser(flags.ArgumentParser):
@@ -167,6 +169,17 @@ def define_flags(study: "Study", flag_values: flags.FlagValues) -> None:
         "on the CPU, where they are faster.",
         flag_values=flag_values,
     )
+    if study.trains_together:
+        names = " and ".join(f"--{name}" for name in study.trains_together)
+        flags.DEFINE_integer(
+            "together",
+            1,
+            f"How many runs that differ in {names} alone one ensemble trains; for GPUs, which the models of "
+            "one run cannot fill. An unfinished run goes on with the same others.",
+            lower_bound=1,
+            upper_bound=_MAX_TOGETHER,
+            flag_values=flag_values,
+        )
     flags.DEFINE_bool(
         "dry_run",
         False,

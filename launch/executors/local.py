@@ -97,11 +97,11 @@ class LocalExecutor:
     """Runs the processes on this machine, one on each place."""
 
     def __init__(self, places: Sequence[Place]) -> None:
-        self._places = places
+        self.places = places
 
     def run(self, study: Study, jobs: Sequence[SweepProcess], out_dir: str) -> list[SweepProcess]:
         """Runs them all and returns those that failed."""
-        return run_jobs(study, jobs, out_dir, self._places)
+        return run_jobs(study, jobs, out_dir, self.places)
 
 
 def _start(job, place):

@@ -22,11 +22,13 @@ from common.errors import UserError
 from common.study import interruption
 from common.study.progress import Progress
 from common.study.runs import Study, run_folder, unfinished
+from launch.children import preparation
 from launch.jobs import SweepProcess, logs_folder, met_another, note_started, started
 
 _POLL_SECONDS, _BUSY_SECONDS, _STOP_SECONDS = 2.0, 10.0, 20.0
 # Slurm kills what it has asked to end after a grace that its administrator chose.
 _GRACE_SECONDS = 600.0
+_SIGNAL_SECONDS = 60
 _TIMEOUTS = 100  # a run comes again so often; each time it goes on
 _STOPPED = (interruption.STATUS, -signal.SIGTERM, -signal.SIGINT)
 
@@ -62,8 +64,8 @@ class Resources:
             "array_parallelism": self.at_once,
             # srun no longer takes it from the job.
             "srun_args": [f"--cpus-per-task={self.cpus}"],
-            # Time for the last checkpoint of a run; it keeps one every 20 seconds as well.
-            "signal_delay_s": min(90, 15 * self.time_limit),
+            # Before the limit: the process has its last checkpoint 20 seconds ago, and as long to end.
+            "signal_delay_s": _SIGNAL_SECONDS,
             "stderr_to_stdout": True,
             "additional_parameters": {"requeue": True},
         }
@@ -97,7 +99,7 @@ class Task:
         while True:
             with open(self._log, "a") as log:
                 self._process = subprocess.Popen(
-                    self._argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=_ignore_signals
+                    self._argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=_prepared()
                 )
             # Not wait(): the handler of submitit's signal calls `checkpoint` within it.
             while self._process.poll() is None:
@@ -126,9 +128,15 @@ class Task:
         return submitit.helpers.DelayedSubmission(Task(self._argv, self._log))
 
 
-def _ignore_signals():
-    # Slurm sends it to every process of a task; it is meant for submitit alone.
-    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+def _prepared():
+    end_with_task = preparation()
+
+    def prepare():
+        end_with_task()
+        # Slurm sends it to every process of a task; it is meant for submitit alone.
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+
+    return prepare
 
 
 def _has_ended(pid):
@@ -184,7 +192,7 @@ class SlurmExecutor:
     """
 
     def __init__(self, resources: Resources, wait: bool = True) -> None:
-        self._resources, self._wait = resources, wait
+        self.resources, self._wait = resources, wait
 
     def run(self, study: Study, jobs: Sequence[SweepProcess], out_dir: str) -> list[SweepProcess]:
         """Submits what is not queued yet, and returns those that failed; none if it does not wait."""
@@ -216,7 +224,7 @@ class SlurmExecutor:
         import submitit
 
         executor = submitit.SlurmExecutor(_submissions(study, out_dir), max_num_timeout=_TIMEOUTS)
-        parameters = self._resources.parameters(study.name)
+        parameters = self.resources.parameters(study.name)
         if before:
             parameters["dependency"] = "afterany:" + ":".join(sorted({t.split("_")[0] for t in before}))
         executor.update_parameters(**parameters)

@@ -126,6 +126,11 @@ def build_network(settings, num_classes):
     return resnet18w(settings.width, num_classes=num_classes, initialization=settings.initialization)
 
 
+def network(settings):
+    """Returns the Keras model of resolved settings; see `runs.Study.experiment`."""
+    return build_network(settings, DATASETS[settings.dataset].num_classes)
+
+
 def _learning_rate(settings, num_train):
     """The rate, or its schedule."""
     rate = settings.learning_rate

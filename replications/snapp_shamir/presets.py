@@ -201,5 +201,6 @@ STUDY = Study(
     named_by="model activation beta init optimizer learning_rate batch_order warm_start examples_log2 "
     "shuffle_log2 seed",
     keeps_array=_keeps_array,
+    trains_together=("shuffle_log2", "init"),
     takes_gpu=fills_gpu,
 )

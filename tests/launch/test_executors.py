@@ -140,18 +140,18 @@ def executor_of(study, figure, *arguments):
 
 
 def test_small_ensembles_take_no_gpu_and_large_ones_do():
-    gpus = lambda *given: [place.gpus for place in executor_of(*given, "--gpus=0,1")._places]  # noqa: E731
+    gpus = lambda *given: [place.gpus for place in executor_of(*given, "--gpus=0,1").places]  # noqa: E731
     assert gpus(SNAPP, "2") == [None]
     assert gpus(SNAPP, "10") == gpus(ZHANG, "1a") == [("0",), ("1",)]
-    tasks = [executor_of(*of, "--executor=slurm")._resources.gpus for of in ((SNAPP, "2"), (ZHANG, "1a"))]
+    tasks = [executor_of(*of, "--executor=slurm").resources.gpus for of in ((SNAPP, "2"), (ZHANG, "1a"))]
     assert tasks == [0, 1]
 
 
 def test_a_task_asks_slurm_for_what_the_flags_say():
     flags = ("--partition=gpu", "--account=mine", "--time_limit=30", "--gpus_per_run=2", "--workers=5")
-    parameters = executor_of(
-        ZHANG, "1a", "--executor=slurm", *flags, "--memory_gb=1.5"
-    )._resources.parameters("n")
+    parameters = executor_of(ZHANG, "1a", "--executor=slurm", *flags, "--memory_gb=1.5").resources.parameters(
+        "n"
+    )
     assert parameters["partition"] == "gpu" and parameters["account"] == "mine" and parameters["time"] == 30
     assert parameters["gpus_per_node"] == 2 and parameters["array_parallelism"] == 5
     assert parameters["mem"] == "1536MB" and parameters["additional_parameters"] == {"requeue": True}
