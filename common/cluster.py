@@ -1,4 +1,4 @@
-"""This process's place among the workers of a cluster, from TF_CONFIG. Loads no TensorFlow."""
+"""This process's place among the workers of a cluster: TF_CONFIG, or its Slurm step. Loads no TensorFlow."""
 
 import dataclasses
 import json
@@ -9,6 +9,7 @@ from typing import TypeVar
 from .errors import UserError
 
 _Item = TypeVar("_Item")
+_FIRST_PORT, _NUM_PORTS = 10_000, 20_000  # below those that systems give to outgoing connections
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,22 +30,24 @@ class Worker:
 
 
 def current_worker(strategy: str) -> Worker:
-    """Reads this process's place from TF_CONFIG, as tf.distribute does; alone without multi_worker.
+    """Reads this process's place as tf.distribute does; alone without multi_worker.
 
-    A cluster consists of workers, of which the first is the chief, or of one chief and workers; then the
-    chief comes before them.
+    TF_CONFIG names a cluster of workers, of which the first is the chief, or of one chief and workers; then
+    the chief comes before them. Without it the tasks of a Slurm step are workers, the first is the chief.
 
     Args:
         strategy: One of `command_line.STRATEGIES`.
 
     Raises:
-        UserError: --strategy=multi_worker without a usable TF_CONFIG.
+        UserError: --strategy=multi_worker without a usable TF_CONFIG or Slurm step.
     """
     if strategy != "multi_worker":
         return Worker()
     config = os.environ.get("TF_CONFIG")
     if not config:
-        raise _error("is not set")
+        if "SLURM_STEP_NUM_TASKS" in os.environ:
+            return Worker(int(os.environ["SLURM_PROCID"]), int(os.environ["SLURM_STEP_NUM_TASKS"]))
+        raise _error("is not set, and this is no step of Slurm (srun)")
     try:
         config = json.loads(config)
         cluster, task = config["cluster"], config["task"]
@@ -63,6 +66,16 @@ def current_worker(strategy: str) -> Worker:
     return Worker(index + (chiefs if kind == "worker" else 0), chiefs + workers)
 
 
+def in_tf_config() -> bool:
+    """Whether the cluster is that of TF_CONFIG, rather than of a Slurm step."""
+    return bool(os.environ.get("TF_CONFIG"))
+
+
+def step_ports(count: int) -> int:
+    """Returns the first of the `count` ports of this Slurm step on a node; other jobs have others."""
+    return _FIRST_PORT + int(os.environ["SLURM_JOB_ID"]) * count % _NUM_PORTS
+
+
 def _checked(addresses):
     """The addresses of a cluster's members of one kind.
 
@@ -76,4 +89,5 @@ def _checked(addresses):
 
 def _error(problem: str) -> UserError:
     form = '{"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": 0}}'
-    return UserError(f"--strategy=multi_worker: TF_CONFIG {problem}; it must be like {form}")
+    advice = f"it must be like {form}; launch.workers sets it"
+    return UserError(f"--strategy=multi_worker: TF_CONFIG {problem}; {advice}")

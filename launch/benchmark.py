@@ -263,6 +263,13 @@ def _define_flags(flag_values):
         flag_values=flag_values,
     )
     flags.DEFINE_bool(
+        "costs",
+        False,
+        "Instead measures how fast this machine trains each network, for the plans of --dry_run: about half "
+        "a minute each; --models names some.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_bool(
         "json", False, "Also prints one JSON object, as the last line.", flag_values=flag_values
     )
 
@@ -270,11 +277,16 @@ def _define_flags(flag_values):
 def _check(flag_values):
     """Returns the models to measure, each once."""
     known = SUITES[flag_values.suite].goals
+    if flag_values.costs:
+        if flag_values["suite"].present or flag_values.json:
+            raise UserError("--costs: goes with --models and --seconds alone")
+        known = (*_ENSEMBLE, *_NETWORKS)
     models = list(known) if flag_values.models is None else list(dict.fromkeys(flag_values.models))
     unknown = [model for model in models if model not in known]
     if unknown or not models:
         names = ",".join(unknown)
-        raise UserError(f"--models={names}: not a model of the suite; choose from {', '.join(known)}")
+        what = "--costs" if flag_values.costs else "the suite"
+        raise UserError(f"--models={names}: not a model of {what}; choose from {', '.join(known)}")
     if not 0 < flag_values.seconds <= _MAX_SECONDS:
         raise UserError(
             f"--seconds={flag_values.seconds}: must be a finite number above 0, at most {_MAX_SECONDS}"
@@ -290,6 +302,10 @@ def main(argv=None):
         usage = "python -m launch.benchmark [--flag=value ...]"
         parse_flags(flag_values, sys.argv if argv is None else argv, usage)
         models = _check(flag_values)
+        if flag_values.costs:
+            with interruption.deferred():
+                import_quietly("launch.costs").measure(models, flag_values.seconds)
+            return
         results, notes = run(flag_values.suite, models, flag_values.seconds)
         for table in tables(results, SUITES[flag_values.suite]):
             print(table.to_string(index=False))

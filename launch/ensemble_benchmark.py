@@ -96,7 +96,7 @@ class Engine:
         self._ensemble = Ensemble(settings, devices, tile)
         self.num_models = models_at_once(len(members), self._ensemble.num_slots)
         members = members[: self._ensemble.num_slots]
-        self._ensemble.load(members, stream, settings.shuffle_log2, settings.learning_rate)
+        self._ensemble.load(members, stream, settings.learning_rate)
 
     def run(self, num_steps):
         """Trains, and waits for the weights."""

@@ -21,13 +21,15 @@ import time
 
 from absl import flags
 
+from common.gpus import visible_gpus
 from common.study import command_line, program
 from common.study.archive import Archive
 from common.study.folders import check_folder_to_make
 from common.study.progress import duration
 from common.study.startup import check_backend
 from launch.archive import pack
-from launch.sweep import default_workers, make_jobs, run_jobs
+from launch.executors.local import make_places, run_jobs
+from launch.jobs import make_jobs
 
 _USAGE = "python -m launch.reference [--data_dir=DIR] [--minutes=M] [--dry_run]"
 _NICENESS = 10
@@ -164,7 +166,7 @@ def make(sweep: Sweep, records: str, deadline: float) -> list:
     Run folders are removed when all runs of the sweep are packed: until then students need their teachers.
 
     Returns:
-        The `launch.sweep.SweepProcess`es that failed.
+        The `launch.jobs.SweepProcess`es that failed.
     """
     study, options = sweep.study, command_line.given_options(sweep.flag_values)
     out_dir, archive = options.out_dir, Archive(pathlib.Path(records) / sweep.study.name)
@@ -183,7 +185,8 @@ def make(sweep: Sweep, records: str, deadline: float) -> list:
 
     keep_finished()
     jobs = make_jobs(study, unpacked(), options)
-    failed = run_jobs(study, jobs, out_dir, default_workers(study), keep, deadline)
+    places = make_places(study, visible_gpus() if any(map(study.takes_gpu, sweep.missing)) else ())
+    failed = run_jobs(study, jobs, out_dir, places, keep, deadline)
     keep_finished()  # also what was done between the last look and the end
     if not unpacked():
         for folder in folders:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .setting import Value
 
 SCALES = ("smoke", "laptop", "paper")
+_MAX_TOGETHER = 1024
+DEVICES = ("auto", "cpu", "gpu")
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
 
 
@@ -34,6 +36,8 @@ class RunOptions:
     tensorboard: bool = False
     data_dir: str | None = None
     download: bool = False
+    device: str = "auto"
+    together: int = 1
 
 
 class _ListParser(flags.ArgumentParser):
@@ -155,9 +159,29 @@ def define_flags(study: "Study", flag_values: flags.FlagValues) -> None:
         "strategy",
         "auto",
         STRATEGIES,
-        "Devices: auto and mirrored use all, one_device one, multi_worker its share of a TF_CONFIG cluster.",
+        "Devices: auto and mirrored use all, one_device one, multi_worker its share of a cluster, which "
+        "TF_CONFIG or a Slurm step names.",
         flag_values=flag_values,
     )
+    flags.DEFINE_enum(
+        "device",
+        "auto",
+        DEVICES,
+        "Kind of the devices: auto takes GPUs where there are any, but leaves small models of synthetic data "
+        "on the CPU, where they are faster.",
+        flag_values=flag_values,
+    )
+    if study.trains_together:
+        names = " and ".join(f"--{name}" for name in study.trains_together)
+        flags.DEFINE_integer(
+            "together",
+            1,
+            f"How many runs that differ in {names} alone one ensemble trains; for GPUs, which the models of "
+            "one run cannot fill. An unfinished run goes on with the same others.",
+            lower_bound=1,
+            upper_bound=_MAX_TOGETHER,
+            flag_values=flag_values,
+        )
     flags.DEFINE_bool(
         "dry_run",
         False,

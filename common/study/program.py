@@ -16,11 +16,13 @@ from absl import flags
 from ..cluster import current_worker
 from ..data.datasets import DATASETS
 from ..errors import UserError
+from ..gpus import visible_gpus
+from . import costs
 from .command_line import define_flags, exit_status, given_options, given_settings, parse_flags
 from .folders import check_folder, check_folder_to_make
 from .progress import duration
 from .runs import Study, differing, named, run_folder, unfinished
-from .setting import Settings
+from .setting import Settings, without
 from .variation import changed_defaults, changed_figure, check_number
 
 
@@ -47,22 +49,29 @@ def expand(study: Study, flag_values: flags.FlagValues) -> list[Settings]:
     return list(runs)
 
 
-def _print_plan(study, runs, out_dir):
+def machine_of(study: Study, runs: Sequence[Any], device: str) -> costs.Machine:
+    """Returns what runs would compute on here: a GPU if there is one that they would take."""
+    gpu = device == "gpu" or (device == "auto" and any(map(study.takes_gpu, runs)) and visible_gpus())
+    return costs.Machine("GPU", 1) if gpu else costs.Machine()
+
+
+def _print_plan(study, runs, out_dir, machine):
     common = {
         name: value
         for name, value in dataclasses.asdict(runs[0]).items()
         if len({getattr(run, name) for run in runs}) == 1
     }
     print("settings: " + " ".join(f"{name}={value}" for name, value in common.items()))
-    total, names = 0, differing(runs)
+    prices, names = [], differing(runs)
     for run in runs:
-        finished = run_folder(study, run, out_dir).finished
-        seconds = 0 if finished else study.estimate(run)
-        total += seconds
-        state = "done" if finished else f"about {duration(seconds)}"
+        state = "done"
+        if not run_folder(study, run, out_dir).finished:
+            prices.append(costs.price(study, run, machine))
+            state = f"about {duration(prices[-1].seconds)}"
         print(f"run: {named(run, names) or 'as above'} ({state})")
     number = f"{len(runs)} run{'s' * (len(runs) > 1)}"
-    print(f"{number}, about {duration(total)} on two cores, results in {out_dir}")
+    total = costs.hours(sum(price.seconds for price in prices))
+    print(f"{number}, about {total} ({costs.source(prices, machine)}), results in {out_dir}")
 
 
 def check_options(study: Study, runs: Sequence[Any], flag_values: flags.FlagValues) -> None:
@@ -134,17 +143,39 @@ def main(study: Study, argv: Sequence[str] | None = None) -> None:
         runs = expand(study, flag_values)
         check_options(study, runs, flag_values)
         if flag_values.dry_run:
-            _print_plan(study, runs, flag_values.out_dir)
+            _print_plan(study, runs, flag_values.out_dir, machine_of(study, runs, flag_values.device))
             return
         if study.images:
             check_data(unfinished(study, runs, flag_values.out_dir), flag_values)
         options = given_options(flag_values)
-        folders = [run_folder(study, run, options.out_dir) for run in runs]
-        experiment, names = study.experiment(), differing(runs)
-        for i, (run, folder) in enumerate(zip(runs, folders, strict=True), start=1):
-            if folder.finished:
-                folder.drop_work()
-            else:
-                label = f"run {i} of {len(runs)} {named(run, names)}".strip()
-                experiment.run(study, run, options, label)
+        _run_all(study, runs, options)
         _print_table(study, runs, options)
+
+
+def _run_all(study, runs, options):
+    experiment, names, begun = study.experiment(), differing(runs), 0
+    for group in _groups(study, runs, options.together):
+        folders = [run_folder(study, run, options.out_dir) for run in group]
+        if all(folder.finished for folder in folders):
+            for folder in folders:
+                folder.drop_work()
+        elif len(group) == 1:
+            label = f"run {begun + 1} of {len(runs)} {named(group[0], names)}".strip()
+            experiment.run(study, group[0], options, label)
+        else:
+            label = f"runs {begun + 1} to {begun + len(group)} of {len(runs)}"
+            experiment.run_together(study, group, options, label)
+        begun += len(group)
+
+
+def _groups(study, runs, together):
+    """The runs that one ensemble trains: of those that differ in `trains_together` alone, so many at once.
+
+    Finished runs count, so that a command groups the unfinished as it did before.
+    """
+    if together == 1:
+        return [[run] for run in runs]
+    alike: dict[Settings, list[Settings]] = {}
+    for run in runs:
+        alike.setdefault(without(run, study.trains_together), []).append(run)
+    return [some[i : i + together] for some in alike.values() for i in range(0, len(some), together)]

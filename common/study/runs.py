@@ -19,6 +19,10 @@ def _keeps_all(settings: Settings, name: str) -> bool:
     return True
 
 
+def _takes_gpu(settings: Settings) -> bool:
+    return True
+
+
 @dataclasses.dataclass(frozen=True)
 class Study:
     """What the shared program needs to know of a paper.
@@ -37,6 +41,8 @@ class Study:
         usage: A line for --help on what else the program does.
         named_by: The settings that a packed run's readable name is made of, the first one always: one text.
         keeps_array: Function (settings, name) -> whether an array of a run is packed with it.
+        trains_together: The settings in which runs may differ that one ensemble trains: adds --together.
+        takes_gpu: Function settings -> whether a GPU, where there is one, makes the run faster.
         earlier_names: What metrics were called once -> the columns they have now, see `rows.renamed`.
     """
 
@@ -53,6 +59,8 @@ class Study:
     usage: str = ""
     named_by: str = "seed"
     keeps_array: Callable[[Any, str], bool] = _keeps_all
+    trains_together: tuple[str, ...] = ()
+    takes_gpu: Callable[[Any], bool] = _takes_gpu
     earlier_names: EarlierNames = dataclasses.field(default_factory=dict)
 
     def experiment(self) -> ModuleType:
@@ -62,7 +70,8 @@ class Study:
         with them, and leaves a finished run folder; `options` are the `command_line.RunOptions`, `label` are
         words that name the run in its progress line. A UserError says that the data is not there, or the
         folder not ours to write. And it has `table_row(settings, folder)`: a finished run in the printed
-        table, a dictionary of texts and numbers.
+        table, a dictionary of texts and numbers. `network(settings)` builds the Keras model of a run. With
+        `trains_together` there is `run_together`, which is `run` for a list of settings.
         """
         from .startup import import_quietly
 

@@ -150,7 +150,7 @@ class Fit:
             if not np.isfinite(losses[-1]):
                 self._end("diverged")
                 return
-            self._adapt(time.monotonic() - started)
+            self._adapt(trainer.agreed(time.monotonic() - started))
             if trainer.step == end:
                 with self.folder.timed("evaluate_seconds"):
                     self._end_epoch(epoch + 1)

@@ -90,7 +90,7 @@ def open_run(
         if folder.finished:
             yield None
             return
-        device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+        device = "GPU" if tf.config.get_visible_devices("GPU") else "CPU"
         replicas = strategy.num_replicas_in_sync
         folder.start({"device": device, "replicas": replicas, "workers": worker.count}, title)
         assert settings.epochs is not None

@@ -133,6 +133,7 @@ class Trainer:
         self._block = tf.function(self._train_block, jit_compile=jit, reduce_retracing=False)
         self._evaluation = tf.function(self._evaluate_all, jit_compile=jit)
         self._finite = tf.function(self._all_finite)
+        self._mean = tf.function(self._mean_of_workers)
 
     def _check_divides(self, size, what):
         if size % self.replicas:
@@ -191,6 +192,19 @@ class Trainer:
     def _all_finite(self):
         floating = (v.value for v in self.model.variables if v.value.dtype.is_floating)
         return tf.reduce_all([tf.reduce_all(tf.math.is_finite(value)) for value in floating])
+
+    def agreed(self, number: float) -> float:
+        """Returns the mean over the workers of a number that each has measured; all have to call it.
+
+        What workers decide by a clock of their own would part them: they sum up what they compute call by
+        call, and one that calls twice for another's once waits for ever.
+        """
+        if not isinstance(self.strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            return number
+        return float(self._mean(tf.constant(number, tf.float32)).numpy())
+
+    def _mean_of_workers(self, number):
+        return self._sum(self.strategy.run(lambda: tf.identity(number))) / self.replicas
 
     def row(self, metric: str, value: float, **coordinates: str | float) -> dict[str, str | float]:
         """Returns a record's row of what is measured after the steps taken."""

@@ -38,7 +38,7 @@ def run(study, settings, options, label=""):
     if settings.dataset == "scalar":
         regression.run(study, settings, options)
         return
-    strategy, streams = replica_strategy(options.strategy), Streams(settings.seed)
+    strategy, streams = replica_strategy(options.strategy, options.device), Streams(settings.seed)
     image_set = load_images(settings, options, settings.data_seed)
     data = run_data(settings, image_set)
     trainer = loaded_trainer(strategy, settings, data, image_set.num_classes, streams)
@@ -124,6 +124,11 @@ def build_network(settings, num_classes):
     if settings.network == "convnet":
         return convnet(settings.width, num_classes=num_classes)
     return resnet18w(settings.width, num_classes=num_classes, initialization=settings.initialization)
+
+
+def network(settings):
+    """Returns the Keras model of resolved settings; see `runs.Study.experiment`."""
+    return build_network(settings, DATASETS[settings.dataset].num_classes)
 
 
 def _learning_rate(settings, num_train):

@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from common.streams import threefry2x32, word
+from replications.snapp_shamir.sizes import NUM_FEATURES
 
-NUM_FEATURES = 32
 _HALF = 16
 _BLOCK = 4
 _PATTERNS = np.arange(2**_HALF, dtype=np.uint32)

@@ -14,8 +14,9 @@ import numpy as np
 import tensorflow as tf
 
 from common.streams import low_mask, permute, threefry2x32, word
-from replications.snapp_shamir.data import NUM_FEATURES, ExampleStream
-from replications.snapp_shamir.models import build, initial_weights, num_parameters
+from replications.snapp_shamir.data import ExampleStream
+from replications.snapp_shamir.models import build, initial_weights
+from replications.snapp_shamir.sizes import NUM_FEATURES, num_parameters
 
 MAX_BLOCK_STEPS = 512
 CHUNK_STEPS = 32
@@ -38,6 +39,7 @@ class EnsembleMember:
         data_key: Key of the pair's examples, two words.
         order_key: Key of this model's shuffling, two words.
         weights: Initial weights, in the order of `models.build`.
+        shuffle_log2: Logarithm of the shuffling window, in mini-batches.
     """
 
     pair: int
@@ -45,6 +47,7 @@ class EnsembleMember:
     data_key: np.ndarray
     order_key: np.ndarray
     weights: list[np.ndarray]
+    shuffle_log2: int = 0
 
 
 def pair_members(settings, streams, pairs, starts=None):
@@ -63,6 +66,7 @@ def pair_members(settings, streams, pairs, starts=None):
             streams.key("data", pair),
             streams.key("order", pair, member),
             starts[pair] if starts else initial_weights(settings, streams, pair, member),
+            settings.shuffle_log2,
         )
         for pair in pairs
         for member in range(2)
@@ -101,7 +105,7 @@ def make_optimizer(settings, learning_rate):
 class _Shard:
     """The models of one device, with their optimizer and compiled programs."""
 
-    def __init__(self, settings, device, tile):
+    def __init__(self, settings, device, tile, windows_differ):
         self.device = device
         self._settings = settings
         self._batch_log2 = settings.batch_size.bit_length() - 1
@@ -112,8 +116,9 @@ class _Shard:
             zeros = tf.zeros((tile, 1), tf.uint32)
             self._data_key = [tf.Variable(zeros) for _ in range(2)]
             self._order_key = [tf.Variable(zeros) for _ in range(2)]
-            # A variable, so that one compiled program serves every window.
-            self._window_log2 = tf.Variable(word(0))
+            # A variable, so that one compiled program serves every window; each model's, if they differ.
+            shape = (tile, 1) if windows_differ else ()
+            self._window_log2 = tf.Variable(tf.zeros(shape, tf.uint32))
             self._one = tf.Variable(1)
         self._tile = tile
         self._fresh = [variable.numpy() for variable in self.optimizer.variables]
@@ -123,11 +128,12 @@ class _Shard:
         """Everything that training changes."""
         return [v.value for v in (*self.model.trainable_variables, *self.optimizer.variables)]
 
-    def load(self, members, stream, shuffle_log2, learning_rate):
+    def load(self, members, stream, learning_rate):
         """Starts the models of `members`, with a fresh optimizer."""
         with tf.device(self.device):
             self.tables = stream.tables()
-        self._window_log2.assign(np.uint32(self._batch_log2 + shuffle_log2))
+        windows = np.array([[self._batch_log2 + member.shuffle_log2] for member in members], np.uint32)
+        self._window_log2.assign(windows if self._window_log2.shape.rank else windows[0, 0])
         for variable, *weights in zip(
             self.model.trainable_variables, *(member.weights for member in members), strict=True
         ):
@@ -210,14 +216,15 @@ class Ensemble:
         settings: Resolved Settings, of which model, optimizer, precision, batch size and order are used.
         devices: Device names.
         tile: Models on each device, from `tile_size`.
+        windows_differ: Whether the members of a group may have several shuffling windows.
     """
 
-    def __init__(self, settings, devices, tile):
+    def __init__(self, settings, devices, tile, windows_differ=False):
         if settings.model in _WIDE_VECTORS:  # heard until the first program of a process is compiled
             os.environ.setdefault("XLA_FLAGS", "--xla_cpu_prefer_vector_width=512")
         self.num_slots = tile * len(devices)
         self._tile = tile
-        self._shards = [_Shard(settings, device, tile) for device in devices]
+        self._shards = [_Shard(settings, device, tile, windows_differ) for device in devices]
         self._step = tf.Variable(0, dtype=tf.int64)
         self._advance = tf.function(self._all_blocks)
         self._compiled = set()
@@ -231,18 +238,17 @@ class Ensemble:
         """Whether `advance(num_steps)` runs at once; the first call of each number compiles it."""
         return num_steps in self._compiled
 
-    def load(self, members, stream, shuffle_log2, learning_rate):
+    def load(self, members, stream, learning_rate):
         """Starts a group of at most `num_slots` members; idle slots repeat the last member.
 
         Args:
             members: List of EnsembleMember.
             stream: The `data.ExampleStream` of the experiment.
-            shuffle_log2: Logarithm of the shuffling window, in mini-batches.
             learning_rate: Learning rate of the first step.
         """
         slots = list(members) + [members[-1]] * (self.num_slots - len(members))
         for i, shard in enumerate(self._shards):
-            shard.load(slots[i * self._tile : (i + 1) * self._tile], stream, shuffle_log2, learning_rate)
+            shard.load(slots[i * self._tile : (i + 1) * self._tile], stream, learning_rate)
         self._step.assign(0)
         self._num_members = len(members)
 

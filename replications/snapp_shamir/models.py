@@ -4,24 +4,12 @@
 the ensemble's with a leading models axis.
 """
 
-import itertools
-import math
-
 import keras
 
 from common.layers.activations import LAYERS
 from common.layers.ensemble import EmbeddingSum, EnsembleDense
-from replications.snapp_shamir.data import NUM_FEATURES
 from replications.snapp_shamir.published import SMOOTH
-
-HIDDEN_UNITS = {
-    "linear": (),
-    "single": (1,),
-    "double": (2,),
-    "tower": (16, 8, 4, 2),
-    "wide": (1000,),
-    "quadratic": (1024, 512),
-}
+from replications.snapp_shamir.sizes import HIDDEN_UNITS, NUM_FEATURES, weight_shapes
 
 
 def _activation(settings):
@@ -51,23 +39,6 @@ def build(settings, num_models=None, dtype="float32"):
         layers.insert(0, EmbeddingSum(num_sets=2, dim=2, num_models=num_models, dtype=dtype))
     batch_shape = (None, NUM_FEATURES) if num_models is None else (num_models, None, NUM_FEATURES)
     return keras.Sequential([keras.Input(batch_shape=batch_shape), *layers, dense(1)])
-
-
-def weight_shapes(settings):
-    """Shapes of one model's weights, in the order of `build(settings).trainable_variables`."""
-    sizes = [NUM_FEATURES, *HIDDEN_UNITS[settings.model], 1]
-    shapes = []
-    if settings.model == "wide":
-        shapes.append((2, NUM_FEATURES // 2, 2))
-        sizes[0] = 4
-    for inputs, outputs in itertools.pairwise(sizes):
-        shapes += [(inputs, outputs), (outputs,)]
-    return shapes
-
-
-def num_parameters(settings):
-    """Number of one model's weights."""
-    return sum(math.prod(shape) for shape in weight_shapes(settings))
 
 
 def initial_weights(settings, streams, pair, member):

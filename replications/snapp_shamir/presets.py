@@ -5,6 +5,7 @@ import functools
 
 from common.study.runs import Study
 from replications.snapp_shamir.settings import PROTOCOL_VERSION, Settings
+from replications.snapp_shamir.sizes import fills_gpu
 
 # Microseconds of one step of 32 models on two cores (batch 32, AdaGrad), data included.
 _STEP_MICROSECONDS = {
@@ -205,4 +206,6 @@ STUDY = Study(
     named_by="model activation beta init optimizer learning_rate batch_order warm_start examples_log2 "
     "shuffle_log2 seed",
     keeps_array=_keeps_array,
+    trains_together=("shuffle_log2", "init"),
+    takes_gpu=fills_gpu,
 )

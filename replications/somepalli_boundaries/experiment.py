@@ -8,7 +8,7 @@ import numpy as np
 
 from common.caching import keep_latest
 from common.data.augmentation import augmentation, normalize
-from common.data.datasets import CIFAR10_MEAN, CIFAR10_STD
+from common.data.datasets import CIFAR10_MEAN, CIFAR10_STD, DATASETS
 from common.distribution import replica_strategy
 from common.errors import BusyError, UserError
 from common.metrics.classifier import Classifier
@@ -47,7 +47,7 @@ def run(study, settings, options, label=""):
     The final weights stay in the run folder as `weights.npz`.
     """
     teacher = _teacher_weights(study, settings, options, label) if settings.teacher else None
-    strategy = replica_strategy(options.strategy)
+    strategy = replica_strategy(options.strategy, options.device)
     data = load_images(settings, options, settings.data_seed, KEPT_IDS)
     labels, index_labels = given_labels(settings, data.train, data.num_classes, Streams(settings.data_seed))
     check_measurable(settings, data, labels, index_labels)
@@ -104,6 +104,12 @@ class _Compiled:
     preprocessing: Preprocessing
     classifier: Classifier
     teacher: keras.Model | None
+
+
+def network(settings):
+    """Returns the Keras model of resolved settings; see `runs.Study.experiment`."""
+    num_classes = DATASETS[settings.dataset].num_classes
+    return build_network(settings.network, settings.width, settings.depth, num_classes)
 
 
 @keep_latest

@@ -6,6 +6,7 @@ import tensorflow as tf
 from common.caching import keep_latest
 from common.data import corruption
 from common.data.augmentation import augmentation, per_image_standardization
+from common.data.datasets import DATASETS
 from common.distribution import replica_strategy
 from common.models.alexnet import small_alexnet
 from common.models.inception import small_inception
@@ -25,7 +26,7 @@ UNCOMPILED += ("learning_rate", "learning_rate_decay", "stop", "target_accuracy"
 
 def run(study, settings, options, label=""):
     """Trains and measures one setting, or goes on with it; see `runs.Study.experiment`."""
-    strategy, streams = replica_strategy(options.strategy), Streams(settings.seed)
+    strategy, streams = replica_strategy(options.strategy, options.device), Streams(settings.seed)
     data = load_images(settings, options)
     train, test = randomize(settings, data, streams)
     trainer = loaded_trainer(strategy, settings, train, data.num_classes, streams)
@@ -102,6 +103,11 @@ def build_network(settings, num_classes):
         return small_alexnet((28, 28, 3), num_classes, **shared)
     hidden_units = (512,) * (3 if settings.network == "mlp_3x512" else 1)
     return mlp((28, 28, 3), hidden_units, num_classes, initialization=settings.initialization)
+
+
+def network(settings):
+    """Returns the Keras model of resolved settings; see `runs.Study.experiment`."""
+    return build_network(settings, DATASETS[settings.dataset].num_classes)
 
 
 @keep_latest

@@ -12,7 +12,11 @@ import pytest
 from common.study import command_line, program
 from common.study.runs import load_study, run_folder, study_names
 from launch import sweep
+from launch.executors import local
+from launch.jobs import make_jobs
 from replications.snapp_shamir.presets import STUDY
+
+PLACES = local.make_places(STUDY, workers=3)
 
 
 def preset(name, scale):
@@ -28,7 +32,7 @@ def test_the_commands_make_exactly_the_runs_of_the_figure(name, figure, tmp_path
     runs = list(dict.fromkeys(settings.resolve() for settings in paper.runs_of_figure(figure, "laptop")))
     given = {"data_dir": "data", "download": True} if paper.images else {}
     options = command_line.RunOptions(str(tmp_path), "one_device", tensorboard=True, **given)
-    jobs = sweep.make_jobs(paper, runs, options)
+    jobs = make_jobs(paper, runs, options)
     made = []
     for job in jobs:
         flag_values = command_line.flags.FlagValues()
@@ -45,13 +49,13 @@ def test_the_commands_make_exactly_the_runs_of_the_figure(name, figure, tmp_path
 
 def test_it_goes_on_after_a_failed_run(tmp_path):
     runs = preset("4", "smoke")
-    jobs = [sweep.make_jobs(STUDY, [run], command_line.RunOptions(str(tmp_path)))[0] for run in runs]
+    jobs = [make_jobs(STUDY, [run], command_line.RunOptions(str(tmp_path)))[0] for run in runs]
     for i, job in enumerate(jobs):
         job.log = tmp_path / f"{i}.log"
     jobs[0].argv = [sys.executable, "-c", "raise SystemExit('out of luck')"]
     marker = tmp_path / "second"
     jobs[1].argv = [sys.executable, "-c", f"open({str(marker)!r}, 'w')"]
-    failed = sweep.run_jobs(STUDY, jobs, tmp_path, workers=1)
+    failed = local.run_jobs(STUDY, jobs, tmp_path, PLACES[:1])
     assert failed == jobs[:1]
     assert marker.exists()
     assert jobs[0].log.read_text().strip() == "out of luck"
@@ -64,7 +68,7 @@ def started(tmp_path, monkeypatch):
     def of(name, figure):
         paper = load_study(name)
         runs = list(dict.fromkeys(settings.resolve() for settings in paper.runs_of_figure(figure, "laptop")))
-        jobs = sweep.make_jobs(paper, runs, command_line.RunOptions(str(tmp_path)))
+        jobs = make_jobs(paper, runs, command_line.RunOptions(str(tmp_path)))
         found = []
 
         def start(job, _):
@@ -72,9 +76,9 @@ def started(tmp_path, monkeypatch):
             found.append((job.runs[0], [other.runs[0] for other in running]))
             job.process = subprocess.Popen(["sleep", "0.05"])
 
-        monkeypatch.setattr(sweep, "_start", start)
-        monkeypatch.setattr(sweep, "_POLL_SECONDS", 0.02)
-        assert sweep.run_jobs(paper, jobs, tmp_path, workers=3) == []
+        monkeypatch.setattr(local, "_start", start)
+        monkeypatch.setattr(local, "_POLL_SECONDS", 0.02)
+        assert local.run_jobs(paper, jobs, tmp_path, PLACES[:3]) == []
         return found
 
     return of
@@ -131,10 +135,10 @@ def test_help_without_a_name_is_no_mistake():
 @pytest.fixture
 def jobs(tmp_path, monkeypatch):
     """The two jobs of figure 4, whose processes run a script in the place of a program."""
-    monkeypatch.setattr(sweep, "_POLL_SECONDS", 0.02)
+    monkeypatch.setattr(local, "_POLL_SECONDS", 0.02)
     runs = preset("4", "smoke")
     options = command_line.RunOptions(str(tmp_path))
-    made = [sweep.make_jobs(STUDY, [run], options)[0] for run in runs]
+    made = [make_jobs(STUDY, [run], options)[0] for run in runs]
     for i, job in enumerate(made):
         job.log = tmp_path / f"{i}.log"
         job.argv = [sys.executable, "-c", f"open({str(tmp_path / f'ran{i}')!r}, 'a').write('x')"]
@@ -167,8 +171,8 @@ def test_a_run_that_another_process_holds_is_waited_for(jobs, tmp_path, monkeypa
                 folder.finish("done", [{"metric": "m", "value": 1}], {})
                 lock.close()
 
-        monkeypatch.setattr(sweep.interruption, "sleep", sleep)
-        assert sweep.run_jobs(STUDY, jobs, tmp_path, workers=1) == []
+        monkeypatch.setattr(local.interruption, "sleep", sleep)
+        assert local.run_jobs(STUDY, jobs, tmp_path, PLACES[:1]) == []
     assert seen[-1] == (0, 1)
 
 
@@ -182,8 +186,8 @@ def test_a_run_that_its_holder_left_unfinished_is_taken_over(jobs, tmp_path, mon
             if ran(tmp_path, 1):
                 lock.close()
 
-        monkeypatch.setattr(sweep.interruption, "sleep", sleep)
-        assert sweep.run_jobs(STUDY, jobs, tmp_path, workers=1) == []
+        monkeypatch.setattr(local.interruption, "sleep", sleep)
+        assert local.run_jobs(STUDY, jobs, tmp_path, PLACES[:1]) == []
     assert (ran(tmp_path, 0), ran(tmp_path, 1)) == (1, 1)
 
 
@@ -202,29 +206,29 @@ if not marker.exists():
 open({str(tmp_path / "ran0")!r}, "a").write("x")
 """,
     ]
-    assert sweep.run_jobs(STUDY, jobs, tmp_path, workers=2) == []
+    assert local.run_jobs(STUDY, jobs, tmp_path, PLACES[:2]) == []
     assert (ran(tmp_path, 0), ran(tmp_path, 1)) == (1, 1)
 
 
 def test_a_process_that_was_refused_does_not_come_again(jobs, tmp_path):
     code = f"import sys; open({str(tmp_path / 'ran0')!r}, 'a').write('x'); sys.exit(2)"
     jobs[0].argv = [sys.executable, "-c", code]
-    assert sweep.run_jobs(STUDY, jobs, tmp_path, workers=1) == jobs[:1]
+    assert local.run_jobs(STUDY, jobs, tmp_path, PLACES[:1]) == jobs[:1]
     assert ran(tmp_path, 0) == 1
 
 
 def test_a_run_that_another_process_has_finished_is_not_started(jobs, tmp_path):
     finish(jobs[0].runs[0], tmp_path)
     jobs[1].argv = [sys.executable, "-c", "pass"]
-    assert sweep.run_jobs(STUDY, jobs, tmp_path, workers=1) == []
+    assert local.run_jobs(STUDY, jobs, tmp_path, PLACES[:1]) == []
     assert ran(tmp_path, 0) == 0
 
 
 def test_logs_of_two_sweeps_have_different_names(monkeypatch):
     names = []
     for number in (11, 12):
-        monkeypatch.setattr(sweep.os, "getpid", lambda number=number: number)
-        jobs = sweep.make_jobs(STUDY, preset("2", "smoke"), command_line.RunOptions("out"))
+        monkeypatch.setattr("os.getpid", lambda number=number: number)
+        jobs = make_jobs(STUDY, preset("2", "smoke"), command_line.RunOptions("out"))
         names += [job.log for job in jobs]
     assert len(set(names)) == len(names) == 20
 
@@ -283,15 +287,13 @@ def test_a_sweep_runs_skips_and_says_what_failed(tmp_path):
 
 
 def test_one_process_a_core_for_images_alone(monkeypatch):
-    monkeypatch.setattr(sweep.os, "sched_getaffinity", lambda pid: {0, 1, 2}, raising=False)
-    monkeypatch.setattr(sweep.os, "sysconf", {"SC_PAGE_SIZE": 2**12, "SC_PHYS_PAGES": 2**22}.get)
-    monkeypatch.setattr(sweep.pathlib.Path, "exists", lambda path: False)
+    monkeypatch.setattr(local.os, "sched_getaffinity", lambda pid: {0, 1, 2}, raising=False)
+    monkeypatch.setattr(local.os, "sysconf", {"SC_PAGE_SIZE": 2**12, "SC_PHYS_PAGES": 2**22}.get)
     images = load_study("zhang_randomization")
-    assert [sweep.default_workers(r) for r in (STUDY, images)] == [1, 3]
-    monkeypatch.setattr(sweep.os, "sysconf", {"SC_PAGE_SIZE": 2**12, "SC_PHYS_PAGES": 2**20}.get)
-    assert sweep.default_workers(images) == 2
-    monkeypatch.setattr(sweep.pathlib.Path, "exists", lambda path: True)
-    assert sweep.default_workers(images) == 1
+    assert [len(local.make_places(study)) for study in (STUDY, images)] == [1, 3]
+    assert [place.cores for place in local.make_places(images, workers=2)] == [{0, 2}, {1}]
+    monkeypatch.setattr(local.os, "sysconf", {"SC_PAGE_SIZE": 2**12, "SC_PHYS_PAGES": 2**20}.get)
+    assert local.default_workers(images) == 2
 
 
 def test_the_name_may_be_a_word_of_its_own():

@@ -13,8 +13,9 @@ from common.study.setting import without
 from replications.snapp_shamir.data import example_stream, unpack
 from replications.snapp_shamir.engine import Ensemble, _Shard, make_optimizer, pair_members, tile_size
 from replications.snapp_shamir.experiment import UNCOMPILED
-from replications.snapp_shamir.models import build, initial_weights, weight_shapes
+from replications.snapp_shamir.models import build, initial_weights
 from replications.snapp_shamir.settings import MODELS, Settings
+from replications.snapp_shamir.sizes import weight_shapes
 
 DEVICES = ["/CPU:0", "/CPU:1"]
 
@@ -22,14 +23,14 @@ DEVICES = ["/CPU:0", "/CPU:1"]
 @functools.cache
 def shard_of_one():
     """Makes examples for any model: compiled once for all tests."""
-    return _Shard(Settings(model="linear").resolve(), "/CPU:0", 1)
+    return _Shard(Settings(model="linear").resolve(), "/CPU:0", 1, False)
 
 
 def batches(settings, stream, member, num_steps):
     """The batches of one member, in the order in which the engine trains on them."""
     assert (settings.batch_size, settings.batch_order) == (32, "shuffled")
     shard, weights = shard_of_one(), [np.zeros(shape) for shape in weight_shapes(Settings(model="linear"))]
-    shard.load([dataclasses.replace(member, weights=weights)], stream, settings.shuffle_log2, 0.1)
+    shard.load([dataclasses.replace(member, weights=weights)], stream, 0.1)
     positions = shard._positions(tf.constant(np.uint32(0)), num_steps)
     examples = shard._features(shard.tables, positions)
     labels = shard._labels(shard.tables, positions, examples)
@@ -65,7 +66,7 @@ def check_against_fit(settings, num_steps, tolerance):
     stream = example_stream(settings.data, streams)
     members = pair_members(settings, streams, [0])
     ensemble = ensemble_of(without(settings, UNCOMPILED), 1, 2)
-    ensemble.load(members, stream, settings.shuffle_log2, settings.learning_rate)
+    ensemble.load(members, stream, settings.learning_rate)
     block = min(num_steps, 250)
     while ensemble.step < num_steps:
         ensemble.advance(block)
@@ -139,7 +140,7 @@ def trained(settings, num_pairs, tile, num_devices, steps=(64,)):
     streams = Streams(settings.seed)
     ensemble = ensemble_of(without(settings, UNCOMPILED), num_devices, tile)
     members = pair_members(settings, streams, range(num_pairs))
-    ensemble.load(members, example_stream(settings.data, streams), settings.shuffle_log2, 0.1)
+    ensemble.load(members, example_stream(settings.data, streams), 0.1)
     for count in steps:
         ensemble.advance(count)
     return ensemble.weights()
@@ -161,7 +162,7 @@ def test_another_seed_and_rate_compile_nothing_and_train_as_if_they_had_been_fir
     def load_and_train(ensemble, seed, rate):
         streams = Streams(seed)
         stream = example_stream(settings.data, streams)
-        ensemble.load(pair_members(settings, streams, [0]), stream, settings.shuffle_log2, rate)
+        ensemble.load(pair_members(settings, streams, [0]), stream, rate)
         ensemble.advance(64)
         return ensemble.weights()
 
@@ -279,8 +280,8 @@ def test_optimizers_follow_the_papers_formulas():
 def test_a_window_is_shuffled_as_a_whole_and_each_anew(shuffle_log2):
     settings = Settings(examples_log2=15, shuffle_log2=shuffle_log2).resolve()
     streams, window = Streams(3), 32 << shuffle_log2
-    shard = _Shard(settings, "/CPU:0", 2)
-    shard.load(pair_members(settings, streams, [0]), example_stream("linear", streams), shuffle_log2, 0.1)
+    shard = _Shard(settings, "/CPU:0", 2, False)
+    shard.load(pair_members(settings, streams, [0]), example_stream("linear", streams), 0.1)
     positions = shard._positions(tf.constant(np.uint32(0)), 64).numpy()  # steps, models, batch
     places = positions.transpose(1, 0, 2).reshape(2, -1, window)
     starts = window * np.arange(places.shape[1])[:, None]
@@ -290,6 +291,28 @@ def test_a_window_is_shuffled_as_a_whole_and_each_anew(shuffle_log2):
     crossing = np.mean(offsets[..., : window // 2] >= window // 2)
     assert crossing == pytest.approx(0.5, abs=0.1)
     assert len({tuple(order) for order in offsets.reshape(-1, window)}) == offsets[..., 0].size
+
+
+def test_members_with_several_windows_train_as_each_does_alone():
+    settings = [
+        Settings(model="linear", precision="float64", examples_log2=14, shuffle_log2=z, init=init).resolve()
+        for z, init in ((0, "identical"), (5, "identical"), (5, "distinct"))
+    ]
+    streams, stream = Streams(3), example_stream("linear", Streams(3))
+    members = [pair_members(one, streams, [0]) for one in settings]
+    alone = Ensemble(settings[0], DEVICES, 1)
+    expected = []
+    for pair in members:
+        alone.load(pair, stream, 0.1)
+        alone.advance(64)
+        expected += alone.weights()
+    together = Ensemble(settings[0], DEVICES, 3, windows_differ=True)
+    together.load([member for pair in members for member in pair], stream, 0.1)
+    together.advance(64)
+    for ours, theirs in zip(together.weights(), expected, strict=True):
+        for one, other in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-12)
+    assert not np.allclose(expected[0][0], expected[2][0])
 
 
 def test_pairs_differ_in_examples_order_and_initial_weights():

@@ -1,0 +1,162 @@
+"""How long runs take on which machine: from rates measured on it, or from a stated one. Loads no TensorFlow.
+
+A paper's own estimate knows two cores of one machine, and everything that a run does: training, measurements,
+start-up. It is scaled by how much faster or slower the machine at hand trains the run's network: by its
+floating-point operations, over the rate (operations a second) at which the machine computes such networks.
+
+`python -m launch.benchmark --costs` measures these rates and keeps them in the user's cache folder.
+"""
+
+import dataclasses
+import heapq
+import json
+import os
+import pathlib
+import platform
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ..cores import usable_cores
+from .files import write_json
+from .progress import duration
+from .runs import Study
+
+# Operations a second where nothing was measured: of a core in a convolution, and a third of what a mid-range
+# GPU promises in float32. Stated, not measured.
+STATED_RATES = {"CPU": 30e9, "GPU": 5e12}
+_NETWORK_SETTINGS = ("model", "network", "width", "depth", "dataset", "batch_norm")
+MEASURED = "measured on this machine"
+STATED = "an estimate: from the operations of the networks at a stated {rate:g} billion a second"
+
+
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """What a run computes on.
+
+    Args:
+        kind: "CPU" or "GPU".
+        cores: Its processor cores.
+    """
+
+    kind: str = "CPU"
+    cores: int = dataclasses.field(default_factory=lambda: len(usable_cores()))
+
+    @property
+    def name(self) -> str:
+        """The name under which its rates are kept."""
+        return self.kind if self.kind == "GPU" else f"CPU {platform.machine()}"
+
+    @property
+    def stated_rate(self) -> float:
+        """Operations a second, where nothing was measured."""
+        return STATED_RATES[self.kind] * (self.cores if self.kind == "CPU" else 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Price:
+    """How long a run takes, and whether by a measured rate or by the stated one."""
+
+    seconds: float
+    measured: bool
+
+
+def cache_path() -> pathlib.Path:
+    """Returns the file of the rates, in the user's cache folder."""
+    root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return pathlib.Path(root).expanduser() / "irreproducibility" / "costs.json"
+
+
+def read_cache() -> dict[str, dict[str, float]]:
+    """Returns what is kept: machine or "operations" -> network -> number; nothing from a damaged file."""
+    try:
+        kept = json.loads(cache_path().read_text())
+    except (OSError, ValueError):
+        return {}
+    return kept if isinstance(kept, dict) and all(isinstance(v, dict) for v in kept.values()) else {}
+
+
+def keep(group: str, values: dict[str, float]) -> None:
+    """Adds numbers to a group of the cache; a home that cannot be written keeps none."""
+    kept = read_cache()
+    kept[group] = kept.get(group, {}) | values
+    try:
+        cache_path().parent.mkdir(parents=True, exist_ok=True)
+        write_json(cache_path(), kept)
+    except OSError:
+        return
+
+
+def price(study: Study, settings: Any, machine: Machine) -> Price:
+    """Returns how long a run takes on a machine.
+
+    Args:
+        study: Its paper.
+        settings: Resolved settings.
+        machine: Where it would run.
+    """
+    table, usual = study.estimate(settings), _usual_seconds(study, settings)
+    if usual is None:  # scalar data: seconds, start-up above all
+        return Price(table, True)
+    rate = _measured_rate(settings, machine)
+    seconds = _operations(study, settings) / (rate or machine.stated_rate)
+    return Price(table * seconds / usual, rate is not None)
+
+
+def _usual_seconds(study, settings):
+    """Seconds that the paper's estimate has for an example in training; None for a run without images."""
+    name = "epochs" if study.images else "examples_log2"
+    if study.images and not settings.of_images:
+        return None
+    count = getattr(settings, name)
+    more = study.estimate(dataclasses.replace(settings, **{name: count + 1})) - study.estimate(settings)
+    return more / (settings.train_size if study.images else 2 * settings.pairs * 2**count)
+
+
+def _operations(study, settings):
+    """Operations of an example in training; counted once for each network."""
+    values = {name: getattr(settings, name) for name in _NETWORK_SETTINGS if hasattr(settings, name)}
+    key = " ".join([study.name, *(f"{name}={value}" for name, value in values.items())])
+    if (known := read_cache().get("operations", {}).get(key)) is not None:
+        return known
+    network = study.experiment().network(settings)
+    from ..training.operations import training_operations
+
+    found = training_operations(network)
+    keep("operations", {key: found})
+    return found
+
+
+def _measured_rate(settings, machine):
+    """The machine's rate for the most similar network that was measured on it; None if there is none."""
+    name, width = (
+        getattr(settings, "network", getattr(settings, "model", "")),
+        getattr(settings, "width", None),
+    )
+    similar = {}
+    for network, rate in read_cache().get(machine.name, {}).items():
+        family, _, size = network.partition(" ")
+        if name == family or name.startswith(f"{family}_"):
+            similar[abs(float(size or 0) - (width or 0))] = rate * machine.cores
+    return similar[min(similar)] if similar else None
+
+
+def wall_seconds(seconds: Iterable[float], at_once: int) -> float:
+    """Returns how long processes take, the longest first, if so many run at once."""
+    places = [0.0] * at_once
+    for one in sorted(seconds, reverse=True):
+        heapq.heapreplace(places, places[0] + one)
+    return max(places)
+
+
+def source(prices: Sequence[Price], machine: Machine) -> str:
+    """Returns where prices come from, as words."""
+    measured = sum(one.measured for one in prices)
+    if measured == len(prices):
+        return MEASURED
+    words = STATED.format(rate=machine.stated_rate / 1e9)
+    return f"{measured} of {len(prices)} runs {MEASURED}; else {words}" if measured else words
+
+
+def hours(seconds: float) -> str:
+    """Returns a duration for a plan: seconds and minutes as they are, hours with one decimal."""
+    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else duration(seconds)

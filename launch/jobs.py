@@ -1,0 +1,160 @@
+"""The processes of a sweep: which runs each makes, its argv list, and its log."""
+
+import collections
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from common.errors import BusyError
+from common.study import command_line
+from common.study.runs import Study, run_folder
+from common.study.setting import Settings
+
+_BUSY_STATUS = 2
+
+
+@dataclasses.dataclass
+class SweepProcess:
+    """One process and the runs it makes; `argv` can be pasted into a shell."""
+
+    argv: list[str]
+    runs: list[Settings]
+    log: pathlib.Path
+    process: subprocess.Popen | None = None
+
+    def poll(self) -> int | None:
+        """Returns the status with which its process ended; None if it has not begun, or not ended."""
+        return self.process.poll() if self.process else None
+
+    @property
+    def has_students(self) -> bool:
+        """Whether its networks learn from others of the figure, which have to be trained before."""
+        return any(getattr(run, "teacher", None) for run in self.runs)
+
+    @property
+    def last_words(self) -> str:
+        """The last line of its log."""
+        return last_line(self.log)
+
+    @property
+    def met_another(self) -> bool:
+        """Whether it ended because another process had begun one of its runs."""
+        return met_another(self.poll(), self.log)
+
+
+def last_line(log: str | os.PathLike) -> str:
+    """Returns the last line of a log that is not empty; nothing if there is none."""
+    try:
+        lines = pathlib.Path(log).read_text(errors="replace").strip().splitlines()
+    except OSError:
+        return ""
+    return lines[-1].strip() if lines else ""
+
+
+def met_another(status: int | None, log: str | os.PathLike) -> bool:
+    """Whether a process ended because another one works on its run: then it is worth another try."""
+    return status == _BUSY_STATUS and BusyError.WORDS in last_line(log)
+
+
+def make_jobs(study: Study, runs: Iterable[Any], options: command_line.RunOptions) -> list[SweepProcess]:
+    """Groups runs into processes, students last, else the longest first.
+
+    At the end no long process is left to a single worker.
+
+    Args:
+        study: `runs.Study`.
+        runs: Resolved settings.
+        options: `command_line.RunOptions` of every process.
+
+    Returns:
+        List of `SweepProcess`; each argv names every setting that is not the default.
+    """
+    name: str = study.compiles_once_over
+    usual = getattr(study.settings(), name)
+    groups: dict[Any, list] = collections.defaultdict(list)
+    for run in runs:
+        groups[dataclasses.replace(run, **{name: usual})].append(run)
+    jobs = []
+    for i, (common, members) in enumerate(groups.items()):
+        argv = [sys.executable, "-m", f"replications.{study.name}"]
+        for field in dataclasses.fields(common):
+            if field.name != name and getattr(common, field.name) != field.default:
+                argv.append(command_line.flag_text(field.name, getattr(common, field.name)))
+        argv.append(f"--{name}={','.join(str(getattr(run, name)) for run in members)}")
+        for field in dataclasses.fields(options):
+            if (value := getattr(options, field.name)) != field.default:
+                argv.append(command_line.flag_text(field.name, value))
+        log = logs_folder(study, options.out_dir) / f"{os.getpid()}-{i:03d}.log"
+        jobs.append(SweepProcess(argv, members, log))
+    return sorted(jobs, key=lambda job: (job.has_students, -sum(map(study.estimate, job.runs))))
+
+
+def logs_folder(study: Study, out_dir: str | os.PathLike) -> pathlib.Path:
+    """Returns the folder of the logs of a paper's sweeps."""
+    return pathlib.Path(out_dir) / study.name / "logs"
+
+
+@dataclasses.dataclass(frozen=True)
+class Started:
+    """A process that a sweep has started, as another sweep finds it.
+
+    Args:
+        runs: Names of the folders of its runs.
+        log: Where it writes.
+        task: Its number in Slurm, such as "12_3"; None for a process of this machine.
+        pid: Its number on this machine.
+    """
+
+    runs: list[str]
+    log: str
+    task: str | None = None
+    pid: int | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is a process of this machine that has not ended."""
+        try:
+            os.kill(self.pid or 0, 0)
+        except OSError:
+            return False
+        return self.pid is not None
+
+
+def note_started(
+    study: Study,
+    out_dir: str | os.PathLike,
+    jobs: Sequence[SweepProcess],
+    tasks: Sequence[str] | None = None,
+) -> None:
+    """Notes what was started: one line a process in `logs/started.jsonl`, appended whole."""
+    folder = logs_folder(study, out_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = []
+    for i, job in enumerate(jobs):
+        runs = [run_folder(study, run, out_dir).path.name for run in job.runs]
+        pid = job.process.pid if job.process else None
+        started = Started(runs, str(job.log.absolute()), tasks[i] if tasks else None, pid)
+        lines.append(json.dumps(dataclasses.asdict(started)))
+    with open(folder / "started.jsonl", "a") as file:
+        file.write("".join(f"{line}\n" for line in lines))
+
+
+def started(study: Study, out_dir: str | os.PathLike) -> dict[str, Started]:
+    """Returns the process that was started last for each run: name of its folder -> `Started`."""
+    found: dict[str, Started] = {}
+    try:
+        lines = (logs_folder(study, out_dir) / "started.jsonl").read_text().splitlines()
+    except FileNotFoundError:
+        return found
+    for line in lines:
+        try:
+            one = Started(**json.loads(line))
+        except (ValueError, TypeError):  # cut by a full disk
+            continue
+        found |= dict.fromkeys(one.runs, one)
+    return found

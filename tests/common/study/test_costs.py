@@ -1,0 +1,113 @@
+import dataclasses
+import json
+import types
+
+import pytest
+
+from common.study import costs, program
+from common.study.runs import load_study
+
+SNAPP, ZHANG = load_study("snapp_shamir"), load_study("zhang_randomization")
+ONE_CORE = costs.Machine("CPU", 1)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "irreproducibility" / "costs.json"
+
+
+def toy(estimate, study=ZHANG, operations=1e6):
+    """A paper whose networks take so many operations an example."""
+    experiment = types.SimpleNamespace(network=lambda settings: operations)
+    toy = dataclasses.replace(study, estimate=estimate)
+    object.__setattr__(toy, "experiment", lambda: experiment)
+    return toy
+
+
+@pytest.fixture
+def settings(monkeypatch):
+    module = types.ModuleType("operations")
+    module.training_operations = lambda network: network
+    monkeypatch.setitem(__import__("sys").modules, "common.training.operations", module)
+    return ZHANG.settings(network="mlp_1x512", num_train=1000, epochs=10, dataset="synthetic").resolve()
+
+
+def test_a_run_takes_its_estimate_times_how_much_slower_the_machine_is(settings):
+    # The table has 10 s for 10 epochs of 1,000 images, 1 ms an image; 1e6 operations at 30e9/s are 33 us.
+    table = toy(lambda run: run.epochs * run.train_size / 1000)
+    found = costs.price(table, settings, ONE_CORE)
+    assert found.seconds == pytest.approx(10 * (1e6 / 30e9) / 1e-3) and not found.measured
+    assert costs.price(table, settings, costs.Machine("GPU", 1)).seconds == pytest.approx(10 * 2e-7 / 1e-3)
+
+
+def test_a_measured_rate_counts_for_all_cores(settings):
+    costs.keep(ONE_CORE.name, {"mlp_1x512": 1e9})
+    table = toy(lambda run: run.epochs * run.train_size / 1000)
+    assert costs.price(table, settings, ONE_CORE) == costs.Price(pytest.approx(10.0), True)
+    assert costs.price(table, settings, costs.Machine("CPU", 4)).seconds == pytest.approx(2.5)
+    assert not costs.price(table, settings, costs.Machine("GPU", 1)).measured
+
+
+def test_the_most_similar_width_counts():
+    costs.keep(ONE_CORE.name, {"convnet 4": 1e9, "convnet 16": 3e9, "wide_resnet 2": 5e9, "mlp": 7e9})
+    rate = lambda name, width: costs._measured_rate(  # noqa: E731
+        types.SimpleNamespace(network=name, width=width), ONE_CORE
+    )
+    assert [rate("convnet", width) for width in (1, 9, 12, 64)] == [1e9, 1e9, 3e9, 3e9]
+    assert rate("wide_resnet_20", 10) == 5e9
+    assert rate("vgg19", 8) is None
+
+
+def test_operations_are_counted_once(settings):
+    table = toy(lambda run: run.epochs * run.train_size / 1000, operations=5.0)
+    assert costs._operations(table, settings) == 5.0
+    object.__setattr__(table, "experiment", None)
+    assert costs._operations(table, dataclasses.replace(settings, seed=3)) == 5.0
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"CPU": 3}', "\x00"])
+def test_a_damaged_cache_is_none(text, cache):
+    cache.parent.mkdir()
+    cache.write_text(text)
+    assert costs.read_cache() == {}
+    costs.keep("CPU", {"a": 1.0})
+    assert json.loads(cache.read_text()) == {"CPU": {"a": 1.0}}
+
+
+def test_a_home_that_cannot_be_written_keeps_nothing(monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
+    costs.keep("CPU", {"a": 1.0})
+    assert costs.read_cache() == {}
+
+
+def test_wall_time_by_hand():
+    # Longest first on two: 5 | 4, then 3 after 4, then 3 after 5.
+    assert costs.wall_seconds([3, 5, 3, 4], 2) == 8
+    assert costs.wall_seconds([3, 5], 16) == 5
+    assert costs.wall_seconds([], 3) == 0
+
+
+def test_the_source_is_named():
+    prices = [costs.Price(1, True), costs.Price(1, False)]
+    assert costs.source(prices[:1], ONE_CORE) == "measured on this machine"
+    assert costs.source(prices[1:], ONE_CORE).startswith("an estimate: ")
+    mixed = costs.source(prices, ONE_CORE)
+    assert mixed.startswith("1 of 2 runs measured on this machine; else an estimate")
+    assert "30 billion a second" in mixed
+
+
+def test_a_plan_is_for_the_machine_at_hand(monkeypatch):
+    monkeypatch.setattr(program, "visible_gpus", lambda: ("0",))
+    small = [settings.resolve() for settings in SNAPP.runs_of_figure("4", "smoke")]
+    images = [settings.resolve() for settings in ZHANG.runs_of_figure("1a", "smoke")]
+    assert program.machine_of(SNAPP, small, "auto").kind == "CPU"
+    assert program.machine_of(SNAPP, small, "gpu").kind == "GPU"
+    assert program.machine_of(ZHANG, images, "auto").kind == "GPU"
+    assert program.machine_of(ZHANG, images, "cpu").kind == "CPU"
+
+
+def test_scalar_data_have_the_paper_s_own_estimate():
+    study = load_study("smooth_interpolation")
+    run = study.runs_of_figure("1a", "smoke")[0].resolve()
+    assert costs.price(study, run, ONE_CORE) == costs.Price(study.estimate(run), True)

@@ -1,0 +1,177 @@
+import dataclasses
+import sys
+
+import pytest
+
+from common.errors import UserError
+from common.study.command_line import RunOptions
+from common.study.runs import load_study
+from launch import sweep
+from launch.executors import local, slurm
+from launch.jobs import make_jobs, started
+
+ZHANG, SNAPP = load_study("zhang_randomization"), load_study("snapp_shamir")
+TELL = """
+import os, time
+time.sleep(0.3)
+print(os.environ.get("CUDA_VISIBLE_DEVICES"), sorted(os.sched_getaffinity(0)))
+"""
+
+
+def gpus_of_children(tmp_path, count, places):
+    """What each process of a sweep, in the order of their starts, sees in CUDA_VISIBLE_DEVICES."""
+    runs = [settings.resolve() for settings in ZHANG.runs_of_figure("1b", "smoke")][:count]
+    jobs = [make_jobs(ZHANG, [run], RunOptions(str(tmp_path)))[0] for run in runs]
+    for i, job in enumerate(jobs):
+        job.log, job.argv = tmp_path / f"{i}.log", [sys.executable, "-c", TELL]
+    assert local.LocalExecutor(places).run(ZHANG, jobs, str(tmp_path)) == []
+    assert len(started(ZHANG, tmp_path)) == count
+    return [job.log.read_text().split(" ")[0] for job in jobs]
+
+
+def test_each_process_sees_its_gpu_alone(tmp_path):
+    seen = gpus_of_children(tmp_path, 4, local.make_places(ZHANG, ("5", "7")))
+    assert sorted(seen[:2]) == ["5", "7"] and sorted(seen) == ["5", "5", "7", "7"]
+
+
+def test_mirrored_runs_see_all_gpus_one_after_the_other(tmp_path):
+    places = local.make_places(ZHANG, ("5", "7"), strategy="mirrored")
+    assert gpus_of_children(tmp_path, 2, places) == ["5,7", "5,7"]
+
+
+def test_without_gpus_the_environment_is_left_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "mine")
+    assert gpus_of_children(tmp_path, 2, local.make_places(ZHANG, workers=2)) == ["mine", "mine"]
+
+
+def test_every_gpu_has_one_process_before_any_has_two():
+    places = local.make_places(ZHANG, ("0", "1"), runs_per_gpu=2)
+    assert [place.gpus for place in places] == [("0",), ("1",), ("0",), ("1",)]
+    assert [place.gpus for place in local.make_places(ZHANG, ("0", "1"), 3, 2)] == [("0",), ("1",), ("0",)]
+
+
+def test_cores_are_shared_out_and_never_none(monkeypatch):
+    monkeypatch.setattr(local, "usable_cores", lambda: [0, 1, 4])
+    assert [place.cores for place in local.make_places(ZHANG, ("0", "1"))] == [{0, 4}, {1}]
+    crowded = [place.cores for place in local.make_places(ZHANG, ("0", "1"), runs_per_gpu=2)]
+    assert crowded == [{0}, {1}, {4}, {0, 1, 4}]
+
+
+def test_more_workers_than_places_are_refused():
+    with pytest.raises(UserError, match="2 GPUs with --runs_per_gpu=1 take 2 processes"):
+        local.make_places(ZHANG, ("0", "1"), workers=3)
+    with pytest.raises(UserError, match="mirrored runs take all GPUs"):
+        local.make_places(ZHANG, ("0", "1"), workers=2, strategy="mirrored")
+
+
+def main(capsys, *arguments):
+    status = 0
+    try:
+        sweep.main(["sweep", *arguments])
+    except SystemExit as end:
+        status = end.code
+    return status, capsys.readouterr()
+
+
+def test_print_writes_lines_to_paste_teachers_first(tmp_path, capsys):
+    flags = ("--figure=distillation", "--scale=smoke", "--executor=print", f"--out_dir={tmp_path}")
+    status, written = main(capsys, "--replication=somepalli_boundaries", *flags)
+    lines = written.out.splitlines()
+    assert status == 0 and written.err == ""
+    assert all(line.startswith(f"{sys.executable} -m replications.somepalli_boundaries ") for line in lines)
+    students = ["--teacher=" in line for line in lines]
+    assert students == sorted(students) and any(students) and not all(students)
+    assert list(tmp_path.iterdir()) == []
+
+
+SMOKE = ("--replication=zhang_randomization", "--figure=1a", "--scale=smoke")
+LAPTOP = (*SMOKE[:2], "--scale=laptop")
+
+
+@pytest.mark.parametrize("executor", sweep.EXECUTORS)
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((*SMOKE, "--width=3"), "width"),
+        ((*SMOKE, "--batch_size=-1"), "--batch_size=-1"),
+        ((*LAPTOP, "--data_dir=nowhere"), "--data_dir=nowhere: no such folder"),
+        ((*LAPTOP, "--data_dir=."), "no CIFAR-10 in cifar10; --download fetches it"),
+        ((*SMOKE, "--strategy=multi_worker"), "TF_CONFIG names no cluster"),
+        ((*SMOKE, "--out_dir=/proc/x"), "is not writable"),
+    ],
+)
+def test_every_executor_refuses_before_anything_starts(
+    executor, arguments, words, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TF_CONFIG", "[]")
+    for kind in (local.LocalExecutor, slurm.SlurmExecutor, sweep.PrintExecutor):
+        monkeypatch.setattr(kind, "run", None)
+    status, written = main(capsys, *arguments, f"--executor={executor}")
+    assert status == 2 and words in written.err and written.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--partition=main",), "--partition: only with --executor=slurm"),
+        (("--executor=print", "--workers=2"), "--workers: only with --executor=local or slurm"),
+        (("--executor=slurm", "--gpus=0"), "--gpus: only with --executor=local"),
+        (("--executor=slurm", "--time_limit=0"), "time_limit"),
+        (("--runs_per_gpu=2", "--gpus="), "no run of this sweep uses a GPU"),
+        (("--runs_per_gpu=0",), "runs_per_gpu"),
+        (("--gpus=0,1", "--workers=3"), "take 2 processes"),
+        (("--executor=cloud",), "cloud"),
+    ],
+)
+def test_flags_that_do_not_go_together_are_one_line(arguments, words, tmp_path, capsys):
+    status, written = main(capsys, *SMOKE, f"--out_dir={tmp_path}", *arguments)
+    assert status == 2 and words in written.err and written.err.count("\n") == 1
+
+
+def executor_of(study, figure, *arguments):
+    flag_values = sweep.flags.FlagValues()
+    sweep.command_line.define_flags(study, flag_values)
+    sweep._define_flags(flag_values)
+    flag_values(["sweep", *arguments])
+    runs = [settings.resolve() for settings in study.runs_of_figure(figure, "smoke")]
+    return sweep.make_executor(study, runs, flag_values)
+
+
+def test_small_ensembles_take_no_gpu_and_large_ones_do():
+    gpus = lambda *given: [place.gpus for place in executor_of(*given, "--gpus=0,1").places]  # noqa: E731
+    assert gpus(SNAPP, "2") == [None]
+    assert gpus(SNAPP, "10") == gpus(ZHANG, "1a") == [("0",), ("1",)]
+    tasks = [executor_of(*of, "--executor=slurm").resources.gpus for of in ((SNAPP, "2"), (ZHANG, "1a"))]
+    assert tasks == [0, 1]
+
+
+def test_a_task_asks_slurm_for_what_the_flags_say():
+    flags = ("--partition=gpu", "--account=mine", "--time_limit=30", "--gpus_per_run=2", "--workers=5")
+    parameters = executor_of(ZHANG, "1a", "--executor=slurm", *flags, "--memory_gb=1.5").resources.parameters(
+        "n"
+    )
+    assert parameters["partition"] == "gpu" and parameters["account"] == "mine" and parameters["time"] == 30
+    assert parameters["gpus_per_node"] == 2 and parameters["array_parallelism"] == 5
+    assert parameters["mem"] == "1536MB" and parameters["additional_parameters"] == {"requeue": True}
+    assert "gpus_per_node" not in slurm.Resources().parameters("n")
+
+
+def test_one_line_where_there_is_no_slurm(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    status, written = main(capsys, *SMOKE, f"--out_dir={tmp_path / 'runs'}", "--executor=slurm")
+    assert status == 2 and "there is no sbatch here" in written.err and written.err.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_status_of_runs_that_were_never_started(tmp_path, capsys):
+    status, written = main(capsys, *SMOKE, f"--out_dir={tmp_path}", "--status")
+    assert status == 0 and written.out.splitlines()[-1] == "5 not started"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_job_names_its_settings_whatever_its_place():
+    runs = [settings.resolve() for settings in ZHANG.runs_of_figure("1a", "smoke")]
+    options = dataclasses.replace(RunOptions("out"), device="cpu")
+    assert all("--device=cpu" in job.argv for job in make_jobs(ZHANG, runs, options))

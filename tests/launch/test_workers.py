@@ -1,0 +1,200 @@
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from common.cluster import Worker, current_worker
+from launch import workers
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def launch(*arguments, **environment):
+    command = [sys.executable, "-m", "launch.workers", *arguments]
+    environment = {name: text for name, text in os.environ.items() if name != "TF_CONFIG"} | environment
+    return subprocess.Popen(
+        command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def script(text):
+    return "--", sys.executable, "-c", text, "--strategy=multi_worker"
+
+
+@pytest.mark.parametrize("chief", [False, True])
+def test_every_process_has_a_place_of_its_own_and_one_is_the_chief(chief, monkeypatch):
+    configs = workers.cluster_configs(3, chief)
+    assert configs[0]["cluster"] == configs[2]["cluster"]
+    addresses = [address for group in configs[0]["cluster"].values() for address in group]
+    assert len(set(addresses)) == 3
+    places = []
+    for config in configs:
+        monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+        places.append(current_worker("multi_worker"))
+    assert places == [Worker(i, 3) for i in range(3)]
+    expected = ["the chief", "worker 0", "worker 1"] if chief else ["worker 0", "worker 1", "worker 2"]
+    assert [workers.name_of(config) for config in configs] == expected
+
+
+def test_a_slurm_step_is_a_cluster_unless_tf_config_names_one(monkeypatch):
+    for name, value in {"STEP_NUM_TASKS": "4", "PROCID": "2", "JOB_ID": "9"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    assert current_worker("multi_worker") == Worker(2, 4)
+    assert current_worker("auto") == Worker()
+    monkeypatch.setenv("TF_CONFIG", json.dumps(workers.cluster_configs(2, False)[1]))
+    assert current_worker("multi_worker") == Worker(1, 2)
+
+
+TELL = """
+import json, os
+task = json.loads(os.environ["TF_CONFIG"])["task"]
+print(task["type"], task["index"], os.environ.get("CUDA_VISIBLE_DEVICES"))
+"""
+
+
+def test_the_chief_speaks_for_all_and_each_has_its_share_of_the_gpus():
+    process = launch("--workers=2", "--chief", *script(TELL), CUDA_VISIBLE_DEVICES="4,5,6")
+    output, error = process.communicate()
+    assert (process.returncode, output, error) == (0, "chief 0 4,6\n", "[worker 0] worker 0 5\n")
+
+
+DIE = """
+import json, os, signal, time
+if json.loads(os.environ["TF_CONFIG"])["task"]["index"] == 1:
+    time.sleep(0.3)
+    os.kill(os.getpid(), signal.SIGKILL)
+time.sleep(600)
+"""
+
+
+def test_the_first_that_dies_is_named_and_the_others_are_ended():
+    started = time.monotonic()
+    process = launch("--workers=3", *script(DIE))
+    _, error = process.communicate()
+    assert process.returncode == 1
+    assert error.startswith("workers: worker 1 was ended by SIGKILL") and error.count("\n") == 1
+    assert time.monotonic() - started < 60
+
+
+def test_one_that_hears_no_signal_is_killed(monkeypatch):
+    monkeypatch.setattr(workers, "_PATIENCE_SECONDS", 0.2)
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+    running = workers.Workers([sys.executable, "-c", deaf], workers.cluster_configs(2, False))
+    time.sleep(0.3)
+    running.stop()
+    assert {process.poll() for process in running._processes} <= {-signal.SIGKILL, -signal.SIGTERM}
+
+
+ZHANG = ("--", sys.executable, "-m", "replications.zhang_randomization", "--strategy=multi_worker")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "names no command to run after --"),
+        (("--",), "names no command"),
+        (("--", "ls"), "must have --strategy=multi_worker"),
+        (("--workers=0", *ZHANG), "workers"),
+        (("--workers=1", "--chief", *ZHANG), "needs --workers=2"),
+        ((*ZHANG, "--width=3"), "width"),
+        ((*ZHANG, "--batch_size=0"), "--batch_size=0"),
+        ((*ZHANG, "--data_dir=nowhere"), "--data_dir=nowhere"),
+        (("--", "nowhere/python", "--strategy=multi_worker"), "cannot start nowhere/python"),
+    ],
+)
+def test_bad_input_is_one_line_before_anything_starts(arguments, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(SystemExit) as end:
+        workers.main(["workers", *arguments])
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    error = capsys.readouterr().err
+    assert end.value.code == 2 and words in error and error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_that_has_a_place_already_starts_no_others(monkeypatch, capsys):
+    monkeypatch.setenv("TF_CONFIG", "{}")
+    with pytest.raises(SystemExit) as end:
+        workers.main(["workers", *ZHANG])
+    assert end.value.code == 2 and "TF_CONFIG is set" in capsys.readouterr().err
+
+
+SMOKE = ("--figure=1a", "--scale=smoke", "--condition=true_labels")
+KEEP = str(pathlib.Path(__file__).with_name("keep_weights.py"))
+
+
+def keep_weights(folder, *flags):
+    return (sys.executable, KEEP, str(folder), *SMOKE, f"--out_dir={folder / 'runs'}", *flags)
+
+
+def weights_of(folder):
+    return [dict(np.load(path)) for path in sorted(folder.glob("*.npz"))]
+
+
+@pytest.mark.slow
+def test_two_workers_train_the_smoke_preset_to_the_weights_of_one_process(tmp_path):
+    """Inception with synchronized batch statistics, in both layouts; float32, sums are split in two."""
+    folders = {name: tmp_path / name for name in ("alone", "workers", "chief")}
+    for folder in folders.values():
+        folder.mkdir()
+    subprocess.run(
+        keep_weights(folders["alone"]), cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True
+    )
+    for name, flags in (("workers", ()), ("chief", ("--chief",))):
+        command = keep_weights(folders[name], "--strategy=multi_worker")
+        process = launch("--workers=2", *flags, "--", *command, PYTHONPATH=str(ROOT))
+        _, error = process.communicate()
+        assert process.returncode == 0, error
+    (alone,) = weights_of(folders["alone"])
+    for name in ("workers", "chief"):
+        found = weights_of(folders[name])
+        assert len(found) == 2
+        differences = {}
+        for one in found:
+            for variable, expected in alone.items():
+                scale = max(np.abs(expected).max(), 1e-3)
+                differences[variable] = float(np.abs(one[variable] - expected).max() / scale)
+        worst = max(differences, key=differences.__getitem__)
+        print(f"{name}: {len(alone)} variables, the greatest difference {differences[worst]:.1e} of {worst}")
+        assert differences[worst] < 1e-3
+        records = list(folders[name].glob("runs/*/*/run.json"))
+        assert [json.loads(path.read_text())["layout"]["workers"] for path in records] == [2]
+
+
+LONG = ("--network=mlp_1x512", "--dataset=synthetic", "--num_train=4000", "--batch_size=100", "--epochs=60")
+LONG += ("--learning_rate=0.001", "--label_noise=1", "--condition=corrupted_labels")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_killed_worker_ends_all_within_a_minute_and_the_same_command_resumes(victim, tmp_path):
+    command = ("--workers=2", *ZHANG, *LONG)
+    killed = launch(*command, f"--out_dir={tmp_path / 'killed'}")
+    while not list(tmp_path.glob("killed/**/checkpoints/*/SHA256SUMS")):
+        assert killed.poll() is None, killed.communicate()[1]
+        time.sleep(0.1)
+    children = pathlib.Path(f"/proc/{killed.pid}/task/{killed.pid}/children").read_text().split()
+    os.kill(int(children[victim]), signal.SIGKILL)
+    started = time.monotonic()
+    _, error = killed.communicate()
+    assert killed.returncode == 1 and time.monotonic() - started < 60
+    assert f"workers: worker {victim} was ended by SIGKILL" in error
+    (record,) = tmp_path.glob("killed/*/*/run.json")
+    assert json.loads(record.read_text())["status"] in ("incomplete", "failed")
+    for out_dir in ("killed", "whole"):
+        process = launch(*command, f"--out_dir={tmp_path / out_dir}")
+        _, error = process.communicate()
+        assert process.returncode == 0, error
+    losses = [
+        np.load(next(tmp_path.glob(f"{d}/*/*/arrays.npz")))["batch_losses"] for d in ("killed", "whole")
+    ]
+    np.testing.assert_allclose(*losses, rtol=1e-4)
