@@ -20,6 +20,7 @@ from .runs import Study, find_runs, finished_seeds
 from .setting import Settings, Value
 from .verdicts import DECIDED, Outcome
 
+_USUAL = SCALES.index("laptop")
 _FEWEST = 3  # confirmatory seeds are asked for where there are none
 _MAX_SEEDS, _MAX_GAP = 64, 5  # beyond so many seeds in a row that are not there none is looked for
 
@@ -104,8 +105,8 @@ def claims_of(*modules: ModuleType) -> tuple[Claim, ...]:
 class Judgement:
     """A claim, its outcome, and the scale (None: not run at any), data sets and runs that decided it.
 
-    `minutes` is about what the runs take, on two cores, that would decide what is open or not run; None: it
-    is not known how many seeds would. `exploratory` are the seeds that were looked at and do not decide.
+    `needed` has the seconds, on two cores, of each run that would decide what is open or not run; None: it is
+    not known how many seeds would. `exploratory` are the seeds that were looked at and do not decide.
     """
 
     claim: Claim
@@ -113,8 +114,13 @@ class Judgement:
     scale: str | None
     data: tuple[str, ...] = ()
     runs: tuple[Run, ...] = ()
-    minutes: float | None = None
+    needed: Mapping[Settings, float] | None = None
     exploratory: tuple[int, ...] = ()
+
+    @property
+    def minutes(self) -> float | None:
+        """About how long the runs take that would decide the claim; None: it is decided, or not known."""
+        return None if self.needed is None else sum(self.needed.values()) / 60
 
     @property
     def verdict(self) -> str:
@@ -290,10 +296,16 @@ class Evidence:
             found |= {s.seed for s, run in find_runs(self._study, later, self._records) if run}
         return found
 
-    @property
-    def missing_seconds(self) -> float:
-        """About how long the runs take that are not finished, on two cores."""
-        return sum(self._study.estimate(settings) for settings, run in self._runs if run is None)
+    def missing_runs(self, first: int) -> dict[Settings, float]:
+        """Returns {settings: seconds on two cores} of the runs that are missing.
+
+        Args:
+            first: The first confirmatory seed; if it is above 0, the runs of the fewest such seeds count too.
+        """
+        wanted = [settings for settings, run in self._runs if run is None]
+        seeds = range(first, first + _FEWEST) if first else ()
+        wanted += [dataclasses.replace(settings, seed=seed) for settings, _ in self._runs for seed in seeds]
+        return {settings: self._study.estimate(settings) for settings in wanted}
 
     @property
     def only_exploratory(self) -> bool:
@@ -313,8 +325,12 @@ def _judge_at(claim, evidence):
     try:
         outcome = claim.check(evidence)
     except MissingRunsError as error:
-        minutes = evidence.missing_seconds / 60
-        return Judgement(claim, Outcome("not run", str(error)), evidence.scale, minutes=minutes)
+        if why := claim.out_of_reach.get(evidence.scale):
+            return Judgement(claim, Outcome("out of reach", f"Out of reach: {why}."), evidence.scale)
+        outcome = Outcome("not run", str(error))
+        return Judgement(
+            claim, outcome, evidence.scale, needed=evidence.missing_runs(claim.confirmatory_from)
+        )
     if evidence.left_out:
         outcome = outcome.noting(evidence.left_out)
     runs = tuple(evidence.used.values())
@@ -324,17 +340,26 @@ def _judge_at(claim, evidence):
         first, would = claim.confirmatory_from, outcome.words
         note = f"Seeds below {first} were looked at when this was written (they would say: {would})."
         outcome = dataclasses.replace(outcome.noting(note), verdict="open", p=math.nan, more=_FEWEST)
-    minutes = None
+    needed = None
     if outcome.verdict == "open" and outcome.more:
-        minutes = outcome.more * _seconds(runs) / len({run.seed for run in runs}) / 60
+        needed = _further_runs(evidence.used, outcome.more, claim.confirmatory_from)
     names = {name + stands_in_for(run) for run in runs if (name := data_name(run))}
     exploratory = tuple(sorted(evidence.exploratory))
-    return Judgement(claim, outcome, evidence.scale, tuple(sorted(names)), runs, minutes, exploratory)
+    return Judgement(claim, outcome, evidence.scale, tuple(sorted(names)), runs, needed, exploratory)
 
 
-def _seconds(runs):
-    times = [time for run in runs for name, time in run.record["times"].items() if name.endswith("_seconds")]
-    return sum(times)
+def _further_runs(used, more, first):
+    """{settings: seconds} of the runs with further seeds, each as long as those that are there."""
+    seconds: dict[Settings, list[float]] = {}
+    last = max(max(settings.seed for settings in used) + 1, first)
+    for settings, run in used.items():
+        times = [time for name, time in run.record["times"].items() if name.endswith("_seconds")]
+        seconds.setdefault(dataclasses.replace(settings, seed=0), []).append(sum(times))
+    return {
+        dataclasses.replace(settings, seed=last + i): sum(times) / len(times)
+        for settings, times in seconds.items()
+        for i in range(more)
+    }
 
 
 def stands_in_for(run: Run) -> str:
@@ -354,10 +379,18 @@ def headline(judgements: Sequence[Judgement]) -> str:
     """Returns "decided d of n, out of reach r, open o (h hours)"; a claim that is not run is open."""
     verdicts = Counter(j.outcome.verdict for j in judgements)
     decided, unreachable = sum(verdicts[verdict] for verdict in DECIDED), verdicts["out of reach"]
-    left = [j.minutes for j in judgements if j.outcome.verdict in ("open", "not run")]
-    hours = sum(minutes or 0 for minutes in left) / 60
-    priced = f" ({hours:.1f} hours" + (", some without a price" if None in left else "") + ")" if left else ""
-    return f"decided {decided} of {len(judgements)}, out of reach {unreachable}, open {len(left)}{priced}"
+    left = [j.needed for j in judgements if j.outcome.verdict in ("open", "not run")]
+    # Claims share runs.
+    seconds = {settings: time for needed in left for settings, time in (needed or {}).items()}
+    priced = (
+        f" ({sum(seconds.values()) / 3600:.1f} hours"
+        + (", some without a price" if None in left else "")
+        + ")"
+    )
+    return (
+        f"decided {decided} of {len(judgements)}, out of reach {unreachable}, open {len(left)}"
+        + priced * bool(left)
+    )
 
 
 def data_name(run: Run) -> str | None:
@@ -384,15 +417,18 @@ def judge(
     scales = tuple(reversed(SCALES)) if scale is None else (scale,)
     judgements = []
     for claim in claims:
-        most, closest = -1, None
+        tried = []
         for s in scales:
             evidence = Evidence(study, claim.figures, records, s, claim.confirmatory_from)
             judgement = _judge_at(claim, evidence)
             if judgement.outcome.verdict != "not run":
                 break
-            if evidence.num_finished > most:
-                most, closest = evidence.num_finished, dataclasses.replace(judgement, scale=scale)
+            tried.append(
+                (evidence.num_finished, s in claim.out_of_reach, SCALES.index(s) != _USUAL, judgement)
+            )
         else:
-            judgement = closest
+            # The scale that has most of its runs; of none the one at which the claim is usually decided.
+            *_, judgement = min(tried, key=lambda found: (-found[0], found[1]))
+            judgement = dataclasses.replace(judgement, scale=scale)
         judgements.append(judgement)
     return judgements

@@ -120,7 +120,8 @@ def test_the_ledger_says_the_scale_and_the_count(smoke_records, tmp_path, capsys
 def test_the_headline_counts_what_is_decided_and_prices_what_is_open():
     claim = Claim(1, "s", "f", (), None)
     verdicts = ["reproduced", "in part", "no difference", "contradicted", "out of reach", "open", "not run"]
-    judgements = [Judgement(claim, Outcome(v, ""), "laptop", minutes=45.0) for v in verdicts]
+    # Both claims that are left need the same run.
+    judgements = [Judgement(claim, Outcome(v, ""), "laptop", needed={"a run": 5400.0}) for v in verdicts]
     assert headline(judgements) == "decided 4 of 7, out of reach 1, open 2 (1.5 hours)"
     unknown = [Judgement(claim, Outcome("open", ""), "laptop")]
     assert headline(unknown) == "decided 0 of 1, out of reach 0, open 1 (0.0 hours, some without a price)"
