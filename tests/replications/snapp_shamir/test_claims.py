@@ -72,6 +72,8 @@ def level(settings):
 def _unlike(generator, values, correlations):
     """Arrays that have given correlations with others, along all axes but the first."""
     noise = generator.normal(size=values.shape)
+    if values[0].size == 1:
+        return noise
     rows = [array.reshape(len(array), -1) for array in (values, noise)]
     own, noise = (row - row.mean(axis=1, keepdims=True) for row in rows)
     noise -= own * (noise * own).sum(axis=1, keepdims=True) / (own**2).sum(axis=1, keepdims=True)
