@@ -55,8 +55,8 @@ def of_pairs(found):
 
 
 def percent(fraction):
-    """Writes a fraction in percent: 4.2 %."""
-    return f"{100 * fraction:.1f} %"
+    """Writes a fraction in percent, rounded as the table beside it: 4.2 %."""
+    return f"{100 * float(f'{fraction:.3g}'):.1f} %"
 
 
 def summary(found):
