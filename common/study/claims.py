@@ -20,7 +20,7 @@ from .runs import Study, find_runs, finished_seeds
 from .setting import Settings, Value
 from .verdicts import DECIDED, Outcome
 
-_USUAL = SCALES.index("laptop")
+_USUAL = "laptop"
 _FEWEST = 3  # confirmatory seeds are asked for where there are none
 _MAX_SEEDS, _MAX_GAP = 64, 5  # beyond so many seeds in a row that are not there none is looked for
 
@@ -423,9 +423,7 @@ def judge(
             judgement = _judge_at(claim, evidence)
             if judgement.outcome.verdict != "not run":
                 break
-            tried.append(
-                (evidence.num_finished, s in claim.out_of_reach, SCALES.index(s) != _USUAL, judgement)
-            )
+            tried.append((evidence.num_finished, s != _USUAL, judgement))
         else:
             # The scale that has most of its runs; of none the one at which the claim is usually decided.
             *_, judgement = min(tried, key=lambda found: (-found[0], found[1]))
