@@ -181,6 +181,7 @@ class Evidence:
         self.scale, self._first_seed = scale, confirmatory_from
         self.used: dict[Settings, Run] = {}
         self.exploratory: set[int] = set()
+        self._fell_back = False
         self._study, self._records, self._figures = study, records, " and ".join(figures)
         settings = dict.fromkeys(s.resolve() for f in figures for s in study.runs_of_figure(f, scale))
         every = find_runs(study, settings, records)
@@ -264,6 +265,7 @@ class Evidence:
         return Table(values(deciding), values([s for s in common if later and s not in later]), deciding)
 
     def _use(self, runs):
+        self._fell_back |= bool(runs) and all(settings.seed < self._first_seed for settings in runs)
         if any(settings.seed >= self._first_seed for settings in runs):
             for exploratory in [s for s in self.used if s.seed < self._first_seed]:
                 del self.used[exploratory]
@@ -308,9 +310,10 @@ class Evidence:
         return {settings: self._study.estimate(settings) for settings in wanted}
 
     @property
-    def only_exploratory(self) -> bool:
-        """Whether every run that was asked for was looked at when the check was written."""
-        return bool(self.used) and all(settings.seed < self._first_seed for settings in self.used)
+    def is_exploratory(self) -> bool:
+        """Whether any part rests on runs alone that were looked at when the check was written."""
+        only = bool(self.used) and all(settings.seed < self._first_seed for settings in self.used)
+        return self._fell_back or only
 
     def values(self, name: str, **coordinates: Value) -> list:
         """Returns the sorted values of a setting over the runs that a complete figure has."""
@@ -336,7 +339,7 @@ def _judge_at(claim, evidence):
     runs = tuple(evidence.used.values())
     if why := claim.out_of_reach.get(evidence.scale):
         outcome = dataclasses.replace(outcome.noting(f"Out of reach: {why}."), verdict="out of reach")
-    elif evidence.only_exploratory:
+    elif evidence.is_exploratory:
         first, would = claim.confirmatory_from, outcome.words
         note = f"Seeds below {first} were looked at when this was written (they would say: {would})."
         outcome = dataclasses.replace(outcome.noting(note), verdict="open", p=math.nan, more=_FEWEST)

@@ -146,7 +146,7 @@ class Effect:
             return "not measured"
         low, high = self.interval()
         limits = f"[{number(low)}, {number(high)}]" if self.n > 1 else "[no interval]"
-        times = " times" if self.factor else ""
+        times = " times" if self.factor and not self._is_level else ""
         return f"{number(self.value)}{times} {limits} over {self.n} seed{'s' * (self.n > 1)}"
 
 

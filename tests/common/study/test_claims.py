@@ -91,7 +91,7 @@ def test_confirmatory_seeds_decide_alone_where_there_are_any(first, seeds, explo
     evidence = claims.Evidence(TOY, ("1",), tmp_path, "paper", first)
     assert [run.rows.value[0] for run in evidence.seeds(width=1)] == seeds
     assert sorted(settings.seed for settings in evidence.used) == seeds
-    assert evidence.only_exploratory == exploratory
+    assert evidence.is_exploratory == exploratory
 
 
 def test_settings_outside_the_figure_are_a_mistake_of_the_check(tmp_path):
