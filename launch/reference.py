@@ -70,6 +70,8 @@ SWEEPS = (
         ("zhang_randomization", f"--figure={name} --scale=laptop --num_seeds=6")
         for name in ("2a", "2b", "2b_ee411")
     ),
+    ("zhang_randomization", "--figure=theorem1 --scale=paper --num_seeds=6"),
+    ("zhang_randomization", "--figure=kernel --scale=laptop --num_seeds=6"),
     ("smooth_interpolation", "--figure=smallest --scale=laptop --num_seeds=6"),
     ("smooth_interpolation", "--figure=2 --scale=laptop --num_seeds=8"),
     ("zhang_randomization", "--figure=table1_mlp --scale=paper --num_seeds=4"),

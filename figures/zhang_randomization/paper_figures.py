@@ -10,10 +10,10 @@ from matplotlib.lines import Line2D
 from common.statistics import Summary, summarize
 from common.study.records import last
 from figures import drawing, style
-from figures.style import BLUE, GREY, ORANGE
+from figures.style import BLUE, GREY, ORANGE, VERMILLION
 from figures.zhang_randomization.curves import PAPER, by_setting, figure_1a, figure_2a, figure_2b
 from figures.zhang_randomization.noise import figure_1b, figure_1c
-from replications.zhang_randomization.published import CHANCE, NETWORK_NAMES, TABLE_1
+from replications.zhang_randomization.published import CHANCE, KERNEL_ERROR, NETWORK_NAMES, TABLE_1
 from replications.zhang_randomization.results import is_capped
 
 _NUM_SEEDS = 5
@@ -152,6 +152,52 @@ def figure_random_decay(runs):
     return figure
 
 
+def _images(settings):
+    return settings.num_train or 50_000
+
+
+def figure_closed_form(title, runs, published=None):
+    """Accuracies of what is computed without training, against the number of images."""
+    figure = style.new_figure(7.6, 3.8, f"{PAPER}, {title}")
+    panel = figure.subplots()
+    groups = by_setting(runs)
+    for part, color, marker in (("train", BLUE, "o"), ("test", ORANGE, "D")):
+        found = [(_images(s), getattr(Cell.of(members), part)) for s, members in groups.items()]
+        for images, values in found:
+            panel.plot([images, images], [values.low, values.high], color=color, linewidth=1.4)
+        xs, means = zip(
+            *((images, values.mean) for images, values in sorted(found, key=lambda f: f[0])), strict=True
+        )
+        panel.plot(xs, means, color=color, marker=marker, markersize=6, label=f"_{part}")
+    handles = [
+        Line2D([], [], color=BLUE, marker="o", label="training, mean over seeds and its 95 % interval"),
+        Line2D([], [], color=ORANGE, marker="D", label="test"),
+    ]
+    for level, name, color in ((CHANCE, "chance", GREY), (published, "Zhang et al., test", VERMILLION)):
+        if level:
+            line = {"color": color, "linewidth": 0.8, "linestyle": (0, (1, 2))}
+            panel.axhline(level, **line)
+            handles.append(Line2D([], [], label=name, **line))
+    panel.set(xlabel="training images", ylabel="accuracy (%)", ylim=(0, 103), xscale="log")
+    counts = sorted(map(_images, groups))
+    panel.set_xticks(counts, [f"{count:,}" for count in counts])
+    panel.minorticks_off()
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    return figure
+
+
+def figure_theorem1(runs):
+    """The network of theorem 1 on random labels."""
+    return figure_closed_form("theorem 1: a network of 2n + d weights has any labels", runs)
+
+
+def figure_kernel(runs):
+    """Kernel least squares without regularization."""
+    return figure_closed_form(
+        "section 5: least squares with a Gaussian kernel on raw pixels", runs, 100 - KERNEL_ERROR
+    )
+
+
 def _by_ee411(draw):
     """A figure of runs by EE-411's protocol, which says so."""
 
@@ -172,6 +218,8 @@ FIGURES = {
     "table1": figure_table1,
     "table1_mlp": figure_table1,
     "random_decay": figure_random_decay,
+    "theorem1": figure_theorem1,
+    "kernel": figure_kernel,
     "1a_ee411": _by_ee411(figure_1a),
     "1b_ee411": _by_ee411(figure_1b),
     "1c_ee411": _by_ee411(figure_1c),
@@ -182,7 +230,10 @@ FIGURES = {
 def _size(settings):
     """Says how large runs are: images, and below them "seeds 0 to 2"."""
     counts = {NETWORK_NAMES[s.network]: s.num_train for s in settings}
-    if len(set(counts.values())) == 1:
+    numbers = sorted({s.num_train for s in settings if s.num_train})
+    if len(counts) == 1 and len(numbers) > 1:
+        images = f"{numbers[0]:,} to {numbers[-1]:,} training images"
+    elif len(set(counts.values())) == 1:
         images = f"{next(iter(counts.values())):,} training images"
     else:
         named = {n: ", ".join(k for k in counts if counts[k] == n) for n in counts.values()}

@@ -18,6 +18,7 @@ from common.training.fit import Fit, StoppingRule
 from common.training.optimizers import build_optimizer
 from common.training.run import load_images, open_run
 from common.training.trainer import Preprocessing, Trainer
+from replications.zhang_randomization import closed_form
 
 # What says on which data, how fast and how long a network is trained; all others reach the compiled programs.
 UNCOMPILED = ("seed", "condition", "label_noise", "gaussian_statistics", "epochs", "evaluate_every")
@@ -29,6 +30,13 @@ def run(study, settings, options, label=""):
     strategy, streams = replica_strategy(options.strategy, options.device), Streams(settings.seed)
     data = load_images(settings, options)
     train, test = randomize(settings, data, streams)
+    if not settings.trains:
+        with open_run(study, settings, options, label, strategy, data.title, len(train[1])) as opened:
+            if opened and opened.chief:
+                with opened.folder.timed("train_seconds"):
+                    found = closed_form.rows(settings, train, test, streams)
+                opened.folder.finish("done", found, None)
+        return
     trainer = loaded_trainer(strategy, settings, train, data.num_classes, streams)
     targets = settings.target_accuracy, settings.target_loss
     rule = StoppingRule(settings.epochs, *targets, settings.evaluate_every)
@@ -148,7 +156,7 @@ def table_row(settings, folder):
         "epochs to fit": "" if fitted is None else f"{epochs}" if fitted else f"over {epochs}",
         "train accuracy": f"{value['train_accuracy']:.2%}",
         "test accuracy": f"{value['test_accuracy']:.2%}",
-        "train loss": f"{value['train_loss']:.3g}",
+        "train loss": f"{value['train_loss']:.3g}" if settings.trains else "",
         "status": folder.record["status"],
         "seconds": f"{folder.record['times'].get('train_seconds', np.nan):.0f}",
     }

@@ -8,6 +8,8 @@ NETWORK_NAMES = {
     "alexnet": "AlexNet",
     "mlp_3x512": "MLP 3x512",
     "mlp_1x512": "MLP 1x512",
+    "theorem_1": "network of theorem 1",
+    "gaussian_kernel": "Gaussian kernel",
 }
 
 
@@ -95,3 +97,5 @@ EE411_NO_REGULARIZER, EE411_WEIGHT_DECAY = 87.2, 88.9
 # EE-411, section V.B: how much better than batch normalization in the downsample modules only; the report
 # does not name the model that its "2 %" refers to.
 EE411_BATCH_NORM_GAIN = 2.0
+# Zhang et al., section 5: test error of kernel least squares on raw pixels.
+KERNEL_ERROR = 46.0

@@ -252,6 +252,14 @@ def test_figure_2b_labels_networks_that_do_not_train(draw, tmp_path):
     assert shown == ["BN in all modules", "BN in the downsample modules", "no BN"]
 
 
+def test_accuracies_of_kernels_against_the_number_of_images(draw, tmp_path):
+    for settings, test in zip(runs_of_figure("kernel", "smoke"), (0.2, 0.3, 0.4), strict=True):
+        write(tmp_path, settings, epochs=1, train=1.0, test=test)
+    (panel,) = draw(PAPER_FIGURES, "kernel", tmp_path).axes
+    (line,) = lines(panel, "_test")
+    np.testing.assert_allclose(line.get_xydata(), [(60, 20), (120, 30), (240, 40)])
+
+
 def test_random_labels_with_weight_decay(draw, tmp_path):
     for settings, train in zip(runs_of_figure("random_decay", "smoke"), (1.0, 0.6, 1.0, 1.0), strict=True):
         write(tmp_path, settings, fitted=train == 1, train=train, test=0.1)

@@ -1,14 +1,14 @@
 """The claims of Zhang et al. 2017 (arXiv 1611.03530) and of EE-411's rerun, and where the two disagree."""
 
 from common.study.claims import claims_of
-from replications.zhang_randomization.claims import fitting, regularizers, table_1
+from replications.zhang_randomization.claims import fitting, regularizers, table_1, theory
 
 TITLE = (
     "Zhang et al. 2017, Understanding Deep Learning Requires Rethinking Generalization (arXiv 1611.03530), "
     "and its rerun by EE-411 (EPFL 2024)"
 )
 
-CLAIMS = claims_of(fitting, regularizers, table_1)
+CLAIMS = claims_of(fitting, regularizers, table_1, theory)
 
 DISAGREEMENTS = (
     "EE-411 states the gain from batch normalization in Zhang et al. as 1.5 %; their table 1 has 3.75 "

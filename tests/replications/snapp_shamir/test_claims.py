@@ -235,7 +235,7 @@ def test_sweeps_that_were_stopped_halfway_are_judged(number):
     begun = World(has=lambda s: s.seed == 0 or (s.seed < first + 2 and s.shuffle_log2 == 0))
     found = judgement(number, begun)
     if number in (14, 15):  # whose tests count pairs
-        assert set(found.seeds) == {0}
+        assert found.outcome.verdict == "open" and found.seeds == ()
 
 
 @pytest.mark.parametrize("number", NUMBERS)

@@ -59,7 +59,7 @@ def test_every_preset_resolves_once(name, scale):
     assert len(set(runs)) == len(runs)
     assert all(settings.resolve() == settings for settings in runs)
     assert all((settings.dataset == "synthetic") == (scale == "smoke") for settings in runs)
-    if scale == "laptop":
+    if scale == "laptop" and name != "kernel":
         # An order of networks needs equal images.
         assert len({s.num_train for s in runs}) == 1
 
@@ -136,7 +136,7 @@ def test_published_lengths(name):
         ({"batch_norm_momentum": 1.0}, "must be from 0 to 0.9999"),
         ({"decay_weights": True, "weight_decay": 0.0}, "not with --decay_weights"),
         ({"batch_size": 60_000}, "larger than the training set of 50,000 images"),
-        ({"network": "mlp_1x512", "dropout": 0.1}, "fully connected networks have none"),
+        ({"network": "mlp_1x512", "dropout": 0.1}, "only the convolutional networks have it"),
         ({"condition": "random_pixels", "augmentation": "random_crop"}, "nothing to crop from"),
         ({"batch_size": 100, "num_train": 50}, "larger than the training set"),
         ({"learning_rate": 0.0}, "must be a finite number above 0"),
