@@ -17,6 +17,8 @@ from replications.somepalli_boundaries.published import (
     NETWORK_NAMES,
     NUM_TEST,
     PICTURES,
+    PLAIN_ADAM_RATES,
+    PLAIN_SGD_RATES,
     SGD_RATES,
     WIDE_RESNET_DEPTH,
     WIDTHS,
@@ -295,10 +297,12 @@ class Settings(ImageSettings):
     def _published_rate(self):
         if self.protocol == "double_descent":
             return 1e-4 if self.optimizer == "adam" else DEFAULT_SGD_RATE
+        plain = self.augmentation == "none"
         if self.optimizer == "adam":
-            return ADAM_RATES.get(self.network, DEFAULT_ADAM_RATE)
+            rates = ADAM_RATES | (PLAIN_ADAM_RATES if plain else {})
+            return rates.get(self.network, DEFAULT_ADAM_RATE)
         rates = SGD_RATES if self.protocol == "optimizers" else {}
-        return (MATRIX_RATES | rates).get(self.network, DEFAULT_SGD_RATE)
+        return (MATRIX_RATES | rates | (PLAIN_SGD_RATES if plain else {})).get(self.network, DEFAULT_SGD_RATE)
 
     def _published_schedule(self):
         if self.optimizer == "adam":

@@ -185,7 +185,9 @@ def test_networks_of_the_laptop_are_trained_to_fit_and_drawn_finely(name):
     for s in resolved(name, "laptop"):
         assert (s.num_train, s.augmentation, s.picture_resolution) == (500, "none", 200)
         assert s.num_random_planes == (0 if name == "optimizers" else 50)
-        assert (s.epochs, s.learning_rate) == (100, 0.001 if s.optimizer == "adam" else 0.05)
+        assert s.epochs == 100
+        if s.network == "vit":
+            assert s.learning_rate == (0.001 if s.optimizer == "adam" else 0.05)
 
 
 def test_the_paper_scale_is_the_published_protocol():
