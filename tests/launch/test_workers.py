@@ -132,42 +132,52 @@ SMOKE = ("--figure=1a", "--scale=smoke", "--condition=true_labels")
 KEEP = str(pathlib.Path(__file__).with_name("keep_weights.py"))
 
 
-def keep_weights(folder, *flags):
-    return (sys.executable, KEEP, str(folder), *SMOKE, f"--out_dir={folder / 'runs'}", *flags)
-
-
-def weights_of(folder):
+def trained(folder, kind, *flags):
+    """What each process of a run keeps of its network; flags are those of `launch.workers`."""
+    folder.mkdir()
+    command = [sys.executable, KEEP, str(folder), kind, *SMOKE, f"--out_dir={folder / 'runs'}"]
+    if flags:
+        command = [sys.executable, "-m", "launch.workers", *flags, "--", *command, "--strategy=multi_worker"]
+    environment = {name: text for name, text in os.environ.items() if name != "TF_CONFIG"}
+    environment["PYTHONPATH"] = str(ROOT)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     return [dict(np.load(path)) for path in sorted(folder.glob("*.npz"))]
 
 
+def difference(found, expected):
+    """The greatest of a variable's elements, relative to its greatest; and of all variables as one vector."""
+    names = [name for name in expected if name != "losses"]
+    relative = [np.abs(found[n] - expected[n]).max() / max(np.abs(expected[n]).max(), 1e-3) for n in names]
+    whole = [np.concatenate([one[name].ravel() for name in names]) for one in (found, expected)]
+    return max(relative), np.linalg.norm(whole[0] - whole[1]) / np.linalg.norm(whole[1])
+
+
 @pytest.mark.slow
-def test_two_workers_train_the_smoke_preset_to_the_weights_of_one_process(tmp_path):
-    """Inception with synchronized batch statistics, in both layouts; float32, sums are split in two."""
-    folders = {name: tmp_path / name for name in ("alone", "workers", "chief")}
-    for folder in folders.values():
-        folder.mkdir()
-    subprocess.run(
-        keep_weights(folders["alone"]), cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True
+@pytest.mark.parametrize("layout", [("--workers=2",), ("--workers=2", "--chief")])
+def test_two_workers_train_the_smoke_preset_as_one_process_does(layout, tmp_path):
+    """Inception in float32 with synchronized batch statistics, to the weights of one process.
+
+    Rounding flips ReLU units: images changed by 1e-7 lead one process to other weights. Two workers part from
+    it no further than that; and without corners, where nothing flips, they agree closely.
+    """
+    alone, smooth = (trained(tmp_path / kind, kind)[0] for kind in ("paper", "smooth"))
+    (rounded,) = trained(tmp_path / "rounded", "rounded")
+    found, found_smooth = (
+        trained(tmp_path / f"workers-{kind}", kind, *layout) for kind in ("paper", "smooth")
     )
-    for name, flags in (("workers", ()), ("chief", ("--chief",))):
-        command = keep_weights(folders[name], "--strategy=multi_worker")
-        process = launch("--workers=2", *flags, "--", *command, PYTHONPATH=str(ROOT))
-        _, error = process.communicate()
-        assert process.returncode == 0, error
-    (alone,) = weights_of(folders["alone"])
-    for name in ("workers", "chief"):
-        found = weights_of(folders[name])
-        assert len(found) == 2
-        differences = {}
-        for one in found:
-            for variable, expected in alone.items():
-                scale = max(np.abs(expected).max(), 1e-3)
-                differences[variable] = float(np.abs(one[variable] - expected).max() / scale)
-        worst = max(differences, key=differences.__getitem__)
-        print(f"{name}: {len(alone)} variables, the greatest difference {differences[worst]:.1e} of {worst}")
-        assert differences[worst] < 1e-3
-        records = list(folders[name].glob("runs/*/*/run.json"))
-        assert [json.loads(path.read_text())["layout"]["workers"] for path in records] == [2]
+    assert len(found) == len(found_smooth) == 2
+    noise = difference(rounded, alone)
+    for one, other in zip(found, found_smooth, strict=True):
+        print(
+            "workers {:.1e} {:.1e}, rounding".format(*difference(one, alone)), "{:.1e} {:.1e}".format(*noise)
+        )
+        print("smooth {:.1e} {:.1e}".format(*difference(other, smooth)))
+        assert one["losses"][0] == pytest.approx(alone["losses"][0], rel=1e-6)
+        assert difference(one, alone)[1] < 3 * noise[1]
+        assert difference(other, smooth)[0] < 1e-3
+    (record,) = (tmp_path / "workers-paper").glob("runs/*/*/run.json")
+    assert json.loads(record.read_text())["layout"] == {"device": "CPU", "replicas": 2, "workers": 2}
 
 
 LONG = ("--network=mlp_1x512", "--dataset=synthetic", "--num_train=4000", "--batch_size=100", "--epochs=60")
