@@ -147,7 +147,7 @@ def test_time_to_fit_of_another_network():
     """Figure 1b of Zhang et al. compares three networks, each of its own size at laptop scale."""
     runs = resolved("zhang_randomization", "1b", "laptop", network=("mlp_3x512",))
     assert {run.label_noise for run in runs} == {0, 0.25, 0.5, 0.75, 1} and len(runs) == 5
-    assert {(run.network, run.num_train, run.batch_size) for run in runs} == {("mlp_3x512", 5000, 128)}
+    assert {(run.network, run.num_train, run.batch_size) for run in runs} == {("mlp_3x512", 512, 32)}
     assert {run.batch_norm_momentum for run in runs} == {0.99}
     paper = resolved("zhang_randomization", "1b", "paper", network=("mlp_3x512",))
     assert len(paper) == 11 and {run.num_train for run in paper} == {None}
