@@ -301,7 +301,7 @@ def _run(flag_values, limits, triplet, data):
             print(line)
         page = compare_page.page(found, data, flag_values.models, limits, broken, notes)
         with replacing(flag_values.out) as temporary:
-            temporary.write_text(page)
+            temporary.write_text(page, encoding="utf-8")
         print(f"page: {flag_values.out}")
     for line in broken:
         print(f"failed: {line}")

@@ -159,7 +159,7 @@ def test_a_page_is_made_also_where_a_limit_is_not_kept(saved, run, arrays, tmp_p
     paths = saved(old=linear(OLD), new=linear(NEW))
     out = tmp_path / "one <two>.html"
     run(f"--models={','.join(paths)}", arrays(x=X, y=Y), f"--out={out}", "--fail_above=churn:0.1")
-    page = out.read_text()
+    page = out.read_text("utf-8")
     assert "A limit is not kept" in page and "churn: 0.25 is above 0.1" in page
     assert "new.keras predicts another class than old.keras for 25.0 % of the examples" in page
     # Nothing from elsewhere; vectors have a plane, but no pictures.
@@ -175,7 +175,7 @@ def test_images_are_shown(saved, run, arrays, tmp_path):
     names = np.array(["<cat>", "dog", "cow", "pig"])
     given = f"--models={','.join(paths)}", arrays(x=x, y=y[:, None], class_names=names)
     assert run(*given, "--triplet=3,5,8")[0] == 0
-    page = (tmp_path / "page.html").read_text()
+    page = (tmp_path / "page.html").read_text("utf-8")
     assert page.count("<img") == 2 and "&lt;cat&gt;" in page and "<cat>" not in page
 
 
