@@ -127,7 +127,6 @@ def test_the_opposite_of_the_published_matrix_contradicts(matrix_records, scores
 
 def test_networks_that_are_all_alike_show_no_difference(matrix_records, scores):
     scores(lambda a, b: 0.6 + 1e-4 * np.sin(a["seed"] * b["seed"] * (a["width"] + b["width"])))
-    assert set(verdicts(matrix_records, (1, 2, 3, 4)).values()) <= {"no difference", "open", "in part"}
     assert judged(matrix_records, 1).parts[0].verdict == "no difference"
 
 
@@ -158,7 +157,6 @@ def test_a_network_that_has_not_fitted_or_diverged(changed, tmp_path, scores):
 
 def test_many_classes_off_the_manifold_and_winners_of_seeds(tmp_path):
     for settings in seeded("off_manifold", range(5)):
-        # Every network has another class in every seed, and all networks of a seed the next seed's.
         place = (MATRIX_NETWORKS.index(settings.network) + settings.seed) % 3
         winners = [place] * 5 if settings.seed else [9] * 5
         write(tmp_path, settings, FITTED, random_planes(winners, [5, 5, 6, 5, 4 + settings.seed]))
@@ -273,8 +271,7 @@ def sweep_records(tmp_path_factory):
 
 def test_double_descent_as_the_paper_has_it(sweep_records, scores):
     scores(dip())
-    found = verdicts(sweep_records, WIDTH_CLAIMS)
-    assert found == dict.fromkeys(WIDTH_CLAIMS, "reproduced")
+    assert verdicts(sweep_records, WIDTH_CLAIMS) == dict.fromkeys(WIDTH_CLAIMS, "reproduced")
 
 
 def test_the_threshold_is_that_of_the_seeds_that_choose(sweep_records):
@@ -288,9 +285,8 @@ def test_the_threshold_is_that_of_the_seeds_that_choose(sweep_records):
 def test_noise_with_the_opposite_effect_contradicts(tmp_path, scores):
     write_sweep(tmp_path, "10", effect=-0.2)
     scores(dip(-0.1))
-    found = verdicts(tmp_path, (13, 14, 15, 16, 17, 18, 19))
+    found = verdicts(tmp_path, WIDTH_CLAIMS)
     assert found == dict.fromkeys(found, "contradicted")
-    assert verdicts(tmp_path, (21,)) == {21: "contradicted"}
 
 
 def test_seeds_that_were_looked_at_decide_nothing(tmp_path, scores):
