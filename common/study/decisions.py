@@ -278,6 +278,6 @@ def _verdict_of_parts(count, tally, held):
     return "contradicted" if tally["contradicted"] else "no difference"
 
 
-def described(quantity: str, values: Sequence[tuple[str, object]]) -> Outcome:
+def described(quantity: str, values: Sequence[tuple[str, Effect | float | str]]) -> Outcome:
     """A part that lists single comparisons and is not judged."""
     return Outcome(NOT_JUDGED, f"{quantity}: {', '.join(f'{label} {value}' for label, value in values)}")

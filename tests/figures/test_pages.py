@@ -11,7 +11,9 @@ def current():
 
 
 def test_the_marked_blocks_are_current(current):
-    stale = [path.name for path, block in current.items() if filled(path.read_text(), block) != path.read_text()]
+    stale = [
+        path.name for path, block in current.items() if filled(path.read_text(), block) != path.read_text()
+    ]
     assert stale == [], "python -m figures.report --write_docs"
 
 
