@@ -99,10 +99,14 @@ def _print_plan(study, jobs, executor, machine):
     prices = [[costs.price(study, run, machine) for run in job.runs] for job in jobs]
     seconds = [sum(price.seconds for price in some) for some in prices]
     for job, one in zip(jobs, seconds, strict=True):
-        print(f"{shlex.join(['python', *job.argv[1:]])}  # {len(job.runs)} runs, about {costs.hours(one)}")
+        print(f"{shlex.join(['python', *job.argv[1:]])}  # {_count(job.runs)}, about {costs.hours(one)}")
     every = [price for some in prices for price in some]
-    print(f"{len(every)} runs to do in {len(jobs)} processes, {_length(executor, seconds)}")
+    print(f"{_count(every)} to do in {len(jobs)} processes, {_length(executor, seconds)}")
     print(f"costs are {costs.source(every, machine)}")
+
+
+def _count(runs):
+    return f"{len(runs)} run{'s' * (len(runs) != 1)}"
 
 
 def _length(executor, seconds):
@@ -112,7 +116,7 @@ def _length(executor, seconds):
         unit, number = ("GPU", asked.gpus) if asked.gpus else ("core", asked.cpus)
         wall = costs.wall_seconds(seconds, asked.at_once)
         used = sum(seconds) / 3600 * number
-        return f"about {used:.2g} {unit} hours and {costs.hours(wall)} of wall time, {asked.at_once} at once"
+        return f"about {used:.1f} {unit} hours and {costs.hours(wall)} of wall time, {asked.at_once} at once"
     if isinstance(executor, LocalExecutor) and any(place.gpus for place in executor.places):
         wall = costs.wall_seconds(seconds, len(executor.places))
         return f"about {costs.hours(wall)} on {len(executor.places)} places"

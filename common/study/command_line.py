@@ -117,6 +117,36 @@ def define_setting_flags(study: "Study", flag_values: flags.FlagValues) -> None:
             flags.DEFINE(parser, field.name, None, help, flag_values=flag_values)
 
 
+def _define_device_flags(study, flag_values):
+    flags.DEFINE_enum(
+        "strategy",
+        "auto",
+        STRATEGIES,
+        "Devices: auto and mirrored use all, one_device one, multi_worker its share of a cluster, which "
+        "TF_CONFIG or a Slurm step names.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_enum(
+        "device",
+        "auto",
+        DEVICES,
+        "Kind of the devices: auto takes GPUs where there are any, but leaves small models of synthetic data "
+        "on the CPU, where they are faster.",
+        flag_values=flag_values,
+    )
+    if study.trains_together:
+        names = " and ".join(f"--{name}" for name in study.trains_together)
+        flags.DEFINE_integer(
+            "together",
+            1,
+            f"How many runs that differ in {names} alone one ensemble trains; for GPUs, which the models of "
+            "one run cannot fill. An unfinished run goes on with the same others.",
+            lower_bound=1,
+            upper_bound=_MAX_TOGETHER,
+            flag_values=flag_values,
+        )
+
+
 def define_flags(study: "Study", flag_values: flags.FlagValues) -> None:
     """Defines a flag for every setting, and the shared flags."""
     define_setting_flags(study, flag_values)
@@ -155,33 +185,7 @@ def define_flags(study: "Study", flag_values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "out_dir", "results/runs", "Folder that holds the run folders.", flag_values=flag_values
     )
-    flags.DEFINE_enum(
-        "strategy",
-        "auto",
-        STRATEGIES,
-        "Devices: auto and mirrored use all, one_device one, multi_worker its share of a cluster, which "
-        "TF_CONFIG or a Slurm step names.",
-        flag_values=flag_values,
-    )
-    flags.DEFINE_enum(
-        "device",
-        "auto",
-        DEVICES,
-        "Kind of the devices: auto takes GPUs where there are any, but leaves small models of synthetic data "
-        "on the CPU, where they are faster.",
-        flag_values=flag_values,
-    )
-    if study.trains_together:
-        names = " and ".join(f"--{name}" for name in study.trains_together)
-        flags.DEFINE_integer(
-            "together",
-            1,
-            f"How many runs that differ in {names} alone one ensemble trains; for GPUs, which the models of "
-            "one run cannot fill. An unfinished run goes on with the same others.",
-            lower_bound=1,
-            upper_bound=_MAX_TOGETHER,
-            flag_values=flag_values,
-        )
+    _define_device_flags(study, flag_values)
     flags.DEFINE_bool(
         "dry_run",
         False,

@@ -24,9 +24,12 @@ from .runs import Study
 # Operations a second where nothing was measured: of a core in a convolution, and a third of what a mid-range
 # GPU promises in float32. Stated, not measured.
 STATED_RATES = {"CPU": 30e9, "GPU": 5e12}
+# What a GPU needs for the hundreds of operations of a step, however small they are; stated as well.
+_GPU_STEP_SECONDS = 2e-3
+_START_SECONDS = 10.0  # importing and tracing: the same on every machine
 _NETWORK_SETTINGS = ("model", "network", "width", "depth", "dataset", "batch_norm")
 MEASURED = "measured on this machine"
-STATED = "an estimate: from the operations of the networks at a stated {rate:g} billion a second"
+STATED = "an estimate: from the operations of the networks at a stated {rate:g} billion a second{floor}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +102,11 @@ def price(study: Study, settings: Any, machine: Machine) -> Price:
         return Price(table, True)
     rate = _measured_rate(settings, machine)
     seconds = _operations(study, settings) / (rate or machine.stated_rate)
-    return Price(table * seconds / usual, rate is not None)
+    if machine.kind == "GPU" and rate is None:
+        models = 1 if study.images else 2 * settings.pairs
+        seconds = max(seconds, _GPU_STEP_SECONDS / (settings.batch_size * models))
+    start = min(table, _START_SECONDS)
+    return Price(start + (table - start) * seconds / usual, rate is not None)
 
 
 def _usual_seconds(study, settings):
@@ -153,7 +160,8 @@ def source(prices: Sequence[Price], machine: Machine) -> str:
     measured = sum(one.measured for one in prices)
     if measured == len(prices):
         return MEASURED
-    words = STATED.format(rate=machine.stated_rate / 1e9)
+    floor = f", at least {_GPU_STEP_SECONDS * 1e3:g} ms a step" if machine.kind == "GPU" else ""
+    words = STATED.format(rate=machine.stated_rate / 1e9, floor=floor)
     return f"{measured} of {len(prices)} runs {MEASURED}; else {words}" if measured else words
 
 

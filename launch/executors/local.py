@@ -140,12 +140,12 @@ def run_jobs(
 ) -> list[SweepProcess]:
     """Runs the jobs, one on each place, with one progress line; goes on after a failed one.
 
-    Students start last. A job whose runs another process has finished is not started, and one whose run
-    another process has just begun comes again.
+    Students start last. A job whose runs others have finished is not started, one whose run another process
+    has just begun comes again.
 
     Args:
         study: Their paper.
-        jobs: List of `SweepProcess`.
+        jobs: The processes, in the order of their starts.
         out_dir: Folder of their runs.
         places: Where they run.
         keep: Called with the settings of each run when it is finished.
@@ -166,14 +166,17 @@ def run_jobs(
     def is_held(run):
         return run_folder(study, run, out_dir).held
 
+    def look():
+        done = {run for run in left if run_folder(study, run, out_dir).finished}
+        left.difference_update(done)
+        progress.add(sum(seconds[run] for run in done))
+        for run in done:
+            keep(run)
+
     try:
         while (waiting or running) and time.monotonic() < deadline:
             interruption.check()
-            done = {run for run in left if run_folder(study, run, out_dir).finished}
-            left -= done
-            progress.add(sum(seconds[run] for run in done))
-            for run in done:
-                keep(run)
+            look()
             waiting = [job for job in waiting if left.intersection(job.runs)]
             for place in set(range(len(places))) - set(running):
                 if job := _next(waiting, running.values(), is_held):
@@ -181,9 +184,8 @@ def run_jobs(
                     _start(job, places[place])
                     note_started(study, out_dir, [job])
             interruption.sleep(_POLL_SECONDS)
-            ended = {place: job for place, job in running.items() if job.poll() is not None}
-            for place, job in ended.items():
-                del running[place]
+            for place in [place for place, job in running.items() if job.poll() is not None]:
+                job = running.pop(place)
                 if job.met_another:
                     waiting.append(job)
                 elif job.poll():

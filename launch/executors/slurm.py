@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import fcntl
 import importlib.util
+import io
 import os
 import pathlib
 import shutil
@@ -229,11 +230,13 @@ class SlurmExecutor:
             parameters["dependency"] = "afterany:" + ":".join(sorted({t.split("_")[0] for t in before}))
         executor.update_parameters(**parameters)
         try:
-            with executor.batch():
+            # What sbatch says is in the error as well.
+            with contextlib.redirect_stderr(io.StringIO()), executor.batch():
                 found = [executor.submit(Task(job.argv, str(job.log.absolute()))) for job in jobs]
         except submitit.core.utils.FailedJobError as error:
             lines = [line for line in str(error).splitlines() if "error" in line] or [str(error)]
-            raise UserError(f"--executor=slurm: {lines[-1].strip()}") from None
+            advice = "; --gpus_per_run=0 asks for no GPU" if "gres" in lines[-1] else ""
+            raise UserError(f"--executor=slurm: {lines[-1].strip()}{advice}") from None
         return [job.job_id for job in found]
 
     def _watch(self, study, jobs, out_dir):

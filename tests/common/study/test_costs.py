@@ -34,18 +34,20 @@ def settings(monkeypatch):
 
 
 def test_a_run_takes_its_estimate_times_how_much_slower_the_machine_is(settings):
-    # The table has 10 s for 10 epochs of 1,000 images, 1 ms an image; 1e6 operations at 30e9/s are 33 us.
-    table = toy(lambda run: run.epochs * run.train_size / 1000)
+    # The table has 10 s to begin, and 10 s for 10 epochs of 1,000 images, 1 ms an image; 1e6 operations at
+    # 30e9 a second are 33 us. A GPU takes 2 ms for a step of 128 images, 1e9 operations an image or fewer.
+    table = toy(lambda run: 10 + run.epochs * run.train_size / 1000)
     found = costs.price(table, settings, ONE_CORE)
-    assert found.seconds == pytest.approx(10 * (1e6 / 30e9) / 1e-3) and not found.measured
-    assert costs.price(table, settings, costs.Machine("GPU", 1)).seconds == pytest.approx(10 * 2e-7 / 1e-3)
+    assert found.seconds == pytest.approx(10 + 10 * (1e6 / 30e9) / 1e-3) and not found.measured
+    gpu = costs.Machine("GPU", 1)
+    assert costs.price(table, settings, gpu).seconds == pytest.approx(10 + 10 * (2e-3 / 128) / 1e-3)
 
 
 def test_a_measured_rate_counts_for_all_cores(settings):
     costs.keep(ONE_CORE.name, {"mlp_1x512": 1e9})
-    table = toy(lambda run: run.epochs * run.train_size / 1000)
-    assert costs.price(table, settings, ONE_CORE) == costs.Price(pytest.approx(10.0), True)
-    assert costs.price(table, settings, costs.Machine("CPU", 4)).seconds == pytest.approx(2.5)
+    table = toy(lambda run: 10 + run.epochs * run.train_size / 1000)
+    assert costs.price(table, settings, ONE_CORE) == costs.Price(pytest.approx(20.0), True)
+    assert costs.price(table, settings, costs.Machine("CPU", 4)).seconds == pytest.approx(12.5)
     assert not costs.price(table, settings, costs.Machine("GPU", 1)).measured
 
 

@@ -1,8 +1,8 @@
 """Decisions against values worked out by hand, and how often each is wrong, by simulation.
 
 Simulated curves have the spread of our records; a rate of N trials is known to a standard error of
-sqrt(rate (1 - rate) / N), and a limit of 5 % is held to within three of them. `-m slow` runs ten times as
-many trials and prints the table of docs/decisions.md.
+sqrt(rate (1 - rate) / N), and a limit of 5 % is held to within three of them. `-m slow` runs more
+trials and prints the table of docs/claims.md.
 """
 
 import math
@@ -256,4 +256,4 @@ def test_error_rates(family, seeds):
 @pytest.mark.parametrize("seeds", SEEDS)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_error_rates_of_many_trials(family, seeds):
-    print(check(family, seeds, 4000))
+    print(check(family, seeds, 2000))
