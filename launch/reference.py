@@ -35,8 +35,8 @@ _USAGE = "python -m launch.reference [--data_dir=DIR] [--minutes=M] [--dry_run]"
 _NICENESS = 10
 _SNAPP, _ZHANG = "snapp_shamir", "zhang_randomization"
 _SOMEPALLI, _GAMBA = "somepalli_boundaries", "smooth_interpolation"
-# Parts of Snapp & Shamir's figures 6, 8 and 10 that their claims need. Of figure 8's linear model five seeds were
-# looked at before.
+# Parts of Snapp & Shamir's figures 6, 8 and 10 that their claims need. Five seeds of figure 8's linear model
+# were looked at before.
 _ENDS, _UNSEEN = "--scale=laptop --shuffle_log2=0,8,16 --activation=identity,relu", "--seed=5 --num_seeds=3"
 _LAST_OF_10 = "--model=quadratic --examples_log2=20 --pairs=4 --shuffle_log2=14 --num_seeds=4"
 
