@@ -22,7 +22,7 @@ from replications.zhang_randomization import closed_form
 
 # What says on which data, how fast and how long a network is trained; all others reach the compiled programs.
 UNCOMPILED = ("seed", "condition", "label_noise", "gaussian_statistics", "epochs", "evaluate_every")
-UNCOMPILED += ("learning_rate", "learning_rate_decay", "stop", "target_accuracy", "target_loss")
+UNCOMPILED += ("learning_rate", "learning_rate_decay", "stop", "target_accuracy", "target_loss", "bandwidth")
 
 
 def run(study, settings, options, label=""):

@@ -12,7 +12,6 @@ from common.study.runs import run_folder
 from common.study.verdicts import Outcome
 from figures import report
 from figures.ledger import filled
-from replications.snapp_shamir.claims import CLAIMS
 from replications.snapp_shamir.measure import summary_rows
 from replications.snapp_shamir.presets import STUDY, runs_of_figure
 
@@ -43,8 +42,34 @@ def write_figure_4(out_dir, scale):
         write(out_dir, settings, 1e-2 if settings.shuffle_log2 else 1e-6)
 
 
+def grows(evidence):
+    first, last = evidence.values("shuffle_log2")
+    means = [evidence.run(shuffle_log2=z).by_metric[METRICS[0]].value.mean() for z in (first, last)]
+    text = f"PD at log2 z = {last} is {means[1] / means[0]:,.0f} times that at {first}"
+    return Outcome("reproduced", f"{text}.", (Outcome("reproduced", text),), p=0.01)
+
+
+def everything(evidence):
+    return Outcome("reproduced", f"{len(evidence.runs())} runs.")
+
+
+CLAIMS = (
+    Claim(
+        12,
+        "PD grows with the window.",
+        "section 3, figure 4",
+        ("4",),
+        grows,
+        "grows <a lot>",
+        "Whether it does.",
+    ),
+    Claim(13, "All runs of figure 2 are there.", "section 3, figure 2", ("2",), everything),
+)
+
+
 @pytest.fixture
 def smoke_records(tmp_path, monkeypatch):
+    monkeypatch.setattr("replications.snapp_shamir.claims.CLAIMS", CLAIMS)
     record = {"argv": ["python", "-m", "x", "--scale=<b>"], "commit": "c" * 40, "dirty": True}
     record |= {"versions": {"keras": "3.15.1"}, "machine": "toy, 2 cores"}
     monkeypatch.setattr("common.study.run_folders.provenance", lambda: dict(record))
@@ -100,6 +125,7 @@ def test_the_page_needs_no_other_file(smoke_records, tmp_path, capsys):
     links = re.findall(r"href=#([\w.-]+)", text)
     assert links and set(links) <= set(re.findall(r"id=([\w.-]+)", text))
     assert all(len(words) > 40 for words in re.findall(r'<img alt="([^"]*)"', text))
+    assert "&ldquo;grows &lt;a lot&gt;&rdquo;" in text
     assert "x --scale=&lt;b&gt;" in text and "--scale=<b>" not in text
     assert "cccccccccccc with local changes" in text and "toy, 2 cores" in text
     assert "<td class=number>2</td><td class=number>1</td>" in text  # two runs, one hour
@@ -111,7 +137,8 @@ def test_the_ledger_says_the_scale_and_the_count(smoke_records, tmp_path, capsys
     report.main(["report", f"--records={smoke_records}", out])
     printed = capsys.readouterr().out
     assert " 12  reproduced at laptop scale, linear data (section 3, figure 4)" in printed
-    assert f"decided 1 of {len(CLAIMS)}, out of reach 0, open {len(CLAIMS) - 1} (" in printed
+    assert "     + PD at log2 z = 16 is 10,000 times that at 0" in printed
+    assert "decided 1 of 2, out of reach 0, open 1 (" in printed
     report.main(["report", f"--records={smoke_records}", out, "--scale=laptop,smoke"])
     printed = capsys.readouterr().out
     assert " 12  reproduced at laptop scale" in printed and " 12  reproduced at smoke scale" in printed

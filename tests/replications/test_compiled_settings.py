@@ -15,7 +15,7 @@ REACHING = {
     "depth sam_radius mixup augmentation distillation teacher teacher_width temperature",
     "zhang_randomization": "dataset num_train num_test batch_size optimizer weight_decay protocol network "
     "batch_norm initialization augmentation "
-    "batch_norm_momentum dropout decay_weights",
+    "batch_norm_momentum dropout decay_weights decayed_weights",
 }
 
 
