@@ -103,6 +103,9 @@ def open_run(
                 yield OpenRun(folder, progress, worker.chief, writer)
         except Exception as error:
             folder.fail(error)
+            if worker.count > 1 and isinstance(error, tf.errors.OpError):
+                # TensorFlow's many lines on a sum over workers, of whom one is gone.
+                raise OSError(f"another worker is gone ({type(error).__name__})") from None
             raise
         finally:
             progress.close()

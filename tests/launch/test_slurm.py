@@ -64,8 +64,8 @@ def wait_for(condition, seconds=600):
 
 def tasks(out_dir):
     """The numbers of the tasks that were submitted, in order."""
-    (path,) = out_dir.glob("*/logs/started.jsonl")
-    return [json.loads(line)["task"] for line in path.read_text().splitlines()]
+    logs = sorted(out_dir.glob("*/logs/started.jsonl"))
+    return [json.loads(line)["task"] for path in logs for line in path.read_text().splitlines()]
 
 
 def queue():
@@ -83,10 +83,8 @@ def in_progress(out_dir, count):
 def out_dir(tmp_path):
     """A folder of runs; what is still in the queue of it is cancelled at the end."""
     yield tmp_path
-    if list(tmp_path.glob("*/logs/started.jsonl")):
-        left = [task for task in tasks(tmp_path) if task in queue()]
-        if left:
-            subprocess.run(["scancel", *left], check=True)
+    if left := [task for task in tasks(tmp_path) if task in queue()]:
+        subprocess.run(["scancel", *left], check=True)
 
 
 def test_a_smoke_figure_of_two_papers_and_its_pictures(out_dir):
