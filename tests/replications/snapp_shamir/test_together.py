@@ -1,4 +1,5 @@
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from replications.snapp_shamir.settings import Settings
 from replications.snapp_shamir.sizes import fills_gpu, num_parameters
 
 TINY = Settings(
-    model="double", precision="float64", examples_log2=13, pairs=2, evaluation_log2=10, evaluate_every_log2=12
+    model="linear", precision="float64", examples_log2=13, pairs=2, evaluation_log2=10, evaluate_every_log2=12
 )
 # Two windows, and both kinds of initialization.
 CHOSEN = [
@@ -35,7 +36,10 @@ def together(out_dir, chosen=CHOSEN):
     return [run_folder(STUDY, one, str(out_dir)) for one in chosen]
 
 
-def alone(out_dir):
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """The runs, each trained alone."""
+    out_dir = tmp_path_factory.mktemp("alone")
     for one in CHOSEN:
         experiment.run(STUDY, one, options(out_dir))
     return [run_folder(STUDY, one, str(out_dir)) for one in CHOSEN]
@@ -54,10 +58,9 @@ def assert_same_results(folders, others):
 
 
 @pytest.mark.parametrize("tile_bytes", [2**21, 1])
-def test_runs_trained_together_are_those_trained_alone(tile_bytes, tmp_path, monkeypatch):
+def test_runs_trained_together_are_those_trained_alone(tile_bytes, alone, tmp_path, monkeypatch):
     """In one group, and in groups of one pair that are killed after the second and go on."""
     monkeypatch.setitem(engine.TILE_BYTES, "CPU", tile_bytes)
-    expected = alone(tmp_path / "alone")
     if tile_bytes == 1:
         advance, count = engine.Ensemble.advance, iter(range(3))
 
@@ -70,18 +73,18 @@ def test_runs_trained_together_are_those_trained_alone(tile_bytes, tmp_path, mon
             patch.setattr(engine.Ensemble, "advance", dying)
             together(tmp_path / "together")
     folders = together(tmp_path / "together")
-    assert_same_results(folders, expected)
+    assert_same_results(folders, alone)
     names = [folder.path.name for folder in folders]
     assert all(folder.record["layout"]["together"] == names for folder in folders)
     assert all(folder.record["status"] == "done" and not folder.work.exists() for folder in folders)
 
 
-def test_a_run_that_is_finished_is_trained_along_and_left_as_it_is(tmp_path):
-    experiment.run(STUDY, CHOSEN[0], options(tmp_path))
+def test_a_run_that_is_finished_is_trained_along_and_left_as_it_is(alone, tmp_path):
+    shutil.copytree(alone[0].path, tmp_path / STUDY.name / alone[0].path.name)
     record = run_folder(STUDY, CHOSEN[0], str(tmp_path)).record
     folders = together(tmp_path)
     assert folders[0].record == record
-    assert_same_results(folders, alone(tmp_path / "alone"))
+    assert_same_results(folders, alone)
 
 
 def test_an_unfinished_run_goes_on_with_the_same_others_or_says_why_not(tmp_path, monkeypatch):
