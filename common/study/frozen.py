@@ -75,7 +75,8 @@ def _used(function: types.FunctionType, package: str) -> Iterable[tuple[str, Any
             yield f"{function.__module__}.{name}", value
         elif value.__name__.startswith(package):
             for inner in sorted(names & vars(value).keys()):
-                yield f"{value.__name__}.{inner}", vars(value)[inner]
+                if not inspect.ismodule(vars(value)[inner]):  # their text has a path
+                    yield f"{value.__name__}.{inner}", vars(value)[inner]
 
 
 def _names(code: types.CodeType) -> set[str]:
