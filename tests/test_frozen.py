@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from common.study.claims import judge
-from common.study.frozen import claims_to_freeze, digest_of, read_frozen
+from common.study.frozen import _collect, claims_to_freeze, digest_of, read_frozen
 from common.study.runs import load_study, study_names
 
 ROOT = Path(__file__).parents[1]
@@ -82,3 +82,11 @@ def test_a_digest_changes_with_what_the_check_does(change, counts, tmp_path):
     first: types.ModuleType = _module(TOY, tmp_path / "first.py")
     second = _module(TOY.replace(*change), tmp_path / "second.py")
     assert (digest_of(first.check) != digest_of(second.check)) == counts
+
+
+@pytest.mark.parametrize("name", study_names())
+def test_no_digest_has_a_folder_in_it(name):
+    found = {}
+    for claim in importlib.import_module(f"replications.{name}.claims").CLAIMS:
+        _collect(claim.check, f"replications.{name}", found)
+    assert [key for key, code in found.items() if str(ROOT) in code or "site-packages" in code] == []
