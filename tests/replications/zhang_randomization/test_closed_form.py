@@ -4,7 +4,11 @@ import keras
 import numpy as np
 import pytest
 
+from common.study import program
+from common.study.records import last
+from common.study.runs import find_runs
 from replications.zhang_randomization import closed_form
+from replications.zhang_randomization.presets import STUDY, runs_of_figure
 from replications.zhang_randomization.theorem import SharedDirectionReLU, exact_network
 
 
@@ -72,3 +76,11 @@ def test_least_squares_fits_and_separates_two_clusters():
     np.testing.assert_array_equal(seen, labels[::2])
     np.testing.assert_array_equal(unseen, labels[1::2])
     assert count == 20 * 2
+
+
+@pytest.mark.parametrize(("figure", "num_weights"), [("theorem1", 2 * 128 + 2352), ("kernel", 60 * 10)])
+def test_what_is_not_trained_is_recorded(figure, num_weights, tmp_path):
+    program.main(STUDY, ["zhang", f"--figure={figure}", "--scale=smoke", f"--out_dir={tmp_path}"])
+    (_, run), *_ = find_runs(STUDY, runs_of_figure(figure, "smoke"), tmp_path)
+    assert last(run, "train_accuracy") == last(run, "fit") == 1
+    assert last(run, "num_weights") == num_weights
