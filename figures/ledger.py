@@ -1,6 +1,5 @@
 """The ledger of claims in words: on a terminal, and in the marked blocks of the pages."""
 
-import importlib
 import math
 import pathlib
 import re
@@ -10,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from common.study.claims import Claim, Judgement, headline, judge, q_values
 from common.study.files import replacing
 from common.study.progress import duration
-from common.study.runs import load_study, study_names
+from common.study.runs import load_claims, load_study, study_names
 
 _WIDTH = 110
 MARKS = {
@@ -112,7 +111,7 @@ def headlines(found: Mapping[str, Sequence[Judgement]]) -> str:
     """The block of README.md: a line for each paper, and one for all."""
     lines = ["| paper | claims |", "|---|---|"]
     for name, judgements in found.items():
-        title = importlib.import_module(f"replications.{name}.claims").TITLE
+        title = load_claims(name).TITLE
         lines.append(f"| [{title}](docs/{name}.md) | {headline(judgements)} |")
     everything = [judgement for judgements in found.values() for judgement in judgements]
     return "\n".join([*lines, f"| **all** | **{headline(everything)}** |"])
@@ -120,10 +119,7 @@ def headlines(found: Mapping[str, Sequence[Judgement]]) -> str:
 
 def judge_all(records: str | pathlib.Path) -> dict[str, list[Judgement]]:
     """Judges all claims of all papers: {package name: judgements}."""
-    return {
-        name: judge(importlib.import_module(f"replications.{name}.claims").CLAIMS, load_study(name), records)
-        for name in study_names()
-    }
+    return {name: judge(load_claims(name).CLAIMS, load_study(name), records) for name in study_names()}
 
 
 def blocks(found: Mapping[str, Sequence[Judgement]]) -> dict[pathlib.Path, str]:

@@ -31,7 +31,7 @@ from common.study.command_line import SCALES, exit_status, parse_flags
 from common.study.files import replacing
 from common.study.folders import check_file_to_make
 from common.study.progress import Progress
-from common.study.runs import load_study, study_names
+from common.study.runs import load_claims, load_study, study_names
 from figures import drawing
 from figures.ledger import judge_all, ledger, write_docs
 from figures.report_page import page
@@ -97,7 +97,7 @@ def collect(names, records, scales=()):
     wanted = [(n, figure, records, scales or SCALES) for n in names for figure in load_study(n).figures]
     progress = Progress("figures", len(wanted))
     with _mapped(_figure_records, wanted) as found:
-        claims = {name: importlib.import_module(f"replications.{name}.claims") for name in names}
+        claims = {name: load_claims(name) for name in names}
         judged = {name: _judgements(name, claims[name].CLAIMS, records, scales) for name in names}
         figures = {name: [] for name in names}
         for (name, *_), figure in zip(wanted, found, strict=True):

@@ -4,30 +4,17 @@ Contents that stay in view, a table of all claims with filters, then for each pa
 claims that it shows, tables, and where the runs come from.
 """
 
-import base64
 import html
 import pathlib
 from collections.abc import Mapping, Sequence
 
 from common.study.claims import Claim, Judgement, headline, q_values
 from common.study.verdicts import NOT_JUDGED, VERDICTS, number
+from figures.html_parts import picture, table
 from figures.ledger import finding, q_text
-from figures.run_table import seconds
 
 _HERE = pathlib.Path(__file__).parent
 _escape = html.escape
-
-
-def _table(head, rows, numeric=()):
-    """An HTML table; `numeric` are the indices of right-aligned columns."""
-
-    def line(cells, tag):
-        classes = (" class=number" if i in numeric else "" for i in range(len(cells)))
-        marked = (f"<{tag}{c}>{_escape(str(cell))}</{tag}>" for c, cell in zip(classes, cells, strict=True))
-        return f"<tr>{''.join(marked)}</tr>"
-
-    body = "\n".join(line(row, "td") for row in rows)
-    return f"<div class=wide><table><thead>{line(head, 'th')}</thead><tbody>\n{body}\n</tbody></table></div>"
 
 
 def _class(verdict):
@@ -94,18 +81,16 @@ def _figure_html(paper, figure, judgements, q_of):
         f"<section id={_figure_anchor(paper, figure)}><h3>{_escape(title)}</h3><p class=source>{state}</p>"
     ]
     if figure.picture:
-        picture = base64.b64encode(figure.picture).decode()
-        text = _escape(_alternative_text(figure, title, judgements), quote=True)
-        parts.append(f'<img alt="{text}" src="data:image/png;base64,{picture}">')
+        parts.append(picture(figure.picture, _alternative_text(figure, title, judgements)))
     elif figure.reason:
         parts.append(f"<p>{_escape(figure.reason)}</p>")
     if figure.table:
         head, rows = figure.table
-        parts.append(_table(head, rows, numeric=_numeric(rows)))
+        parts.append(table(head, rows, numeric=_numeric(rows)))
     parts += [_claim_html(paper, judgement, q_of.get(judgement.claim)) for judgement in judgements]
     head, rows, num_names = figure.run_table
-    table = _table(head, rows, numeric=range(num_names, len(head)))
-    return "\n".join([*parts, f"<details><summary>All runs</summary>{table}</details></section>"])
+    runs = table(head, rows, numeric=range(num_names, len(head)))
+    return "\n".join([*parts, f"<details><summary>All runs</summary>{runs}</details></section>"])
 
 
 def _provenance_html(paper):
@@ -123,10 +108,10 @@ def _provenance_html(paper):
     for (command, *origin), members in groups.items():
         finished = sorted(run.record["times"]["finished"][:10] for run in members)
         days = " to ".join(dict.fromkeys((finished[0], finished[-1])))
-        hours = sum(map(seconds, members)) / 3600
+        hours = sum(run.seconds for run in members) / 3600
         rows.append([command, len(members), number(hours), *origin, days])
     head = ["command", "runs", "hours", "commit", "versions", "machine", "finished"]
-    return _table(head, rows, numeric=(1, 2))
+    return table(head, rows, numeric=(1, 2))
 
 
 def _by_figure(paper):

@@ -78,10 +78,5 @@ def run_table(runs):
         row += [number(values[key]) if key in values else "" for key in single]
         row += [f"{values.get((quantity, 'count'), 0):g}" for quantity in tallies]
         row += [f"{run.rows.epoch.max():g}" if "epoch" in run.rows else ""] if single else []
-        rows.append([*row, f"{seconds(run) / 60:.2g}"])
+        rows.append([*row, f"{run.seconds / 60:.2g}"])
     return head, rows, len(names)
-
-
-def seconds(run):
-    """The seconds of work that a run records."""
-    return sum(value for name, value in run.record["times"].items() if name.endswith("_seconds"))

@@ -1,6 +1,5 @@
 """The page of a comparison: one HTML document without external resources."""
 
-import base64
 import html
 import io
 
@@ -9,27 +8,16 @@ import numpy as np
 from common.disagreement import MEASURES
 from common.study.files import digest
 from figures import comparison, style
+from figures.html_parts import picture, table
 from launch import compare_table
 
 _MOST = 20
 
 
-def _table(head, rows):
-    """An HTML table whose first column is names."""
-
-    def line(cells, tag):
-        marked = (f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in cells)
-        return f"<tr>{''.join(marked)}</tr>"
-
-    body = "\n".join(line(row, "td") for row in rows)
-    return f"<div class=wide><table><thead>{line(head, 'th')}</thead><tbody>\n{body}\n</tbody></table></div>"
-
-
 def _image(figure, text):
     file = io.BytesIO()
     figure.savefig(file, format="png")
-    picture = base64.b64encode(file.getvalue()).decode()
-    return f'<img alt="{html.escape(text, quote=True)}" src="data:image/png;base64,{picture}">'
+    return picture(file.getvalue(), text)
 
 
 def _list(lines, name="plain"):
@@ -46,14 +34,14 @@ def _says(found, class_names, place):
 
 
 def _plane_html(found, data, images):
-    picture = found.picture
-    if picture is None:
+    plane = found.picture
+    if plane is None:
         return ""
-    positions = picture.positions
+    positions = plane.positions
     labels = np.full(3, -1) if data.y is None else data.y[positions]
     figure = comparison.figure_plane(
-        picture,
-        [found.names[model] for model in picture.models],
+        plane,
+        [found.names[model] for model in plane.models],
         data.numbers[positions],
         labels,
         found.num_classes,
@@ -85,7 +73,7 @@ def _examples_html(found, data, images):
     if images is not None:
         captions = [_caption(found, data, place) for place in most]
         parts.append(_image(comparison.figure_examples(images[most], captions), "the examples of the table"))
-    return "".join([*parts, _table(head, rows)])
+    return "".join([*parts, table(head, rows)])
 
 
 def _caption(found, data, place):
@@ -173,7 +161,7 @@ def page(found, data, paths, limits, broken, notes):
     images = data.pictures()
     pairs = ""
     if len(found.of_pairs) > 1:
-        pairs = f"<h2>Each pair</h2>{_table(*compare_table.of_pairs(found))}"
+        pairs = f"<h2>Each pair</h2>{table(*compare_table.of_pairs(found))}"
     files = [f"{path}, SHA-256 {digest(path)}" for path in paths]
     with style.applied():
         plane, examples = _plane_html(found, data, images), _examples_html(found, data, images)
@@ -190,7 +178,7 @@ def page(found, data, paths, limits, broken, notes):
 <p class=source>{found.num_examples:,} examples of {found.num_classes} classes, {html.escape(data.title)}</p>
 <p class=headline>{html.escape(compare_table.summary(found))}</p>
 {_limits_html(limits, broken)}
-{"".join(_table(head, rows) for head, rows in tables if rows)}
+{"".join(table(head, rows) for head, rows in tables if rows)}
 {_list([*notes, *out])}
 {pairs}
 {plane}

@@ -1,15 +1,13 @@
 """`python -m replications`: the papers, and how to run one."""
 
-import importlib
-
 from common.study.command_line import exit_status
-from common.study.runs import load_study, study_names
+from common.study.runs import load_claims, load_study, study_names
 
 
 def main() -> None:
     """Prints each paper with its figures and a first command."""
     for name in study_names():
-        title = importlib.import_module(f"replications.{name}.claims").TITLE
+        title = load_claims(name).TITLE
         figures = load_study(name).figures
         print(f"{title}\n  figures: {', '.join(figures)}")
         print(f"  python -m replications.{name} --figure={figures[0]} --scale=smoke\n")

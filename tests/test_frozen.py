@@ -1,6 +1,6 @@
 """Frozen checks are older than the runs that decide them, and edits are noticed."""
 
-import importlib
+import importlib.util
 import subprocess
 import types
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 
 from common.study.claims import judge
 from common.study.frozen import _collect, claims_to_freeze, digest_of, read_frozen
-from common.study.runs import load_study, study_names
+from common.study.runs import load_claims, load_study, study_names
 
 ROOT = Path(__file__).parents[1]
 
@@ -29,7 +29,7 @@ def test_a_frozen_check_is_older_than_the_runs_that_decide_it(name):
     if shallow.returncode or shallow.stdout.strip() != "false":
         pytest.skip("wants the whole history of the repository")
     frozen = read_frozen(name)
-    claims = importlib.import_module(f"replications.{name}.claims").CLAIMS
+    claims = load_claims(name).CLAIMS
     deciding = [claim for claim in claims if claim.confirmatory_from]
     found = judge(deciding, load_study(name), ROOT / "results" / "reference")
     commits = {
@@ -87,6 +87,6 @@ def test_a_digest_changes_with_what_the_check_does(change, counts, tmp_path):
 @pytest.mark.parametrize("name", study_names())
 def test_no_digest_has_a_folder_in_it(name):
     found = {}
-    for claim in importlib.import_module(f"replications.{name}.claims").CLAIMS:
+    for claim in load_claims(name).CLAIMS:
         _collect(claim.check, f"replications.{name}", found)
     assert [key for key, code in found.items() if str(ROOT) in code or "site-packages" in code] == []

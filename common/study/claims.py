@@ -356,8 +356,7 @@ def _further_runs(used, more, first):
     seconds: dict[Settings, list[float]] = {}
     last = max(max(settings.seed for settings in used) + 1, first)
     for settings, run in used.items():
-        times = [time for name, time in run.record["times"].items() if name.endswith("_seconds")]
-        seconds.setdefault(dataclasses.replace(settings, seed=0), []).append(sum(times))
+        seconds.setdefault(dataclasses.replace(settings, seed=0), []).append(run.seconds)
     return {
         dataclasses.replace(settings, seed=last + i): sum(times) / len(times)
         for settings, times in seconds.items()

@@ -55,8 +55,12 @@ def ordering(
     return Outcome("open", f"{text} ({_p(above)})", p=above, more=more, number=seen)
 
 
+def _limits(effect, value, margin):
+    return (value / margin, value * margin) if effect.factor else (value - margin, value + margin)
+
+
 def _p_equal(effect, value, margin):
-    low, high = (value / margin, value * margin) if effect.factor else (value - margin, value + margin)
+    low, high = _limits(effect, value, margin)
     return max(effect.p_above(low), effect.p_below(high))
 
 
@@ -70,7 +74,7 @@ def equality(question: str, effect: Effect, margin: float, value: float | None =
         value: 0 by default, or 1 for a factor.
     """
     value = (1.0 if effect.factor else 0.0) if value is None else value
-    low, high = (value / margin, value * margin) if effect.factor else (value - margin, value + margin)
+    low, high = _limits(effect, value, margin)
     equal, outside = _p_equal(effect, value, margin), min(effect.p_below(low), effect.p_above(high))
     text = f"{question}, {effect.label}, is {effect}, expected from {number(low)} to {number(high)}"
     seen = str(effect)

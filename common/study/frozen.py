@@ -8,7 +8,6 @@ new first seed.
 
 import ast
 import hashlib
-import importlib
 import inspect
 import json
 import pathlib
@@ -19,6 +18,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from .claims import Claim
+from .runs import load_claims
 
 _REPLICATIONS = pathlib.Path(__file__).parents[2] / "replications"
 
@@ -125,7 +125,7 @@ def read_frozen(study: str) -> dict[str, dict[str, Any]]:
 def claims_to_freeze(study: str) -> list[Claim]:
     """Returns the claims of a paper with confirmatory seeds that are not frozen as they are."""
     known = read_frozen(study)
-    claims = importlib.import_module(f"replications.{study}.claims").CLAIMS
+    claims = load_claims(study).CLAIMS
     return [
         claim
         for claim in claims

@@ -107,6 +107,11 @@ def provenance() -> dict[str, Any]:
     }
 
 
+def measured_seconds(record: Mapping[str, Any]) -> float:
+    """Returns the seconds that a run's record has measured, of training, evaluation and all else."""
+    return sum(value for name, value in record["times"].items() if name.endswith("_seconds"))
+
+
 def now() -> str:
     """Returns the current time, UTC, as ISO 8601 to the second."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -376,6 +381,11 @@ class Run:
     def seed(self) -> int:
         """Its root seed."""
         return self.record["settings"]["seed"]
+
+    @property
+    def seconds(self) -> float:
+        """The seconds that were measured of it."""
+        return measured_seconds(self.record)
 
     @property
     def rows(self) -> "pd.DataFrame":

@@ -152,6 +152,11 @@ def study_names() -> list[str]:
     return sorted(path.parent.name for path in folder.glob("*/presets.py"))
 
 
+def load_claims(name: str) -> ModuleType:
+    """Returns the package of a paper's claims, with TITLE, CLAIMS and DISAGREEMENTS."""
+    return importlib.import_module(f"replications.{name}.claims")
+
+
 def load_study(name: str) -> Study:
     """Returns the `Study` of a paper by its package name, without importing TensorFlow."""
     return importlib.import_module(f"replications.{name}.presets").STUDY

@@ -14,6 +14,7 @@ from common.errors import UserError
 from common.models.convnet import convnet
 from common.models.resnet import resnet18w
 from common.streams import Streams
+from common.study.run_folders import measured_seconds
 from common.study.setting import without
 from common.training import schedules
 from common.training.fit import Fit, StoppingRule
@@ -179,8 +180,8 @@ def table_row(settings, folder):
     # The last row of a measure is that at all training images themselves.
     value = {row["metric"]: row["value"] for row in folder.rows()}
     found = _scalar_line if settings.dataset == "scalar" else _image_line
-    seconds = sum(v for name, v in folder.record["times"].items() if name.endswith("_seconds"))
-    end = {"seed": settings.seed, "status": folder.record["status"], "seconds": f"{seconds:.0f}"}
+    seconds = f"{measured_seconds(folder.record):.0f}"
+    end = {"seed": settings.seed, "status": folder.record["status"], "seconds": seconds}
     return {"network": settings.network} | found(settings, value) | end
 
 
