@@ -9,6 +9,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 from common.study.claims import Claim, Judgement, headline, q_values
+from common.study.run_folders import measured_seconds
 from common.study.verdicts import NOT_JUDGED, VERDICTS, number
 from figures.html_parts import picture, table
 from figures.ledger import finding, q_text
@@ -108,7 +109,7 @@ def _provenance_html(paper):
     for (command, *origin), members in groups.items():
         finished = sorted(run.record["times"]["finished"][:10] for run in members)
         days = " to ".join(dict.fromkeys((finished[0], finished[-1])))
-        hours = sum(run.seconds for run in members) / 3600
+        hours = sum(measured_seconds(run.record["times"]) for run in members) / 3600
         rows.append([command, len(members), number(hours), *origin, days])
     head = ["command", "runs", "hours", "commit", "versions", "machine", "finished"]
     return table(head, rows, numeric=(1, 2))

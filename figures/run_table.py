@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from common.statistics import interval_of_pairs
+from common.study.run_folders import measured_seconds
 from common.study.verdicts import number
 
 _KINDS = ("mean", "low", "high", "median")
@@ -78,5 +79,5 @@ def run_table(runs):
         row += [number(values[key]) if key in values else "" for key in single]
         row += [f"{values.get((quantity, 'count'), 0):g}" for quantity in tallies]
         row += [f"{run.rows.epoch.max():g}" if "epoch" in run.rows else ""] if single else []
-        rows.append([*row, f"{run.seconds / 60:.2g}"])
+        rows.append([*row, f"{measured_seconds(run.record['times']) / 60:.2g}"])
     return head, rows, len(names)

@@ -15,7 +15,7 @@ from scipy import stats
 
 from .command_line import SCALES
 from .progress import duration
-from .run_folders import Run
+from .run_folders import Run, measured_seconds
 from .runs import Study, find_runs, finished_seeds
 from .setting import Settings, Value
 from .verdicts import DECIDED, Outcome
@@ -356,7 +356,9 @@ def _further_runs(used, more, first):
     seconds: dict[Settings, list[float]] = {}
     last = max(max(settings.seed for settings in used) + 1, first)
     for settings, run in used.items():
-        seconds.setdefault(dataclasses.replace(settings, seed=0), []).append(run.seconds)
+        seconds.setdefault(dataclasses.replace(settings, seed=0), []).append(
+            measured_seconds(run.record["times"])
+        )
     return {
         dataclasses.replace(settings, seed=last + i): sum(times) / len(times)
         for settings, times in seconds.items()

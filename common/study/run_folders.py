@@ -107,9 +107,9 @@ def provenance() -> dict[str, Any]:
     }
 
 
-def measured_seconds(record: Mapping[str, Any]) -> float:
-    """Returns the seconds that a run's record has measured, of training, evaluation and all else."""
-    return sum(value for name, value in record["times"].items() if name.endswith("_seconds"))
+def measured_seconds(times: Mapping[str, float | str]) -> float:
+    """Returns the seconds that the times of a record add up to, of training, evaluation and all else."""
+    return sum(float(value) for name, value in times.items() if name.endswith("_seconds"))
 
 
 def now() -> str:
@@ -381,11 +381,6 @@ class Run:
     def seed(self) -> int:
         """Its root seed."""
         return self.record["settings"]["seed"]
-
-    @property
-    def seconds(self) -> float:
-        """The seconds that were measured of it."""
-        return measured_seconds(self.record)
 
     @property
     def rows(self) -> "pd.DataFrame":

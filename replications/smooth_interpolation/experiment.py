@@ -180,7 +180,7 @@ def table_row(settings, folder):
     # The last row of a measure is that at all training images themselves.
     value = {row["metric"]: row["value"] for row in folder.rows()}
     found = _scalar_line if settings.dataset == "scalar" else _image_line
-    seconds = f"{measured_seconds(folder.record):.0f}"
+    seconds = f"{measured_seconds(folder.record['times']):.0f}"
     end = {"seed": settings.seed, "status": folder.record["status"], "seconds": seconds}
     return {"network": settings.network} | found(settings, value) | end
 
