@@ -296,12 +296,11 @@ def _file_name(paper_figures, name):
 
 
 def _stamp(paper_figures, scale, runs):
-    """What a picture must say of its runs: what was changed, how small they are, and on which images."""
+    """What a picture must say of its runs: what was changed, how large they are, and on which images."""
     lines = []
     if paper_figures.changes:
         lines.append("changed: " + ", ".join(f"{n} {value}" for n, value in paper_figures.changes.items()))
-    if scale != "paper":
-        lines.append(f"{scale} scale: {paper_figures.size([settings for settings, _ in runs])}")
+    lines.append(f"{scale} scale: {paper_figures.size([settings for settings, _ in runs])}")
     if load_study(paper_figures.study).images:
         lines.append(data_name(runs[0][1]))
         diverged = sum(run.diverged for _, run in runs)

@@ -1,7 +1,7 @@
 """One style for all figures: colors, logarithmic axes with a place for zero, how a measured value is drawn.
 
-Independent runs (or pairs of runs) lie faintly behind their mean, which carries its 95 % interval; a small
-hollow marker is their median.
+Independent runs (or pairs of runs) lie faintly behind their mean. From five on the mean carries its 95 %
+interval, and a small hollow marker is their median; of fewer, thin lines join the values of each run.
 """
 
 import dataclasses
@@ -33,14 +33,19 @@ _RC = {
     "grid.color": "#E6E6E6",
     "grid.linewidth": 0.6,
     "figure.titlesize": 10.5,
-    "legend.fontsize": 8,
+    "legend.fontsize": 9,
     "legend.frameon": False,
     "lines.linewidth": 1.3,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
     "pdf.fonttype": 42,
     "savefig.dpi": 150,
 }
+# Inches, of the widest picture. Pages show it in 838 pixels: exponents and indices, at 0.7 of the font's size,
+# have 9 of them then.
+WIDTH = 8.0
+# From so many independent values on an interval is drawn: of two it is 13 standard errors long.
+FEWEST = 5
 # At the left, clear of a legend at the right.
 _TITLE = {"x": 0.01, "ha": "left", "wrap": True}
 _HALO = [patheffects.withStroke(linewidth=2, foreground="white")]
@@ -59,7 +64,7 @@ def new_figure(width, height, title):
 
 
 def stamp(figure, text):
-    """Adds a line to a figure's title: what keeps the picture from being the published protocol's."""
+    """Adds a line to a figure's title: which runs it shows."""
     figure.suptitle(f"{figure.get_suptitle()}\n{text}", **_TITLE)
 
 
@@ -147,6 +152,11 @@ class Measured:
     runs: np.ndarray
     faint: bool = False
 
+    @property
+    def num_runs(self):
+        """How many of them have a value."""
+        return int(np.isfinite(self.runs).sum())
+
     def placed(self, axis):
         """Returns these numbers where a LogAxis draws them."""
         numbers = (self.mean, self.low, self.high, self.median, self.runs)
@@ -162,8 +172,22 @@ def _strength(value):
     return {"linewidth": 0.8, "alpha": 0.3} if value.faint else {"linewidth": 1.2}
 
 
-def draw_points(axes, xs, ys, stroke, label):
-    """Draws a curve of measured values.
+def padded(values):
+    """Returns rows of unequally many numbers as one array, filled up with nan."""
+    most = max(map(len, values))
+    return np.array([[*found, *[np.nan] * (most - len(found))] for found in values])
+
+
+def draw_few(axes, xs, rows, color, join=True):
+    """Draws a thin line for each of few runs, or its dots; rows: an array a point, [runs]; nan is a gap."""
+    for x, y in zip(np.transpose(xs), np.transpose(rows), strict=True):
+        axes.plot(
+            x, y, ".-" if join else ".", color=color, markersize=4, linewidth=0.7, alpha=0.45, label="_runs"
+        )
+
+
+def draw_points(axes, xs, ys, stroke, label, sizes=None, join_runs=True):
+    """Draws a curve of measured values; an interval and a median where five are independent.
 
     Args:
         axes: Panel.
@@ -171,23 +195,35 @@ def draw_points(axes, xs, ys, stroke, label):
         ys: The same for the vertical axis.
         stroke: The curve's Stroke.
         label: Name of the line that joins the means.
+        sizes: Of the markers of the means; by default one size.
+        join_runs: Whether thin lines join the values of each of few runs.
     """
     color = stroke.color
+    if ys and max(y.num_runs for y in ys) < FEWEST:
+        draw_few(axes, padded([x.runs for x in xs]), padded([y.runs for y in ys]), color, join_runs)
+    else:
+        _draw_many(axes, xs, ys, stroke)
+    means = [x.mean for x in xs], [y.mean for y in ys]
+    marker = {"marker": stroke.marker, "markersize": 5.5} if sizes is None else {}
+    axes.plot(*means, color=color, linestyle=stroke.linestyle, label=label, zorder=3, **marker)
+    for x, y, size in zip(*means, sizes or (), strict=sizes is not None):
+        axes.plot(x, y, stroke.marker, color=color, markersize=size, zorder=3, label="_mean")
+
+
+def _draw_many(axes, xs, ys, stroke):
+    """Every run, the interval of the mean and the median of each point."""
+    color = stroke.color
     hollow = {"markerfacecolor": "white", "markeredgecolor": color, "markeredgewidth": 0.8}
+    runs = {"color": color, "markersize": 3.5, "alpha": 0.25, "markeredgewidth": 0, "label": "_runs"}
     for x, y in zip(xs, ys, strict=True):
-        axes.plot(
-            x.runs, y.runs, ".", color=color, markersize=3.5, alpha=0.25, markeredgewidth=0, label="_runs"
-        )
+        axes.plot(x.runs, y.runs, ".", **runs)
         axes.plot([x.mean, x.mean], [y.low, y.high], color=color, label="_interval", **_strength(y))
         axes.plot([x.low, x.high], [y.mean, y.mean], color=color, label="_interval", **_strength(x))
         axes.plot(x.median, y.median, stroke.marker, markersize=3.6, zorder=2.5, label="_median", **hollow)
-    means = [x.mean for x in xs], [y.mean for y in ys]
-    line = {"color": color, "linestyle": stroke.linestyle, "marker": stroke.marker, "markersize": 5.5}
-    axes.plot(*means, label=label, zorder=3, **line)
 
 
 def limit_to_values(axes):
-    """Limits the vertical axis to means and single runs: of two runs the interval is 13 standard errors."""
+    """Limits the vertical axis to means and single runs; a wide interval is cut off."""
     lines = [line.get_ydata() for line in axes.lines if line.get_label() != "_interval"]
     values = np.concatenate(lines) if lines else np.empty(0)
     values = values[np.isfinite(values)]
@@ -199,9 +235,31 @@ def limit_to_values(axes):
 FAINT = "faint: the interval goes below 0"  # a note for a legend
 
 
-def value_handles(unit):
-    """Legend entries that say what the marks of a measured value are; `unit`: "pair" or "run"."""
+def no_interval(count, unit):
+    """Says why no interval is drawn: "4 seeds: no interval"."""
+    number = ("one", "two", "three", "four")[count - 1]
+    return f"{number} {unit}{'s' * (count > 1)}: no interval"
+
+
+def note_handle(text):
+    """A legend entry of words alone."""
+    return Line2D([], [], linestyle="none", label=text)
+
+
+def value_handles(unit, count):
+    """Legend entries that say what the marks of a measured value are.
+
+    Args:
+        unit: "pair", "run" or "seed".
+        count: The largest number of them that a value has.
+    """
     grey = {"color": GREY, "linestyle": "none"}
+    if count < FEWEST:
+        mean = Line2D([], [], marker="o", markersize=5.5, label=f"mean over {unit}s", **grey)
+        one = Line2D(
+            [], [], color=GREY, marker=".", markersize=5, linewidth=0.7, alpha=0.6, label=f"one {unit}"
+        )
+        return [*[mean, one][: 2 * (count > 1)], note_handle(no_interval(count, unit))]
     return [
         Line2D([], [], marker="o", markersize=5.5, label=f"mean over {unit}s", **grey),
         Line2D([], [], marker="|", markersize=9, label="95 % interval of the mean", **grey),

@@ -1,4 +1,7 @@
-"""One network over width, drawn: values of seeds, their mean and interval, the interpolation threshold."""
+"""One network over width, drawn: values of seeds, their mean, the interpolation threshold.
+
+Of five seeds or more the mean has its interval; of fewer a thin line is drawn for each seed.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from common.statistics import interval
-from figures.style import GREY
+from figures.style import FEWEST, GREY, draw_few, no_interval, note_handle, padded
 
 _DOTTED = {"color": GREY, "linewidth": 1.0, "linestyle": (0, (1, 1.5))}
 _MOST_TICKS = 8
@@ -32,7 +35,7 @@ def draw_curve(
 
     Args:
         panel: Axes.
-        values: {width: a value for each seed, or each pair of seeds}, in increasing order.
+        values: {width: a value for each seed, or each pair of seeds}, in increasing order; nan for none.
         color: Color.
         label: Name of the line.
         marker: Marker of the means.
@@ -42,19 +45,39 @@ def draw_curve(
     """
     size = {"linewidth": 1.9, "markersize": 4} if strong else {"linewidth": 1.1, "markersize": 2.5}
     if strong and max(map(len, values.values())) > 1:
-        bounds = np.ma.masked_invalid([_interval(found, pairs) for found in values.values()])
-        band = FillBetweenPolyCollection(
-            "x", np.array(list(values)), *bounds.T, color=color, alpha=0.15, linewidth=0, label="_interval"
-        )
-        panel.add_collection(band, autolim=False)  # of two seeds it is 13 standard errors high
-        for width, found in values.items():
-            panel.plot([width] * len(found), found, ".", color=color, markersize=3, alpha=0.35, label="_run")
-    means = [np.mean(found) if len(found) else np.nan for found in values.values()]
+        _draw_seeds(panel, values, color, pairs)
+    finite = [np.asarray(found)[np.isfinite(found)] for found in values.values()]
+    means = [np.mean(found) if len(found) else np.nan for found in finite]
     line = {"marker": marker, "linestyle": linestyle, "color": color, "label": label}
     panel.plot(list(values), means, zorder=3, **line, **size)
 
 
+def _draw_seeds(
+    panel: Axes, values: Mapping[int, Sequence[float]], color: str, pairs: Sequence | None
+) -> None:
+    if num_independent(values, pairs) >= FEWEST:
+        bounds = np.ma.masked_invalid([_interval(found, pairs) for found in values.values()])
+        band = FillBetweenPolyCollection(
+            "x", np.array(list(values)), *bounds.T, color=color, alpha=0.15, linewidth=0, label="_interval"
+        )
+        panel.add_collection(band, autolim=False)
+        for width, found in values.items():
+            panel.plot([width] * len(found), found, ".", color=color, markersize=3, alpha=0.35, label="_run")
+        return
+    rows = padded(list(values.values()))
+    draw_few(panel, np.broadcast_to(np.array([list(values)]).T, rows.shape), rows, color)
+
+
+def num_independent(values: Mapping[int, Sequence[float]], pairs: Sequence | None = None) -> int:
+    """The largest number of seeds of a width; of pairs of seeds, the number of seeds that are in them."""
+    if pairs is not None:
+        return len({seed for pair in pairs for seed in pair})
+    return max(map(len, values.values()))
+
+
 def _interval(values: Sequence[float], pairs: Sequence | None) -> tuple[float, float]:
+    if pairs is None:
+        values = np.asarray(values)[np.isfinite(values)]
     if not len(values) or not np.isfinite(values).all():
         return np.nan, np.nan
     return interval(values, groups=() if pairs is None else (pairs,))
@@ -92,9 +115,13 @@ def handles(
         entries = [Line2D([], [], linestyle="none", label=missing)]
     else:
         entries = [Line2D([], [], label=f"{words}, width {threshold}", **_DOTTED)]
-    if num_seeds > 1:
+    seed = {"color": GREY, "marker": ".", "alpha": 0.6, "label": "one seed"}
+    if num_seeds >= FEWEST:
         entries.append(
             Patch(color=GREY, alpha=0.25, linewidth=0, label="95 % interval of the mean over seeds")
         )
-        entries.append(Line2D([], [], color=GREY, linestyle="none", marker=".", alpha=0.5, label="one seed"))
+        entries.append(Line2D([], [], linestyle="none", **seed))
+    else:
+        entries += [Line2D([], [], linewidth=0.7, **seed)] if num_seeds > 1 else []
+        entries.append(note_handle(no_interval(num_seeds, "seed")))
     return entries

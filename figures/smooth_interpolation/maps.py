@@ -78,12 +78,13 @@ def _draw_map(figure, panel, groups, metric):
         panel.axvline(place, color=BLACK, linewidth=1.2, linestyle=(0, (1, 1.5)), label="_threshold")
 
 
-def _map_figure(title, runs, metrics, shape, size):
+def _map_figure(title, runs, metrics, shape, height):
     groups = by_width(runs)
-    figure = style.new_figure(*size, title)
-    panels = figure.subplots(*shape, sharey=True, squeeze=False)
+    figure = style.new_figure(style.WIDTH, height, title)
+    panels = figure.subplots(*shape, sharex=True, sharey=True, squeeze=False)
     for panel, metric in zip(panels.flat, metrics, strict=True):
         _draw_map(figure, panel, groups, metric)
+        panel.label_outer()
     for panel in panels[:, 0]:
         panel.set_ylabel("epoch")
     threshold = read.interpolation_threshold(groups)
@@ -92,7 +93,7 @@ def _map_figure(title, runs, metrics, shape, size):
         words = f"dotted: {name}, width {threshold}"
     seeds = max(map(len, groups.values()))
     words += f"; mean of {seeds} seeds" * (seeds > 1)
-    figure.text(0.99, 0.005, words, ha="right", va="bottom", fontsize=8, color=GREY)
+    figure.text(0.99, 0.005, words, ha="right", va="bottom", color=GREY)
     figure.get_layout_engine().set(rect=(0, 0.045, 1, 0.955))
     return figure
 
@@ -100,13 +101,13 @@ def _map_figure(title, runs, metrics, shape, size):
 def figure_5(runs):
     """Test error, training loss and Jacobian norm of the ConvNets over epochs and widths."""
     title = f"{PAPER}, figure 5: ConvNets over epochs and widths, 20 % wrong labels"
-    return _map_figure(title, runs, list(_MAPS)[:3], (1, 3), (12, 4.2))
+    return _map_figure(title, runs, list(_MAPS)[:3], (3, 1), 9)
 
 
 def figure_heatmaps(runs):
     """The same of the ResNets, and the tangent Hessian norm."""
     title = f"{PAPER}, appendix (figures 11 and 13): ResNet18 over epochs and widths"
-    return _map_figure(title, runs, list(_MAPS), (2, 2), (9.5, 7.4))
+    return _map_figure(title, runs, list(_MAPS), (2, 2), 6.4)
 
 
 def figure_smallest(runs):

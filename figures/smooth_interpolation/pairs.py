@@ -34,12 +34,12 @@ def figure_pd(runs):
         draw_curve(panel, groups, measure, color, label, of_pairs=measure in _OF_PAIRS)
         format_width_axis(panel, groups, "")
         panel.set_ylabel(label)
-        panel.set_title(source, loc="right", fontsize=8, color=color)
+        panel.set_title(source, loc="right", color=color)
     panels[-1].set_xlabel("base width")
     panels[2].set_ylim(bottom=0)
     found = handles(groups)
-    if len(found) == 3:
-        found[2].set_label("one seed or pair of seeds")
-        found[1].set_label("95 % interval of the mean over them")
+    for entry in found:
+        words = {"one seed": "one seed or pair of seeds"}.get(entry.get_label(), entry.get_label())
+        entry.set_label(words)
     figure.legend(handles=found, loc="outside lower center", ncols=3)
     return figure

@@ -13,9 +13,9 @@ from replications.smooth_interpolation.signals import SIGNALS
 
 _LIMIT = 2.2
 _PANELS = {
-    "test_loss": ("squared distance from the noise-free curve", True),
-    "slope": ("mean slope within 0.01 of a point", True),
-    "noise_kept": ("noise kept at a distance of 0.01 (%)", False),
+    "test_loss": ("squared distance from\nthe noise-free curve", True),
+    "slope": ("mean slope\nwithin 0.01 of a point", True),
+    "noise_kept": ("noise kept at a\ndistance of 0.01 (%)", False),
 }
 
 
@@ -33,7 +33,7 @@ def _draw_fit(panel, run, signal):
     panel.plot(x, signal(x), color=GREY, linewidth=1.2, linestyle="--", label="noise-free")
     panel.plot(x, np.clip(arrays["curve"], -2 * _LIMIT, 2 * _LIMIT), color=BLUE, linewidth=1.0, label="fit")
     panel.plot(arrays["inputs"], arrays["targets"], "o", color=VERMILLION, markersize=3.5, label="points")
-    panel.set(ylim=(-_LIMIT, _LIMIT), xlim=(-1.03, 1.03), xlabel="x")
+    panel.set(ylim=(-_LIMIT, _LIMIT), xlim=(-1.03, 1.03), xticks=(-1, 0, 1), xlabel="x")
 
 
 def _draw_metric(panel, groups, metric, marked):
@@ -58,7 +58,7 @@ def _draw_metric(panel, groups, metric, marked):
 
 def _figure(title, runs, name, what, shown, marked=None):
     groups = _by_size(runs, name)
-    figure = style.new_figure(11, 7, title)
+    figure = style.new_figure(style.WIDTH, 5.8, title)
     fits, metrics = figure.subplots(2, 3)
     for panel, size in zip(fits, shown(list(groups)), strict=True):
         _draw_fit(panel, groups[size][0], SIGNALS[runs[0][0].signal].function)
@@ -76,8 +76,9 @@ def _figure(title, runs, name, what, shown, marked=None):
         found.append(Line2D([], [], color=GREY, linewidth=1.0, linestyle=(0, (1, 1.5)), label=label))
     several = max(map(len, groups.values())) > 1
     if several:
-        found += [*style.value_handles("seed"), Line2D([], [], linestyle="none", label=style.FAINT)]
-    figure.legend(handles=found, loc="outside lower center", ncols=4)
+        most = max(map(len, groups.values()))
+        found += [*style.value_handles("seed", most), style.note_handle(style.FAINT)]
+    figure.legend(handles=found, loc="outside lower center", ncols=3)
     return figure
 
 

@@ -97,10 +97,14 @@ def _draw_volumes(panel, groups, metric, subset="all"):
         panel.set_ylim(bottom=0)
 
 
-def _legend(figure, runs, groups, **place):
+def _legend(figure, runs, groups, panel=None):
+    """Below the panels, or in an empty one."""
     settings = runs[0][0]
-    found = _volume_handles(1 + len(settings.erased), settings.erased)
-    figure.legend(handles=[*found, *handles(groups)], **place)
+    found = [*_volume_handles(1 + len(settings.erased), settings.erased), *handles(groups)]
+    if panel is not None:
+        panel.legend(handles=found, loc="center")
+    else:
+        figure.legend(handles=found, loc="outside lower center", ncols=3)
 
 
 def draw_test_error(panel, groups, color=BLACK, title="test error (%)"):
@@ -121,10 +125,10 @@ def _error_figure(title, runs):
 
 def _volume_figure(title, runs):
     groups = by_width(runs)
-    figure = style.new_figure(12.5, 4.3, title)
-    for panel, metric in zip(figure.subplots(1, 4), read.VOLUME_METRICS, strict=True):
+    figure = style.new_figure(style.WIDTH, 6.6, title)
+    for panel, metric in zip(figure.subplots(2, 2).flat, read.VOLUME_METRICS, strict=True):
         _draw_volumes(panel, groups, metric)
-    _legend(figure, runs, groups, loc="outside lower center", ncols=5)
+    _legend(figure, runs, groups)
     return figure
 
 
@@ -148,16 +152,34 @@ def figure_4(runs):
     return _volume_figure(f"{PAPER}, figure 4: volumes around training images, true labels", runs)
 
 
-def figure_3(runs):
-    """The same around true (top) and wrong labels (bottom)."""
-    groups = by_width(runs)
-    title = f"{PAPER}, figure 3: volumes around images with true (top) and wrong labels (bottom)"
-    figure = style.new_figure(12.5, 7.2, title)
-    for row, subset in zip(figure.subplots(2, 4), ("clean", "noisy"), strict=True):
-        for panel, metric in zip(row, read.VOLUME_METRICS, strict=True):
+def _draw_by_labels(rows, groups, metrics):
+    """A row a metric: around images with true labels (left) and with wrong ones, on one axis."""
+    for row, metric in zip(rows, metrics, strict=True):
+        for panel, subset in zip(row, ("clean", "noisy"), strict=True):
             _draw_volumes(panel, groups, metric, subset)
-        row[0].set_ylabel(f"{'true' if subset == 'clean' else 'wrong'} labels")
-    _legend(figure, runs, groups, loc="outside lower center", ncols=5)
+            panel.set_title("")
+        row[1].sharey(row[0])
+        row[0].set_ylabel(_TITLES[metric])
+        row[0].set_ylim(*_joint_limits(row))
+    rows[0][0].set_title("images with true labels")
+    rows[0][1].set_title("images with wrong labels")
+
+
+def _joint_limits(panels):
+    lows, highs = zip(*(panel.dataLim.intervaly for panel in panels), strict=True)
+    margin = 0.04 * (max(highs) - min(lows))
+    return (0 if min(lows) < 0.2 * max(highs) else min(lows) - margin), max(highs) + margin
+
+
+def figure_3(runs):
+    """The same around images with true (left) and with wrong labels (right)."""
+    groups = by_width(runs)
+    figure = style.new_figure(style.WIDTH, 11, f"{PAPER}, figure 3: volumes around images by their label")
+    rows = figure.subplots(4, 2)
+    _draw_by_labels(rows, groups, read.VOLUME_METRICS)
+    for panel in rows[:-1].flat:
+        panel.set_xlabel("")
+    _legend(figure, runs, groups)
     return figure
 
 
@@ -165,15 +187,13 @@ def figure_6(runs):
     """ResNets: test error, and the measures over volumes."""
     groups = by_width(runs)
     title = f"{PAPER}, figure 6: ResNet18 with augmentation and Adam, 20 % wrong labels"
-    figure = style.new_figure(10.5, 6.6, title)
-    panels = figure.subplots(2, 3)
+    figure = style.new_figure(style.WIDTH, 8.8, title)
+    panels = figure.subplots(3, 2)
     draw_test_error(panels[0, 0], groups)
     for panel, metric in zip(panels.flat[1:], read.VOLUME_METRICS, strict=False):
         _draw_volumes(panel, groups, metric)
-    panels[1, 2].set_axis_off()
-    settings = runs[0][0]
-    found = _volume_handles(1 + len(settings.erased), settings.erased)
-    panels[1, 2].legend(handles=[*found, *handles(groups)], loc="center left")
+    panels[2, 1].set_axis_off()
+    _legend(figure, runs, groups, panels[2, 1])
     return figure
 
 
@@ -185,19 +205,18 @@ def figure_7(runs):
         f"{PAPER}, figure 7: {100 * settings.corrupted_fraction:g} % wrong labels in "
         f"{settings.num_corrupted_classes} classes"
     )
-    figure = style.new_figure(10.5, 7.2, title)
-    panels = figure.subplots(2, 3)
-    for row, subset in zip(panels, ("clean", "noisy"), strict=True):
-        for panel, metric in zip(row, ("jacobian_norm", "tangent_hessian_norm"), strict=False):
-            _draw_volumes(panel, groups, metric, subset)
-        row[0].set_ylabel(f"{'true' if subset == 'clean' else 'wrong'} labels")
-    for panel, name in zip(panels[:, 2], ("unperturbed", "perturbed"), strict=True):
+    figure = style.new_figure(style.WIDTH, 9, title)
+    rows = figure.subplots(3, 2)
+    _draw_by_labels(rows[:2], groups, ("jacobian_norm", "tangent_hessian_norm"))
+    for panel, name in zip(rows[2], ("unperturbed", "perturbed"), strict=True):
 
         def measure(run, name=name):
             return 100 * (1 - read.last(run, "accuracy", subset=f"test_{name}"))
 
         draw_curve(panel, groups, measure, BLACK, name)
         format_width_axis(panel, groups)
-        panel.set_title(f"test error of {name} classes (%)")
-    _legend(figure, runs, groups, loc="outside lower center", ncols=5)
+        panel.set_title(f"{name} classes")
+    rows[2][1].sharey(rows[2][0])
+    rows[2][0].set(ylabel="test error (%)", ylim=_joint_limits(rows[2]))
+    _legend(figure, runs, groups)
     return figure

@@ -1,9 +1,9 @@
 """Snapp & Shamir 2021, figures 2, 6, 8 and 10: relative PD against shuffling window and excess label loss."""
 
 import dataclasses
+import math
 
 import numpy as np
-from matplotlib.lines import Line2D
 
 from figures import style
 from figures.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, Label, Stroke
@@ -38,10 +38,9 @@ def curve_name(settings):
     return name + " TL" * settings.warm_start + " diff" * (settings.init == "distinct")
 
 
-def title(name, runs):
-    """Names a figure of the paper, and the theta that it shows."""
-    seeds = sorted({settings.seed for settings, _ in runs})
-    return f"{PAPER}, {name}; theta of seed {' and '.join(map(str, seeds))}"
+def title(name):
+    """Names a figure of the paper."""
+    return f"{PAPER}, {name}"
 
 
 def _final_rows(run, metric):
@@ -50,10 +49,11 @@ def _final_rows(run, metric):
 
 
 def summary(run, metric):
-    """Returns the `style.Measured` of a metric at the end of a run; nan where every pair diverged."""
+    """Returns the `style.Measured` of a metric at the end of a run; nan where a pair diverged."""
     rows = _final_rows(run, metric)
     found = rows.set_index("statistic").value
-    pairs = rows[rows.statistic == "pair"].value.to_numpy()
+    pairs = rows[rows.statistic == "pair"].set_index("pair").value
+    pairs = pairs.reindex(range(run.record["settings"]["pairs"])).to_numpy()
     return style.Measured(*(float(found.get(s, np.nan)) for s in ("mean", "low", "high", "median")), pairs)
 
 
@@ -116,31 +116,39 @@ class _Panels:
 
     Args:
         figure: Empty figure.
-        columns: List of lists of (Curve, Stroke); columns share the axes of their row.
+        columns: List of lists of (Curve, Stroke); all share their axes. From three on they take two rows.
     """
 
     def __init__(self, figure, columns):
-        self.panels = figure.subplots(2, len(columns), squeeze=False, sharex="row", sharey="row")
+        side_by_side = min(len(columns), 2)
+        height = 2 * math.ceil(len(columns) / side_by_side)
+        grid = figure.subplots(height, side_by_side, squeeze=False)
+        # Panels of a column lie below each other: [columns, 2].
+        pairs = grid.reshape(height // 2, 2, side_by_side).transpose(0, 2, 1).reshape(-1, 2)
+        for panel in pairs[len(columns) :].flat:
+            panel.remove()
+        self.panels = pairs[: len(columns)]
         points = [p for column in columns for curve, _ in column for p in curve.points]
         self._difference = _axis(p.difference for p in points)
         self._loss = _axis(p.loss for p in points)
         self._windows = sorted({p.window_log2 for p in points})
-        for (top, bottom), column in zip(self.panels.T, columns, strict=True):
+        for (top, bottom), column in zip(self.panels, columns, strict=True):
             self._draw_top(top, column)
             self._draw_bottom(bottom, column)
         for panel in self.panels.flat:
             self._difference.apply(panel)
-        for top, bottom in self.panels.T:
+        for top, bottom in self.panels:
             self._loss.apply(bottom, "x")
             step = min(np.diff(self._windows), default=5)
             limits = self._windows[0] - 0.35 * step, self._windows[-1] + 0.55 * step
             top.set(xticks=self._windows, xlabel=WINDOW_LABEL, xlim=limits)
             bottom.set_xlabel(LOSS_LABEL)
-        for panel in self.panels[:, 0]:
+        for panel in grid[:, 0]:
             panel.set_ylabel(PD_LABEL)
-        for (top, bottom), column in zip(self.panels.T, columns, strict=True):
+        for panel in grid[:, 1:].flat:
+            panel.tick_params(labelleft=False)
+        for (top, _), column in zip(self.panels, columns, strict=True):
             self._label_top(top, column)
-            self._label_bottom(bottom, column)
 
     def _offsets(self, column):
         """Sideways shifts that keep the points of one window apart."""
@@ -153,16 +161,18 @@ class _Panels:
             xs = [style.position(p.window_log2 + offset, p.difference.runs) for p in curve.points]
             style.draw_points(panel, xs, ys, stroke, curve.name)
 
-    def _ends(self, curve):
-        """The points that the paper's bottom panels show: smallest, middle and largest window."""
-        shown = {self._windows[i] for i in (0, len(self._windows) // 2, -1)}
-        return [p for p in curve.points if p.window_log2 in shown]
+    @property
+    def ends(self):
+        """The windows that the paper's bottom panels show: smallest, middle and largest."""
+        return sorted({self._windows[i] for i in (0, len(self._windows) // 2, -1)})
 
     def _draw_bottom(self, panel, column):
         for curve, stroke in column:
-            ys = [p.difference.placed(self._difference) for p in self._ends(curve)]
-            xs = [p.loss.placed(self._loss) for p in self._ends(curve)]
-            style.draw_points(panel, xs, ys, stroke, curve.name)
+            shown = [p for p in curve.points if p.window_log2 in self.ends]
+            ys = [p.difference.placed(self._difference) for p in shown]
+            xs = [p.loss.placed(self._loss) for p in shown]
+            sizes = [_SIZES[self.ends.index(p.window_log2)] for p in shown]
+            style.draw_points(panel, xs, ys, stroke, curve.name, sizes, join_runs=False)
 
     def _height(self, point):
         """Where a point is drawn; at the foot of the panel if no pair gave a number."""
@@ -176,35 +186,27 @@ class _Panels:
             for p in curve.points
             if p.lost
         ]
-        style.label_points(panel, labels, size=6.5)
-
-    def _label_bottom(self, panel, column):
-        labels = [
-            Label(
-                self._loss.place(p.loss.mean),
-                self._difference.place(p.difference.mean),
-                str(p.window_log2),
-                stroke.color,
-                ("left", "right")[i % 2],
-            )
-            for i, (curve, stroke) in enumerate(column)
-            for p in self._ends(curve)
-            if np.isfinite(p.difference.mean)
-        ]
-        style.label_points(panel, labels, column=0.03)
+        style.label_points(panel, labels)
 
 
 def _axis(values):
     return style.LogAxis(*([v.low, v.high, v.median, *v.runs] for v in values))
 
 
-def _add_legend(figure, handles, notes, **place):
+def _add_legend(figure, runs, handles, windows, *notes, ncols):
     """Curves first, then the marks of a measured value and notes."""
-    notes = [Line2D([], [], linestyle="none", label=note) for note in notes]
-    figure.legend(handles=[*handles, *style.value_handles("pair"), *notes], **place)
+    pairs = max(settings.pairs for settings, _ in runs)
+    notes = [
+        "top: curves set apart sideways",
+        f"bottom: larger for $\\log_2 z$ = {', '.join(map(str, windows))}",
+        *notes,
+        *[style.FAINT] * (pairs >= style.FEWEST),
+    ]
+    marks = [*style.value_handles("pair", pairs), *map(style.note_handle, notes)]
+    figure.legend(handles=[*handles, *marks], loc="outside lower center", ncols=ncols)
 
 
-_NOTES = ("number at a point: $\\log_2 z$", "top: curves set apart sideways", style.FAINT)
+_SIZES = (3.5, 5.5, 8.0)  # of the markers of the smallest, middle and largest window
 
 
 def figure_2(runs):
@@ -225,14 +227,10 @@ def figure_2(runs):
         if curve.settings.init == "distinct":
             stroke = dataclasses.replace(stroke, linestyle="--")
         column.append((curve, stroke))
-    figure = style.new_figure(8, 8.6, title("figure 2", runs))
-    _Panels(figure, [column])
-    _add_legend(
-        figure,
-        [stroke.handle(curve.name) for curve, stroke in column],
-        [*_NOTES, "diff: distinct initialization"],
-        loc="outside right upper",
-    )
+    figure = style.new_figure(style.WIDTH, 8.6, title("figure 2"))
+    windows = _Panels(figure, [column]).ends
+    handles = [stroke.handle(curve.name) for curve, stroke in column]
+    _add_legend(figure, runs, handles, windows, "diff: distinct initialization", ncols=4)
     return figure
 
 
@@ -243,15 +241,14 @@ def _stroke(settings):
 def figure_6(runs):
     """Tower of widths 16, 8, 4, 2: identity, ReLU and, beyond the paper's figure, SmeLU and Swish."""
     column = [(curve, _stroke(curve.settings)) for curve in curves(runs)]
-    figure = style.new_figure(7.6, 8, title("figure 6", runs))
-    _Panels(figure, [column])
-    handles = [stroke.handle(curve.name) for curve, stroke in column]
-    _add_legend(figure, handles, _NOTES, loc="outside right upper")
+    figure = style.new_figure(style.WIDTH, 8, title("figure 6"))
+    windows = _Panels(figure, [column]).ends
+    _add_legend(figure, runs, [stroke.handle(curve.name) for curve, stroke in column], windows, ncols=3)
     return figure
 
 
 def figure_8(runs):
-    """Wide embedding: one column an optimizer and rate, the linear model repeated in each."""
+    """Wide embedding: two panels an optimizer and rate, the linear model repeated in each."""
     found = curves(runs)
     linear = [(c, _LINEAR) for c in found if c.settings.model == "linear"]
     groups = {}
@@ -259,15 +256,16 @@ def figure_8(runs):
         if curve.settings.model != "linear":
             key = curve.settings.optimizer, curve.settings.learning_rate
             groups.setdefault(key, []).append((curve, _stroke(curve.settings)))
-    figure = style.new_figure(12.5, 8, title("figure 8", runs))
-    panels = _Panels(figure, [linear + column for column in groups.values()]).panels
-    for panel, (optimizer, rate) in zip(panels[0], groups, strict=True):
+    rows = math.ceil(len(groups) / 2)
+    figure = style.new_figure(style.WIDTH, 1.6 + 5.6 * rows, title("figure 8"))
+    panels = _Panels(figure, [linear + column for column in groups.values()])
+    for (panel, _), (optimizer, rate) in zip(panels.panels, groups, strict=True):
         panel.set_title(f"{OPTIMIZER_NAMES[optimizer]} {rate:g}")
     handles = [
         stroke.handle(curve.name + " (AdaGrad 0.1)" * (curve.settings.model == "linear"))
         for curve, stroke in linear + next(iter(groups.values()))
     ]
-    _add_legend(figure, handles, _NOTES, loc="outside lower center", ncols=6)
+    _add_legend(figure, runs, handles, panels.ends, ncols=3)
     return figure
 
 
@@ -296,11 +294,10 @@ def figure_10(runs):
         )
         places = np.linspace(0, len(shades) - 1, len(smooth)).round().astype(int)
         columns.append([(c, Stroke(shades[i], _MARKERS[i])) for c, i in zip(smooth, places, strict=True)])
-    figure = style.new_figure(11, 9, title("figure 10", runs))
-    panels = _Panels(figure, [others + column for column in columns]).panels
-    for panel, name in zip(panels[0], ("SmeLU", "Swish"), strict=True):
+    figure = style.new_figure(style.WIDTH, 8.6, title("figure 10"))
+    panels = _Panels(figure, [others + column for column in columns])
+    for (panel, _), name in zip(panels.panels, ("SmeLU", "Swish"), strict=True):
         panel.set_title(name)
     handles = [stroke.handle(curve.name) for curve, stroke in [*others, *columns[0], *columns[1]]]
-    notes = [*_NOTES, "TL: warm start from a trained ReLU"]
-    _add_legend(figure, handles, notes, loc="outside right upper")
+    _add_legend(figure, runs, handles, panels.ends, "TL: warm start from a trained ReLU", ncols=4)
     return figure

@@ -24,11 +24,11 @@ from replications.snapp_shamir.results import PD
 
 _SOURCES = {
     ("identical", "fixed", False): "nothing",
-    ("identical", "shuffled", False): "order inside the mini-batch",
+    ("identical", "shuffled", False): "order in the\nmini-batch",
     ("distinct", "fixed", False): "initialization",
-    ("distinct", "shuffled", False): "initialization and order",
-    ("identical", "shuffled", True): "shuffling window",
-    ("distinct", "shuffled", True): "initialization and window",
+    ("distinct", "shuffled", False): "initialization\nand order",
+    ("identical", "shuffled", True): "window\n",
+    ("distinct", "shuffled", True): "initialization and\nwindow",
 }
 _SOURCE_STROKES = {
     ("linear", "identity"): Stroke(BLACK, "o"),
@@ -47,7 +47,7 @@ def figure_sources(runs):
     window = max(settings.shuffle_log2 for settings, _ in runs)
     everything = [value for column in found.values() for _, value in column.values()]
     axis = style.LogAxis(*([v.low, v.high, v.median, *v.runs] for v in everything))
-    figure = style.new_figure(10, 4.2, title("each source of irreproducibility alone and together", runs))
+    figure = style.new_figure(style.WIDTH, 4.4, title("each source of irreproducibility alone and together"))
     panels = figure.subplots(1, len(found), sharey=True)
     for panel, (model, column) in zip(panels, found.items(), strict=True):
         for height, source in enumerate(_SOURCES):
@@ -58,10 +58,11 @@ def figure_sources(runs):
             style.draw_points(panel, [value.placed(axis)], [line], _SOURCE_STROKES[model], _SOURCES[source])
         axis.apply(panel, "x")
         panel.set(title=curve_name(settings).removesuffix(" diff"), xlabel=PD_LABEL)
-    names = [name + rf" ($\log_2 z$ = {window})" * ("window" in name) for name in _SOURCES.values()]
+    names = [name + rf" $\log_2 z$ = {window}" * ("window" in name) for name in _SOURCES.values()]
     panels[0].set_yticks(np.arange(len(names)), names)
     panels[0].set(ylabel="what differs between the two models", ylim=(len(names) - 0.5, -0.5))
-    figure.legend(handles=style.value_handles("pair"), loc="outside lower center", ncols=4)
+    marks = style.value_handles("pair", max(settings.pairs for settings, _ in runs))
+    figure.legend(handles=marks, loc="outside lower center", ncols=len(marks))
     return figure
 
 
@@ -79,13 +80,14 @@ FIGURES = {
 
 
 def _size(settings):
-    """Says how large runs are: "2^22 examples, 16 pairs, seed 0"."""
+    """Says how large runs are: "2^22 examples, 16 pairs, theta of seed 0"."""
 
     def values(name):
         return " or ".join(str(value) for value in sorted({getattr(s, name) for s in settings}))
 
     pairs = values("pairs")
-    return f"2^{values('examples_log2')} examples, {pairs} pair{'s' * (pairs != '1')}, seed {values('seed')}"
+    words = f"2^{values('examples_log2')} examples, {pairs} pair{'s' * (pairs != '1')}"
+    return f"{words}, theta of seed {values('seed')}"
 
 
 PAPER_FIGURES = drawing.PaperFigures(

@@ -127,7 +127,7 @@ def figure_3(runs):
 
     The caption names the largest window for the ReLU2 panel, the text the smallest and the largest.
     """
-    figure = style.new_figure(8, 10.5, title("figure 3", runs))
+    figure = style.new_figure(style.WIDTH, 10.5, title("figure 3"))
     panels = figure.subplots(5, 1)
     _draw_linear(panels[0], *(_pick(runs, window, model="linear") for window in (0, -1)))
     _draw_flipped(panels[1], *_pick(runs, 0, model="single"))
@@ -190,7 +190,7 @@ def _draw_differences(panel, settings, run, pair, why):
 
 def figure_4(runs):
     """Differences of corresponding weights of a ReLU1 pair at the smallest and the largest window."""
-    figure = style.new_figure(8, 6, title("figure 4", runs))
+    figure = style.new_figure(style.WIDTH, 6, title("figure 4"))
     panels = figure.subplots(2, 1, sharex=True)
     smallest, largest = (_pick(runs, window, model="single") for window in (0, -1))
     pair = representative_pair(largest[1])
@@ -237,9 +237,8 @@ def _draw_cloud(panel, settings, run):
     median = f"; median of living pairs ${np.median(living):.3f}$" if len(living) else ""
     panel.set_title(
         f"{_title(settings, run, pair, _MEDIAN)}\n"
-        f"correlation ${correlations[pair]:.3f}${median}; "
-        f"{count(run, 'dead_models')} of {2 * settings.pairs} models dead",
-        fontsize=8,
+        f"correlation ${correlations[pair]:.3f}${median}\n"
+        f"{count(run, 'dead_models')} of {2 * settings.pairs} models dead"
     )
 
 
@@ -248,8 +247,9 @@ def figure_7(runs):
     shown = _with_weights(runs)
     columns = min(len(shown), 2)
     rows = math.ceil(len(shown) / columns)
-    heading = title("figure 7", shown) + ": tower of widths 16, 8, 4, 2"
-    figure = style.new_figure(1.6 + 6 * columns, 0.6 + 5.8 * rows, heading)
+    heading = title("figure 7") + ": tower of widths 16, 8, 4, 2"
+    width = style.WIDTH if columns > 1 else 5.6
+    figure = style.new_figure(width, 1.6 + (width - 0.4) / columns * rows, heading)
     panels = figure.subplots(rows, columns, squeeze=False)
     for panel, found in zip(panels.flat, shown, strict=False):
         _draw_cloud(panel, *found)
@@ -260,7 +260,7 @@ def figure_7(runs):
     for panel in panels[-1]:
         panel.set_xlabel("weights and biases, first model")
     handles, labels = panels[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper", markerscale=1.5)
+    figure.legend(handles, labels, loc="outside lower center", ncols=5 if columns > 1 else 3, markerscale=1.5)
     return figure
 
 
@@ -269,7 +269,7 @@ def figure_9(runs):
     ((settings, run),) = runs
     embeddings, kernel, _, output, _ = layers(run)
     values = embedding_correlations(run)
-    figure = style.new_figure(8.4, 8.8, title("figure 9", runs))
+    figure = style.new_figure(style.WIDTH, 8.4, title("figure 9"))
     rows = figure.subplots(2, 2)
     shown = (np.argmax(values), "most aligned embeddings"), (np.argmin(values), "least aligned embeddings")
     for (left, right), (pair, why) in zip(rows, shown, strict=True):

@@ -11,8 +11,10 @@ from figures.somepalli_boundaries.pictures import (
     figure_7,
     figure_8,
     figure_9,
+    figure_lemma,
     figure_mixup,
     figure_off_manifold,
+    figure_off_manifold_classes,
     figure_planes,
 )
 from figures.somepalli_boundaries.planes import paper_style
@@ -32,6 +34,8 @@ from replications.somepalli_boundaries.results import diverged_names, not_diverg
 _FIGURES = {
     "planes": figure_planes,
     "off_manifold": figure_off_manifold,
+    "off_manifold_classes": figure_off_manifold_classes,
+    "lemma": figure_lemma,
     "reproducibility": figure_reproducibility,
     "distillation": figure_distillation,
     "optimizers": figure_optimizers,
@@ -93,7 +97,7 @@ def _size(settings):
     if all(s.protocol == "double_descent" for s in settings):
         low, high = min(s.width for s in settings), max(s.width for s in settings)
         words += f", widths {low} to {high}" if low < high else f", width {low}"
-    else:
+    elif any(s.width is not None for s in settings):
         words += ", narrow networks"
     low, high = min(s.seed for s in settings), max(s.seed for s in settings)
     return f"{words}; " + (f"seeds {low} to {high}" if low < high else f"seed {low}")

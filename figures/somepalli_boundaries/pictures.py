@@ -1,5 +1,7 @@
 """Somepalli et al. 2022: the figures that show planes: 1 to 3, 7 to 9, and mixup."""
 
+import itertools
+
 import numpy as np
 
 from common.study.records import last
@@ -8,6 +10,7 @@ from figures.somepalli_boundaries.planes import (
     CLASS_COLORS,
     PAPER,
     add_legend,
+    class_handles,
     draw_key,
     draw_plane,
     picture_names,
@@ -19,7 +22,8 @@ from replications.somepalli_boundaries.results import groups
 
 _KEY_WIDTH = 1.35
 _BAR_WIDTH = 0.8
-_MANY = 8  # columns, whose names must be small
+_NETWORKS_A_ROW = 5
+_TRIPLETS_A_ROW = 5
 
 
 def by_network(runs):
@@ -28,14 +32,16 @@ def by_network(runs):
     return {network: found[network] for network in NETWORK_NAMES if network in found}
 
 
+def _in_rows(names, most):
+    """Splits names into as few rows of at most so many as there are, of nearly equal length."""
+    rows = -(-len(names) // most)
+    length = -(-len(names) // rows)
+    return [names[i : i + length] for i in range(0, len(names), length)]
+
+
 def _panel_height(shown, width=1.25):
     """Inches that the window of a plane takes at a width."""
     return width * (shown.window[3] - shown.window[2]) / (shown.window[1] - shown.window[0])
-
-
-def _figure_width(num_columns):
-    """Inches for so many panels beside the images; the title needs some."""
-    return max(1.32 * (num_columns + _KEY_WIDTH), 9.0)
 
 
 def _grid(figure, num_rows, num_columns):
@@ -61,64 +67,94 @@ def _draw_or_leave(panel, run, name, like):
     panel.set(xticks=[], yticks=[], box_aspect=_panel_height(like, 1.0))
     panel.spines[:].set(visible=True, color=GREY, linewidth=0.6)
     panel.grid(False)
-    panel.text(0.5, 0.5, "diverged", ha="center", va="center", fontsize=8, transform=panel.transAxes)
+    panel.text(0.5, 0.5, "diverged", ha="center", va="center", transform=panel.transAxes)
 
 
 def figure_planes(runs):
     """Figures 1 and 3: one plane through three training images, a column a network, a row a seed."""
     networks = by_network(runs)
     seeds = sorted({run.seed for members in networks.values() for run in members})
-    num_rows = len(seeds)
+    blocks = _in_rows(list(networks), _NETWORKS_A_ROW)
     key = plane(next(iter(networks.values()))[0], "planes")
+    num_rows = len(blocks) * len(seeds)
     figure = style.new_figure(
-        _figure_width(len(networks)),
-        (_panel_height(key) + 0.25) * num_rows + 1.3,
-        f"{PAPER}, figures 1 and 3: the same plane in {len(networks)} architectures and {num_rows} "
-        f"seed{'s' * (num_rows > 1)} (test accuracy above each panel)",
+        style.WIDTH,
+        (_panel_height(key) + 0.25) * num_rows + 1.7,
+        f"{PAPER}, figures 1 and 3: the same plane in {len(networks)} architectures\n"
+        "test accuracy above each panel",
     )
-    keys, panels = _grid(figure, num_rows, len(networks))
-    for column, (network, members) in enumerate(networks.items()):
-        by_seed = {run.seed: run for run in members}
-        for row, seed in enumerate(seeds):
-            panel, run = panels[row, column], by_seed.get(seed)
-            _draw_or_leave(panel, run, "planes", key)
-            name = f"{NETWORK_NAMES[network]}\n" * (row == 0)
-            panel.set_title(name + _accuracy(run), fontsize=8, pad=3)
-            if column == 0:
-                panel.set_ylabel(f"seed {seed}", labelpad=3)
-    draw_key(keys[num_rows // 2], key)
+    keys, panels = _grid(figure, num_rows, len(blocks[0]))
+    for i, block in enumerate(blocks):
+        rows = panels[i * len(seeds) : (i + 1) * len(seeds)]
+        for column, network in enumerate(block):
+            _draw_column(rows[:, column], network, {run.seed: run for run in networks[network]}, seeds, key)
+        for row, seed in zip(rows, seeds, strict=True):
+            row[0].set_ylabel(f"seed {seed}", labelpad=3)
+        for panel in rows[:, len(block) :].flat:
+            panel.set_axis_off()
+    draw_key(keys[0], key)
     add_legend(figure)
     return figure
+
+
+def _draw_column(panels, network, by_seed, seeds, key):
+    """One network's plane, a panel a seed."""
+    for panel, seed in zip(panels, seeds, strict=True):
+        run = by_seed.get(seed)
+        _draw_or_leave(panel, run, "planes", key)
+        name = f"{NETWORK_NAMES[network]}\n" * (seed == seeds[0])
+        panel.set_title(name + _accuracy(run), pad=3)
 
 
 _KINDS = {"uniform": "uniform noise", "shuffled": "shuffled pixels"}
 
 
 def figure_off_manifold(runs):
-    """Figure 2: planes through images that are no data, the classes on all of them, and Lemma 2.1."""
+    """Figure 2: planes through images that are no data."""
     networks = by_network(runs)
+    blocks = _in_rows(list(networks), _NETWORKS_A_ROW)
+    key = plane(next(iter(networks.values()))[0], "uniform")
+    num_rows = len(_KINDS) * len(blocks)
     figure = style.new_figure(
-        _figure_width(len(networks)),
-        7.2,
-        f"{PAPER}, figure 2: planes through images that are no data (top: seed 0)",
+        style.WIDTH,
+        (_panel_height(key) + 0.2) * num_rows + 1.4,
+        f"{PAPER}, figure 2: planes through images that are no data; seed 0",
     )
-    figure.get_layout_engine().set(w_pad=0.025, h_pad=0.025)
-    upper, lower = figure.subfigures(2, 1, height_ratios=[3.3, 2.6])
-    keys, panels = _grid(upper, 2, len(networks))
-    for row, (kind, words) in enumerate(_KINDS.items()):
-        key = plane(next(iter(networks.values()))[0], kind)
-        for column, (network, members) in enumerate(networks.items()):
-            first = next((run for run in members if run.seed == 0), None)
-            _draw_or_leave(panels[row, column], first, kind, key)
-            if row == 0:
-                panels[row, column].set_title(NETWORK_NAMES[network], fontsize=8, pad=3)
-        draw_key(keys[row], key, zoom=0.6)
+    keys, panels = _grid(figure, num_rows, len(blocks[0]))
+    for row, (block, (kind, words)) in enumerate(itertools.product(blocks, _KINDS.items())):
+        for panel, network in zip(panels[row], block, strict=False):
+            first = next((run for run in networks[network] if run.seed == 0), None)
+            _draw_or_leave(panel, first, kind, key)
+            if kind == "uniform":
+                panel.set_title(NETWORK_NAMES[network], pad=3)
+        for panel in panels[row, len(block) :]:
+            panel.set_axis_off()
         panels[row, 0].set_ylabel(words, labelpad=3)
-    shares, distances, lemma = lower.subplots(1, 3, width_ratios=[1.6, 1.1, 1])
-    _draw_shares(shares, networks)
-    _draw_distances(distances, networks)
-    _draw_lemma(lemma, networks)
+        if row < len(_KINDS):
+            draw_key(keys[row], plane(next(iter(networks.values()))[0], kind), zoom=0.6)
     add_legend(figure)
+    return figure
+
+
+def figure_off_manifold_classes(runs):
+    """Figure 2 on all planes: which classes networks give to images that are no data."""
+    networks = by_network(runs)
+    title = f"{PAPER}, figure 2: the classes of all points of the planes, a bar a seed"
+    figure = style.new_figure(style.WIDTH, 4.2, title)
+    _draw_shares(figure.subplots(), networks)
+    figure.legend(handles=class_handles(), loc="outside lower center", ncols=5)
+    return figure
+
+
+def figure_lemma(runs):
+    """Lemma 2.1 on uniform random images: how probabilities concentrate, and the constant that this needs."""
+    networks = by_network(runs)
+    figure = style.new_figure(style.WIDTH, 4.9, f"{PAPER}, Lemma 2.1 on uniform random images (no verdict)")
+    distances, constant = figure.subplots(1, 2)
+    _draw_distances(distances, networks)
+    _draw_lemma(constant, networks)
+    handles = [line for panel in (distances, constant) for line in panel.get_legend_handles_labels()[0]]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4)
     return figure
 
 
@@ -141,9 +177,9 @@ def _draw_shares(panel, networks):
                     panel.bar(x, share, 0.9 * _BAR_WIDTH / number, bottom, color=color, linewidth=0)
                     bottom += share
         ticks.append(NETWORK_NAMES[network])
-    panel.set_xticks(range(len(ticks)), ticks, fontsize=7.5)
+    panel.set_xticks(range(len(ticks)), ticks, rotation=20)
     panel.set(ylim=(0, 1), ylabel="share of the points", xlim=(-0.5, len(ticks) - 0.5))
-    panel.set_title("all planes, a bar a seed:\nuniform noise (left), shuffled pixels (right)")
+    panel.set_title("of each network: uniform noise (left), shuffled pixels (right)")
     panel.grid(False)
 
 
@@ -170,24 +206,21 @@ def _draw_distances(panel, networks):
             label = "_" * (i > 0) + NETWORK_NAMES[network]
             panel.plot(distances, shares, linestyle, color=color, linewidth=1, alpha=0.8, label=label)
     panel.set(ylim=(0, 1), xlim=(0, None), ylabel="share of the images within", xlabel="|f - median|")
-    panel.set_title("Lemma 2.1: probability f of the winning class\non uniform random images, a line a seed")
-    panel.legend(loc="lower right", fontsize=6.5)
+    panel.set_title("probability f of the winning class, a line a seed")
 
 
 def _draw_lemma(panel, networks):
     """Lemma 2.1's constant: what its bound needs on uniform images, and the largest slope measured there."""
     marks = (
-        ("lemma_needed_lipschitz", "smallest L for which the bound holds", VERMILLION, "v"),
-        ("lemma_measured_slope", "largest slope found: L is at least this", BLUE, "^"),
+        ("lemma_needed_lipschitz", "smallest L of the bound", VERMILLION, "v"),
+        ("lemma_measured_slope", "largest slope found", BLUE, "^"),
     )
     for metric, label, color, marker in marks:
         points = [(x, last(run, metric)) for x, runs in enumerate(networks.values()) for run in runs]
         panel.plot(*np.transpose(points), marker, color=color, markersize=5, alpha=0.6, label=label)
     names = [NETWORK_NAMES[network] for network in networks]
-    panel.set_xticks(range(len(names)), names, rotation=35, ha="right", fontsize=7.5)
-    panel.set(yscale="log", title="Lemma 2.1 on uniform\nrandom images (no verdict)", ylabel="L")
-    panel.set_ylim(top=4 * panel.get_ylim()[1])  # room for the legend
-    panel.legend(loc="upper right", fontsize=7)
+    panel.set_xticks(range(len(names)), names, rotation=35, ha="right")
+    panel.set(yscale="log", title="Lipschitz constant L, a mark a seed", ylabel="L")
 
 
 def figure_mixup(runs):
@@ -196,27 +229,35 @@ def figure_mixup(runs):
     members = {settings.mixup: run for settings, run in runs if settings.seed == first}
     names = picture_names(next(iter(members.values())), "mixup")
     figure = style.new_figure(
-        1.9 * len(names) + 0.4, 6.6, f"{PAPER}, figure 13: {NETWORK_NAMES['resnet18']} without and with mixup"
+        style.WIDTH, 6.2, f"{PAPER}, figure 13: {NETWORK_NAMES['resnet18']} without and with mixup"
     )
     rows = [(run, "with mixup" if mixup else "without") for mixup, run in sorted(members.items())]
-    _draw_columns(figure, names, rows)
+    _draw_columns(figure, [names], rows)
     add_legend(figure)
     return figure
 
 
-def _draw_columns(figure, names, rows):
-    """A column a triplet with its images on top, a row a (run, name)."""
+def _draw_columns(figure, blocks, rows):
+    """Blocks of columns, a column a triplet with its images on top, a row a (run, name)."""
     figure.get_layout_engine().set(w_pad=0.025, h_pad=0.025, wspace=0.0, hspace=0.0)
-    panels = figure.subplots(len(rows) + 1, len(names), squeeze=False)
-    for column, name in enumerate(names):
-        # A run with label noise, if there is one, says which labels are wrong.
-        keys = [plane(run, name) for run, _ in rows]
-        key = max(keys, key=lambda shown: int((shown.labels != shown.true_labels).sum()))
-        draw_key(panels[0, column], key, size=7 if len(names) < _MANY else 5.5)
-        for row, (run, words) in enumerate(rows, start=1):
-            draw_plane(panels[row, column], plane(run, name))
-            if column == 0:
-                panels[row, 0].set_ylabel(words, labelpad=3)
+    height = len(rows) + 1
+    panels = figure.subplots(height * len(blocks), len(blocks[0]), squeeze=False)
+    for i, names in enumerate(blocks):
+        block = panels[i * height : (i + 1) * height]
+        for column, name in enumerate(names):
+            _draw_triplet(block[:, column], name, rows)
+        for panel, (_, words) in zip(block[1:, 0], rows, strict=True):
+            panel.set_ylabel(words, labelpad=3)
+        for panel in block[:, len(names) :].flat:
+            panel.set_axis_off()
+
+
+def _draw_triplet(panels, name, rows):
+    # A run with label noise, if there is one, says which labels are wrong.
+    keys = [plane(run, name) for run, _ in rows]
+    draw_key(panels[0], max(keys, key=lambda shown: int((shown.labels != shown.true_labels).sum())))
+    for panel, shown in zip(panels[1:], keys, strict=True):
+        draw_plane(panel, shown)
 
 
 def _by_width(runs):
@@ -239,9 +280,9 @@ def figure_7(runs):
     widths = sorted({width for _, width in found})
     noises = sorted({noise for noise, _ in found})
     figure = style.new_figure(
-        max(1.5 * (len(widths) + _KEY_WIDTH), 9.0),
-        1.62 * 2 * len(noises) + 1.2,
-        f"{PAPER}, figure 7: planes over the width k of ResNet18k (test accuracy above each panel)",
+        style.WIDTH,
+        1.5 * 2 * len(noises) + 1.6,
+        f"{PAPER}, figure 7: planes over the width k of ResNet18k\ntest accuracy above each panel",
     )
     keys, panels = _grid(figure, 2 * len(noises), len(widths))
     for i, name in enumerate(("7_same_class", "7_random")):
@@ -251,9 +292,7 @@ def figure_7(runs):
             for column, width in enumerate(widths):
                 run = found.get((noise, width))
                 _draw_or_leave(panels[row, column], run, name, key)
-                panels[row, column].set_title(
-                    f"k = {width}\n" * (row == 0) + _accuracy(run), fontsize=8, pad=3
-                )
+                panels[row, column].set_title(f"k = {width}\n" * (row == 0) + _accuracy(run), pad=3)
             panels[row, 0].set_ylabel(_noise(noise), labelpad=3)
         draw_key(keys[len(noises) * i], key)
     add_legend(figure)
@@ -265,9 +304,10 @@ def _figure_of_columns(runs, prefix, title):
     rows = [(run, f"k = {width}\n{_noise(noise)}") for (noise, width), run in sorted(found.items())]
     rows.sort(key=lambda row: row[0].record["settings"]["width"])
     names = picture_names(rows[0][0], prefix)
-    width = max(1.42 * len(names) + 0.5, 7.6)
-    figure = style.new_figure(width, 1.55 * (len(rows) + 1) + 1.0, title)
-    _draw_columns(figure, names, rows)
+    blocks = _in_rows(names, _TRIPLETS_A_ROW)
+    height = 1.5 if len(blocks[0]) > 3 else 2
+    figure = style.new_figure(style.WIDTH, height * (len(rows) + 1) * len(blocks) + 1.2, title)
+    _draw_columns(figure, blocks, rows)
     add_legend(figure, noisy=prefix == "9")
     return figure
 
@@ -282,7 +322,5 @@ def figure_8(runs):
 def figure_9(runs):
     """Figure 9: two automobiles with right labels and one with a wrong label in training."""
     seed = min(settings.seed for settings, _ in runs)
-    title = (
-        f"{PAPER}, figure 9: two automobiles with right labels, and one with a wrong one (cross), seed {seed}"
-    )
+    title = f"{PAPER}, figure 9: two automobiles with right labels, one with a wrong label; seed {seed}"
     return _figure_of_columns(runs, "9", title)

@@ -34,7 +34,6 @@ CLASS_COLORS = {
     "truck": "#8AC05A",
 }
 COLORS = np.array([to_rgb(color) for color in CLASS_COLORS.values()])
-_ONE_ROW = 9.6  # inches that a legend of all classes takes
 _PAPER_MARKS = ("o", "^", "X")
 _FLAT = 0.5  # opacity of the released double-descent pictures
 _is_paper_style = contextvars.ContextVar("is_paper_style", default=False)
@@ -133,6 +132,8 @@ def _mark_images(panel, shown):
 def draw_key(panel, shown, zoom=0.85, size=7, names=CLASSES):
     """Draws the three images of a plane where they lie on it, with the names of their classes.
 
+    A name that all three share stands once, at the highest.
+
     Args:
         panel: matplotlib Axes.
         shown: `Plane`.
@@ -142,14 +143,16 @@ def draw_key(panel, shown, zoom=0.85, size=7, names=CLASSES):
     """
     window, (width, height) = shown.window, np.diff(shown.window)[[0, 2]]
     panel.plot(*shown.coordinates[[0, 1, 2, 0]].T, color=GREY, linewidth=0.8, zorder=1)
-    for (x, y), image, label, true in zip(
-        shown.coordinates, shown.images, shown.labels, shown.true_labels, strict=True
+    is_shared = len(set(shown.true_labels)) == 1
+    highest = shown.coordinates[:, 1].argmax()
+    for number, ((x, y), image, label, true) in enumerate(
+        zip(shown.coordinates, shown.images, shown.labels, shown.true_labels, strict=True)
     ):
         color = COLORS[true] if true >= 0 else GREY
         frame = {"edgecolor": color, "linewidth": 2.2, "boxstyle": "square,pad=0.08"}
         picture = OffsetImage(image, zoom=zoom, interpolation="nearest")
         panel.add_artist(AnnotationBbox(picture, (x, y), pad=0.1, bboxprops=frame))
-        if true >= 0:
+        if true >= 0 and (not is_shared or number == highest or label != true):
             text = names[true] + (f"\ngiven as {names[label]}" if label != true else "")
             offset = (0, 19 if y > window[2] + height / 2 else -19)
             panel.annotate(
@@ -189,7 +192,4 @@ def mark_handles(noisy=False):
 def add_legend(figure, noisy=False):
     """Puts classes and marks below the panels."""
     handles = class_handles() + mark_handles(noisy)
-    columns = len(handles) if figure.get_figwidth() > _ONE_ROW else -(-len(handles) // 2)
-    figure.legend(
-        handles=handles, loc="outside lower center", ncols=columns, columnspacing=1.2, handlelength=1.2
-    )
+    figure.legend(handles=handles, loc="outside lower center", ncols=6, columnspacing=1.0, handlelength=1.2)

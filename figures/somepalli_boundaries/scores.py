@@ -95,11 +95,11 @@ def figure_reproducibility(runs):
     names = [NETWORK_NAMES[network] for network in networks]
     seeds = max(map(len, networks.values()))
     figure = style.new_figure(
-        5.8 * len(shown) + 0.4,
-        5.6,
+        style.WIDTH,
+        6.2 if len(shown) == 1 else 12,
         f"{PAPER}: reproducibility between architectures, {seeds} seeds each",
     )
-    panels = figure.subplots(1, len(shown), squeeze=False)[0]
+    panels = figure.subplots(len(shown), 1, squeeze=False)[:, 0]
     limits = _limits(*shown.values())
     for panel, (title, values) in zip(panels, shown.items(), strict=True):
         image = _draw_matrix(panel, values, limits, names)
@@ -164,15 +164,16 @@ def figure_distillation(runs):
     names, distilled, vanilla = distillation_cells(runs)
     words = [NETWORK_NAMES[name] for name in names]
     figure = style.new_figure(
-        11.5, 4.2, f"{PAPER}: reproducibility between a teacher and students, one seed each"
+        style.WIDTH, 4.3, f"{PAPER}: reproducibility between a teacher and students, one seed each"
     )
-    panels = figure.subplots(1, 3)
+    panels = figure.subplots(1, 3, sharey=True)
     limits = _limits(distilled, vanilla)
     for panel, values, title in zip(panels, (distilled, vanilla), ("distilled", "vanilla"), strict=False):
         image = _draw_matrix(panel, values, limits, words)
         panel.set(title=f"{title} student", xlabel="student")
     panels[0].set_ylabel("teacher")
-    figure.colorbar(image, ax=list(panels[:2]), shrink=0.7, label="reproducibility score", pad=0.02)
+    place = {"location": "bottom", "shrink": 0.6, "pad": 0.03, "aspect": 30}
+    figure.colorbar(image, ax=list(panels[:2]), label="reproducibility score", **place)
     gain = distilled - vanilla
     largest = np.max(np.abs(gain[np.isfinite(gain)]), initial=0) or 0.01
     _draw_matrix(panels[2], gain, (-1.6 * largest, 1.6 * largest), words, "+.3f", "RdBu")
@@ -209,7 +210,7 @@ def figure_optimizers(runs):
     found = optimizer_groups(runs)
     networks = [n for n in OPTIMIZER_NETWORKS if any(n == network for network, _ in found)]
     cells = matrix(found)
-    figure = style.new_figure(9.6, 4.0, f"{PAPER}: optimizers")
+    figure = style.new_figure(style.WIDTH, 4.2, f"{PAPER}: optimizers")
     panels = figure.subplots(1, 2)
     paper = is_paper_scale(runs)
     for i, (optimizer, stroke) in enumerate(_OPTIMIZER_STROKES.items()):
@@ -237,7 +238,7 @@ def figure_optimizers(runs):
         handles.append(style.Line2D([], [], color=GREY, linewidth=1.2, label="95 % interval over networks"))
     if paper:
         handles.append(style.Line2D([], [], color=GREY, marker="_", linestyle="none", label="published"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return figure
 
 

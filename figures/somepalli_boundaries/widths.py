@@ -30,7 +30,7 @@ _MARGINS = {
 _FRAGMENTATION = {
     "all": "training images of any class",
     "test": "test images of any class",
-    "clean": "training images of one class,\nright labels",
+    "clean": "training images of one class, right labels",
 }
 
 
@@ -46,11 +46,8 @@ def _label(noise):
 
 
 def _draw_curve(panel, by_width, measure, stroke, label):
-    """A function of a run against the width; a run without a finite value is left out."""
-    values = {}
-    for width, members in by_width.items():
-        found = np.array([measure(run) for run in members])
-        values[width] = found[np.isfinite(found)]
+    """A function of a run against the width; a run without a finite value leaves a gap."""
+    values = {width: np.array([measure(run) for run in members]) for width, members in by_width.items()}
     widths.draw_curve(panel, values, stroke.color, label, stroke.marker, stroke.linestyle)
 
 
@@ -79,18 +76,20 @@ def _handles(runs, noises):
 def figure_10(runs):
     """Figure 10: fragmentation over width, in its three variants, and the training error."""
     noises = by_noise(runs)
-    figure = style.new_figure(12.5, 4.1, f"{PAPER}, figure 10: fragmentation over width")
-    panels = figure.subplots(1, 4)
+    figure = style.new_figure(style.WIDTH, 6.6, f"{PAPER}, figure 10: fragmentation over width")
+    panels = figure.subplots(2, 2).flat
     for subset, panel in zip(FRAGMENTATION_SUBSETS, panels, strict=False):
         for (noise, by_width), stroke in zip(noises.items(), _NOISE_STROKES, strict=False):
             _draw_curve(panel, by_width, lambda run, s=subset: fragmentation(run, s), stroke, _label(noise))
-        panel.set(title=_FRAGMENTATION[subset], ylabel="connected regions of a plane")
+        panel.set_title(_FRAGMENTATION[subset])
     _draw_errors(panels[3], noises, "train")
     panels[3].set_title("training error, labels as given")
     for panel in panels:
         _width_axis(panel, runs)
-    handles = _handles(runs, noises)
-    figure.legend(handles=handles, loc="outside lower center", ncols=7, columnspacing=1.0)
+    for panel in panels[:3]:
+        panel.set_ylim(0, max(panel.get_ylim()[1] for panel in panels[:3]))
+        panel.set_ylabel("connected regions of a plane")
+    figure.legend(handles=_handles(runs, noises), loc="outside lower center", ncols=3)
     return figure
 
 
@@ -131,7 +130,9 @@ def _draw_scores(panel, by_width, stroke, label):
 def figure_11(runs):
     """Figure 11: reproducibility between seeds over width, and the test error."""
     noises = by_noise(runs)
-    figure = style.new_figure(9.4, 4.1, f"{PAPER}, figure 11: reproducibility between seeds over width")
+    figure = style.new_figure(
+        style.WIDTH, 4.2, f"{PAPER}, figure 11: reproducibility between seeds over width"
+    )
     panels = figure.subplots(1, 2, width_ratios=[1.3, 1])
     for (noise, by_width), stroke in zip(noises.items(), _NOISE_STROKES, strict=False):
         _draw_scores(panels[0], by_width, stroke, _label(noise))
@@ -142,8 +143,7 @@ def figure_11(runs):
         _width_axis(panel, runs)
     pair = {"color": GREY, "marker": ".", "markersize": 5, "linewidth": 1.2, "alpha": 0.5}
     pair = Line2D([], [], label="a pair of seeds, one standard error over planes", **pair)
-    handles = [*_handles(runs, noises), pair]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, columnspacing=1.2)
+    figure.legend(handles=[*_handles(runs, noises), pair], loc="outside lower center", ncols=2)
     return figure
 
 
@@ -151,7 +151,7 @@ def figure_12(runs):
     """Figure 12: median margins over width; with noise also those of right and wrong labels."""
     noises = by_noise(runs)
     figure = style.new_figure(
-        9.4, 4.3, f"{PAPER}, figure 12: median distance to the decision boundary over width"
+        style.WIDTH, 4.4, f"{PAPER}, figure 12: median distance to the decision boundary over width"
     )
     panels = figure.subplots(1, 2, sharey=True)
     for (noise, by_width), stroke in zip(noises.items(), _NOISE_STROKES, strict=False):
@@ -166,8 +166,7 @@ def figure_12(runs):
     for panel in panels:
         axis.apply(panel)
         _width_axis(panel, runs)
-    handles = _handles(runs, noises)
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, columnspacing=1.0)
+    figure.legend(handles=_handles(runs, noises), loc="outside lower center", ncols=3)
     return figure
 
 
@@ -182,7 +181,7 @@ def figure_nakkiran_1(runs):
     by_width = next(iter(by_noise(runs).values()))
     noise = next(iter(by_noise(runs)))
     figure = style.new_figure(
-        10.4, 4.2, f"{PAPER}, their reprint of Nakkiran et al. 2020, figure 1: {noise:.0%} label noise"
+        style.WIDTH, 4.2, f"{PAPER}, their reprint of Nakkiran et al. 2020, figure 1: {noise:.0%} label noise"
     )
     errors, surface = figure.subplots(1, 2, width_ratios=[1, 1.15])
     strokes = {"train": Stroke(BLUE, "o"), "test": Stroke(VERMILLION, "s")}
@@ -193,7 +192,7 @@ def figure_nakkiran_1(runs):
     _draw_surface(figure, surface, by_width)
     handles = [stroke.handle(f"{name} error") for name, stroke in strokes.items()]
     handles += widths.handles(_threshold(runs), max(map(len, by_width.values())))
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), columnspacing=0.9)
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return figure
 
 

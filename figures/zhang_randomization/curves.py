@@ -80,7 +80,9 @@ def _mark_end(panel, run, color):
 
 def figure_1a(runs):
     """Mean training loss against the step, for the five conditions."""
-    figure = style.new_figure(8, 4.3, f"{PAPER}, figure 1a: fitting random labels and random pixels")
+    figure = style.new_figure(
+        style.WIDTH, 4.3, f"{PAPER}, figure 1a: fitting random labels and random pixels"
+    )
     panel = figure.subplots()
     groups = by_setting(runs)
     highest = 0.0
@@ -140,7 +142,7 @@ def _fate(members):
 
 def _accuracy_figure(title, groups, names):
     """Training (left) and test accuracy (right) against the epoch, a color a setting."""
-    figure = style.new_figure(9, 4.4, title)
+    figure = style.new_figure(style.WIDTH, 4.8, title)
     panels = figure.subplots(1, 2, sharey=True, sharex=True)
     handles = []
     for (name, color), members in zip(names, groups.values(), strict=True):
@@ -171,7 +173,7 @@ def _accuracy_figure(title, groups, names):
         Line2D([], [], color=GREY, label="chance", **_DOTTED),
     ]
     notes = ("training: batches as they were trained",)
-    _add_legend(figure, handles, groups, notes, loc="outside lower center", ncols=3)
+    _add_legend(figure, handles, groups, notes, loc="outside lower center", ncols=2)
     return figure
 
 

@@ -111,7 +111,7 @@ def _draw_points(panel, found, stroke, offset, arrow):
 
 def _draw_networks(title, ylabel, networks, arrow):
     """A panel with the points of every network: returns figure and panel."""
-    figure = style.new_figure(7.6, 5, title)
+    figure = style.new_figure(style.WIDTH, 5, title)
     panel = figure.subplots()
     offsets = _APART * (np.arange(len(networks)) - (len(networks) - 1) / 2)
     for (network, found), offset in zip(networks.items(), offsets, strict=True):
@@ -122,9 +122,8 @@ def _draw_networks(title, ylabel, networks, arrow):
 
 def _add_legend(figure, handles, networks, capped):
     """Networks first, then what the marks are."""
-    mean, spread, _, one = style.value_handles("seed")
     most = max(len(p.fitted) + len(p.capped) for found in networks.values() for p in found)
-    marks = [mean, spread, one] if most > 1 else []
+    marks = [h for h in style.value_handles("seed", most) if h.get_label() != "median seed"]
     if any(point.capped for found in networks.values() for point in found):
         grey = {"color": GREY, "linestyle": "none", "marker": "o", "markerfacecolor": "white"}
         marks.append(Line2D([], [], label=capped, **grey))

@@ -69,14 +69,14 @@ def _draw_row(panel, numbers, height, row, cell):
 
 def _write(numbers, height, texts, **font):
     for place, text in zip(_COLUMNS, texts, strict=True):
-        numbers.text(place, height, text, ha="right", va="center", fontsize=7.5, **font)
+        numbers.text(place, height, text, ha="right", va="center", fontsize=8, **font)
 
 
 def figure_table1(runs):
     """Table 1: test accuracy of every row, ours beside the published one, and training accuracies."""
     found = cells(runs)
     tall = 7 if len(found) == len(TABLE_1) else 4
-    figure = style.new_figure(9.5, tall, f"{PAPER}, table 1: training and test accuracy (%)")
+    figure = style.new_figure(style.WIDTH, tall, f"{PAPER}, table 1: training and test accuracy (%)")
     panel, numbers = figure.subplots(1, 2, sharey=True, width_ratios=(1.7, 1))
     numbers.set_axis_off()
     height, labels, groups = 0, {}, set()
@@ -234,7 +234,8 @@ def _size(settings):
     if len(counts) == 1 and len(numbers) > 1:
         images = f"{numbers[0]:,} to {numbers[-1]:,} training images"
     elif len(set(counts.values())) == 1:
-        images = f"{next(iter(counts.values())):,} training images"
+        (number,) = set(counts.values())
+        images = f"{number:,} training images" if number else "all training images"
     else:
         named = {n: ", ".join(k for k in counts if counts[k] == n) for n in counts.values()}
         images = "training images: " + ", ".join(f"{n:,} ({names})" for n, names in named.items())

@@ -258,6 +258,8 @@ def _nakkiran_1(scale):
 FIGURES = {
     "planes": _matrix,
     "off_manifold": _matrix,
+    "off_manifold_classes": _matrix,
+    "lemma": _matrix,
     "reproducibility": _matrix,
     "distillation": _distillation,
     "optimizers": _optimizers,

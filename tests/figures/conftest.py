@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from common.study.runs import load_study, run_folder
 from figures import style
@@ -56,3 +57,37 @@ def draw():
         return figure
 
     return draw
+
+
+_PAGE = 838  # pixels that a picture has on a README page
+_SMALLEST = 9  # pixels
+_INDEX = 0.7  # size of an exponent or index, as a share of its font's
+
+
+def smallest_text(figure):
+    """Returns (pixels, words) of a figure's smallest text, where a page shows it 838 pixels wide."""
+    found = []
+    for text in figure.findobj(Text):
+        words = text.get_text()
+        if words.strip() and text.get_visible():
+            has_index = words.count("$") > 1 and ("^" in words or "_" in words)
+            found.append((text.get_fontsize() * (_INDEX if has_index else 1), words))
+    size, words = min(found, default=(np.inf, ""))
+    return size / 72 * _PAGE / figure.get_figwidth(), words
+
+
+@pytest.fixture(autouse=True)
+def every_text_is_legible(monkeypatch):
+    """Looks at every figure that a test draws in the house style."""
+    drawn = []
+    new_figure = style.new_figure
+
+    def noted(*args):
+        drawn.append(new_figure(*args))
+        return drawn[-1]
+
+    monkeypatch.setattr(style, "new_figure", noted)
+    yield
+    for figure in drawn:
+        pixels, words = smallest_text(figure)
+        assert pixels >= _SMALLEST, (figure.get_suptitle(), words)

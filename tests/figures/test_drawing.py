@@ -115,8 +115,8 @@ def test_pictures_are_the_same_bytes_again(paper_figures, write_figure, tmp_path
     assert sorted(p.name for p in (tmp_path / "a").iterdir()) == sorted(p.name for p in first)
 
 
-@pytest.mark.parametrize(("scale", "stamp"), [("smoke", "\nsmoke scale: 2 runs"), ("paper", "")])
-def test_a_picture_below_paper_scale_says_so(paper_figures, write_figure, tmp_path, scale, stamp):
+@pytest.mark.parametrize("scale", ["smoke", "paper"])
+def test_a_picture_says_how_large_its_runs_are(paper_figures, write_figure, tmp_path, scale):
     drawn = []
 
     def picture(runs):
@@ -127,7 +127,7 @@ def test_a_picture_below_paper_scale_says_so(paper_figures, write_figure, tmp_pa
     drawing.draw(
         dataclasses.replace(paper_figures, figures={"4": picture}), "4", str(tmp_path), None, tmp_path
     )
-    assert drawn[0].get_suptitle() == "title" + stamp
+    assert drawn[0].get_suptitle() == f"title\n{scale} scale: 2 runs"
 
 
 def test_a_changed_figure_is_drawn_from_the_runs_of_the_same_flag(

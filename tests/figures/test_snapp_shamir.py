@@ -33,8 +33,10 @@ def test_every_figure_can_be_drawn(paper):
 
 def test_the_picture_says_how_small_its_runs_are():
     settings = [Settings(examples_log2=22, pairs=pairs, seed=3) for pairs in (16, 8)]
-    assert PAPER_FIGURES.size(settings) == "2^22 examples, 8 or 16 pairs, seed 3"
-    assert PAPER_FIGURES.size([Settings(examples_log2=10, pairs=1)]) == "2^10 examples, 1 pair, seed 0"
+    assert PAPER_FIGURES.size(settings) == "2^22 examples, 8 or 16 pairs, theta of seed 3"
+    assert (
+        PAPER_FIGURES.size([Settings(examples_log2=10, pairs=1)]) == "2^10 examples, 1 pair, theta of seed 0"
+    )
 
 
 def test_only_the_end_of_a_run_is_shown(write_run, paper, tmp_path):
@@ -84,25 +86,31 @@ def test_figure_2_dashes_distinct_initialization(figure_2):
             assert line.get_linestyle() == ("--" if name.endswith(" diff") else "-")
 
 
-def test_figure_2_shows_intervals_medians_and_pairs(figure_2):
+def test_figure_2_joins_the_values_of_each_of_four_pairs(figure_2):
     figure, expected = figure_2
     lines = figure.axes[0].lines
-    means = np.array([mean for points in expected.values() for _, mean, _ in points])
-    medians = [line.get_ydata()[0] for line in lines if line.get_label() == "_median"]
-    np.testing.assert_allclose(medians, 0.7 * means)
-    intervals = [line.get_ydata() for line in lines if line.get_label() == "_interval"]
-    vertical = np.array([ends for ends in intervals if ends[0] < ends[1]])
-    np.testing.assert_allclose(vertical, np.outer(means, [0.5, 3]))
+    means = np.array([[mean for _, mean, _ in points] for points in expected.values()])
     pairs = np.array([line.get_ydata() for line in lines if line.get_label() == "_runs"])
-    np.testing.assert_allclose(pairs, np.outer(means, [1, 1, 1, 2]))
+    np.testing.assert_allclose(pairs, np.concatenate([np.outer([1, 1, 1, 2], mean) for mean in means]))
+    assert not [line for line in lines if line.get_label() in ("_interval", "_median")]
 
 
-def test_figure_2_names_curves_in_the_legend_and_windows_at_points(figure_2):
+def test_figure_2_names_curves_in_the_legend_and_windows_by_size(figure_2):
     figure, expected = figure_2
     (legend,) = figure.legends
-    assert [text.get_text() for text in legend.get_texts()][:10] == list(expected)
-    texts = [text.get_text() for text in figure.axes[1].texts]
-    assert sorted(texts) == ["0"] * 10 + ["8"] * 10
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert texts[:10] == list(expected)
+    assert r"bottom: larger for $\log_2 z$ = 0, 8" in texts and "four pairs: no interval" in texts
+    sizes = [line.get_markersize() for line in figure.axes[1].lines if line.get_label() == "_mean"]
+    assert sizes[::2] == [3.5] * 10 and min(sizes[1::2]) > 3.5
+
+
+def test_a_pair_without_a_value_leaves_a_gap(write_run, paper, tmp_path):
+    settings = paper.runs_of_figure("7", "smoke")[0]
+    write_run(tmp_path, settings, [1.0, 2.0, 3.0])
+    run = PAPER_FIGURES.runs("7", "smoke", str(tmp_path))[0][1]
+    np.testing.assert_array_equal(summary(run, PD).runs, [1.0, 2.0, 3.0, np.nan])
+    assert summary(run, PD).num_runs == 3
 
 
 def test_figure_6_counts_dead_models_at_their_point(write_run, paper, draw, tmp_path):
@@ -124,12 +132,14 @@ def test_exact_zeros_stand_at_the_marked_place(write_run, paper, draw, tmp_path)
     assert figure.axes[0].get_yticklabels()[0].get_text() == "0"
 
 
-def test_figure_8_has_a_column_an_optimizer_and_the_linear_model_in_each(write_run, paper, draw, tmp_path):
+def test_figure_8_has_two_panels_an_optimizer_and_the_linear_model_in_each(write_run, paper, draw, tmp_path):
     for i, settings in enumerate(paper.runs_of_figure("8", "smoke")):
         write_run(tmp_path, settings, [1e-5 * (i + 1)] * 4)
     panels = draw(PAPER_FIGURES, "8", tmp_path).axes
-    assert [p.get_title() for p in panels[:4]] == ["AdaGrad 0.1", "AdaGrad 1", "SGD 0.1", "SGD 0.01"]
-    for i, panel in enumerate(panels[:4]):
+    assert len(panels) == 8
+    titled = [panel for panel in panels if panel.get_title()]
+    assert [p.get_title() for p in titled] == ["AdaGrad 0.1", "AdaGrad 1", "SGD 0.1", "SGD 0.01"]
+    for i, panel in enumerate(titled):
         curves = _curves(panel)
         assert list(curves) == ["linear", "identity", "ReLU", r"SmeLU $\beta$=1", r"Swish $\beta$=1"]
         np.testing.assert_allclose(curves["linear"].get_ydata(), [1e-5, 2e-5])
@@ -171,7 +181,7 @@ def test_sources_stand_in_order_from_exact_zero(write_run, paper, draw, tmp_path
         assert panel.get_xticklabels()[0].get_text() == "0"
     names = [text.get_text() for text in panels[0].get_yticklabels()]
     assert names[0] == "nothing"
-    assert names[-1] == r"initialization and window ($\log_2 z$ = 8)"
+    assert names[-1] == "initialization and\nwindow $\\log_2 z$ = 8"
 
 
 def test_draw_writes_both_files(write_run, paper, tmp_path):

@@ -168,7 +168,7 @@ def test_figure_7_shows_the_windows_whose_weights_were_kept(write_run, paper, dr
     write_run(tmp_path, last, [0.4, 0.1, 0.3, 0.2], arrays=_arrays(last))
     figure = draw(PAPER_FIGURES, "7", tmp_path)
     assert len(figure.axes) == 1
-    assert figure.get_suptitle().startswith("Snapp & Shamir 2021, figure 7; theta of seed 0")
+    assert figure.get_suptitle().startswith("Snapp & Shamir 2021, figure 7: tower")
 
 
 def test_figure_9_shows_the_most_and_the_least_aligned_pair(write_run, paper, draw, tmp_path):

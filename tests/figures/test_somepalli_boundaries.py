@@ -225,7 +225,7 @@ def test_planes_has_a_panel_for_each_network_and_seed(drawn):
 
 
 def test_off_manifold_shows_shares_of_all_planes(drawn):
-    figure, runs = drawn("off_manifold")
+    figure, runs = drawn("off_manifold_classes")
     _, run = runs[0]
     for i, kind in enumerate(("uniform", "shuffled")):
         maps = run.arrays["random_classes"][i]
@@ -234,6 +234,10 @@ def test_off_manifold_shows_shares_of_all_planes(drawn):
         assert shares[1] == np.mean(maps == 1)
     bars = next(panel for panel in figure.findobj(lambda a: hasattr(a, "patches")) if panel.patches)
     assert len(bars.patches) == len(runs) * 2 * len(CLASS_COLORS)
+
+
+def test_the_lemma_has_a_line_a_seed(drawn):
+    figure, runs = drawn("lemma")
     distances = next(panel for panel in figure.axes if panel.get_xlabel() == "|f - median|")
     assert len(distances.lines) == len(runs)
     # Half of the images of seed 0 lie within 0.05.

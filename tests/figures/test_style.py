@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from figures import style
 from figures.style import Label, LogAxis, Measured, Stroke
+from tests.figures.conftest import smallest_text
 
 positive = st.floats(1e-12, 1e6)
 
@@ -60,7 +61,7 @@ def test_log_axis_shows_every_value(values, with_zero):
 def test_points_show_mean_interval_median_and_every_run():
     figure = style.new_figure(4, 4, "title")
     panel = figure.subplots()
-    y = Measured(2.0, 1.0, 4.0, 1.5, np.array([1.0, 1.5, 5.0]))
+    y = Measured(2.0, 1.0, 4.0, 1.5, np.array([1.0, 1.5, 2.0, 2.5, 5.0]))
     style.draw_points(panel, [style.position(10, y.runs)], [y], Stroke("black", "o", "--"), "curve")
     lines = {line.get_label(): line for line in panel.lines if len(line.get_xdata()) == 1}
     np.testing.assert_array_equal(lines["curve"].get_xydata(), [[10, 2]])
@@ -68,10 +69,29 @@ def test_points_show_mean_interval_median_and_every_run():
     np.testing.assert_array_equal(lines["_median"].get_xydata(), [[10, 1.5]])
     assert lines["_median"].get_markerfacecolor() == "white"
     raw = next(line for line in panel.lines if line.get_label() == "_runs")
-    np.testing.assert_array_equal(raw.get_ydata(), [1.0, 1.5, 5.0])
+    np.testing.assert_array_equal(raw.get_ydata(), [1.0, 1.5, 2.0, 2.5, 5.0])
     assert raw.get_alpha() < 0.5
     interval = next(line for line in panel.lines if line.get_label() == "_interval")
     np.testing.assert_array_equal(interval.get_ydata(), [1.0, 4.0])
+
+
+def test_up_to_four_runs_have_thin_lines_and_no_interval():
+    panel = style.new_figure(4, 4, "title").subplots()
+    ys = [Measured(2.0, 1.0, 4.0, 1.5, np.array(runs)) for runs in ([1.0, 3.0], [2.0, np.nan])]
+    xs = [style.position(x, y.runs) for x, y in zip((10, 20), ys, strict=True)]
+    style.draw_points(panel, xs, ys, Stroke("black", "o"), "curve")
+    runs = [line.get_xydata() for line in panel.lines if line.get_label() == "_runs"]
+    np.testing.assert_array_equal(runs, [[[10, 1], [20, 2]], [[10, 3], [20, np.nan]]])
+    assert {line.get_label() for line in panel.lines} == {"_runs", "curve"}
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(1, "one seed: no interval"), (2, "two seeds: no interval"), (4, "four seeds: no interval")],
+)
+def test_the_legend_says_why_there_is_no_interval(count, words):
+    assert style.value_handles("seed", count)[-1].get_label() == words
+    assert "95 % interval of the mean" in [h.get_label() for h in style.value_handles("seed", 5)]
 
 
 def _heights(panel):
@@ -120,8 +140,16 @@ def test_style_does_not_leak():
 def test_an_interval_below_zero_is_drawn_faintly_down_to_the_place_of_zero(low, faint):
     axis = LogAxis([low, 2.0, 4.0])
     panel = style.new_figure(2, 2, "").subplots()
-    y = Measured(2.0, low, 4.0, 2.0, np.array([1.0, 3.0])).placed(axis)
+    y = Measured(2.0, low, 4.0, 2.0, np.array([1.0, 1.0, 2.0, 3.0, 3.0])).placed(axis)
     style.draw_points(panel, [style.position(1, y.runs)], [y], Stroke("black", "o"), "curve")
     interval = next(line for line in panel.lines if line.get_label() == "_interval")
     assert interval.get_ydata()[0] == (axis.zero if faint else low)
     assert (interval.get_alpha() is not None) == faint
+
+
+def test_the_smallest_text_is_measured_on_the_page():
+    figure = style.new_figure(8.38, 2, "title")
+    figure.text(0.5, 0.5, "words", fontsize=7.2)
+    assert smallest_text(figure) == (pytest.approx(10), "words")
+    figure.text(0.5, 0.2, "$10^{-3}$", fontsize=7.2 * 0.95 / 0.7)
+    assert smallest_text(figure) == (pytest.approx(9.5), "$10^{-3}$")

@@ -347,7 +347,11 @@ def stamped(monkeypatch, out_dir, records_dir, scale):
     ("scale", "title", "stamp"),
     [
         ("smoke", SYNTHETIC, "smoke scale: 64 training images\nseed 0\nsynthetic images"),
-        ("paper", "CIFAR-10 (JPEG re-encoding)", "CIFAR-10 (JPEG re-encoding)"),
+        (
+            "paper",
+            "CIFAR-10 (JPEG re-encoding)",
+            "paper scale: all training images\nseed 0\nCIFAR-10 (JPEG re-encoding)",
+        ),
     ],
 )
 def test_the_data_stands_in_the_picture(monkeypatch, tmp_path, scale, title, stamp):
