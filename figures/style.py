@@ -41,8 +41,7 @@ _RC = {
     "pdf.fonttype": 42,
     "savefig.dpi": 150,
 }
-# Inches, of the widest picture. Pages show it in 838 pixels: exponents and indices, at 0.7 of the font's size,
-# have 9 of them then.
+# Inches, of the widest picture. Pages show it in 838 pixels, of which exponents and indices then have 9.
 WIDTH = 8.0
 # From so many independent values on an interval is drawn: of two it is 13 standard errors long.
 FEWEST = 5

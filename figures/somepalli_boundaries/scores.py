@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 
 import numpy as np
 
@@ -217,9 +218,10 @@ def figure_optimizers(runs):
         places = np.arange(len(networks)) + 0.18 * (i - 1)
         for place, network in zip(places, networks, strict=True):
             if (network, optimizer) in found:
-                cell = cells[(network, optimizer), (network, optimizer)]
-                _dot(panels[0], place, 100 * np.array([cell.value, cell.low, cell.high]), stroke)
-                members = found[network, optimizer]
+                cell, members = cells[(network, optimizer), (network, optimizer)], found[network, optimizer]
+                limits = [cell.low, cell.high] if len(members) >= style.FEWEST else [np.nan, np.nan]
+                pairs = [100 * score_and_error(a, b)[0] for a, b in itertools.combinations(members, 2)]
+                _dot(panels[0], place, 100 * np.array([cell.value, *limits]), stroke, pairs)
                 accuracies = np.array([100 * last(run, "accuracy", subset="test") for run in members])
                 _dot(panels[1], place, [accuracies.mean(), np.nan, np.nan], stroke, accuracies)
             if paper:
@@ -229,17 +231,23 @@ def figure_optimizers(runs):
                 ):
                     panel.plot(place + 0.07, numbers[row, column], "_", color=GREY, markersize=9)
     for panel, title in zip(
-        panels, ("reproducibility between seeds (%)", "test accuracy (%), a dot a seed"), strict=True
+        panels, ("reproducibility (%), a dot a pair of seeds", "test accuracy (%), a dot a seed"), strict=True
     ):
         panel.set_xticks(range(len(networks)), [NETWORK_NAMES[network] for network in networks])
         panel.set(title=title, xlim=(-0.5, len(networks) - 0.5))
     handles = [stroke.handle(OPTIMIZER_NAMES[name]) for name, stroke in _OPTIMIZER_STROKES.items()]
-    if any(np.isfinite(cells[name, name].low) for name in found):
-        handles.append(style.Line2D([], [], color=GREY, linewidth=1.2, label="95 % interval over networks"))
+    handles.append(_interval_handle(max(map(len, found.values()))))
     if paper:
         handles.append(style.Line2D([], [], color=GREY, marker="_", linestyle="none", label="published"))
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return figure
+
+
+def _interval_handle(num_seeds):
+    """The legend entry of the intervals, or why there are none."""
+    if num_seeds >= style.FEWEST:
+        return style.Line2D([], [], color=GREY, linewidth=1.2, label="95 % interval over networks")
+    return style.note_handle(style.no_interval(num_seeds, "seed"))
 
 
 def _dot(panel, place, limits, stroke, runs=()):
@@ -287,7 +295,9 @@ def figure_sources(runs):
     """Beyond the paper: the score when initialization, order or augmentation differ, alone and together."""
     found = source_groups(runs)
     networks = [network for network in NETWORK_NAMES if any(network == name for name, _ in found)]
-    figure = style.new_figure(7.6, 0.9 + 1.1 * len(networks) + 0.8, f"{PAPER}: reproducibility by source")
+    figure = style.new_figure(
+        style.WIDTH, 0.9 + 1.1 * len(networks) + 0.8, f"{PAPER}: reproducibility by source"
+    )
     panel = figure.subplots()
     labels = []
     for i, network in enumerate(networks):
@@ -297,9 +307,10 @@ def figure_sources(runs):
                 continue
             (cell,) = matrix({source: members}).values()
             y = i + 0.16 * (j - 2)
-            pairs = [score_and_error(a, b)[0] for k, a in enumerate(members) for b in members[k + 1 :]]
+            pairs = [score_and_error(a, b)[0] for a, b in itertools.combinations(members, 2)]
             panel.plot(pairs, np.full(len(pairs), y), "o", color=color, alpha=0.3, markersize=4)
-            panel.plot([cell.low, cell.high], [y, y], color=color, linewidth=1.4)
+            if len(members) >= style.FEWEST:
+                panel.plot([cell.low, cell.high], [y, y], color=color, linewidth=1.4)
             panel.plot(cell.value, y, "D", color=color, markersize=6)
         labels.append(NETWORK_NAMES[network])
     panel.set_yticks(range(len(labels)), labels)
@@ -309,6 +320,6 @@ def figure_sources(runs):
         Stroke(color, "D", "none").handle(f"other {source}" if source != "all" else words["all"])
         for source, color in _SOURCE_COLORS.items()
     ]
-    handles += [style.Line2D([], [], color=GREY, linewidth=1.4, label="95 % interval over networks")]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles) // 2, columnspacing=1.0)
+    handles.append(_interval_handle(max(map(len, found.values()))))
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return figure

@@ -116,9 +116,9 @@ def _draw_scores(panel, by_width, stroke, label):
     means = [found[width].value if width in found else np.nan for width in by_width]
     panel.plot(list(by_width), means, label=label, zorder=3, **line)
     for width, cell in found.items():
-        panel.plot(
-            [width, width], [cell.low, cell.high], color=stroke.color, linewidth=1.2, label="_interval"
-        )
+        if len(by_width[width]) >= style.FEWEST:
+            limits = [cell.low, cell.high]
+            panel.plot([width, width], limits, color=stroke.color, linewidth=1.2, label="_interval")
         pairs = pair_scores(by_width[width])
         offsets = np.linspace(-0.03, 0.03, len(pairs)) if len(pairs) > 1 else [0.03]
         for offset, (score, error) in zip(offsets, pairs, strict=True):

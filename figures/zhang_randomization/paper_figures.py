@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+from collections.abc import Mapping
 
 from matplotlib.lines import Line2D
 
@@ -16,16 +17,17 @@ from figures.zhang_randomization.noise import figure_1b, figure_1c
 from replications.zhang_randomization.published import CHANCE, KERNEL_ERROR, NETWORK_NAMES, TABLE_1
 from replications.zhang_randomization.results import is_capped
 
-_NUM_SEEDS = 5
+_NUM_SEEDS = 6
 
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """A row of table 1 as we measured it: percent over the seeds, and whether all seeds fitted."""
+    """A row of table 1 as we measured it: percent over the seeds, each of them, and whether all fitted."""
 
     train: Summary
     test: Summary
     fitted: bool
+    values: Mapping[str, list[float]]
 
     @staticmethod
     def text(summary):
@@ -36,11 +38,34 @@ class Cell:
     @staticmethod
     def of(members):
         """The Cell of the runs of one setting."""
-        train, test = (
-            summarize([100 * last(run, f"{part}_accuracy") for run in members], "percentage")
-            for part in ("train", "test")
-        )
-        return Cell(train, test, not any(map(is_capped, members)))
+        values = {
+            part: [100 * last(run, f"{part}_accuracy") for run in members] for part in ("train", "test")
+        }
+        train, test = (summarize(found, "percentage") for found in values.values())
+        return Cell(train, test, not any(map(is_capped, members)), values)
+
+    @property
+    def num_seeds(self):
+        """The number of its seeds."""
+        return len(self.values["test"])
+
+    def draw_spread(self, panel, part, place, color, *, along_x=True):
+        """Draws the interval of a mean, or each of few seeds."""
+        if self.num_seeds >= style.FEWEST:
+            summary = getattr(self, part)
+            found, look = [summary.low, summary.high], {"linewidth": 1.4}
+        else:
+            found, look = self.values[part], {"linestyle": "none", "marker": ".", "alpha": 0.6}
+        line = found, [place] * len(found)
+        panel.plot(*(line if along_x else line[::-1]), color=color, label="_spread", **look)
+
+
+def _mean_label(part, cells):
+    """What the mark of a mean says: with its interval, or why there is none."""
+    most = max(cell.num_seeds for cell in cells)
+    if most >= style.FEWEST:
+        return f"{part}, mean over seeds and its 95 % interval"
+    return f"{part}, mean over seeds ({style.no_interval(most, 'seed')})"
 
 
 def cells(runs):
@@ -60,7 +85,7 @@ _COLUMNS = (0.13, 0.33, 0.73, 0.93)
 
 def _draw_row(panel, numbers, height, row, cell):
     color, face = BLUE, BLUE if cell.fitted else "white"
-    panel.plot([cell.test.low, cell.test.high], [height, height], color=color, linewidth=1.4)
+    cell.draw_spread(panel, "test", height, color)
     panel.plot(cell.test.mean, height, "o", color=color, markerfacecolor=face, markersize=6, label="_ours")
     panel.plot(row.test, height, "D", color=ORANGE, markersize=4.5, label="_published", zorder=1.9)
     train, test = f"{cell.train.mean:.1f}", Cell.text(cell.test)
@@ -99,12 +124,12 @@ def figure_table1(runs):
     panel.grid(axis="y", visible=False)
     ours = {"color": BLUE, "linestyle": "none", "marker": "o"}
     handles = [
-        Line2D([], [], label="ours, mean over seeds and its 95 % interval", **ours),
+        Line2D([], [], label=_mean_label("ours", found.values()), **ours),
         Line2D([], [], label="ours, not fitted at the cap", markerfacecolor="white", **ours),
         Line2D([], [], color=ORANGE, linestyle="none", marker="D", markersize=4.5, label="Zhang et al."),
         Line2D([], [], color=GREY, linewidth=0.8, linestyle=(0, (1, 2)), label="chance"),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    figure.legend(handles=handles, loc="outside lower center", ncols=2)
     return figure
 
 
@@ -132,23 +157,24 @@ def figure_random_decay(runs):
     """Accuracies of networks trained on random labels with weight decay."""
     figure = style.new_figure(7.6, 3.6, f"{PAPER}, section 3: random labels with weight decay")
     panel = figure.subplots()
-    names = []
+    names, cells_shown = [], []
     for height, (settings, members) in enumerate(by_setting(runs).items()):
         cell = Cell.of(members)
+        cells_shown.append(cell)
         names.append(NETWORK_NAMES[settings.network] + " (not fitted)" * (not cell.fitted))
         for part, color, marker in (("train", BLUE, "o"), ("test", ORANGE, "D")):
             found = getattr(cell, part)
-            panel.plot([found.low, found.high], [height, height], color=color, linewidth=1.4)
+            cell.draw_spread(panel, part, height, color)
             panel.plot(found.mean, height, marker, color=color, markersize=6, label=f"_{part}")
     panel.axvline(CHANCE, color=GREY, linewidth=0.8, linestyle=(0, (1, 2)))
     panel.set_yticks(range(len(names)), names)
     panel.set(xlim=(0, 103), ylim=(len(names) - 0.5, -0.5), xlabel="accuracy (%)")
     handles = [
-        Line2D([], [], color=BLUE, marker="o", label="training, mean over seeds and its 95 % interval"),
-        Line2D([], [], color=ORANGE, marker="D", label="test"),
+        Line2D([], [], color=BLUE, marker="o", linestyle="none", label=_mean_label("training", cells_shown)),
+        Line2D([], [], color=ORANGE, marker="D", linestyle="none", label="test"),
         Line2D([], [], color=GREY, linewidth=0.8, linestyle=(0, (1, 2)), label="chance"),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    figure.legend(handles=handles, loc="outside lower center", ncols=2)
     return figure
 
 
@@ -160,17 +186,15 @@ def figure_closed_form(title, runs, published=None):
     """Accuracies of what is computed without training, against the number of images."""
     figure = style.new_figure(7.6, 3.8, f"{PAPER}, {title}")
     panel = figure.subplots()
-    groups = by_setting(runs)
+    groups = sorted(by_setting(runs).items(), key=lambda group: _images(group[0]))
+    found = {_images(settings): Cell.of(members) for settings, members in groups}
     for part, color, marker in (("train", BLUE, "o"), ("test", ORANGE, "D")):
-        found = [(_images(s), getattr(Cell.of(members), part)) for s, members in groups.items()]
-        for images, values in found:
-            panel.plot([images, images], [values.low, values.high], color=color, linewidth=1.4)
-        xs, means = zip(
-            *((images, values.mean) for images, values in sorted(found, key=lambda f: f[0])), strict=True
-        )
+        for images, cell in found.items():
+            cell.draw_spread(panel, part, images, color, along_x=False)
+        xs, means = list(found), [getattr(cell, part).mean for cell in found.values()]
         panel.plot(xs, means, color=color, marker=marker, markersize=6, label=f"_{part}")
     handles = [
-        Line2D([], [], color=BLUE, marker="o", label="training, mean over seeds and its 95 % interval"),
+        Line2D([], [], color=BLUE, marker="o", label=_mean_label("training", found.values())),
         Line2D([], [], color=ORANGE, marker="D", label="test"),
     ]
     for level, name, color in ((CHANCE, "chance", GREY), (published, "Zhang et al., test", VERMILLION)):
@@ -179,10 +203,9 @@ def figure_closed_form(title, runs, published=None):
             panel.axhline(level, **line)
             handles.append(Line2D([], [], label=name, **line))
     panel.set(xlabel="training images", ylabel="accuracy (%)", ylim=(0, 103), xscale="log")
-    counts = sorted(map(_images, groups))
-    panel.set_xticks(counts, [f"{count:,}" for count in counts])
+    panel.set_xticks(list(found), [f"{count:,}" for count in found])
     panel.minorticks_off()
-    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    figure.legend(handles=handles, loc="outside lower center", ncols=2)
     return figure
 
 

@@ -332,14 +332,16 @@ def test_figure_11_shows_scores_between_seeds(drawn):
         np.testing.assert_allclose(curves(figure.axes[0])[label].get_ydata(), expected)
 
 
-def test_figure_11_has_intervals_over_networks(drawn):
+def test_figure_11_has_a_mark_for_each_pair_of_three_seeds(drawn):
     figure, runs = drawn("11", "laptop")
     cell = (0.2, 3)
     maps = [run.arrays["score_classes"] for s, run in runs if (s.label_noise, s.width) == cell]
     expected = group_reproducibility(maps)
-    bars = [line.get_xydata() for line in figure.axes[0].lines if line.get_label() == "_interval"]
-    ends = [tuple(bar[:, 1]) for bar in bars if bar[0, 0] == 3]
-    assert (expected.low, expected.high) in ends
+    pairs = [np.mean(a == b) for a, b in itertools.combinations(maps, 2)]
+    points = [line.get_ydata() for line in figure.axes[0].lines if line.get_marker() == "."]
+    for score in pairs:
+        assert any(np.isclose(score, found[0]) for found in points)
+    assert not [line for line in figure.axes[0].lines if line.get_label() == "_interval"]
     head, rows = TABLES["11"](runs)
     (row,) = (row for row in rows if row[:2] == ["20%", "3"])
     assert row[head.index("reproducibility")] == f"{expected.value:.3f}"
