@@ -98,7 +98,7 @@ def price(study: Study, settings: Any, machine: Machine) -> Price:
         machine: Where it would run.
     """
     table, usual = study.estimate(settings), _usual_seconds(study, settings)
-    if usual is None:  # scalar data: seconds, start-up above all
+    if usual is None:  # scalar data, closed forms: seconds, start-up above all
         return Price(table, True)
     rate = _measured_rate(settings, machine)
     seconds = _operations(study, settings) / (rate or machine.stated_rate)
@@ -110,13 +110,14 @@ def price(study: Study, settings: Any, machine: Machine) -> Price:
 
 
 def _usual_seconds(study, settings):
-    """Seconds that the paper's estimate has for an example in training; None for a run without images."""
+    """Seconds that the paper's estimate has for an example in training; None for a run that takes no steps."""
     name = "epochs" if study.images else "examples_log2"
     if study.images and not settings.of_images:
         return None
-    count = getattr(settings, name)
-    more = study.estimate(dataclasses.replace(settings, **{name: count + 1})) - study.estimate(settings)
-    return more / (settings.train_size if study.images else 2 * settings.pairs * 2**count)
+    # The second epoch: an estimate may end where a run is expected to have fitted.
+    count = 1 if study.images else settings.examples_log2
+    one, two = (study.estimate(dataclasses.replace(settings, **{name: n})) for n in (count, count + 1))
+    return (two - one) / (settings.train_size if study.images else 2 * settings.pairs * 2**count) or None
 
 
 def _operations(study, settings):

@@ -43,6 +43,28 @@ def test_a_run_takes_its_estimate_times_how_much_slower_the_machine_is(settings)
     assert costs.price(table, settings, gpu).seconds == pytest.approx(10 + 10 * (2e-3 / 128) / 1e-3)
 
 
+def test_an_estimate_may_end_where_a_run_has_fitted(settings):
+    # 5 of its 10 epochs; all other numbers as above.
+    table = toy(lambda run: 10 + min(run.epochs, 5) * run.train_size / 1000)
+    assert costs.price(table, settings, ONE_CORE).seconds == pytest.approx(10 + 5 * (1e6 / 30e9) / 1e-3)
+
+
+def test_what_takes_no_steps_has_its_estimate(settings):
+    assert costs.price(toy(lambda run: 42.0), settings, ONE_CORE) == costs.Price(42.0, True)
+
+
+@pytest.mark.parametrize(
+    "name", ["snapp_shamir", "zhang_randomization", "somepalli_boundaries", "smooth_interpolation"]
+)
+def test_every_run_of_every_figure_has_a_price(name, monkeypatch):
+    study = load_study(name)
+    monkeypatch.setattr(costs, "_operations", lambda study, settings: 1e6)
+    for figure in study.figures:
+        for scale in ("paper", "laptop", "smoke"):
+            for settings in study.runs_of_figure(figure, scale):
+                assert costs.price(study, settings.resolve(), ONE_CORE).seconds > 0
+
+
 def test_a_measured_rate_counts_for_all_cores(settings):
     costs.keep(ONE_CORE.name, {"mlp_1x512": 1e9})
     table = toy(lambda run: 10 + run.epochs * run.train_size / 1000)
