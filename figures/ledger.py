@@ -1,15 +1,12 @@
-"""The ledger of claims in words: on a terminal, and in the marked blocks of the pages."""
+"""The ledger of claims in words: on a terminal, and as tables of the pages."""
 
 import math
-import pathlib
-import re
 import textwrap
 from collections.abc import Mapping, Sequence
 
-from common.study.claims import Claim, Judgement, headline, judge, q_values
-from common.study.files import replacing
+from common.study.claims import Claim, Judgement, headline
 from common.study.progress import duration
-from common.study.runs import load_claims, load_study, study_names
+from common.study.runs import load_claims
 
 _WIDTH = 110
 MARKS = {
@@ -28,7 +25,6 @@ _FINDINGS = {
     "open": "Not decided yet",
     "not run": "Not run",
 }
-ROOT = pathlib.Path(__file__).parents[1]
 
 
 def finding(judgement: Judgement) -> str:
@@ -80,7 +76,7 @@ def _seeds(seeds: Sequence[int]) -> str:
 
 
 def claims_table(judgements: Sequence[Judgement], q_of: Mapping[Claim, float]) -> str:
-    """The block of a paper's page: its headline, and its claims as a table."""
+    """What a paper's page says: its headline, and its claims as a table."""
     lines = [
         f"**{headline(judgements).capitalize()}.** Intervals are at 90 %: each end is a one-sided limit",
         "at 95 %. q is Benjamini and Hochberg's over all claims of the four papers. The seeds that decide",
@@ -108,44 +104,10 @@ def claims_table(judgements: Sequence[Judgement], q_of: Mapping[Claim, float]) -
 
 
 def headlines(found: Mapping[str, Sequence[Judgement]]) -> str:
-    """The block of README.md: a line for each paper, and one for all."""
+    """What README.md says: a line for each paper, and one for all."""
     lines = ["| paper | claims |", "|---|---|"]
     for name, judgements in found.items():
         title = load_claims(name).TITLE
         lines.append(f"| [{title}](docs/{name}.md) | {headline(judgements)} |")
     everything = [judgement for judgements in found.values() for judgement in judgements]
     return "\n".join([*lines, f"| **all** | **{headline(everything)}** |"])
-
-
-def judge_all(records: str | pathlib.Path) -> dict[str, list[Judgement]]:
-    """Judges all claims of all papers: {package name: judgements}."""
-    return {name: judge(load_claims(name).CLAIMS, load_study(name), records) for name in study_names()}
-
-
-def blocks(found: Mapping[str, Sequence[Judgement]]) -> dict[pathlib.Path, str]:
-    """Returns {page: what its marked block says}."""
-    q_of = q_values([judgement for judgements in found.values() for judgement in judgements])
-    pages = {ROOT / "docs" / f"{name}.md": claims_table(js, q_of) for name, js in found.items()}
-    return pages | {ROOT / "README.md": headlines(found)}
-
-
-_BLOCK = re.compile(r"(?<=<!-- ledger -->\n).*?(?=<!-- end of ledger -->)", re.DOTALL)
-
-
-def filled(page: str, block: str) -> str:
-    """Returns a page with its marked block replaced.
-
-    Raises:
-        ValueError: It has not one block between `<!-- ledger -->` and `<!-- end of ledger -->`.
-    """
-    text, count = _BLOCK.subn(lambda _: f"{block}\n", page)
-    if count != 1:
-        raise ValueError(f"A page must have one marked block. Received: {count}")
-    return text
-
-
-def write_docs(found: Mapping[str, Sequence[Judgement]]) -> None:
-    """Fills the marked blocks of README.md and of the papers' pages."""
-    for path, block in blocks(found).items():
-        with replacing(path) as temporary:
-            temporary.write_text(filled(path.read_text(), block))

@@ -12,7 +12,6 @@ if __name__ == "__main__":
 
 import contextlib
 import dataclasses
-import importlib
 import multiprocessing
 import os
 import signal
@@ -33,7 +32,8 @@ from common.study.folders import check_file_to_make
 from common.study.progress import Progress
 from common.study.runs import load_claims, load_study, study_names
 from figures import drawing
-from figures.ledger import judge_all, ledger, write_docs
+from figures.ledger import ledger
+from figures.pages import figures_of, write_docs
 from figures.report_page import page
 from figures.run_table import run_table
 
@@ -119,14 +119,10 @@ def _judgements(name, claims, records, scales):
     return sorted(found, key=lambda judgement: judgement.claim.number)
 
 
-def _paper_figures(name):
-    return importlib.import_module(f"figures.{name}.paper_figures").PAPER_FIGURES
-
-
 def _figure_records(name, figure, records, scales):
     """A figure at the largest complete scale, drawn, else at the largest with any run, else None."""
     interruption.check()
-    paper_figures = _paper_figures(name)
+    paper_figures = figures_of(name)
     found = {s: paper_figures.runs(figure, s, records) for s in reversed(SCALES) if s in scales}
     complete = [scale for scale, runs in found.items() if all(run for _, run in runs)]
     begun = [scale for scale, runs in found.items() if any(run for _, run in runs)]
@@ -205,7 +201,7 @@ def _define_flags(flag_values):
     flags.DEFINE_bool(
         "write_docs",
         False,
-        "Writes verdicts and numbers into the marked blocks of README.md and docs/, and stops.",
+        "Writes verdicts and pictures into README.md and docs/, and stops.",
         flag_values=flag_values,
     )
 
@@ -252,7 +248,7 @@ def main(argv=None):
         with interruption.deferred():
             if flag_values.write_docs:
                 drawing.check_records(flag_values.records)
-                write_docs(judge_all(flag_values.records))
+                write_docs(flag_values.records)
             else:
                 _report(flag_values)
 

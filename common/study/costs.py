@@ -110,7 +110,7 @@ def price(study: Study, settings: Any, machine: Machine) -> Price:
 
 
 def _usual_seconds(study, settings):
-    """Seconds that the paper's estimate has for an example in training; None for a run that takes no steps."""
+    """Seconds that the paper's estimate has for an example in training; None if it takes no steps."""
     name = "epochs" if study.images else "examples_log2"
     if study.images and not settings.of_images:
         return None

@@ -105,7 +105,7 @@ def figure_5(runs):
 
 
 def figure_heatmaps(runs):
-    """The same of the ResNets, and the tangent Hessian norm."""
+    """Test error, loss and both norms of the ResNets over epochs and widths (figures 11 and 13)."""
     title = f"{PAPER}, appendix (figures 11 and 13): ResNet18 over epochs and widths"
     return _map_figure(title, runs, list(_MAPS), (2, 2), 6.4)
 

@@ -148,7 +148,7 @@ def figure_2(runs):
 
 
 def figure_4(runs):
-    """The same without wrong labels."""
+    """Accuracy, loss and sharpness over volumes around training images, without wrong labels."""
     return _volume_figure(f"{PAPER}, figure 4: volumes around training images, true labels", runs)
 
 
@@ -172,7 +172,7 @@ def _joint_limits(panels):
 
 
 def figure_3(runs):
-    """The same around images with true (left) and with wrong labels (right)."""
+    """Accuracy, loss and sharpness around images with true (left) and with wrong labels (right)."""
     groups = by_width(runs)
     figure = style.new_figure(style.WIDTH, 11, f"{PAPER}, figure 3: volumes around images by their label")
     rows = figure.subplots(4, 2)

@@ -248,7 +248,7 @@ def figure_6(runs):
 
 
 def figure_8(runs):
-    """Wide embedding: two panels an optimizer and rate, the linear model repeated in each."""
+    """Wide embedding: two panels per optimizer and rate, the linear model repeated in each."""
     found = curves(runs)
     linear = [(c, _LINEAR) for c in found if c.settings.model == "linear"]
     groups = {}
@@ -275,7 +275,7 @@ _MARKERS = ("D", "<", "X", ">", "P")
 
 
 def figure_10(runs):
-    """Quadratic data: SmeLU (left) and Swish (right), a shade a beta, the other models in both columns."""
+    """Quadratic data: SmeLU (left) and Swish (right), a shade per beta, the other models in both columns."""
     found = curves(runs)
     others = [
         (

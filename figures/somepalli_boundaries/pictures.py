@@ -71,7 +71,7 @@ def _draw_or_leave(panel, run, name, like):
 
 
 def figure_planes(runs):
-    """Figures 1 and 3: one plane through three training images, a column a network, a row a seed."""
+    """Figures 1 and 3: one plane through three training images, a column per network, a row per seed."""
     networks = by_network(runs)
     seeds = sorted({run.seed for members in networks.values() for run in members})
     blocks = _in_rows(list(networks), _NETWORKS_A_ROW)

@@ -154,7 +154,7 @@ def figure_1b(runs):
 
 
 def figure_1c(runs):
-    """Test error of the same runs against label noise."""
+    """Test error against label noise."""
     groups = by_network(runs)
     networks = {
         network: points(noises, lambda run: 1 - last(run, "test_accuracy"))

@@ -229,6 +229,7 @@ def _by_ee411(draw):
         style.stamp(figure, "protocol of EE-411")
         return figure
 
+    drawn.__doc__ = f"By EE-411's protocol: {draw.__doc__[0].lower()}{draw.__doc__[1:]}"
     return drawn
 
 

@@ -11,7 +11,6 @@ from common.study.claims import Claim, Judgement, headline, q_values
 from common.study.runs import run_folder
 from common.study.verdicts import Outcome
 from figures import report
-from figures.ledger import filled
 from replications.snapp_shamir.measure import summary_rows
 from replications.snapp_shamir.presets import STUDY, runs_of_figure
 
@@ -160,13 +159,6 @@ def test_q_values_by_hand():
     found = q_values([Judgement(c, Outcome("open", "", p=p), None) for c, p in zip(claims, ps, strict=True)])
     # Sorted .01, .03, .04: three times each over its rank, made monotone from the right.
     assert found == pytest.approx({claims[0]: 0.03, claims[1]: 0.04, claims[2]: 0.04})
-
-
-def test_a_page_has_one_marked_block():
-    page = "a\n<!-- ledger -->\nold\n<!-- end of ledger -->\nb\n"
-    assert filled(page, "new") == "a\n<!-- ledger -->\nnew\n<!-- end of ledger -->\nb\n"
-    with pytest.raises(ValueError, match="one marked block"):
-        filled("no block", "new")
 
 
 def test_an_incomplete_figure_is_listed_but_not_drawn(smoke_records):
