@@ -394,7 +394,7 @@ def test_further_seeds_are_shown_but_not_required(tmp_path):
         drawing.choose(PAPER_FIGURES, "2a", str(tmp_path))
     for settings in (second, third):
         write(tmp_path, settings, every=1)
-    write(tmp_path, first, seed=5, every=1)  # not one of the five seeds that a figure shows
+    write(tmp_path, first, seed=6, every=1)  # not one of the six seeds that a figure shows
     _, runs = drawing.choose(PAPER_FIGURES, "2a", str(tmp_path))
     assert [settings.seed for settings, _ in runs] == [0, 0, 0, 1]
     alone = dataclasses.replace(PAPER_FIGURES, num_seeds=1)
