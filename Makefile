@@ -32,11 +32,9 @@ lint: .venv/test
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 
+# The verdicts and pictures of README.md and docs/.
 figures: .venv/run
-	$(RUN) -m figures.snapp_shamir --figure=all --records=results/reference --out_dir=docs/images
-	$(RUN) -m figures.zhang_randomization --figure=all --records=results/reference --out_dir=docs/images
-	$(RUN) -m figures.somepalli_boundaries --figure=all --records=results/reference --out_dir=docs/images
-	$(RUN) -m figures.smooth_interpolation --figure=all --records=results/reference --out_dir=docs/images
+	$(RUN) -m figures.report --write_docs
 
 # DATA_DIR is the folder of TensorFlow datasets; MINUTES stops it after so many.
 reference: .venv/run

@@ -1,9 +1,14 @@
-"""What is expensive to build and large, such as compiled programs with their weights, is held once."""
+"""What is expensive to build and large, such as compiled programs with their weights, is held once.
+
+Tests, whose programs are small, hold more of them: see `MOST`.
+"""
 
 import functools
 import gc
 from collections.abc import Callable, Hashable
 from typing import Protocol, TypeVar, cast
+
+MOST = 1  # values of a function that are held
 
 Built = TypeVar("Built")
 _Held = TypeVar("_Held", covariant=True)
@@ -23,10 +28,10 @@ class Kept(Protocol[_Held]):
 
 
 def keep_latest(build: Callable[..., Built]) -> Kept[Built]:
-    """Keeps the last value that a function of hashable arguments returned.
+    """Keeps the last value, or the last `MOST`, that a function of hashable arguments returned.
 
-    Unlike `functools.lru_cache(maxsize=1)` it lets go of the value before it builds another one, so that
-    memory holds one of them. What was compiled refers to itself: only the garbage collector frees it.
+    Unlike `functools.lru_cache` it lets go of the oldest value before it builds another one, so that
+    memory never holds more of them. What was compiled refers to itself: only the garbage collector frees it.
 
     Args:
         build: The function; it is called again only when its arguments change.
@@ -35,13 +40,16 @@ def keep_latest(build: Callable[..., Built]) -> Kept[Built]:
 
     @functools.wraps(build)
     def kept(*arguments: Hashable) -> Built:
-        if arguments not in latest:
-            latest.clear()
-            gc.collect()
-            latest[arguments] = build(*arguments)
-        return latest[arguments]
+        value = latest.pop(arguments, None)
+        if value is None:
+            while len(latest) >= MOST:
+                del latest[next(iter(latest))]
+                gc.collect()
+            value = build(*arguments)
+        latest[arguments] = value
+        return value
 
     held = cast(Kept[Built], kept)
     held.cache_clear = latest.clear  # type: ignore[method-assign]
-    held.latest = lambda: next(iter(latest.values()), None)  # type: ignore[method-assign]
+    held.latest = lambda: next(reversed(latest.values()), None)  # type: ignore[method-assign]
     return held

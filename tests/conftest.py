@@ -15,6 +15,23 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def programs_are_shared():
+    """Tests that train the same small network share its compiled programs."""
+    from common import caching
+
+    caching.MOST = 6
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_disk_is_waited_for():
+    """What a test writes need not outlast a power failure; the tests of `fsync` bring their own."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(os, "fsync", lambda descriptor: None)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="session", autouse=True)
 def two_devices():
     """Two logical CPU devices, as the programs configure them, before anything uses TensorFlow."""
     from common.distribution import logical_cpu_devices

@@ -26,6 +26,7 @@ def installed(tmp_path):
     return tmp_path, os.environ | environment
 
 
+@pytest.mark.slow  # as long as the notebook below
 def test_every_snippet_of_the_page_runs(installed):
     """One after the other in one process, as a reader would."""
     folder, environment = installed

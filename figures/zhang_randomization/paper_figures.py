@@ -18,6 +18,7 @@ from replications.zhang_randomization.published import CHANCE, KERNEL_ERROR, NET
 from replications.zhang_randomization.results import is_capped
 
 _NUM_SEEDS = 6
+_LINE = 60  # characters of a title's line that leave room for the seeds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -252,7 +253,7 @@ FIGURES = {
 
 
 def _size(settings):
-    """Says how large runs are: images, and below them "seeds 0 to 2"."""
+    """Says how large runs are: "512 training images; seeds 0 to 2"."""
     counts = {NETWORK_NAMES[s.network]: s.num_train for s in settings}
     numbers = sorted({s.num_train for s in settings if s.num_train})
     if len(counts) == 1 and len(numbers) > 1:
@@ -266,8 +267,9 @@ def _size(settings):
     seeds = sorted({s.seed for s in settings})
     words = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
     complete = len({dataclasses.replace(s, seed=0) for s in settings}) * len(seeds) == len(settings)
-    # On a line of its own: with the images of three networks it would leave the picture.
-    return f"{images}\n{words}" + " (not of all runs)" * (not complete)
+    # With the images of three networks the seeds would leave the picture.
+    between = "\n" if len(images) > _LINE else "; "
+    return f"{images}{between}{words}" + " (not of all runs)" * (not complete)
 
 
 PAPER_FIGURES = drawing.PaperFigures(

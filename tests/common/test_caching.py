@@ -3,6 +3,7 @@ import weakref
 
 import pytest
 
+from common import caching
 from common.caching import keep_latest
 
 
@@ -20,7 +21,8 @@ def alive():
 
 
 @pytest.fixture
-def build(alive):
+def build(alive, monkeypatch):
+    monkeypatch.setattr(caching, "MOST", 1)
     built = []
 
     @keep_latest
@@ -45,6 +47,18 @@ def test_one_is_held_and_let_go_before_the_next_is_built(build, alive):
     finally:
         gc.enable()
     assert alive == [0, 0, 0, 0]
+
+
+def test_of_several_the_one_that_was_asked_for_first_goes(build, alive, monkeypatch):
+    monkeypatch.setattr(caching, "MOST", 2)
+    for argument in (1, 2, 1, 3):  # 2 goes
+        build(argument)
+    assert alive == [0, 1, 1]
+    assert build.latest() is build(3)
+    build(1)
+    assert len(alive) == 3
+    build(2)
+    assert len(alive) == 4
 
 
 def test_the_latest_is_shown_until_the_cache_is_cleared(build):
