@@ -244,6 +244,7 @@ def test_flags_are_checked_before_tensorflow_is_imported():
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+@pytest.mark.slow  # its parts are tested above
 def test_one_model_end_to_end_without_jax(monkeypatch, capfd):
     monkeypatch.setattr(ensemble_benchmark, "jax", None)
     monkeypatch.setattr(ensemble_benchmark, "ensemble_devices", lambda strategy: DEVICES)

@@ -15,7 +15,7 @@ from figures import drawing
 FAST = {
     "smooth_interpolation": "1b",
     "snapp_shamir": "4",
-    "somepalli_boundaries": "8",
+    "somepalli_boundaries": "sources",
     "zhang_randomization": "table1_mlp",
 }
 

@@ -79,11 +79,8 @@ def check_against_fit(settings, num_steps, tolerance):
         assert np.linalg.norm(ours - theirs) <= tolerance * np.linalg.norm(theirs)
 
 
-# Of the second optimizer two models in the fast suite: it is the same for all, and each one compiles anew.
-FAST = {("adagrad", model) for model in MODELS if model != "quadratic"} | {
-    ("sgd", "linear"),
-    ("sgd", "tower"),
-}
+# Of the second optimizer one model in the fast suite: it is the same for all, and each one compiles anew.
+FAST = {("adagrad", model) for model in MODELS if model != "quadratic"} | {("sgd", "linear")}
 
 
 @pytest.mark.parametrize(
@@ -123,13 +120,14 @@ def test_float64_equals_keras_fit(model, optimizer, rate):
     check_against_fit(settings, 2000, 1e-9)
 
 
-@pytest.mark.parametrize("activation", ["identity", "smelu", "swish"])
+# Of two that go the same way through the engine one is in the fast suite.
+@pytest.mark.parametrize("activation", [pytest.param("identity", marks=pytest.mark.slow), "smelu", "swish"])
 def test_other_activations_equal_keras_fit(activation):
     settings = Settings(model="double", activation=activation, shuffle_log2=3, examples_log2=12)
     check_against_fit(settings, 100, 1e-5)
 
 
-@pytest.mark.parametrize("model", ["double", "wide"])
+@pytest.mark.parametrize("model", [pytest.param("double", marks=pytest.mark.slow), "wide"])
 def test_float64_short_run_equals_keras_fit(model):
     settings = Settings(model=model, shuffle_log2=5, examples_log2=14, precision="float64")
     check_against_fit(settings, 250, 1e-10)
@@ -155,7 +153,7 @@ def test_tile_and_devices_do_not_change_what_is_computed():
             np.testing.assert_allclose(x, y, rtol=1e-12, atol=1e-15)
 
 
-@pytest.mark.parametrize("optimizer", ["adagrad", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adagrad", pytest.param("sgd", marks=pytest.mark.slow)])
 def test_another_seed_and_rate_compile_nothing_and_train_as_if_they_had_been_first(optimizer):
     settings = Settings(optimizer=optimizer, shuffle_log2=4, examples_log2=12).resolve()
 
