@@ -5,7 +5,7 @@ is missing at low priority, and packs each run when it is finished. The same com
 """
 
 from common.study import interruption
-from common.study.runs import Study, find_runs, load_study, run_folder
+from common.study.runs import Study, find_runs, load_study, run_folder, study_names
 from common.study.setting import Settings
 
 if __name__ == "__main__":
@@ -31,7 +31,7 @@ from launch.archive import pack
 from launch.executors.local import make_places, run_jobs
 from launch.jobs import make_jobs
 
-_USAGE = "python -m launch.reference [--data_dir=DIR] [--minutes=M] [--dry_run]"
+_USAGE = "python -m launch.reference [--data_dir=DIR] [--replication=NAME] [--minutes=M] [--dry_run]"
 _NICENESS = 10
 _SNAPP, _ZHANG = "snapp_shamir", "zhang_randomization"
 _SOMEPALLI, _GAMBA = "somepalli_boundaries", "smooth_interpolation"
@@ -191,6 +191,9 @@ def _define_flags(flag_values):
         "out_dir", "results/runs", "Folder of runs that are being made.", flag_values=flag_values
     )
     flags.DEFINE_string("data_dir", None, "Folder of TensorFlow datasets.", flag_values=flag_values)
+    flags.DEFINE_enum(
+        "replication", None, study_names(), "Sweeps of this paper only.", flag_values=flag_values
+    )
     flags.DEFINE_float(
         "minutes", None, "Stops after so many minutes; without it, at the end.", 0.0, flag_values=flag_values
     )
@@ -222,7 +225,8 @@ def main(argv: list[str] | None = None) -> None:
         options = [f"--out_dir={flag_values.out_dir}"]
         if flag_values.data_dir:
             options.append(f"--data_dir={flag_values.data_dir}")
-        sweeps = [read_sweep(name, text, records, options) for name, text in SWEEPS]
+        chosen = [(n, text) for n, text in SWEEPS if flag_values.replication in (None, n)]
+        sweeps = [read_sweep(name, text, records, options) for name, text in chosen]
         if flag_values.dry_run:
             _print_status(sweeps)
             return
@@ -234,7 +238,7 @@ def main(argv: list[str] | None = None) -> None:
         os.nice(_NICENESS)
         with interruption.deferred():
             failed = _make_all(sweeps, records, flag_values.minutes)
-        _print_status([read_sweep(name, text, records, options) for name, text in SWEEPS])
+        _print_status([read_sweep(name, text, records, options) for name, text in chosen])
         for job in failed:
             print(f"failed: {shlex.join(job.argv)}\n  {job.last_words} ({job.log})", file=sys.stderr)
         if failed:

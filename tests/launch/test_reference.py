@@ -40,6 +40,13 @@ def test_the_status_counts_what_is_packed_and_makes_nothing(tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_sweeps_of_one_paper_alone(tmp_path, capsys):
+    assert run(tmp_path, "--dry_run", "--replication=snapp_shamir") == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in printed] == ["snapp_shamir", "2"]
+    assert run(tmp_path, "--dry_run", "--replication=nobody") == 2
+
+
 def test_a_run_that_was_finished_before_is_packed_and_no_time_is_left_for_others(tmp_path, capsys):
     settings = runs_of_figure("4", "smoke")[0].resolve()
     folder = record(settings, tmp_path / "runs")
