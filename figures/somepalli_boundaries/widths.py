@@ -77,7 +77,7 @@ def figure_10(runs):
     """Figure 10: fragmentation over width, in its three variants, and the training error."""
     noises = by_noise(runs)
     figure = style.new_figure(style.WIDTH, 6.6, f"{PAPER}, figure 10: fragmentation over width")
-    panels = figure.subplots(2, 2).flat
+    panels = figure.subplots(2, 2).ravel()
     for subset, panel in zip(FRAGMENTATION_SUBSETS, panels, strict=False):
         for (noise, by_width), stroke in zip(noises.items(), _NOISE_STROKES, strict=False):
             _draw_curve(panel, by_width, lambda run, s=subset: fragmentation(run, s), stroke, _label(noise))

@@ -44,31 +44,52 @@ def in_this_process(capsys):
     return run
 
 
+def smoke_runs(paper, figure):
+    return frozenset(settings.resolve() for settings in load_study(paper).runs_of_figure(figure, "smoke"))
+
+
+def of_the_same_runs(paper):
+    """The figures of a paper, those of the same runs together."""
+    found = {}
+    for figure in load_study(paper).figures:
+        found.setdefault(smoke_runs(paper, figure), []).append(figure)
+    return list(found.values())
+
+
 @pytest.mark.parametrize(("paper", "figure"), FAST.items())
 def test_smoke_figure_in_this_process(paper, figure, tmp_path, capsys):
-    check_figure(in_this_process(capsys), paper, figure, tmp_path)
+    check_figures(in_this_process(capsys), paper, [figure], tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("paper", "figure"), [(paper, figure) for paper in study_names() for figure in load_study(paper).figures]
+    ("paper", "figures"),
+    [
+        pytest.param(paper, figures, id=f"{paper}-{'-'.join(figures)}")
+        for paper in study_names()
+        for figures in of_the_same_runs(paper)
+    ],
 )
-def test_smoke_figure(paper, figure, tmp_path):
-    check_figure(program, paper, figure, tmp_path)
+def test_smoke_figure(paper, figures, tmp_path):
+    check_figures(program, paper, figures, tmp_path)
 
 
-def check_figure(program, paper, figure, tmp_path):
-    """Trains the runs of a figure's smoke preset, and draws it."""
-    records, pictures = tmp_path / "records", tmp_path / "pictures"
-    preset = (f"--figure={figure}", "--scale=smoke")
-    table = program(f"replications.{paper}", *preset, f"--out_dir={records}")
-    runs = {settings.resolve() for settings in load_study(paper).runs_of_figure(figure, "smoke")}
+def check_figures(program, paper, figures, tmp_path):
+    """Trains the runs of a smoke preset, and draws all its figures."""
+    records = tmp_path / "records"
+    table = program(
+        f"replications.{paper}", f"--figure={figures[0]}", "--scale=smoke", f"--out_dir={records}"
+    )
     # A head, and at the end where the records are; of images the name of the data as well.
-    assert len(table.splitlines()) == len(runs) + (3 if load_study(paper).images else 2)
-    program(f"figures.{paper}", *preset, f"--records={records}", f"--out_dir={pictures}")
-    files = sorted(os.listdir(pictures))
-    assert files == [f"{paper}_figure_{figure}.pdf", f"{paper}_figure_{figure}.png"]
-    assert all((pictures / file).stat().st_size > 10_000 for file in files)
+    others = 3 if load_study(paper).images else 2
+    assert len(table.splitlines()) == len(smoke_runs(paper, figures[0])) + others
+    for figure in figures:
+        pictures = tmp_path / figure
+        flags = (f"--figure={figure}", "--scale=smoke", f"--records={records}", f"--out_dir={pictures}")
+        program(f"figures.{paper}", *flags)
+        files = sorted(os.listdir(pictures))
+        assert files == [f"{paper}_figure_{figure}.pdf", f"{paper}_figure_{figure}.png"]
+        assert all((pictures / file).stat().st_size > 10_000 for file in files)
 
 
 def test_every_paper_has_a_fast_smoke_figure():
