@@ -12,6 +12,7 @@ if __name__ == "__main__":
 
 import contextlib
 import dataclasses
+import gc
 import multiprocessing
 import os
 import signal
@@ -123,14 +124,19 @@ def _figure_records(name, figure, records, scales):
     """A figure at the largest complete scale, drawn, else at the largest with any run, else None."""
     interruption.check()
     paper_figures = figures_of(name)
-    found = {s: paper_figures.runs(figure, s, records) for s in reversed(SCALES) if s in scales}
-    complete = [scale for scale, runs in found.items() if all(run for _, run in runs)]
-    begun = [scale for scale, runs in found.items() if any(run for _, run in runs)]
-    if not begun:
+    begun = None
+    for scale in filter(scales.__contains__, reversed(SCALES)):
+        found = paper_figures.runs(figure, scale, records)
+        complete = all(run for _, run in found)
+        if complete or (begun is None and any(run for _, run in found)):
+            begun = scale, found, complete
+        if complete:
+            break
+    if begun is None:
         return None
-    scale = (complete or begun)[0]
-    runs = [(settings, run) for settings, run in found[scale] if run]
-    shown = FigureRecords(figure, scale, runs, len(found[scale]), run_table(runs))
+    scale, found, complete = begun
+    runs = [(settings, run) for settings, run in found if run]
+    shown = FigureRecords(figure, scale, runs, len(found), run_table(runs))
     if not complete:
         return dataclasses.replace(shown, reason="Drawn when all its runs are finished.")
     try:
@@ -217,6 +223,8 @@ def _check(flag_values):
 
 def _report(flag_values):
     _check(flag_values)
+    # Pictures are millions of small objects, which the collector would look through a tenth of the time.
+    gc.set_threshold(100_000, 20, 100)
     names = [flag_values.replication] if flag_values.replication else study_names()
     papers = collect(names, flag_values.records, tuple(flag_values.scale))
     papers = [paper for paper in papers if paper.figures]
