@@ -1,3 +1,4 @@
+import gc
 import os
 import signal
 
@@ -7,6 +8,8 @@ import pytest
 # No test is timed: a busy machine is slower than any deadline.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
+# TensorFlow's modules and graphs are millions of objects, which the garbage collector looks through too often.
+gc.set_threshold(100_000, 20, 100)
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # A shell that starts the tests in the background makes them, and the programs that they start, ignore
 # Ctrl-C: a test that interrupts one would wait for ever.
