@@ -8,7 +8,7 @@ import pytest
 # No test is timed: a busy machine is slower than any deadline.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
-# TensorFlow's modules and graphs are millions of objects, which the garbage collector looks through too often.
+# What TensorFlow makes are millions of objects, which the garbage collector looks through too often.
 gc.set_threshold(100_000, 20, 100)
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # A shell that starts the tests in the background makes them, and the programs that they start, ignore
