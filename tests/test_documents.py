@@ -123,6 +123,19 @@ def test_every_command_of_a_page_has_flags_of_its_program(page, known_flags):
             assert {flag, flag.removeprefix("no")} & allowed, (program, flag)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_that_trains_can_be_planned(page, tmp_path, monkeypatch):
+    """With --dry_run: presets, values and what they need beside them, without training."""
+    monkeypatch.setattr("common.study.costs._operations", lambda study, settings: 1e6)
+    monkeypatch.chdir(tmp_path)
+    for program, arguments in commands(page):
+        elsewhere = re.search("NAME|multi_worker|slurm|--gpus", " ".join(arguments))
+        if program.startswith(("replications.", "launch.sweep")) and not elsewhere:
+            flags = [argument.replace("DIR", str(tmp_path)) for argument in arguments]
+            status, printed = run(program, *flags, "--dry_run")
+            assert status == 0, (program, arguments, printed)
+
+
 def test_the_commands_are_found():
     found = commands(ROOT / "README.md")
     assert ("figures.snapp_shamir", ["--figure=2", "--scale=laptop"]) in found

@@ -12,8 +12,8 @@ ROOT = pathlib.Path(__file__).parents[1]
 PAGE, NOTEBOOK = ROOT / "docs" / "own_models.md", ROOT / "examples" / "first_look.ipynb"
 
 
-def snippets():
-    return re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+def snippets(page):
+    return re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def installed(tmp_path):
 def test_every_snippet_of_the_page_runs(installed):
     """One after the other in one process, as a reader would."""
     folder, environment = installed
-    code = snippets()
+    code = snippets(PAGE)
     assert len(code) >= 8
     (folder / "page.py").write_text("\n".join(code))
     done = subprocess.run(
@@ -46,6 +46,22 @@ def test_every_snippet_of_the_page_runs(installed):
     of_metric = float(re.search(r"'relative_prediction_difference': ([\d.]+)}", printed)[1])
     of_function = float(printed.split("}")[-1].split()[0])
     assert of_metric == pytest.approx(of_function, rel=1e-3)
+
+
+@pytest.mark.slow
+def test_the_snippets_of_the_readme_run(installed):
+    """Each in a process of its own: the second is of the clone, not of the installed library."""
+    folder, environment = installed
+    code = snippets(ROOT / "README.md")
+    assert len(code) == 2
+    for snippet, path in zip(code, (environment["PYTHONPATH"], str(ROOT)), strict=True):
+        subprocess.run(
+            [sys.executable, "-c", snippet],
+            cwd=folder,
+            env=environment | {"PYTHONPATH": path},
+            check=True,
+            timeout=600,
+        )
 
 
 @pytest.mark.slow

@@ -245,7 +245,7 @@ def exit_status(name: str, goes_on: bool = True) -> Iterator[None]:
     except OSError as error:
         if error.errno in _UNUSABLE_NAMES:
             _end(f"{name}: {_shortened(error.filename)}: {error.strerror}", 2)
-        _end(f"{name}: {error}" + f"; once that is mended, {same}" * goes_on, 1)
+        _end(f"{name}: {error}" + f"; with that put right, {same}" * goes_on, 1)
     except MemoryError:
         _end(f"{name}: not enough memory" + f"; with more of it, {same}" * goes_on, 1)
     except KeyboardInterrupt:
