@@ -61,7 +61,7 @@ def _stand_in(settings):
     if settings.noise == "asymmetric":
         what = f"{settings.num_corrupted_classes} of 10 classes perturbed"
     else:
-        what = f"{settings.num_train // 10} images a class"
+        what = f"{settings.num_train // 10} images per class"
     return f"\nstand-in for CIFAR-100: {what}"
 
 

@@ -81,7 +81,7 @@ def cells(runs):
 
 
 # Right ends of the columns of numbers, as shares of their panel.
-_COLUMNS = (0.13, 0.33, 0.73, 0.93)
+_COLUMNS = (0.12, 0.33, 0.79, 0.98)
 
 
 def _draw_row(panel, numbers, height, row, cell):
@@ -103,7 +103,7 @@ def figure_table1(runs):
     found = cells(runs)
     tall = 7 if len(found) == len(TABLE_1) else 4
     figure = style.new_figure(style.WIDTH, tall, f"{PAPER}, table 1: training and test accuracy (%)")
-    panel, numbers = figure.subplots(1, 2, sharey=True, width_ratios=(1.7, 1))
+    panel, numbers = figure.subplots(1, 2, sharey=True, width_ratios=(1.1, 1))
     numbers.set_axis_off()
     height, labels, groups = 0, {}, set()
     for row, cell in found.items():

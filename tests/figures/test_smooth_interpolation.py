@@ -269,7 +269,7 @@ def test_the_picture_says_how_small_its_runs_are():
     # The last seed is not there at every width.
     assert PAPER_FIGURES.size(runs[:-1]) == words.replace("0 to 2", "0 to 1")
     runs = [s.resolve() for s in runs_of_figure("4", "laptop")]
-    assert PAPER_FIGURES.size(runs).endswith("\nstand-in for CIFAR-100: 200 images a class")
+    assert PAPER_FIGURES.size(runs).endswith("\nstand-in for CIFAR-100: 200 images per class")
     runs = [s.resolve() for s in runs_of_figure("7", "laptop")]
     assert PAPER_FIGURES.size(runs).endswith("\nstand-in for CIFAR-100: 2 of 10 classes perturbed")
     (smallest,) = runs_of_figure("smallest", "laptop")
