@@ -76,7 +76,8 @@ MEASURES = {
     ),
     "fragmentation": Measure(
         "fragmentation",
-        "Somepalli et al. 2022's: number of connected regions of one class on such a plane, mean over planes",
+        "Somepalli et al. 2022's: number of connected regions of one class on a plane through three "
+        "examples, mean over planes",
         "positive",
         False,
     ),

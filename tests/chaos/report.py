@@ -22,8 +22,8 @@ _SEED = 0
 
 _HEAD = """# Reliability
 
-All four programs were killed, interrupted, starved of disk, damaged, run twice at once and driven to
-divergence, and given bad command lines and bad model files.
+The programs of all four papers were killed, interrupted, starved of disk, damaged, run twice at once and
+driven to divergence, and given bad command lines and bad model files.
 {outcome}
 `python -m tests.chaos --report` runs all of it again, in about a quarter of an hour, and writes this page.
 
