@@ -168,7 +168,6 @@ def test_the_readme_from_a_figure_to_its_report(tmp_path):
     wanted = [
         ("replications.snapp_shamir", ["--figure=2", "--scale=laptop"]),
         ("figures.snapp_shamir", ["--figure=2", "--scale=laptop"]),
-        ("replications.snapp_shamir", ["--figure=8", "--scale=laptop", "--beta=0.5"]),
         ("figures.report", ["--records=results/runs"]),
     ]
     assert all(command in commands(ROOT / "README.md") for command in wanted)
