@@ -40,14 +40,14 @@ def keep_latest(build: Callable[..., Built]) -> Kept[Built]:
 
     @functools.wraps(build)
     def kept(*arguments: Hashable) -> Built:
-        value = latest.pop(arguments, None)
-        if value is None:
+        if arguments in latest:
+            latest[arguments] = latest.pop(arguments)  # now the last to go
+        else:
             while len(latest) >= MOST:
                 del latest[next(iter(latest))]
                 gc.collect()
-            value = build(*arguments)
-        latest[arguments] = value
-        return value
+            latest[arguments] = build(*arguments)
+        return latest[arguments]
 
     held = cast(Kept[Built], kept)
     held.cache_clear = latest.clear  # type: ignore[method-assign]

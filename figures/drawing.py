@@ -142,6 +142,26 @@ class PaperFigures:
         further = find_runs(paper, [settings for settings in further if settings not in known], records)
         return found + [(settings, run) for settings, run in further if run]
 
+    def largest(self, name, records, scales):
+        """Finds the runs of a figure at the largest scale at which all are there, else with any.
+
+        Args:
+            name: Figure.
+            records: Folder of run folders.
+            scales: Those that count, smallest first or not.
+
+        Returns:
+            (scale, list of (settings, Run or None), whether all are there); None if there is no run.
+        """
+        begun = None
+        for scale in filter(scales.__contains__, reversed(SCALES)):
+            runs = self.runs(name, scale, records)
+            if all(run for _, run in runs):
+                return scale, runs, True
+            if begun is None and any(run for _, run in runs):
+                begun = scale, runs, False
+        return begun
+
 
 def choose(paper_figures, name, records, scale=None):
     """Finds the records of a figure.
@@ -160,16 +180,16 @@ def choose(paper_figures, name, records, scale=None):
             same data.
     """
     check_records(records)
-    scales = [scale] if scale else list(reversed(SCALES))
-    found = {s: paper_figures.runs(name, s, records) for s in scales}
-    for chosen, runs in found.items():
-        if all(run for _, run in runs):
-            check_data(name, chosen, runs)
-            return chosen, runs
-    begun = [s for s, runs in found.items() if any(run for _, run in runs)]
-    # With no run at all, the scale that takes at most about an hour.
-    chosen = scale or (begun or ["laptop"])[0]
-    raise UserError(_missing(paper_figures, name, chosen, found[chosen], records))
+    found = paper_figures.largest(name, records, [scale] if scale else SCALES)
+    if found is None:
+        # The scale that takes at most about an hour.
+        chosen = scale or "laptop"
+        found = chosen, paper_figures.runs(name, chosen, records), False
+    chosen, runs, is_complete = found
+    if not is_complete:
+        raise UserError(_missing(paper_figures, name, chosen, runs, records))
+    check_data(name, chosen, runs)
+    return chosen, runs
 
 
 def check_records(records):
@@ -250,7 +270,7 @@ def draw_runs(paper_figures, name, scale, runs, out_dir, kinds=KINDS):
         _lay_out(figure)
         folder = _made_folder(out_dir)
         for kind in kinds:
-            paths.append(folder / f"{_file_name(paper_figures, name)}.{kind}")
+            paths.append(folder / f"{file_name(paper_figures, name)}.{kind}")
             # Figure.savefig would draw twice, to lay out what has its place.
             with replacing(paths[-1]) as temporary, open(temporary, "wb") as file:
                 _WRITERS[kind](figure, file)
@@ -289,7 +309,8 @@ def _figure(paper_figures, name, runs):
         raise UserError(f"figure {name} cannot be drawn with {changes}: it shows other runs") from None
 
 
-def _file_name(paper_figures, name):
+def file_name(paper_figures, name):
+    """The name of a picture's file, without its ending."""
     changes = "".join(f"_{setting}_{value}" for setting, value in paper_figures.changes.items())
     style_name = f"_style_{paper_figures.style}" if paper_figures.style else ""
     return f"{paper_figures.study}_figure_{name}{changes}{style_name}"

@@ -1,5 +1,6 @@
 """The marked blocks of README.md and of the papers' pages: what the records say, and the pictures of them."""
 
+import contextlib
 import importlib
 import pathlib
 import re
@@ -28,33 +29,30 @@ def figures_of(name: str) -> drawing.PaperFigures:
     return importlib.import_module(f"figures.{name}.paper_figures").PAPER_FIGURES
 
 
-def drawable(name: str, records: str | pathlib.Path) -> dict[str, str]:
-    """The figures of a paper whose runs are all there: {name: scale}, in the paper's order."""
+def drawable(name: str, records: str | pathlib.Path) -> dict[str, tuple]:
+    """The figures of a paper whose runs are all there: {name: (scale, runs)}, in the paper's order."""
     found = {}
     for figure in figures_of(name).figures:
-        try:
-            found[figure], _ = drawing.choose(figures_of(name), figure, str(records))
-        except UserError:
-            continue
+        with contextlib.suppress(UserError):
+            found[figure] = drawing.choose(figures_of(name), figure, str(records))
     return found
 
 
 def picture_of(name: str, figure: str) -> str:
     """Returns a picture's path from the folder of pages."""
-    return f"images/{name}_figure_{figure}.png"
+    return f"images/{drawing.file_name(figures_of(name), figure)}.png"
 
 
-def gallery(name: str, page: str, records: str | pathlib.Path) -> str:
+def gallery(name: str, page: str, shown: Mapping[str, tuple]) -> str:
     """The pictures of a paper that its page does not show elsewhere, and the names of those that wait.
 
     Args:
         name: The paper's package.
         page: Its page, as text.
-        records: Folder of the records.
+        shown: Its figures that can be drawn, as `drawable` returns them.
     """
-    shown, figures = drawable(name, records), figures_of(name).figures
-    lines = []
-    for figure, scale in shown.items():
+    figures, lines = figures_of(name).figures, []
+    for figure, (scale, _) in shown.items():
         picture, caption = picture_of(name, figure), figures[figure].__doc__.splitlines()[0]
         if f"]({picture})" not in _without("pictures", page):
             lines += [f"`--figure={figure}`, {scale} scale. {caption}", "", f"![{caption}]({picture})", ""]
@@ -65,14 +63,19 @@ def gallery(name: str, page: str, records: str | pathlib.Path) -> str:
 
 
 def blocks(
-    found: Mapping[str, Sequence[Judgement]], records: str | pathlib.Path
+    found: Mapping[str, Sequence[Judgement]], shown: Mapping[str, Mapping[str, tuple]]
 ) -> dict[pathlib.Path, dict[str, str]]:
-    """Returns {page: {name of a marked block: what it says}}."""
+    """Returns {page: {name of a marked block: what it says}}.
+
+    Args:
+        found: The judgements of each paper.
+        shown: What `drawable` returns of each.
+    """
     q_of = q_values([judgement for judgements in found.values() for judgement in judgements])
     pages = {README: {"ledger": headlines(found)}}
     for name, judgements in found.items():
         page = DOCS / f"{name}.md"
-        pictures = gallery(name, page.read_text(), records)
+        pictures = gallery(name, page.read_text(), shown[name])
         pages[page] = {"ledger": claims_table(judgements, q_of), "pictures": pictures}
     return pages
 
@@ -96,18 +99,17 @@ def _without(name, page):
 
 def write_docs(records: str) -> None:
     """Fills the marked blocks of README.md and of the papers' pages, and draws their pictures anew."""
-    for path, wanted in blocks(judge_all(records), records).items():
+    shown = {name: drawable(name, records) for name in study_names()}
+    for path, wanted in blocks(judge_all(records), shown).items():
         with replacing(path) as temporary:
             temporary.write_text(filled(path.read_text(), wanted))
-    wanted = [
-        (name, figure, scale) for name in study_names() for figure, scale in drawable(name, records).items()
-    ]
-    progress = Progress("pictures", len(wanted))
-    for name, figure, scale in wanted:
-        drawing.draw(figures_of(name), figure, records, scale, DOCS / "images", kinds=("png",))
-        progress.add(1)
+    kept = set()
+    progress = Progress("pictures", sum(map(len, shown.values())))
+    for name, figures in shown.items():
+        for figure, (scale, runs) in figures.items():
+            drawn = drawing.draw_runs(figures_of(name), figure, scale, runs, DOCS / "images", ("png",))
+            kept.update(drawn)
+            progress.add(1)
     progress.close()
-    kept = {DOCS / picture_of(name, figure) for name, figure, _ in wanted}
-    for path in (DOCS / "images").glob("*_figure_*.png"):
-        if path not in kept:
-            path.unlink()
+    for path in set((DOCS / "images").glob("*_figure_*.png")) - kept:
+        path.unlink()

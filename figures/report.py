@@ -124,17 +124,10 @@ def _figure_records(name, figure, records, scales):
     """A figure at the largest complete scale, drawn, else at the largest with any run, else None."""
     interruption.check()
     paper_figures = figures_of(name)
-    begun = None
-    for scale in filter(scales.__contains__, reversed(SCALES)):
-        found = paper_figures.runs(figure, scale, records)
-        complete = all(run for _, run in found)
-        if complete or (begun is None and any(run for _, run in found)):
-            begun = scale, found, complete
-        if complete:
-            break
-    if begun is None:
+    largest = paper_figures.largest(figure, records, scales)
+    if largest is None:
         return None
-    scale, found, complete = begun
+    scale, found, complete = largest
     runs = [(settings, run) for settings, run in found if run]
     shown = FigureRecords(figure, scale, runs, len(found), run_table(runs))
     if not complete:

@@ -288,7 +288,10 @@ class Label:
     side: str = "right"
 
 
-def label_points(axes, labels, size=7, gap=0.032, column=0.05):
+_COLUMN = 0.05  # points closer than this share of a panel's width count as one column
+
+
+def label_points(axes, labels, gap=0.032):
     """Writes labels beside their points; those of one side and column are moved apart vertically.
 
     A line leads from a point to a label that had to move.
@@ -296,16 +299,14 @@ def label_points(axes, labels, size=7, gap=0.032, column=0.05):
     Args:
         axes: Panel whose scales and limits are final.
         labels: List of Label.
-        size: Font size.
         gap: Least vertical distance, as a share of the panel's height.
-        column: Points closer than this share of the panel's width count as one column.
     """
     inches = axes.figure.dpi_scale_trans
     to_share = axes.transScale + axes.transLimits
     for side, shift in (("left", -3), ("right", 3)):
         chosen = [label for label in labels if label.side == side]
         places = [to_share.transform((label.x, label.y)) for label in chosen]
-        for members in _columns([x for x, _ in places], column):
+        for members in _columns([x for x, _ in places], _COLUMN):
             heights = spread([places[i][1] for i in members], gap)
             for i, height in zip(members, heights, strict=True):
                 moved = abs(height - places[i][1]) > 0.75 * gap
@@ -319,7 +320,7 @@ def label_points(axes, labels, size=7, gap=0.032, column=0.05):
                     arrowprops=leader if moved else None,
                     ha="right" if side == "left" else "left",
                     va="bottom",
-                    fontsize=size,
+                    fontsize=7,
                     color=chosen[i].color,
                     path_effects=_HALO,
                     zorder=6,

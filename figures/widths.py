@@ -55,7 +55,7 @@ def draw_curve(
 def _draw_seeds(
     panel: Axes, values: Mapping[int, Sequence[float]], color: str, pairs: Sequence | None
 ) -> None:
-    if num_independent(values, pairs) >= FEWEST:
+    if _num_independent(values, pairs) >= FEWEST:
         bounds = np.ma.masked_invalid([_interval(found, pairs) for found in values.values()])
         band = FillBetweenPolyCollection(
             "x", np.array(list(values)), *bounds.T, color=color, alpha=0.15, linewidth=0, label="_interval"
@@ -68,7 +68,7 @@ def _draw_seeds(
     draw_few(panel, np.broadcast_to(np.array([list(values)]).T, rows.shape), rows, color)
 
 
-def num_independent(values: Mapping[int, Sequence[float]], pairs: Sequence | None = None) -> int:
+def _num_independent(values: Mapping[int, Sequence[float]], pairs: Sequence | None = None) -> int:
     """The largest number of seeds of a width; of pairs of seeds, the number of seeds that are in them."""
     if pairs is not None:
         return len({seed for pair in pairs for seed in pair})

@@ -12,7 +12,10 @@ import sys
 
 import pytest
 
+from common.study.program import main
 from common.study.runs import load_study, study_names
+from figures import drawing
+from figures.pages import figures_of
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = [ROOT / name for name in ("README.md", "WORKSPACE.md", "CHANGELOG.md")] + sorted(
@@ -35,14 +38,9 @@ def parsers(program):
     """The `main` of a program, as a function of its arguments."""
     package, _, name = program.partition(".")
     if package == "replications":
-        from common.study.program import main
-
         return lambda argv: main(load_study(name), argv)
     if package == "figures" and name != "report":
-        from figures import drawing
-
-        paper = importlib.import_module(f"{program}.paper_figures").PAPER_FIGURES
-        return lambda argv: drawing.main(paper, argv)
+        return lambda argv: drawing.main(figures_of(name), argv)
     return importlib.import_module(program).main
 
 
@@ -145,13 +143,10 @@ def test_the_commands_are_found():
 
 def test_every_figure_that_a_page_shows_can_be_drawn_from_the_records():
     """A picture of runs that are not there could not be made again."""
-    from figures import drawing
-
     for page in PAGES:
         for paper, name in re.findall(r"images/(\w+?)_figure_(\w+)\.png", page.read_text()):
             if paper in PAPERS:
-                figures = importlib.import_module(f"figures.{paper}.paper_figures").PAPER_FIGURES
-                drawing.choose(figures, name, str(ROOT / "results" / "reference"))
+                drawing.choose(figures_of(paper), name, str(ROOT / "results" / "reference"))
 
 
 def smoke(arguments):

@@ -39,7 +39,7 @@ def figure_pd(runs):
     panels[2].set_ylim(bottom=0)
     found = handles(groups)
     for entry in found:
-        words = {"one seed": "one seed or pair of seeds"}.get(entry.get_label(), entry.get_label())
-        entry.set_label(words)
+        if entry.get_label() == "one seed":
+            entry.set_label("one seed or pair of seeds")
     figure.legend(handles=found, loc="outside lower center", ncols=3)
     return figure

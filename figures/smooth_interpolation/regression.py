@@ -74,9 +74,8 @@ def _figure(title, runs, name, what, shown, marked=None):
     if marked is not None:
         label = "as many coefficients as points"
         found.append(Line2D([], [], color=GREY, linewidth=1.0, linestyle=(0, (1, 1.5)), label=label))
-    several = max(map(len, groups.values())) > 1
-    if several:
-        most = max(map(len, groups.values()))
+    most = max(map(len, groups.values()))
+    if most > 1:
         found += [*style.value_handles("seed", most), style.note_handle(style.FAINT)]
     figure.legend(handles=found, loc="outside lower center", ncols=3)
     return figure

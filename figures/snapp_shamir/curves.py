@@ -38,11 +38,6 @@ def curve_name(settings):
     return name + " TL" * settings.warm_start + " diff" * (settings.init == "distinct")
 
 
-def title(name):
-    """Names a figure of the paper."""
-    return f"{PAPER}, {name}"
-
-
 def _final_rows(run, metric):
     rows = run.rows[run.rows.metric == metric]
     return rows[rows.examples == run.rows.examples.max()]
@@ -132,6 +127,8 @@ class _Panels:
         self._difference = _axis(p.difference for p in points)
         self._loss = _axis(p.loss for p in points)
         self._windows = sorted({p.window_log2 for p in points})
+        # The windows that the paper's bottom panels show: smallest, middle and largest.
+        self.ends = sorted({self._windows[i] for i in (0, len(self._windows) // 2, -1)})
         for (top, bottom), column in zip(self.panels, columns, strict=True):
             self._draw_top(top, column)
             self._draw_bottom(bottom, column)
@@ -160,11 +157,6 @@ class _Panels:
             ys = [p.difference.placed(self._difference) for p in curve.points]
             xs = [style.position(p.window_log2 + offset, p.difference.runs) for p in curve.points]
             style.draw_points(panel, xs, ys, stroke, curve.name)
-
-    @property
-    def ends(self):
-        """The windows that the paper's bottom panels show: smallest, middle and largest."""
-        return sorted({self._windows[i] for i in (0, len(self._windows) // 2, -1)})
 
     def _draw_bottom(self, panel, column):
         for curve, stroke in column:
@@ -227,7 +219,7 @@ def figure_2(runs):
         if curve.settings.init == "distinct":
             stroke = dataclasses.replace(stroke, linestyle="--")
         column.append((curve, stroke))
-    figure = style.new_figure(style.WIDTH, 8.6, title("figure 2"))
+    figure = style.new_figure(style.WIDTH, 8.6, f"{PAPER}, figure 2")
     windows = _Panels(figure, [column]).ends
     handles = [stroke.handle(curve.name) for curve, stroke in column]
     _add_legend(figure, runs, handles, windows, "diff: distinct initialization", ncols=4)
@@ -241,7 +233,7 @@ def _stroke(settings):
 def figure_6(runs):
     """Tower of widths 16, 8, 4, 2: identity, ReLU and, beyond the paper's figure, SmeLU and Swish."""
     column = [(curve, _stroke(curve.settings)) for curve in curves(runs)]
-    figure = style.new_figure(style.WIDTH, 8, title("figure 6"))
+    figure = style.new_figure(style.WIDTH, 8, f"{PAPER}, figure 6")
     windows = _Panels(figure, [column]).ends
     _add_legend(figure, runs, [stroke.handle(curve.name) for curve, stroke in column], windows, ncols=3)
     return figure
@@ -257,7 +249,7 @@ def figure_8(runs):
             key = curve.settings.optimizer, curve.settings.learning_rate
             groups.setdefault(key, []).append((curve, _stroke(curve.settings)))
     rows = math.ceil(len(groups) / 2)
-    figure = style.new_figure(style.WIDTH, 1.6 + 5.6 * rows, title("figure 8"))
+    figure = style.new_figure(style.WIDTH, 1.6 + 5.6 * rows, f"{PAPER}, figure 8")
     panels = _Panels(figure, [linear + column for column in groups.values()])
     for (panel, _), (optimizer, rate) in zip(panels.panels, groups, strict=True):
         panel.set_title(f"{OPTIMIZER_NAMES[optimizer]} {rate:g}")
@@ -294,7 +286,7 @@ def figure_10(runs):
         )
         places = np.linspace(0, len(shades) - 1, len(smooth)).round().astype(int)
         columns.append([(c, Stroke(shades[i], _MARKERS[i])) for c, i in zip(smooth, places, strict=True)])
-    figure = style.new_figure(style.WIDTH, 8.6, title("figure 10"))
+    figure = style.new_figure(style.WIDTH, 8.6, f"{PAPER}, figure 10")
     panels = _Panels(figure, [others + column for column in columns])
     for (panel, _), name in zip(panels.panels, ("SmeLU", "Swish"), strict=True):
         panel.set_title(name)

@@ -9,6 +9,7 @@ import numpy as np
 
 from figures import drawing, style
 from figures.snapp_shamir.curves import (
+    PAPER,
     PD_LABEL,
     curve_name,
     figure_2,
@@ -16,7 +17,6 @@ from figures.snapp_shamir.curves import (
     figure_8,
     figure_10,
     summary,
-    title,
 )
 from figures.snapp_shamir.weights import figure_3, figure_4, figure_7, figure_9
 from figures.style import BLACK, GREEN, VERMILLION, Stroke
@@ -47,7 +47,9 @@ def figure_sources(runs):
     window = max(settings.shuffle_log2 for settings, _ in runs)
     everything = [value for column in found.values() for _, value in column.values()]
     axis = style.LogAxis(*([v.low, v.high, v.median, *v.runs] for v in everything))
-    figure = style.new_figure(style.WIDTH, 4.4, title("each source of irreproducibility alone and together"))
+    figure = style.new_figure(
+        style.WIDTH, 4.4, f"{PAPER}, each source of irreproducibility alone and together"
+    )
     panels = figure.subplots(1, len(found), sharey=True)
     for panel, (model, column) in zip(panels, found.items(), strict=True):
         for height, source in enumerate(_SOURCES):

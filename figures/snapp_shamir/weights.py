@@ -6,7 +6,7 @@ import numpy as np
 
 from common.statistics import interval, summarize
 from figures import style
-from figures.snapp_shamir.curves import count, curve_name, title
+from figures.snapp_shamir.curves import PAPER, count, curve_name
 from figures.style import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILLION
 from replications.snapp_shamir.results import (
     FLIPPED,
@@ -127,7 +127,7 @@ def figure_3(runs):
 
     The caption names the largest window for the ReLU2 panel, the text the smallest and the largest.
     """
-    figure = style.new_figure(style.WIDTH, 10.5, title("figure 3"))
+    figure = style.new_figure(style.WIDTH, 10.5, f"{PAPER}, figure 3")
     panels = figure.subplots(5, 1)
     _draw_linear(panels[0], *(_pick(runs, window, model="linear") for window in (0, -1)))
     _draw_flipped(panels[1], *_pick(runs, 0, model="single"))
@@ -190,7 +190,7 @@ def _draw_differences(panel, settings, run, pair, why):
 
 def figure_4(runs):
     """Differences of corresponding weights of a ReLU1 pair at the smallest and the largest window."""
-    figure = style.new_figure(style.WIDTH, 6, title("figure 4"))
+    figure = style.new_figure(style.WIDTH, 6, f"{PAPER}, figure 4")
     panels = figure.subplots(2, 1, sharex=True)
     smallest, largest = (_pick(runs, window, model="single") for window in (0, -1))
     pair = representative_pair(largest[1])
@@ -247,7 +247,7 @@ def figure_7(runs):
     shown = _with_weights(runs)
     columns = min(len(shown), 2)
     rows = math.ceil(len(shown) / columns)
-    heading = title("figure 7") + ": tower of widths 16, 8, 4, 2"
+    heading = f"{PAPER}, figure 7: tower of widths 16, 8, 4, 2"
     width = style.WIDTH if columns > 1 else 5.6
     figure = style.new_figure(width, 1.6 + (width - 0.4) / columns * rows, heading)
     panels = figure.subplots(rows, columns, squeeze=False)
@@ -269,7 +269,7 @@ def figure_9(runs):
     ((settings, run),) = runs
     embeddings, kernel, _, output, _ = layers(run)
     values = embedding_correlations(run)
-    figure = style.new_figure(style.WIDTH, 8.4, title("figure 9"))
+    figure = style.new_figure(style.WIDTH, 8.4, f"{PAPER}, figure 9")
     rows = figure.subplots(2, 2)
     shown = (np.argmax(values), "most aligned embeddings"), (np.argmin(values), "least aligned embeddings")
     for (left, right), (pair, why) in zip(rows, shown, strict=True):

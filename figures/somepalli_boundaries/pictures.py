@@ -113,7 +113,8 @@ def figure_off_manifold(runs):
     """Figure 2: planes through images that are no data."""
     networks = by_network(runs)
     blocks = _in_rows(list(networks), _NETWORKS_A_ROW)
-    key = plane(next(iter(networks.values()))[0], "uniform")
+    keys_of = {kind: plane(next(iter(networks.values()))[0], kind) for kind in _KINDS}
+    key = keys_of["uniform"]
     num_rows = len(_KINDS) * len(blocks)
     figure = style.new_figure(
         style.WIDTH,
@@ -131,7 +132,7 @@ def figure_off_manifold(runs):
             panel.set_axis_off()
         panels[row, 0].set_ylabel(words, labelpad=3)
         if row < len(_KINDS):
-            draw_key(keys[row], plane(next(iter(networks.values()))[0], kind), zoom=0.6)
+            draw_key(keys[row], keys_of[kind], zoom=0.6)
     add_legend(figure)
     return figure
 

@@ -129,7 +129,7 @@ def _mark_images(panel, shown):
         panel.plot(x, y, marker, color="white", markersize=size, markeredgecolor=BLACK, markeredgewidth=0.8)
 
 
-def draw_key(panel, shown, zoom=0.85, size=7, names=CLASSES):
+def draw_key(panel, shown, zoom=0.85, names=CLASSES):
     """Draws the three images of a plane where they lie on it, with the names of their classes.
 
     A name that all three share stands once, at the highest.
@@ -138,7 +138,6 @@ def draw_key(panel, shown, zoom=0.85, size=7, names=CLASSES):
         panel: matplotlib Axes.
         shown: `Plane`.
         zoom: Size of an image.
-        size: Font size of the names.
         names: The classes' names.
     """
     window, (width, height) = shown.window, np.diff(shown.window)[[0, 2]]
@@ -162,7 +161,7 @@ def draw_key(panel, shown, zoom=0.85, size=7, names=CLASSES):
                 textcoords="offset points",
                 ha="center",
                 va="bottom" if offset[1] > 0 else "top",
-                fontsize=size,
+                fontsize=7,
             )
     panel.set(
         xlim=(window[0] - 0.1 * width, window[1] + 0.1 * width),

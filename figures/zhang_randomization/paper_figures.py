@@ -45,14 +45,9 @@ class Cell:
         train, test = (summarize(found, "percentage") for found in values.values())
         return Cell(train, test, not any(map(is_capped, members)), values)
 
-    @property
-    def num_seeds(self):
-        """The number of its seeds."""
-        return len(self.values["test"])
-
     def draw_spread(self, panel, part, place, color, *, along_x=True):
         """Draws the interval of a mean, or each of few seeds."""
-        if self.num_seeds >= style.FEWEST:
+        if self.test.n >= style.FEWEST:
             summary = getattr(self, part)
             found, look = [summary.low, summary.high], {"linewidth": 1.4}
         else:
@@ -63,7 +58,7 @@ class Cell:
 
 def _mean_label(part, cells):
     """What the mark of a mean says: with its interval, or why there is none."""
-    most = max(cell.num_seeds for cell in cells)
+    most = max(cell.test.n for cell in cells)
     if most >= style.FEWEST:
         return f"{part}, mean over seeds and its 95 % interval"
     return f"{part}, mean over seeds ({style.no_interval(most, 'seed')})"
@@ -158,20 +153,20 @@ def figure_random_decay(runs):
     """Accuracies of networks trained on random labels with weight decay."""
     figure = style.new_figure(7.6, 3.6, f"{PAPER}, section 3: random labels with weight decay")
     panel = figure.subplots()
-    names, cells_shown = [], []
-    for height, (settings, members) in enumerate(by_setting(runs).items()):
-        cell = Cell.of(members)
-        cells_shown.append(cell)
+    names = []
+    found = {settings: Cell.of(members) for settings, members in by_setting(runs).items()}
+    for height, (settings, cell) in enumerate(found.items()):
         names.append(NETWORK_NAMES[settings.network] + " (not fitted)" * (not cell.fitted))
         for part, color, marker in (("train", BLUE, "o"), ("test", ORANGE, "D")):
-            found = getattr(cell, part)
             cell.draw_spread(panel, part, height, color)
-            panel.plot(found.mean, height, marker, color=color, markersize=6, label=f"_{part}")
+            panel.plot(getattr(cell, part).mean, height, marker, color=color, markersize=6, label=f"_{part}")
     panel.axvline(CHANCE, color=GREY, linewidth=0.8, linestyle=(0, (1, 2)))
     panel.set_yticks(range(len(names)), names)
     panel.set(xlim=(0, 103), ylim=(len(names) - 0.5, -0.5), xlabel="accuracy (%)")
     handles = [
-        Line2D([], [], color=BLUE, marker="o", linestyle="none", label=_mean_label("training", cells_shown)),
+        Line2D(
+            [], [], color=BLUE, marker="o", linestyle="none", label=_mean_label("training", found.values())
+        ),
         Line2D([], [], color=ORANGE, marker="D", linestyle="none", label="test"),
         Line2D([], [], color=GREY, linewidth=0.8, linestyle=(0, (1, 2)), label="chance"),
     ]

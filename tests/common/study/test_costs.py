@@ -5,7 +5,8 @@ import types
 import pytest
 
 from common.study import costs, program
-from common.study.runs import load_study
+from common.study.command_line import SCALES
+from common.study.runs import load_study, study_names
 
 SNAPP, ZHANG = load_study("snapp_shamir"), load_study("zhang_randomization")
 ONE_CORE = costs.Machine("CPU", 1)
@@ -53,14 +54,12 @@ def test_what_takes_no_steps_has_its_estimate(settings):
     assert costs.price(toy(lambda run: 42.0), settings, ONE_CORE) == costs.Price(42.0, True)
 
 
-@pytest.mark.parametrize(
-    "name", ["snapp_shamir", "zhang_randomization", "somepalli_boundaries", "smooth_interpolation"]
-)
+@pytest.mark.parametrize("name", study_names())
 def test_every_run_of_every_figure_has_a_price(name, monkeypatch):
     study = load_study(name)
     monkeypatch.setattr(costs, "_operations", lambda study, settings: 1e6)
     for figure in study.figures:
-        for scale in ("paper", "laptop", "smoke"):
+        for scale in SCALES:
             for settings in study.runs_of_figure(figure, scale):
                 assert costs.price(study, settings.resolve(), ONE_CORE).seconds > 0
 
