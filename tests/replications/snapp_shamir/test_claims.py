@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from common.study import claims as study_claims
 from common.study.claims import Evidence, judge
 from replications.snapp_shamir.claims import CLAIMS
 from replications.snapp_shamir.claims.quadratic import _tuned
@@ -16,6 +15,7 @@ from replications.snapp_shamir.claims.thetas import changes, common_runs, ratios
 from replications.snapp_shamir.presets import STUDY
 from replications.snapp_shamir.results import LOSS, PD, dead_pairs
 
+pytestmark = pytest.mark.usefixtures("records_in_memory")
 NUMBERS = {claim.number: claim for claim in CLAIMS}
 SEEDS = (0, 1, 2, 3, 5, 6, 7)
 # PD without, with some and with aggressive shuffling, and excess loss, as the paper describes them.
@@ -167,21 +167,13 @@ class World:
     def __init__(self, change=unchanged, weights=lambda settings, a: a, has=lambda settings: True):
         self._change, self._weights, self._has, self._runs = change, weights, has, {}
 
-    def run(self, settings):
+    def get(self, settings):
         if settings.seed not in SEEDS or not self._has(settings):
             return None
         if settings not in self._runs:
             made = lambda: self._weights(settings, arrays(settings))  # noqa: E731
             self._runs[settings] = MadeUpRun(settings, rows_of(settings, self._change), made)
         return self._runs[settings]
-
-
-@pytest.fixture(autouse=True)
-def in_memory(monkeypatch):
-    def find(study, settings, records):
-        return [(s, records.run(s)) for s in (chosen.resolve() for chosen in settings)]
-
-    monkeypatch.setattr(study_claims, "find_runs", find)
 
 
 # Claims that are out of reach below the paper's scale; the others on a small one with several pairs.

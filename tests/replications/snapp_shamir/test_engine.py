@@ -120,8 +120,15 @@ def test_float64_equals_keras_fit(model, optimizer, rate):
     check_against_fit(settings, 2000, 1e-9)
 
 
-# Of two that go the same way through the engine one is in the fast suite.
-@pytest.mark.parametrize("activation", [pytest.param("identity", marks=pytest.mark.slow), "smelu", "swish"])
+# Of those that go the same way through the engine one is in the fast suite; Swish is above.
+@pytest.mark.parametrize(
+    "activation",
+    [
+        pytest.param("identity", marks=pytest.mark.slow),
+        "smelu",
+        pytest.param("swish", marks=pytest.mark.slow),
+    ],
+)
 def test_other_activations_equal_keras_fit(activation):
     settings = Settings(model="double", activation=activation, shuffle_log2=3, examples_log2=12)
     check_against_fit(settings, 100, 1e-5)
@@ -291,6 +298,8 @@ def test_a_window_is_shuffled_as_a_whole_and_each_anew(shuffle_log2):
     assert len({tuple(order) for order in offsets.reshape(-1, window)}) == offsets[..., 0].size
 
 
+# test_together.py has the same in whole runs.
+@pytest.mark.slow
 def test_members_with_several_windows_train_as_each_does_alone():
     settings = [
         Settings(model="linear", precision="float64", examples_log2=14, shuffle_log2=z, init=init).resolve()

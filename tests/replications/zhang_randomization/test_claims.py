@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from common.study.claims import judge
-from common.study.runs import find_runs, run_folder
 from replications.zhang_randomization import results
 from replications.zhang_randomization.claims import CLAIMS, DISAGREEMENTS
 from replications.zhang_randomization.presets import STUDY, runs_of_figure
 from replications.zhang_randomization.published import TABLE_1, table_row
+from tests.made_rows import made_run
 
+pytestmark = pytest.mark.usefixtures("records_in_memory")
 NUMBERS = {claim.number: claim for claim in CLAIMS}
 EPOCHS = {
     "true_labels": 15,
@@ -24,11 +25,6 @@ EPOCHS = {
 AT_PAPER_SCALE_ONLY = [claim.number for claim in CLAIMS if claim.out_of_reach]
 # The last is enough confirmatory seeds for values that do not differ: 0.5^5 < 0.05.
 PILOT, SEEDS = (0,), tuple(range(6))
-
-
-@pytest.fixture(autouse=True)
-def no_git(monkeypatch):
-    monkeypatch.setattr("common.study.run_folders.provenance", dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,36 +97,40 @@ def rows_of(settings, run, end):
     return rows
 
 
-def write(out_dir, settings, change=lambda settings, run: run, seeds=SEEDS):
-    """Writes the runs of some seeds; a seed moves all accuracies, and each a little by itself."""
+def made(settings, rows, status="done"):
+    """What checks need of a finished run."""
+    record = {"settings": dataclasses.asdict(settings), "data": "CIFAR-10", "times": {}}
+    return made_run(rows, record=record, seed=settings.seed, diverged=status == "diverged")
+
+
+def write(records, settings, change=lambda settings, run: run, seeds=SEEDS):
+    """Adds the runs of some seeds; a seed moves all accuracies, and each a little by itself."""
     for seed in seeds:
         chosen = dataclasses.replace(settings, seed=seed).resolve()
         run = change(chosen, fate(chosen))
         shift = 0.001 * seed + 0.0001 * np.random.default_rng(len(str(chosen)) + seed).uniform()
         run = dataclasses.replace(run, test=run.test + shift, halfway=run.halfway + shift)
         end = run.fits if run.fits and chosen.stop == "fitted" else chosen.epochs
-        with run_folder(STUDY, chosen, out_dir) as folder:
-            if not folder.finished:
-                folder.start({}, "CIFAR-10")
-                folder.finish("done", rows_of(chosen, run, end), None)
+        records[chosen] = made(chosen, rows_of(chosen, run, end))
 
 
-def outcome_of(number, out_dir, scale):
-    (judgement,) = judge([NUMBERS[number]], STUDY, str(out_dir), scale)
+def outcome_of(number, records, scale):
+    (judgement,) = judge([NUMBERS[number]], STUDY, records, scale)
     return judgement.outcome
 
 
-def world_of(number, out_dir, scale, change=lambda settings, run: run, seeds=SEEDS):
+def world_of(number, scale, change=lambda settings, run: run, seeds=SEEDS):
+    records = {}
     for name in NUMBERS[number].figures:
         for settings in runs_of_figure(name, scale):
-            write(str(out_dir), settings, change, seeds)
-    return outcome_of(number, out_dir, scale)
+            write(records, settings, change, seeds)
+    return outcome_of(number, records, scale)
 
 
 @pytest.mark.parametrize("number", NUMBERS)
-def test_reproduced(number, tmp_path):
+def test_reproduced(number):
     scale = "paper" if number in AT_PAPER_SCALE_ONLY else "laptop"
-    outcome = world_of(number, tmp_path, scale)
+    outcome = world_of(number, scale)
     assert outcome.verdict == "reproduced", outcome.seen
     assert outcome.seen[0].isupper() and outcome.seen.endswith(".")
 
@@ -139,34 +139,34 @@ PUBLISHED = [12, 17, 20, 21, 23]
 
 
 @pytest.mark.parametrize("number", PUBLISHED)
-def test_published_numbers_are_judged_at_paper_scale_only(number, tmp_path):
-    outcome = world_of(number, tmp_path / "paper", "paper")
+def test_published_numbers_are_judged_at_paper_scale_only(number):
+    outcome = world_of(number, "paper")
     assert outcome.verdict == "reproduced", outcome.seen
     parts = [part for part in outcome.parts if part.verdict != "not judged"]
-    smaller = world_of(number, tmp_path / "laptop", "smoke", seeds=(0, 1))
+    smaller = world_of(number, "smoke", seeds=(0, 1))
     assert len([part for part in smaller.parts if part.verdict != "not judged"]) < len(parts)
     assert any("published" in part.seen for part in smaller.parts if part.verdict == "not judged")
 
 
 @pytest.mark.parametrize("number", [n for n in NUMBERS if not NUMBERS[n].out_of_reach])
-def test_not_run(number, tmp_path):
-    outcome = outcome_of(number, tmp_path, "laptop")
+def test_not_run(number):
+    outcome = outcome_of(number, {}, "laptop")
     assert outcome.verdict == "not run"
     assert "0 of the" in outcome.seen
 
 
 @pytest.mark.parametrize("number", AT_PAPER_SCALE_ONLY)
-def test_what_a_part_of_the_images_cannot_decide_is_out_of_reach(number, tmp_path):
-    assert world_of(number, tmp_path, "smoke").verdict == "out of reach"
+def test_what_a_part_of_the_images_cannot_decide_is_out_of_reach(number):
+    assert world_of(number, "smoke").verdict == "out of reach"
 
 
 @pytest.mark.parametrize("number", [n for n in NUMBERS if n not in AT_PAPER_SCALE_ONLY])
-def test_exploratory_seeds_and_a_single_one_decide_nothing(number, tmp_path):
-    outcome = world_of(number, tmp_path, "smoke", seeds=PILOT)
+def test_exploratory_seeds_and_a_single_one_decide_nothing(number):
+    outcome = world_of(number, "smoke", seeds=PILOT)
     assert outcome.verdict == "open"
     assert "were looked at when this was written" in outcome.seen
     if number not in SHARES:  # where several runs of a seed count
-        assert world_of(number, tmp_path, "smoke", seeds=(0, 1)).verdict == "open"
+        assert world_of(number, "smoke", seeds=(0, 1)).verdict == "open"
 
 
 SHARES = (1, 5, 18, 27, 28)
@@ -234,15 +234,15 @@ PAPER_CONTRADICTIONS = [
 
 
 @pytest.mark.parametrize(("number", "change"), CONTRADICTIONS)
-def test_contradicted(number, change, tmp_path):
-    outcome = world_of(number, tmp_path, "laptop", change)
+def test_contradicted(number, change):
+    outcome = world_of(number, "laptop", change)
     expected = "no difference" if number in (11, 22) else "contradicted"  # equal for all networks
     assert outcome.verdict == expected, outcome.seen
 
 
 @pytest.mark.parametrize(("number", "change"), PAPER_CONTRADICTIONS)
-def test_contradicted_at_paper_scale(number, change, tmp_path):
-    outcome = world_of(number, tmp_path, "paper", change)
+def test_contradicted_at_paper_scale(number, change):
+    outcome = world_of(number, "paper", change)
     assert outcome.verdict == "contradicted", outcome.seen
 
 
@@ -251,8 +251,8 @@ def test_every_claim_can_be_contradicted():
 
 
 @pytest.mark.parametrize(("first", "second"), [("mlp_1x512", "alexnet"), ("alexnet", "inception")])
-def test_one_of_two_orders_of_networks_holds_in_part(first, second, tmp_path):
-    outcome = world_of(11, tmp_path, "laptop", changed({"network": first, "label_noise": 0.0}, test=95.0))
+def test_one_of_two_orders_of_networks_holds_in_part(first, second):
+    outcome = world_of(11, "laptop", changed({"network": first, "label_noise": 0.0}, test=95.0))
     assert outcome.words == "reproduced in part (1 of 2)", outcome.seen
 
 
@@ -260,23 +260,23 @@ CAPPED = changed(MLP | RANDOM, **NEVER)
 
 
 @pytest.mark.parametrize("number", [7, 9, 10, 26])
-def test_a_capped_run_is_no_number(number, tmp_path):
-    outcome = world_of(number, tmp_path, "laptop", CAPPED)
+def test_a_capped_run_is_no_number(number):
+    outcome = world_of(number, "laptop", CAPPED)
     assert outcome.words == "reproduced in part (2 of 3)", outcome.seen
     assert {part.verdict for part in outcome.parts} == {"reproduced", "open"}
 
 
-def test_a_capped_run_takes_at_least_all_its_epochs(tmp_path):
-    outcome = world_of(6, tmp_path, "laptop", CAPPED)
+def test_a_capped_run_takes_at_least_all_its_epochs():
+    outcome = world_of(6, "laptop", CAPPED)
     assert outcome.verdict == "reproduced"
     assert "(5 of 25 runs did not get there and count with all epochs)" in outcome.seen
-    never = world_of(13, tmp_path, "laptop", changed({}, **NEVER))
+    never = world_of(13, "laptop", changed({}, **NEVER))
     assert never.verdict == "open"
 
 
 @pytest.mark.parametrize("number", [20, 21, 24, 25])
-def test_accuracies_of_networks_that_did_not_fit_are_not_compared(number, tmp_path):
-    outcome = world_of(number, tmp_path, "smoke", changed(TRUE, fits=None, train=80.0))
+def test_accuracies_of_networks_that_did_not_fit_are_not_compared(number):
+    outcome = world_of(number, "smoke", changed(TRUE, fits=None, train=80.0))
     assert outcome.verdict == "open"
     assert "not measured" in outcome.seen
 
@@ -286,75 +286,74 @@ def test_networks_whose_order_is_judged_saw_equally_many_images():
         assert len({settings.num_train for settings in runs_of_figure(name, "laptop")}) == 1
 
 
-def test_a_diverged_run_stays_at_chance(tmp_path):
+def test_a_diverged_run_stays_at_chance():
+    records = {}
     for settings in runs_of_figure("2b_ee411", "smoke"):
-        write(tmp_path, settings)
+        write(records, settings)
         if settings.batch_norm == "none":
             for seed in (6, 7):
                 other = dataclasses.replace(settings, seed=seed).resolve()
                 rows = [("train_accuracy", 0.1, 3), ("test_accuracy", 0.1, 3), ("diverged", 1, 3)]
-                run_with(tmp_path, other, rows, "diverged")
-    outcome = outcome_of(16, tmp_path, "smoke")
+                records[other] = run_with(other, rows, "diverged")
+    outcome = outcome_of(16, records, "smoke")
     assert outcome.verdict == "reproduced" and "over 7 seeds" in outcome.seen
 
 
-def test_early_stopping_is_judged_at_the_epoch_that_the_pilot_chose(tmp_path):
+def test_early_stopping_is_judged_at_the_epoch_that_the_pilot_chose():
     def change(settings, run):
         return dataclasses.replace(run, halfway=20.0) if settings.seed else run
 
-    assert world_of(30, tmp_path, "smoke", change).verdict == "reproduced"
+    assert world_of(30, "smoke", change).verdict == "reproduced"
 
 
-def test_a_claim_names_its_data(tmp_path):
-    world_of(2, tmp_path, "smoke")
-    (judgement,) = judge([NUMBERS[2]], STUDY, str(tmp_path))
+def test_a_claim_names_its_data():
+    records = {}
+    for settings in runs_of_figure("1b", "smoke"):
+        write(records, settings)
+    (judgement,) = judge([NUMBERS[2]], STUDY, records)
     assert judgement.verdict == "reproduced at smoke scale, CIFAR-10"
     assert judgement.seeds == SEEDS[1:]
 
 
-def run_with(out_dir, settings, rows, status="done"):
-    with run_folder(STUDY, settings, str(out_dir)) as folder:
-        folder.start({}, "CIFAR-10")
-        place = {"statistic": "run"}
-        folder.finish(status, [dict(zip(("metric", "value", "epoch"), r)) | place for r in rows], None)  # noqa: B905
-    ((_, run),) = find_runs(STUDY, [settings], str(out_dir))
-    return run
+def run_with(settings, rows, status="done"):
+    place = {"statistic": "run"}
+    return made(settings, [dict(zip(("metric", "value", "epoch"), r)) | place for r in rows], status)  # noqa: B905
 
 
-def test_a_run_with_a_target_fits_when_it_is_reached(tmp_path):
+def test_a_run_with_a_target_fits_when_it_is_reached():
     settings = runs_of_figure("1b", "smoke")[0].resolve()
     rows = [("batch_loss", 0.05, 1), ("train_accuracy", 1.0, 7), ("fit", 1, 7)]
-    run = run_with(tmp_path, settings, rows)
+    run = run_with(settings, rows)
     assert results.epochs_to_fit(run) == 7
     assert not results.is_capped(run)
     assert results.fits(run) and results.at_least(results.epochs_to_fit)(run) == 7
 
 
-def test_a_loss_is_low_at_a_tenth_of_a_nat(tmp_path):
+def test_a_loss_is_low_at_a_tenth_of_a_nat():
     settings = runs_of_figure("1a", "paper")[0].resolve()
     rows = [("batch_loss", 0.5, 1), ("batch_loss", 0.1, 2), ("batch_loss", 0.01, 3)]
-    assert results.epochs_to_low_loss(run_with(tmp_path / "a", settings, rows)) == 2
-    assert math.isnan(results.epochs_to_low_loss(run_with(tmp_path / "b", settings, rows[:1])))
+    assert results.epochs_to_low_loss(run_with(settings, rows)) == 2
+    assert math.isnan(results.epochs_to_low_loss(run_with(settings, rows[:1])))
 
 
-def test_a_capped_run_has_no_time_and_an_accuracy_only_if_it_counts_as_fitted(tmp_path):
+def test_a_capped_run_has_no_time_and_an_accuracy_only_if_it_counts_as_fitted():
     settings = runs_of_figure("1b", "smoke")[0].resolve()
     low = [("batch_loss", 0.05, 1), ("train_accuracy", 0.98, 9), ("test_accuracy", 0.5, 9), ("fit", 0, 9)]
-    run = run_with(tmp_path / "low", settings, low)
+    run = run_with(settings, low)
     assert math.isnan(results.epochs_to_fit(run)) and results.is_capped(run)
     assert not results.fits(run)
     assert results.at_least(results.epochs_to_fit)(run) == 9
     assert math.isnan(results.fitted_test_accuracy(run))
     high = [("train_accuracy", 0.995, 9), ("test_accuracy", 0.5, 9), ("fit", 0, 9)]
-    run = run_with(tmp_path / "high", settings, high)
+    run = run_with(settings, high)
     assert results.fits(run)
     assert results.fitted_test_accuracy(run) == 50
 
 
-def test_a_diverged_run_has_no_accuracy(tmp_path):
+def test_a_diverged_run_has_no_accuracy():
     settings = runs_of_figure("2b", "smoke")[0].resolve()
     rows = [("train_accuracy", 0.1, 3), ("test_accuracy", 0.1, 3), ("diverged", 1, 3)]
-    assert math.isnan(results.accuracy("test")(run_with(tmp_path, settings, rows)))
+    assert math.isnan(results.accuracy("test")(run_with(settings, rows)))
 
 
 def test_table_1_is_transcribed_as_its_differences_are_published():
