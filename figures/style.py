@@ -285,14 +285,13 @@ class Label:
     y: float
     text: str
     color: str
-    side: str = "right"
 
 
 _COLUMN = 0.05  # points closer than this share of a panel's width count as one column
 
 
 def label_points(axes, labels, gap=0.032):
-    """Writes labels beside their points; those of one side and column are moved apart vertically.
+    """Writes labels to the right of their points; those of one column are moved apart vertically.
 
     A line leads from a point to a label that had to move.
 
@@ -301,30 +300,27 @@ def label_points(axes, labels, gap=0.032):
         labels: List of Label.
         gap: Least vertical distance, as a share of the panel's height.
     """
-    inches = axes.figure.dpi_scale_trans
-    to_share = axes.transScale + axes.transLimits
-    for side, shift in (("left", -3), ("right", 3)):
-        chosen = [label for label in labels if label.side == side]
-        places = [to_share.transform((label.x, label.y)) for label in chosen]
-        for members in _columns([x for x, _ in places], _COLUMN):
-            heights = spread([places[i][1] for i in members], gap)
-            for i, height in zip(members, heights, strict=True):
-                moved = abs(height - places[i][1]) > 0.75 * gap
-                leader = {"arrowstyle": "-", "color": chosen[i].color, "linewidth": 0.5, "shrinkB": 0}
-                axes.annotate(
-                    chosen[i].text,
-                    places[i],
-                    xycoords="axes fraction",
-                    xytext=(places[i][0], height),
-                    textcoords=axes.transAxes + ScaledTranslation(shift / 72, 2 / 72, inches),
-                    arrowprops=leader if moved else None,
-                    ha="right" if side == "left" else "left",
-                    va="bottom",
-                    fontsize=7,
-                    color=chosen[i].color,
-                    path_effects=_HALO,
-                    zorder=6,
-                )
+    places = [(axes.transScale + axes.transLimits).transform((label.x, label.y)) for label in labels]
+    beside = axes.transAxes + ScaledTranslation(3 / 72, 2 / 72, axes.figure.dpi_scale_trans)
+    for members in _columns([x for x, _ in places], _COLUMN):
+        heights = spread([places[i][1] for i in members], gap)
+        for i, height in zip(members, heights, strict=True):
+            moved = abs(height - places[i][1]) > 0.75 * gap
+            leader = {"arrowstyle": "-", "color": labels[i].color, "linewidth": 0.5, "shrinkB": 0}
+            axes.annotate(
+                labels[i].text,
+                places[i],
+                xycoords="axes fraction",
+                xytext=(places[i][0], height),
+                textcoords=beside,
+                arrowprops=leader if moved else None,
+                ha="left",
+                va="bottom",
+                fontsize=7,
+                color=labels[i].color,
+                path_effects=_HALO,
+                zorder=6,
+            )
 
 
 def _columns(positions, width):

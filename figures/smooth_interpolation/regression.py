@@ -76,7 +76,9 @@ def _figure(title, runs, name, what, shown, marked=None):
         found.append(Line2D([], [], color=GREY, linewidth=1.0, linestyle=(0, (1, 1.5)), label=label))
     most = max(map(len, groups.values()))
     if most > 1:
-        found += [*style.value_handles("seed", most), style.note_handle(style.FAINT)]
+        found += style.value_handles("seed", most)
+    if most >= style.FEWEST:
+        found.append(style.note_handle(style.FAINT))
     figure.legend(handles=found, loc="outside lower center", ncols=3)
     return figure
 
