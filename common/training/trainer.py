@@ -7,6 +7,7 @@ architecture and loaded anew for every run, so that a sweep over seeds or learni
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -342,7 +343,7 @@ class Trainer:
             labels: int32 [n].
         """
         n = len(labels)
-        size = min(_EVALUATION_BATCH, n)
+        size = math.ceil(n / math.ceil(n / _EVALUATION_BATCH))  # equal batches: little is padded
         size += -size % self.replicas
         padding = -n % size
         images = np.pad(self._preprocessing.evaluated(images), ((0, padding), (0, 0), (0, 0), (0, 0)))

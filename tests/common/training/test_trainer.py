@@ -149,11 +149,13 @@ def test_what_a_dropped_trainer_compiled_is_freed(make_trainer, images):
 
 
 def test_evaluation_counts_every_image_once(make_trainer, images, monkeypatch):
-    monkeypatch.setattr("common.training.trainer._EVALUATION_BATCH", 4)
+    monkeypatch.setattr("common.training.trainer._EVALUATION_BATCH", 10)
     trainer = make_trainer(batch_norm=True, scale=lambda x: 2 * x - 1)
     trainer.load(images.images, images.labels, Streams(0))
     trainer.train(ORDER, 3)
-    loss, accuracy = trainer.evaluate(trainer.evaluation_data(images.images, images.labels))
+    data = trainer.evaluation_data(images.images, images.labels)
+    assert (data.count, data.batch_size) == (22, 8)  # three of eight, not of ten: two are padded, not eight
+    loss, accuracy = trainer.evaluate(data)
     logits = trainer.model(2 * images.images - 1, training=False).numpy().astype(np.float64)
     log_sum = np.log(np.exp(logits).sum(axis=1))
     expected = np.mean(log_sum - logits[np.arange(22), images.labels])
