@@ -9,6 +9,7 @@ import numbers
 from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from ..registration import registered
@@ -28,6 +29,13 @@ def _to_float(x):
     """Returns `x` as a tensor of its own floating-point type; integers become `floatx`."""
     x = ops.convert_to_tensor(x)
     return ops.cast(x, keras.backend.result_type(x.dtype, float))
+
+
+def _holding(beta, x):
+    """Returns `x`, as float64 where its own type would round `beta` to 0 or to infinity."""
+    dtype = keras.backend.standardize_dtype(x.dtype)
+    limits = np.finfo("float32" if dtype == "bfloat16" else dtype)  # of one range
+    return x if float(limits.tiny) <= beta <= float(limits.max) / 4 else ops.cast(x, "float64")
 
 
 @registered
@@ -66,10 +74,11 @@ def smelu(x: "tf.Tensor", beta: float = 1.0) -> "tf.Tensor":
     """
     beta = _check_beta(beta)
     x = _to_float(x)
+    dtype, x = x.dtype, _holding(beta, x)
     # The parabola is evaluated on clipped inputs and divided before it is squared: the branch that
     # `where` drops has then finite values and gradients too (0 * inf would be NaN).
     shifted = ops.clip(x, -beta, beta) + beta
-    return ops.where(x >= beta, x, 0.25 * shifted * (shifted / beta))
+    return ops.cast(ops.where(x >= beta, x, 0.25 * shifted * (shifted / beta)), dtype)
 
 
 @registered
@@ -107,7 +116,8 @@ def swish(x: "tf.Tensor", beta: float = 1.0) -> "tf.Tensor":
     """
     beta = _check_beta(beta)
     x = _to_float(x)
-    return x * ops.sigmoid(beta * x)
+    dtype, x = x.dtype, _holding(beta, x)
+    return ops.cast(x * ops.sigmoid(beta * x), dtype)
 
 
 @registered
@@ -131,7 +141,8 @@ class SmeLU(keras.layers.Layer):
 
     Args:
         beta: Finite number greater than 0, half the width of the parabola. Defaults to `1.0`.
-        **kwargs: Base layer keyword arguments, such as `name` and `dtype`.
+        **kwargs: Base layer keyword arguments, such as `name` and `dtype`. As with any layer in the place of
+            an activation, its `dtype` is its own: in `Dense(4, activation=..., dtype="float64")` give it too.
 
     Raises:
         ValueError: If `beta` is not a finite number greater than 0.
@@ -179,7 +190,8 @@ class Swish(keras.layers.Layer):
 
     Args:
         beta: Finite number greater than 0, the steepness of the gate. Defaults to `1.0`.
-        **kwargs: Base layer keyword arguments, such as `name` and `dtype`.
+        **kwargs: Base layer keyword arguments, such as `name` and `dtype`. As with any layer in the place of
+            an activation, its `dtype` is its own: in `Dense(4, activation=..., dtype="float64")` give it too.
 
     Raises:
         ValueError: If `beta` is not a finite number greater than 0.

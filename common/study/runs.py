@@ -23,6 +23,10 @@ def _takes_gpu(settings: Settings) -> bool:
     return True
 
 
+def _never_raised(settings: Settings) -> int:
+    return 0
+
+
 @dataclasses.dataclass(frozen=True)
 class Study:
     """What the shared program needs to know of a paper.
@@ -30,7 +34,7 @@ class Study:
     Args:
         name: Package name below `replications`, and folder of its runs.
         settings: Settings dataclass; its `resolve()` fills defaults and raises UserError.
-        protocol_version: Raised whenever the numbers of a run change.
+        protocol_version: Raised whenever the numbers of all runs change.
         figures: Names of the figure presets.
         runs_of_figure: Function (figure, scale) -> list of settings.
         estimate: Function settings -> seconds on a machine with two cores.
@@ -44,6 +48,7 @@ class Study:
         trains_together: The settings in which runs may differ that one ensemble trains: adds --together.
         takes_gpu: Function settings -> whether a GPU, where there is one, makes the run faster.
         earlier_names: What metrics were called once -> the columns they have now, see `rows.renamed`.
+        raised: Function settings -> by how much the version of these runs alone was raised.
     """
 
     name: str
@@ -62,6 +67,15 @@ class Study:
     trains_together: tuple[str, ...] = ()
     takes_gpu: Callable[[Any], bool] = _takes_gpu
     earlier_names: EarlierNames = dataclasses.field(default_factory=dict)
+    raised: Callable[[Any], int] = _never_raised
+
+    def version(self, settings: Settings) -> int:
+        """Returns the protocol version of a run."""
+        return self.protocol_version + self.raised(settings)
+
+    def run_id(self, settings: Settings) -> str:
+        """Returns what names the folder of resolved settings, and their run in packed records."""
+        return settings_hash(self.name, self.version(settings), identity(settings))
 
     def experiment(self) -> ModuleType:
         """Imports the module that trains; it imports TensorFlow.
@@ -97,8 +111,7 @@ def describe(settings: Settings, among: Sequence[Settings]) -> str:
 def run_folder(study: Study, settings: Settings, out_dir: str | os.PathLike, worker: int = 0) -> RunFolder:
     """Returns the `run_folders.RunFolder` of a run."""
     values, names = dataclasses.asdict(settings), study.earlier_names
-    version = study.protocol_version
-    return RunFolder(out_dir, study.name, version, values, worker, identity(settings), names)
+    return RunFolder(out_dir, study.name, study.version(settings), values, worker, identity(settings), names)
 
 
 def unfinished(study: Study, runs: Iterable[Settings], out_dir: str | os.PathLike) -> list[Settings]:
@@ -113,7 +126,7 @@ def find_runs(
     archive = Archive(pathlib.Path(records) / study.name, study.earlier_names)
 
     def find(resolved):
-        name = settings_hash(study.name, study.protocol_version, identity(resolved))
+        name = study.run_id(resolved)
         run = None
         if (archive.folder / name).exists():
             run = run_folder(study, resolved, records).run()

@@ -12,9 +12,9 @@ from replications.snapp_shamir.published import SMOOTH
 from replications.snapp_shamir.sizes import HIDDEN_UNITS, NUM_FEATURES, weight_shapes
 
 
-def _activation(settings):
+def _activation(settings, dtype):
     if settings.activation in SMOOTH:
-        return LAYERS[settings.activation](settings.beta)
+        return LAYERS[settings.activation](settings.beta, dtype=dtype)
     return "linear" if settings.activation == "identity" else settings.activation
 
 
@@ -33,7 +33,7 @@ def build(settings, num_models=None, dtype="float32"):
             return keras.layers.Dense(units, activation=activation, dtype=dtype)
         return EnsembleDense(num_models, units, activation=activation, dtype=dtype)
 
-    layers = [dense(units, _activation(settings)) for units in HIDDEN_UNITS[settings.model]]
+    layers = [dense(units, _activation(settings, dtype)) for units in HIDDEN_UNITS[settings.model]]
     if settings.model == "wide":
         # Section 5: two sets of 16 features, each feature a two-dimensional embedding.
         layers.insert(0, EmbeddingSum(num_sets=2, dim=2, num_models=num_models, dtype=dtype))

@@ -21,7 +21,7 @@ import replications.snapp_shamir.experiment
 from common.distribution import logical_cpu_devices
 from common.errors import UserError
 from common.study import interruption, program
-from common.study.run_folders import checked_file, settings_hash
+from common.study.run_folders import checked_file
 from common.study.runs import Study, load_study, run_folder
 from common.study.setting import identity
 
@@ -53,8 +53,7 @@ class Program:
     def folder(self, out_dir: os.PathLike) -> pathlib.Path:
         """The folder of its run."""
         paper = self.study
-        name = settings_hash(paper.name, paper.protocol_version, identity(self.settings))
-        return pathlib.Path(out_dir) / paper.name / name
+        return pathlib.Path(out_dir) / paper.name / paper.run_id(self.settings)
 
     @functools.cached_property
     def settings(self):

@@ -89,6 +89,17 @@ def test_values_and_gradients_are_finite(function, beta, dtype):
     assert np.all((gradient >= -0.1) & (gradient <= 1.1))
 
 
+@pytest.mark.parametrize("beta", [1e-8, 1e5])
+@pytest.mark.parametrize("function", [smelu, swish])
+def test_a_beta_beyond_float16_is_the_limit_and_no_nan(function, beta):
+    x = np.array([-1.0, 0.0, 1.0], "float16")
+    value, gradient = value_and_gradient(lambda x: function(x, beta), x)
+    relu, flat = ((0, 0, 1), (0, 0.5, 1)), {smelu: (25000, 25000, 25000), swish: (-0.5, 0, 0.5)}
+    expected = relu if (beta > 1) == (function is swish) else (flat[function], (0.5, 0.5, 0.5))
+    np.testing.assert_allclose(value, expected[0], rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(gradient, expected[1], atol=1e-4)
+
+
 def test_smoothness_grows_with_the_beta_of_smelu_and_falls_with_that_of_swish():
     for beta in [0.25, 0.5, 2.0, 8.0]:
         assert second_derivative_at_zero(lambda x, b=beta: smelu(x, b)) == 1 / (2 * beta)

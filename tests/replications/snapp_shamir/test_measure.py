@@ -45,6 +45,23 @@ def test_measures_equal_a_plain_mean_over_the_evaluation_examples(evaluation):
     assert {(r["pair"], r["examples"]) for r in rows} == {(1, 64)}
 
 
+@pytest.mark.parametrize("activation", ["identity", "relu", "smelu", "swish"])
+def test_logits_are_those_of_float64(activation):
+    settings = Settings(model="double", activation=activation, evaluation_log2=10).resolve()
+    measured = Evaluation(settings, ExampleStream("linear", THETA), Streams(0))
+    examples = np.arange(1000, dtype=np.uint32) * 4_000_003
+    generator = np.random.default_rng(0)
+    weights = [generator.normal(size=shape).astype("f") for shape in ((32, 2), (2,), (2, 1), (1,))]
+    hidden = unpack(examples).astype(np.float64) @ weights[0].astype(np.float64) + weights[1]
+    expected = {
+        "identity": hidden,
+        "relu": np.maximum(hidden, 0),
+        "smelu": np.where(np.abs(hidden) < 1, (hidden + 1) ** 2 / 4, np.maximum(hidden, 0)),
+        "swish": hidden * expit(hidden),
+    }[activation] @ weights[2] + weights[3]
+    np.testing.assert_allclose(measured.logits(weights, examples), expected[:, 0], atol=1e-13)
+
+
 def test_the_true_model_loses_nothing(evaluation):
     true = linear_model(THETA.astype(np.float32))
     rows = evaluation.rows(true, true, pair=0, examples=1)
