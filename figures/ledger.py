@@ -43,14 +43,16 @@ def finding(judgement: Judgement) -> str:
     return text
 
 
-def ledger(title: str, judgements: Sequence[Judgement], q_of: Mapping[Claim, float]) -> str:
+def ledger(
+    title: str, judgements: Sequence[Judgement], q_of: Mapping[tuple[Claim, str | None], float]
+) -> str:
     """Returns a paper's ledger as text: number, verdict, statement, finding, the parts with their numbers."""
     legend = ", ".join(f"{mark} {verdict}" for verdict, mark in MARKS.items() if mark.strip())
     lines = [title, "", f"Parts of a claim: {legend}."]
     for judgement in judgements:
         claim, outcome = judgement.claim, judgement.outcome
         lines.append(f"{claim.number:3d}  {judgement.verdict} ({claim.source})")
-        texts = [("", claim.statement), ("", finding(judgement) + q_text(q_of.get(claim)))]
+        texts = [("", claim.statement), ("", finding(judgement) + q_text(q_of.get(judgement.key)))]
         texts += [(f"{MARKS[part.verdict]} ", part.seen) for part in outcome.parts] or [("", outcome.seen)]
         for mark, text in texts:
             indent = " " * (5 + len(mark))
@@ -75,7 +77,7 @@ def _seeds(seeds: Sequence[int]) -> str:
     return ", ".join(ranges) or "-"
 
 
-def claims_table(judgements: Sequence[Judgement], q_of: Mapping[Claim, float]) -> str:
+def claims_table(judgements: Sequence[Judgement], q_of: Mapping[tuple[Claim, str | None], float]) -> str:
     """What a paper's page says: its headline, and its claims as a table."""
     lines = [
         f"**{headline(judgements).capitalize()}.** Intervals are at 90 %: each end is a one-sided limit",
@@ -87,7 +89,7 @@ def claims_table(judgements: Sequence[Judgement], q_of: Mapping[Claim, float]) -
         "|---|---|---|---|---|---|",
     ]
     for judgement in judgements:
-        claim, q = judgement.claim, q_of.get(judgement.claim)
+        claim, q = judgement.claim, q_of.get(judgement.key)
         words = f'{claim.statement} "{claim.quote}"' if claim.quote else claim.statement
         deciding = f"**{_seeds(judgement.seeds)}**" if judgement.seeds else "-"
         looked = f"{_seeds(judgement.exploratory)}; " if judgement.exploratory else ""

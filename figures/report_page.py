@@ -88,7 +88,7 @@ def _figure_html(paper, figure, judgements, q_of):
     if figure.table:
         head, rows = figure.table
         parts.append(table(head, rows, numeric=_numeric(rows)))
-    parts += [_claim_html(paper, judgement, q_of.get(judgement.claim)) for judgement in judgements]
+    parts += [_claim_html(paper, judgement, q_of.get(judgement.key)) for judgement in judgements]
     head, rows, num_names = figure.run_table
     runs = table(head, rows, numeric=range(num_names, len(head)))
     return "\n".join([*parts, f"<details><summary>All runs</summary>{runs}</details></section>"])
@@ -127,7 +127,7 @@ def _by_figure(paper):
 def _paper_html(paper, q_of):
     groups = _by_figure(paper)
     figures = "\n".join(_figure_html(paper, f, groups[f.name], q_of) for f in paper.figures)
-    rest = "\n".join(_claim_html(paper, j, q_of.get(j.claim)) for j in groups[None])
+    rest = "\n".join(_claim_html(paper, j, q_of.get(j.key)) for j in groups[None])
     rest = f"<h3>Claims without a picture here</h3>{rest}" if rest else ""
     disagreements = "".join(f"<li>{_escape(text)}</li>" for text in paper.disagreements)
     return f"""<article id={paper.name}>
@@ -160,12 +160,12 @@ def _options(name, choices):
     return f"<label>{name} <select data-filter={name}><option value=''>all</option>{options}</select></label>"
 
 
-def _claims_html(papers, q_of: Mapping[Claim, float]):
+def _claims_html(papers, q_of: Mapping[tuple[Claim, str | None], float]):
     """The table of all claims; a script hides the rows that the filters leave out."""
     rows = []
     for paper in papers:
         for judgement in paper.judgements:
-            claim, outcome, q = judgement.claim, judgement.outcome, q_of.get(judgement.claim)
+            claim, outcome, q = judgement.claim, judgement.outcome, q_of.get(judgement.key)
             rows.append(
                 f"<tr data-paper={paper.name} data-verdict={_class(outcome.verdict)}>"
                 f"<td>{_escape(paper.short_title)}</td>"

@@ -118,6 +118,11 @@ class Judgement:
     exploratory: tuple[int, ...] = ()
 
     @property
+    def key(self) -> tuple[Claim, str | None]:
+        """The claim and the scale at which it is judged."""
+        return self.claim, self.scale
+
+    @property
     def minutes(self) -> float | None:
         """About how long the runs take that would decide the claim; None: it is decided, or not known."""
         return None if self.needed is None else sum(self.needed.values()) / 60
@@ -372,11 +377,11 @@ def stands_in_for(run: Run) -> str:
     return f" in place of {name}" if name else ""
 
 
-def q_values(judgements: Sequence[Judgement]) -> dict[Claim, float]:
-    """Returns the Benjamini-Hochberg q values (1995) of the claims that have a p value."""
+def q_values(judgements: Sequence[Judgement]) -> dict[tuple[Claim, str | None], float]:
+    """Returns the Benjamini-Hochberg q values (1995) of the claims that have a p value, by `Judgement.key`."""
     tested = [j for j in judgements if not math.isnan(j.outcome.p)]
     found = stats.false_discovery_control([j.outcome.p for j in tested]) if tested else []
-    return {j.claim: float(q) for j, q in zip(tested, found, strict=True)}
+    return {j.key: float(q) for j, q in zip(tested, found, strict=True)}
 
 
 def headline(judgements: Sequence[Judgement]) -> str:

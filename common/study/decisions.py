@@ -37,8 +37,9 @@ def ordering(
         question: The quantity that is compared, with its unit.
         effect: Effect; for "below" its `inverse()`.
         bound: 0 by default, or 1 for a factor.
-        margin: How far from the bound an effect is a tie: if the interval lies within, the verdict is "no
-            difference". A difference, or a factor above 1. None: no tie is declared.
+        margin: How far from the bound an effect is a tie: where neither direction is significant and the
+            interval lies within, the verdict is "no difference". A difference, or a factor above 1. None: no
+            tie is declared.
     """
     bound = (1.0 if effect.factor else 0.0) if bound is None else bound
     seen = str(effect)

@@ -133,8 +133,10 @@ class Effect:
             None if that is not known (fewer than two seeds) or more than 64 are needed.
         """
         distance = abs(self.contrast - (math.log(bound) if self.factor else bound))
-        if self.n < 2 or not self.deviation > 0 or distance == 0:
+        if self.n < 2 or not distance > 0:
             return None
+        if self.deviation <= 1e-12 * distance:  # the sign test decides
+            return max(1, math.ceil(-math.log2(ERROR)) - self.n)
         for n in range(self.n + 1, _MOST_SEEDS + 1):
             freedom = self.freedom * (n - 1) / (self.n - 1)
             if stats.t.ppf(1 - ERROR, freedom) * self.deviation / math.sqrt(n) < distance:

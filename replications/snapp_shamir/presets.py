@@ -195,8 +195,8 @@ def _with_weights() -> frozenset:
 def _raised(settings: Settings) -> int:
     """Version 2: SmeLU and Swish in the precision that the rest of the network has, no longer in float32.
 
-    Before, they were evaluated in float32, and trained in it under --precision=float64. Without shuffling PD is
-    of the size of float32's rounding; with any, it is a thousand times as large and more, and records stay.
+    Before, they were evaluated in float32, and trained in it under --precision=float64. Without shuffling PD
+    is of the size of float32's rounding; with any it is at least a thousand times as large, and records stay.
     """
     return int(
         settings.activation in SMOOTH and (settings.shuffle_log2 == 0 or settings.precision == "float64")

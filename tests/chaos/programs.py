@@ -23,7 +23,6 @@ from common.errors import UserError
 from common.study import interruption, program
 from common.study.run_folders import checked_file
 from common.study.runs import Study, load_study, run_folder
-from common.study.setting import identity
 
 ROOT = pathlib.Path(__file__).parents[2]
 EQUAL, REFUSED = "bit-equal", "one line"

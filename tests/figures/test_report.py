@@ -154,11 +154,13 @@ def test_the_headline_counts_what_is_decided_and_prices_what_is_open():
 
 
 def test_q_values_by_hand():
-    claims = [Claim(number, "s", "f", (), None) for number in range(4)]
-    ps = (0.01, 0.04, 0.03, float("nan"))
-    found = q_values([Judgement(c, Outcome("open", "", p=p), None) for c, p in zip(claims, ps, strict=True)])
+    claims = [Claim(number, "s", "f", (), None) for number in range(2)]
+    judged = [(claims[0], "laptop", 0.01), (claims[1], "laptop", 0.04), (claims[1], "paper", 0.03)]
+    judged.append((claims[0], "paper", float("nan")))
+    found = q_values([Judgement(c, Outcome("open", "", p=p), scale) for c, scale, p in judged])
     # Sorted .01, .03, .04: three times each over its rank, made monotone from the right.
-    assert found == pytest.approx({claims[0]: 0.03, claims[1]: 0.04, claims[2]: 0.04})
+    expected = {(claims[0], "laptop"): 0.03, (claims[1], "laptop"): 0.04, (claims[1], "paper"): 0.04}
+    assert found == pytest.approx(expected)
 
 
 def test_an_incomplete_figure_is_listed_but_not_drawn(smoke_records):

@@ -30,13 +30,13 @@ class Networks:
     """The trained networks of some cells, such as architectures, with the same seeds.
 
     Args:
-        deciding: {cell: its runs, in the order of the seeds that decide}.
+        deciding: {cell: its runs, in the order of the seeds that decide}; None for one that was left out.
         pilot: {cell: its runs of the seeds that were looked at before}.
         note: A sentence on what was left out, or nothing.
     """
 
-    deciding: Mapping[object, Sequence[Run]]
-    pilot: Mapping[object, Sequence[Run]]
+    deciding: Mapping[object, Sequence[Run | None]]
+    pilot: Mapping[object, Sequence[Run | None]]
     note: str = ""
 
     def effect(
@@ -54,10 +54,17 @@ class Networks:
         return effects.level(label, self.values(terms, kernel))
 
     def values(self, terms: Sequence[tuple[float, tuple]], kernel: Kernel | None = None) -> np.ndarray:
-        """One value per seed of such a sum: (seeds,)."""
-        if not terms or any(cell not in self.deciding for _, pair in terms for cell in pair):
+        """One value of such a sum for each seed that all its cells have: (seeds,)."""
+        cells = {cell for _, pair in terms for cell in pair}
+        if not cells or not cells <= self.deciding.keys():
             return np.empty(0)
-        return effects.over_pairs(_sum(self.deciding, terms, kernel or agreement)[..., None])[:, 0]
+        runs = _of_common_seeds(self.deciding, cells)
+        return effects.over_pairs(_sum(runs, terms, kernel or agreement)[..., None])[:, 0]
+
+    def measured(self, cell: object, measure: Callable[[Run], float]) -> np.ndarray:
+        """A measure of each run of a cell, nan of one that was left out; empty if the whole cell was."""
+        runs = self.deciding.get(cell, ())
+        return np.array([math.nan if run is None else measure(run) for run in runs])
 
     def mean(self, *pair: object) -> float:
         """The mean score between two cells; nan without a pair of seeds."""
@@ -69,9 +76,15 @@ class Networks:
         return Sample(label, tuple(map(float, self.values(terms))))
 
 
+def _of_common_seeds(runs, cells):
+    """{cell: its runs of the seeds that all these cells have}."""
+    whole = [members for members in zip(*(runs[cell] for cell in cells), strict=True) if None not in members]
+    return {cell: [members[i] for members in whole] for i, cell in enumerate(cells)}
+
+
 def _sum(runs, terms, kernel):
     """Scores of every pair of seeds, (seeds, seeds): the mean of both ways, undefined on the diagonal."""
-    n = min(len(runs[cell]) for _, pair in terms for cell in pair)
+    n = len(next(iter(runs.values())))
     total = np.zeros((n, n))
     for i, j in itertools.combinations(range(n), 2):
         for coefficient, (a, b) in terms:
@@ -89,7 +102,8 @@ def mean_of(pairs: Sequence[tuple], sign: float = 1.0) -> list[tuple[float, tupl
 def networks_of(evidence: Evidence, cells: Mapping, must_fit: bool = True) -> Networks:
     """Returns the `Networks` of cells.
 
-    Seeds with a diverged network are left out, and below paper scale cells that have not fitted.
+    Networks that diverged are left out, and below paper scale those that have not fitted; so is a cell that
+    keeps less than half of its networks.
 
     Args:
         evidence: Of the claim.
@@ -103,22 +117,32 @@ def networks_of(evidence: Evidence, cells: Mapping, must_fit: bool = True) -> Ne
         return len(found) - 1
 
     table = evidence.table(list(cells.values()), place)
+    least = _FITTED if must_fit and evidence.scale != "paper" else 0.0
 
-    def runs(places):
-        whole = places[np.isfinite(places).all(axis=1)].astype(int)
-        return {name: [found[i] for i in column] for name, column in zip(cells, whole.T, strict=True)}
+    def runs(places, least):
+        columns = zip(cells, places.T, strict=True)
+        members = {name: [None if np.isnan(i) else found[int(i)] for i in column] for name, column in columns}
+        return {
+            name: [r if r and accuracy(r, "train") >= least else None for r in rs]
+            for name, rs in members.items()
+        }
 
-    deciding, notes = runs(table.values), []
-    if diverged := int(np.isnan(table.values).any(axis=1).sum()):
-        notes.append(f"{diverged} of {len(table.values)} seeds have a diverged network and are left out.")
-    if must_fit and evidence.scale != "paper":
-        shares = {name: np.median([accuracy(r, "train") for r in rs]) for name, rs in deciding.items() if rs}
-        few = {name: share for name, share in shares.items() if not share >= _FITTED}
-        if few:
-            texts = [f"{_words(name)} {100 * share:.0f} %" for name, share in few.items()]
-            notes.append(f"Left out, training labels fitted below 99 %: {', '.join(texts)}.")
-        deciding = {name: rs for name, rs in deciding.items() if name not in few}
-    return Networks(deciding, runs(table.pilot), " ".join(notes))
+    every, deciding = runs(table.values, 0.0), runs(table.values, least)
+    note = _left_out(every, deciding)
+    deciding = {name: rs for name, rs in deciding.items() if 2 * rs.count(None) <= len(rs)}
+    return Networks(deciding, runs(table.pilot, 0.0), note)
+
+
+def _left_out(every, kept):
+    """A sentence on the networks that are not kept, with their training accuracies; or nothing."""
+    texts = []
+    for name, runs in every.items():
+        gone = [run for run, kept_run in zip(runs, kept[name], strict=True) if kept_run is None]
+        shares = [f"{100 * accuracy(run, 'train'):.0f} %" if run else "diverged" for run in gone]
+        if gone:
+            texts.append(f"{_words(name)} ({', '.join(shares)})")
+    reason = "diverged or with training labels fitted below 99 %"
+    return f"Networks left out, {reason}: {', '.join(texts)}." if texts else ""
 
 
 def _words(name):
@@ -225,7 +249,8 @@ class Sweeps:
     def _scores(self, cells):
         networks = networks_of(self.evidence, cells, must_fit=False)
         found = []
-        for runs in (networks.pilot, networks.deciding):
+        for members in (networks.pilot, networks.deciding):
+            runs = _of_common_seeds(members, cells)
             sums = [_sum(runs, [(1.0, (cell, cell))], agreement) for cell in cells]
             found.append(effects.over_pairs(np.stack(sums, axis=-1)))
         return tuple(found)

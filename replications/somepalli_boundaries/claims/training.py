@@ -54,8 +54,8 @@ def _mean_gap(networks, label, gaps):
 
 
 def _accuracies(networks, cell):
-    """Test accuracy (%) of each seed; empty if the cell was left out."""
-    return np.array([100 * accuracy(run, "test") for run in networks.deciding.get(cell, ())])
+    """Test accuracy (%) of each seed; empty if the cell was left out, nan of a network that was."""
+    return networks.measured(cell, lambda run: 100 * accuracy(run, "test"))
 
 
 def _mean_accuracy_gap(networks, label, gaps):
@@ -150,7 +150,8 @@ def published_optimizers(evidence):
         cell, place = (network, optimizer), (row, column)
         label = f"{NETWORK_NAMES[network]} with {OPTIMIZER_NAMES[optimizer]}"
         score = networks.sample(label, ((100.0, (cell, cell)),))
-        accurate = Sample(label, tuple(map(float, _accuracies(networks, cell))))
+        accuracies = _accuracies(networks, cell)
+        accurate = Sample(label, tuple(map(float, accuracies[np.isfinite(accuracies)])))
         for words, found, number, tolerance in (
             ("reproducibility (%)", score, OPTIMIZER_REPRODUCIBILITY[place], 100 * TOLERANCE),
             ("test accuracy (%)", accurate, OPTIMIZER_ACCURACY[place], 1.0),

@@ -18,6 +18,7 @@ from replications.zhang_randomization.claims.regularizers import (
 from replications.zhang_randomization.published import CHANCE, NETWORK_NAMES, TABLE_1, table_row
 from replications.zhang_randomization.results import (
     accuracy,
+    all_fit,
     compared,
     fitted_share,
     fitted_test_accuracy,
@@ -58,8 +59,8 @@ def _published_gain(evidence, label, top, bottom):
     _TABLE_1,
     ("table1",),
     tests="Of the runs of all rows those with 99 % of the training images right at the end are more than all "
-    "rows but one could give; the test accuracy, averaged over the rows with random labels, is 10 % within 1 "
-    "point (2 at laptop scale).",
+    "rows but one could give (contradicted where so few fit that 99 % of all runs cannot); the test "
+    "accuracy, averaged over the rows with random labels, is 10 % within 1 point (2 at laptop scale).",
     confirmatory_from=1,
 )
 def every_row_is_fitted(evidence):
@@ -67,7 +68,7 @@ def every_row_is_fitted(evidence):
     train = _values(evidence, TABLE_1, accuracy("train"))
     names = [row.name for row in TABLE_1]
     return together(
-        fitted_share(evidence, "runs of all rows", [row.settings for row in TABLE_1]),
+        all_fit(evidence, "runs of all rows", [row.settings for row in TABLE_1]),
         equality(
             "test accuracy (%)",
             level("mean of the rows with random labels", random.mean(axis=1)),
@@ -208,19 +209,15 @@ def weight_decay_hurts(evidence):
     "Without any explicit regularizer every network still generalizes, far above chance.",
     _TABLE_1,
     ("table1",),
-    tests="The least test accuracy over the five fitted networks without regularizers, of each seed, is "
-    "above 20 %, twice chance.",
+    tests="For each of the five networks without regularizers, where it fits, the test accuracy is above "
+    "20 %, twice chance.",
     confirmatory_from=1,
 )
 def generalizes_without_regularizers(evidence):
     rows = [row for row in TABLE_1 if row.variant == "no regularizer"]
-    values = _values(evidence, rows)
-    least = level("least of the networks of a seed", values.min(axis=1))
-    named = [(row.group, level("", values[:, i])) for i, row in enumerate(rows)]
-    return together(
-        ordering("test accuracy (%) without regularizers", least, bound=GENERALIZES),
-        described("test accuracy (%)", named),
-    )
+    levels = (level(row.group, _values(evidence, [row])) for row in rows)
+    question = "test accuracy (%) without regularizers"
+    return together(*(ordering(question, one, bound=GENERALIZES) for one in levels))
 
 
 @claim(
@@ -248,8 +245,8 @@ def accuracies_of_the_mlps(evidence):
     _TABLE_1,
     ("table1_mlp",),
     tests="Of the runs of the six rows those with 99 % of the training images right at the end are more than "
-    "all rows but one could give; with random labels the test accuracy of each network is 10 % within 1 "
-    "point (2 below paper scale).",
+    "all rows but one could give (contradicted where so few fit that 99 % of all runs cannot); with "
+    "random labels the test accuracy of each network is 10 % within 1 point (2 below paper scale).",
     confirmatory_from=1,
     out_of_reach=dict.fromkeys(("laptop", "smoke"), "50,000 images are the statement"),
 )
@@ -257,7 +254,7 @@ def mlps_fit_the_whole_training_set(evidence):
     rows = [row for row in TABLE_1 if row.network.startswith("mlp")]
     random = [row for row in rows if row.random_labels]
     return together(
-        fitted_share(evidence, "runs of the six rows", [row.settings for row in rows]),
+        all_fit(evidence, "runs of the six rows", [row.settings for row in rows]),
         *(
             equality(
                 "test accuracy (%)",

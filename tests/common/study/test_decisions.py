@@ -100,6 +100,8 @@ def test_seeds_that_would_decide():
     assert further == needed - 3
     assert effects.level("", [1.0]).further_seeds(0.0) is None
     assert effects.level("", [1e-9, 2.0, -2.0]).further_seeds(0.0) is None
+    # Values that do not differ are judged by their signs alone: 0.5^5 < 0.05.
+    assert effects.level("", [1.0, 1.0, 1.0]).further_seeds(0.0) == 2
 
 
 def test_equality_and_ties():
