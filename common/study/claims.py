@@ -378,7 +378,7 @@ def stands_in_for(run: Run) -> str:
 
 
 def q_values(judgements: Sequence[Judgement]) -> dict[tuple[Claim, str | None], float]:
-    """Returns the Benjamini-Hochberg q values (1995) of the claims that have a p value, by `Judgement.key`."""
+    """Returns the Benjamini-Hochberg q values (1995) of judgements with a p value, by `Judgement.key`."""
     tested = [j for j in judgements if not math.isnan(j.outcome.p)]
     found = stats.false_discovery_control([j.outcome.p for j in tested]) if tested else []
     return {j.key: float(q) for j, q in zip(tested, found, strict=True)}
