@@ -68,7 +68,7 @@ def pack(study: Study, folder: pathlib.Path, archive: Archive) -> bool:
     arrays = [name for name in run.arrays if study.keeps_array(settings, name)]
     name = run_name(study, settings, folder.name)
     archive.add(name, folder.name, run, dataclasses.asdict(settings), arrays)
-    return True
+    return archive.holds(folder.name)
 
 
 def _pack_all(records: pathlib.Path, target: pathlib.Path, remove: bool) -> None:

@@ -27,6 +27,7 @@ from .files import (
     read_arrays,
     read_sums,
     replacing,
+    state_of,
     sums_text,
 )
 from .rows import EarlierNames, renamed
@@ -34,6 +35,8 @@ from .run_folders import Run
 from .setting import Value
 
 RUNS = "runs.csv"
+# The checksums of a table that is being written: whichever fits the table that is there holds.
+_NEXT = f"{SUMS}.next"
 _TIMES = ("started", "finished")
 # Columns of a run that are not settings; those that end with _seconds are its times.
 _COLUMNS = (
@@ -110,7 +113,7 @@ class PackedRun(Run):
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays that were kept, by name; empty if none was packed with the run."""
         folder, name = self.path.parents[1], f"arrays/{self.path.stem}.npz"
-        if (folder / SUMS).exists() and name not in _sums(folder, (folder / SUMS).stat().st_mtime_ns):
+        if name not in _sums(folder):
             return {}
         return read_arrays(_checked(folder, name))
 
@@ -138,7 +141,7 @@ def _checked(folder: pathlib.Path, name: str) -> pathlib.Path:
     """Returns the path of an archive's file, once it is seen to be what was packed."""
     path = folder / name
     try:
-        if _sums(folder, (folder / SUMS).stat().st_mtime_ns).get(name) == known_digest(path):
+        if _sums(folder).get(name) == known_digest(path):
             return path
         reason = f"its SHA-256 is not that of {SUMS}"
     except OSError as error:
@@ -146,13 +149,23 @@ def _checked(folder: pathlib.Path, name: str) -> pathlib.Path:
     raise DamagedError(f"{path} is damaged ({reason}); restore it, or pack its run again")
 
 
-@functools.cache
-def _sums(folder: pathlib.Path, changed: int) -> dict[str, str]:
-    return read_sums(folder)
+def _sums(folder: pathlib.Path) -> dict[str, str]:
+    """The checksums of an archive; while another process writes it, those that its table fits."""
+    for file in (SUMS, _NEXT, SUMS):  # the last: it was moved there meanwhile
+        with contextlib.suppress(FileNotFoundError):
+            sums = _sums_at(folder, file, state_of(folder / file))
+            if sums.get(RUNS) == known_digest(folder / RUNS):
+                return sums
+    return _sums_at(folder, SUMS, state_of(folder / SUMS))
 
 
 @functools.cache
-def _table(path: pathlib.Path, changed: int) -> dict[str, dict[str, object]]:
+def _sums_at(folder: pathlib.Path, file: str, state: tuple[int, int, int]) -> dict[str, str]:
+    return read_sums(folder, file)
+
+
+@functools.cache
+def _table(path: pathlib.Path, state: tuple[int, int, int]) -> dict[str, dict[str, object]]:
     import pandas as pd
 
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)
@@ -175,10 +188,10 @@ class Archive:
 
     def _columns(self) -> dict[str, dict[str, object]]:
         """The columns of each run by its id."""
-        if not (self.folder / SUMS).exists():
+        if not (self.folder / RUNS).exists() and not (self.folder / SUMS).exists():
             return {}
         path = _checked(self.folder, RUNS)
-        return _table(path, path.stat().st_mtime_ns)
+        return _table(path, state_of(path))
 
     def _run(self, columns: Mapping[str, object]) -> PackedRun:
         path = self.folder / "rows" / f"{columns['run']}.csv"
@@ -197,10 +210,29 @@ class Archive:
         """Returns all runs by their names, suspect ones as well."""
         return {str(columns["run"]): self._run(columns) for columns in self._columns().values()}
 
+    def holds(self, identifier: str, suspect: bool = True) -> bool:
+        """Whether the run of an id is here and its files are what was packed.
+
+        Args:
+            identifier: The id.
+            suspect: Whether one with the mark of a suspect counts.
+        """
+        columns = self._columns().get(identifier)
+        if columns is None or (columns["suspect"] and not suspect):
+            return False
+        files = (f"rows/{columns['run']}.csv", f"arrays/{columns['run']}.npz")
+        try:
+            for file in files:
+                if file == files[0] or file in _sums(self.folder):
+                    _checked(self.folder, file)
+        except DamagedError:
+            return False
+        return True
+
     def add(
         self, name: str, identifier: str, run: Run, settings: Mapping[str, Value], arrays: Sequence[str]
     ) -> None:
-        """Packs one run; nothing happens if its id is there.
+        """Packs one run; nothing happens if its id is there, sound, and no more suspect than this one.
 
         Args:
             name: Its readable name, that of its files.
@@ -215,9 +247,10 @@ class Archive:
         self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.folder / ".lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            known = self._columns()
-            if identifier in known:
+            self._settle()
+            if self.holds(identifier, suspect=bool(run.record.get("suspect"))):
                 return
+            known = {key: columns for key, columns in self._columns().items() if key != identifier}
             if any(columns["run"] == name for columns in known.values()):
                 raise UserError(f"{self.folder}: two runs have the name {name}")
             files = {f"rows/{name}.csv": run.rows.to_csv(index=False).encode()}
@@ -228,20 +261,32 @@ class Archive:
                 np.savez_compressed(buffer, **dict[str, Any](kept))
                 files[f"arrays/{name}.npz"] = buffer.getvalue()
             table = sorted([*known.values(), columns], key=lambda row: str(row["run"]))
-            self._write(files, table)
+            self._write(files, table, without=f"arrays/{name}.npz")
 
-    def _write(self, files: Mapping[str, bytes], table: Sequence[Mapping[str, object]]) -> None:
-        """Writes files, then the table, then the checksums, so that a reader finds what it looks for."""
+    def _settle(self) -> None:
+        """Ends what a process began to write that was killed: with its table, or with the one before."""
+        if (self.folder / _NEXT).exists():
+            if read_sums(self.folder, _NEXT).get(RUNS) == digest(self.folder / RUNS):
+                os.replace(self.folder / _NEXT, self.folder / SUMS)
+            else:
+                (self.folder / _NEXT).unlink()
+
+    def _write(self, files: Mapping[str, bytes], table: Sequence[Mapping[str, object]], without: str) -> None:
+        """Writes files, their checksums, then the table, with which they hold: a reader finds all or none."""
         import pandas as pd
 
         names = dict.fromkeys(name for row in table for name in row)
         frame = pd.DataFrame([{name: _cell(row.get(name)) for name in names} for row in table])
-        files = dict(files) | {RUNS: frame.to_csv(index=False).encode()}
         sums = read_sums(self.folder) if (self.folder / SUMS).exists() else {}
+        sums.pop(without, None)  # of a run that is replaced
         for name, content in files.items():
             (self.folder / name).parent.mkdir(exist_ok=True)
             with replacing(self.folder / name) as temporary:
                 temporary.write_bytes(content)
             sums[name] = digest(self.folder / name)
-        with replacing(self.folder / SUMS) as temporary:
-            temporary.write_text(sums_text(dict(sorted(sums.items()))))
+        with replacing(self.folder / RUNS) as temporary:
+            temporary.write_bytes(frame.to_csv(index=False).encode())
+            sums[RUNS] = digest(temporary)
+            with replacing(self.folder / _NEXT) as sums_file:
+                sums_file.write_text(sums_text(dict(sorted(sums.items()))))
+        os.replace(self.folder / _NEXT, self.folder / SUMS)

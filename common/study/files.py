@@ -33,11 +33,21 @@ def digest(path: str | os.PathLike) -> str:
 
 def known_digest(path: pathlib.Path) -> str:
     """The same of a file that is read often: computed once in a process, and anew when the file changes."""
-    return _digest_at(path, path.stat().st_mtime_ns)
+    return _digest_at(path, state_of(path))
+
+
+def state_of(path: pathlib.Path) -> tuple[int, int, int]:
+    """Returns what changes with a file; its time alone may be in whole seconds.
+
+    Raises:
+        OSError: It is not there.
+    """
+    found = path.stat()
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 @functools.cache
-def _digest_at(path: pathlib.Path, changed: int) -> str:
+def _digest_at(path: pathlib.Path, state: tuple[int, int, int]) -> str:
     return digest(path)
 
 
@@ -141,21 +151,21 @@ def sums_text(sums: Mapping[str, str]) -> str:
     return "".join(f"{value}  {name}\n" for name, value in sums.items())
 
 
-def read_sums(folder: pathlib.Path) -> dict[str, str]:
-    """Reads the checksums of a folder: file name -> SHA-256.
+def read_sums(folder: pathlib.Path, file: str = SUMS) -> dict[str, str]:
+    """Reads the checksums of a folder, from this file in it: file name -> SHA-256.
 
     Raises:
         OSError: There are none.
         DamagedError: They are cut, or no checksums.
     """
     try:
-        text = (folder / SUMS).read_text()
+        text = (folder / file).read_text()
         if text.endswith("\n"):
             pairs = (line.split("  ", 1) for line in text.splitlines())
             return {name: found for found, name in pairs}
     except ValueError:  # undecodable bytes, or a line without a name
         pass
-    raise DamagedError(f"{folder / SUMS} is damaged; restore it")
+    raise DamagedError(f"{folder / file} is damaged; restore it")
 
 
 def is_sound(folder: str | os.PathLike) -> bool:

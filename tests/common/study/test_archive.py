@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pandas as pd
@@ -70,6 +71,61 @@ def test_a_suspect_run_is_kept_and_not_found(tmp_path):
     archive.add("a", "1" * 12, type(run)(run.path, record), settings, [])
     assert archive.find("1" * 12) is None
     assert archive.runs()["a"].record["suspect"] == "why"
+
+
+def test_a_run_that_was_made_again_takes_the_place_of_a_suspect_one(tmp_path):
+    settings, run = finished(tmp_path)
+    record = json.loads((run.path / "run.json").read_text()) | {"suspect": "why"}
+    archive = Archive(tmp_path / "paper")
+    archive.add("a", "1" * 12, type(run)(run.path, record), settings, ["x"])
+    archive.add("a", "1" * 12, run, settings, [])
+    assert archive.find("1" * 12).arrays == {}
+    archive.add("a", "1" * 12, type(run)(run.path, record), settings, ["x"])
+    assert archive.find("1" * 12) is not None and archive.holds("1" * 12, suspect=False)
+
+
+@pytest.mark.parametrize("name", ["rows/a.csv", "arrays/a.npz"])
+def test_a_run_that_is_packed_again_repairs_damage(name, tmp_path):
+    run, archive, identifier = packed(tmp_path, "a")
+    (tmp_path / "paper" / name).write_bytes(b"damaged")
+    assert not archive.holds(identifier)
+    archive.add("a", identifier, run, SETTINGS, ["x"])
+    assert archive.holds(identifier)
+    pd.testing.assert_frame_equal(archive.find(identifier).rows, run.rows)
+    assert archive.find(identifier).arrays["x"].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("step", range(1, 6))
+def test_a_writer_that_is_killed_leaves_the_table_before_or_after(step, tmp_path, monkeypatch):
+    """At each file that takes its place: rows, arrays, the next checksums, the table, the checksums."""
+    packed(tmp_path, "a")
+    replace, count = os.replace, iter(range(1, 10))
+
+    def dying(source, target):
+        if next(count) == step:
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    settings, run = finished(tmp_path, seed=1)
+    archive = Archive(tmp_path / "paper")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("common.study.archive.os.replace", dying)
+        archive.add("b", "2" * 12, run, settings, ["x"])
+    assert list(archive.runs()) == (["a", "b"] if step == 5 else ["a"])
+    assert archive.runs()["a"].rows is not None
+    archive.add("b", "2" * 12, run, settings, ["x"])
+    assert list(archive.runs()) == ["a", "b"] and archive.holds("2" * 12)
+    assert not list((tmp_path / "paper").glob("*.next"))
+
+
+def test_changes_within_one_second_are_seen(tmp_path, monkeypatch):
+    """Some file systems keep times in whole seconds."""
+    packed(tmp_path, "a")
+    for name in ("b", "c", "d"):
+        _, archive, _ = packed(tmp_path, name, seed=ord(name))
+        for path in (tmp_path / "paper").iterdir():
+            os.utime(path, (10, 10))
+    assert list(archive.runs()) == ["a", "b", "c", "d"]
 
 
 @pytest.mark.parametrize("name", ["runs.csv", "rows/a.csv", "arrays/a.npz"])
