@@ -38,7 +38,7 @@ figures: .venv/run
 
 # DATA_DIR is the folder of TensorFlow datasets; MINUTES stops it after so many.
 reference: .venv/run
-	$(RUN) -m launch.reference $(if $(DATA_DIR),--data_dir=$(DATA_DIR)) $(if $(MINUTES),--minutes=$(MINUTES))
+	$(RUN) -m launch.reference $(if $(DATA_DIR),--data_dir='$(DATA_DIR)') $(if $(MINUTES),--minutes=$(MINUTES))
 
 clean:
 	rm -rf .venv

@@ -9,6 +9,7 @@ Exit status as for the programs that train: 0 when the pictures are there, 2 for
 import contextlib
 import dataclasses
 import pathlib
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -224,14 +225,14 @@ def _missing(paper_figures, name, scale, runs, records):
         names += f"; and {len(missing) - _NAMED} more"
     return (
         f"figure {name} at {scale} scale: {len(missing)} of {len(runs)} runs are missing in {records} "
-        f"({names}); `{_command(paper_figures, name, scale, records)}` makes them"
+        f"({names}); `{command(paper_figures, name, scale, records)}` makes them"
     )
 
 
-def _command(paper_figures, name, scale, records):
-    # Packed records are not trained into.
+def command(paper_figures, name, scale, records):
+    """Returns the command that makes the runs of a figure; packed records are not trained into."""
     is_packed = (pathlib.Path(records) / paper_figures.study / TABLE).exists()
-    place = "" if records == RECORDS or is_packed else f" --out_dir={records}"
+    place = "" if records == RECORDS or is_packed else f" --out_dir={shlex.quote(str(records))}"
     changes = "".join(f" {argument}" for argument in paper_figures.arguments)
     return f"python -m replications.{paper_figures.study} --figure={name} --scale={scale}{changes}{place}"
 

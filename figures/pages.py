@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from common.errors import UserError
+from common.study import interruption
 from common.study.claims import Judgement, judge, q_values
 from common.study.files import replacing
 from common.study.progress import Progress
@@ -107,6 +108,7 @@ def write_docs(records: str) -> None:
     progress = Progress("pictures", sum(map(len, shown.values())))
     for name, figures in shown.items():
         for figure, (scale, runs) in figures.items():
+            interruption.check()
             drawn = drawing.draw_runs(figures_of(name), figure, scale, runs, DOCS / "images", ("png",))
             kept.update(drawn)
             progress.add(1)

@@ -15,6 +15,7 @@ import dataclasses
 import gc
 import multiprocessing
 import os
+import pathlib
 import signal
 import sys
 import tempfile
@@ -214,6 +215,19 @@ def _check(flag_values):
     check_file_to_make("out", flag_values.out)
 
 
+def _check_docs(flag_values):
+    """Refuses to write pages from a part of the records, or from none: they lose pictures without runs."""
+    for name in ("replication", "scale", "out"):
+        if flag_values[name].present:
+            raise UserError(f"--{name}: not with --write_docs, which writes all pages from all records")
+    drawing.check_records(flag_values.records)
+    lacking = [name for name in study_names() if not (pathlib.Path(flag_values.records) / name).exists()]
+    if lacking:
+        raise UserError(
+            f"--records={flag_values.records}: --write_docs needs all papers, not without {lacking[0]}"
+        )
+
+
 def _report(flag_values):
     _check(flag_values)
     # Pictures are millions of small objects, which the collector would look through a tenth of the time.
@@ -223,11 +237,12 @@ def _report(flag_values):
     papers = [paper for paper in papers if paper.figures]
     if not papers:
         scales = f" at {' or '.join(flag_values.scale)} scale" if flag_values.scale else ""
-        figure, scale = load_study(names[0]).figures[0], [*flag_values.scale, "laptop"][0]
+        scale = [*flag_values.scale, "laptop"][0]
+        command = drawing.command(
+            figures_of(names[0]), load_study(names[0]).figures[0], scale, flag_values.records
+        )
         raise UserError(
-            f"--records={flag_values.records}: no finished run of a figure{scales}; "
-            f"`python -m replications.{names[0]} --figure={figure} --scale={scale} "
-            f"--out_dir={flag_values.records}` makes some"
+            f"--records={flag_values.records}: no finished run of a figure{scales}; `{command}` makes some"
         )
     judgements = [judgement for paper in papers for judgement in paper.judgements]
     q_of = q_values(judgements)
@@ -248,7 +263,7 @@ def main(argv=None):
         parse_flags(flag_values, argv, "python -m figures.report [--flag=value ...]")
         with interruption.deferred():
             if flag_values.write_docs:
-                drawing.check_records(flag_values.records)
+                _check_docs(flag_values)
                 write_docs(flag_values.records)
             else:
                 _report(flag_values)

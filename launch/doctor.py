@@ -26,6 +26,7 @@ from absl import flags
 
 from common.cores import usable_cores
 from common.data.datasets import DATASETS
+from common.errors import UserError
 from common.study import command_line
 from common.study.folders import check_folder
 from common.study.startup import import_quietly
@@ -172,12 +173,12 @@ def data_sets(data_dir: str | None) -> Iterator[Finding]:
 
 def disk(data_dir: str | None) -> Iterator[Finding]:
     """Free space where runs and data go."""
-    for name, folder in {"results": "results/runs", "data": data_dir}.items():
+    for flag, folder in {"out_dir": "results/runs", "data_dir": data_dir}.items():
         if folder is not None:
             path = pathlib.Path(folder).absolute()
             existing = next(parent for parent in (path, *path.parents) if parent.exists())
             free = shutil.disk_usage(existing).free
-            cure = None if free > _LEAST_DISK else f"free some, or choose another --{name}_dir"
+            cure = None if free > _LEAST_DISK else f"free some, or choose another --{flag}"
             yield Finding("free disk", f"{free / 1e9:.1f} GB for {folder}", cure)
 
 
@@ -211,7 +212,8 @@ def slurm(asked: bool) -> Iterator[Finding]:
         )
         yield Finding("Slurm", "partitions: " + ", ".join(done.stdout.split("\n")[:-1]))
     except subprocess.SubprocessError as error:
-        words = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[-1]
+        words = (getattr(error, "stderr", None) or str(error)).split("\n")
+        words = next((line.strip() for line in reversed(words) if line.strip()), "without a word")
         yield Finding("Slurm", f"does not answer: {words}", "ask its administrator", asked)
     there = importlib.util.find_spec("submitit") is not None
     text = f"submitit {importlib.metadata.version('submitit')}" if there else "submitit is not installed"
@@ -221,8 +223,16 @@ def slurm(asked: bool) -> Iterator[Finding]:
 def examine(gpu: bool, slurm_asked: bool, data_dir: str | None) -> Iterator[Finding]:
     """Looks at everything, one finding after the other."""
     yield from versions()
-    if importlib.util.find_spec("tensorflow") is not None:
+    try:
         import_quietly("common.distribution")
+    except UserError:
+        raise
+    except Exception as error:  # a library that is missing, or one that does not fit another
+        cure = "pip install -r requirements.txt, in a fresh environment"
+        yield Finding(
+            "TensorFlow", f"cannot be imported: {' '.join(str(error).split())[:200]}", cure, asked=True
+        )
+    else:
         yield from devices(gpu)
         yield from mirrored()
     yield from data_sets(data_dir)

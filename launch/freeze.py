@@ -15,6 +15,7 @@ from absl import flags
 from common.errors import UserError
 from common.study.claims import Claim, Evidence
 from common.study.command_line import SCALES, exit_status, parse_flags
+from common.study.folders import check_folder
 from common.study.frozen import claims_to_freeze, digest_of, frozen_file, read_frozen
 from common.study.runs import Study, load_study, study_names
 
@@ -22,7 +23,13 @@ _ROOT = pathlib.Path(__file__).parents[1]
 
 
 def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=_ROOT, capture_output=True, text=True, check=True)
+    try:
+        done = subprocess.run(["git", *arguments], cwd=_ROOT, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        words = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
+        raise UserError(
+            f"a frozen check names its commit, and git says: {words[-1] if words else error}"
+        ) from None
     return done.stdout.strip()
 
 
@@ -70,6 +77,7 @@ def main(argv: list[str] | None = None) -> None:
         parse_flags(
             flag_values, sys.argv if argv is None else argv, "python -m launch.freeze [--records=DIR]"
         )
+        check_folder("records", flag_values.records, "name the folder of the packed records")
         _freeze_all(flag_values.records)
 
 

@@ -212,7 +212,7 @@ def _define_slurm_flags(flag_values):
     flags.DEFINE_integer(
         "cpus_per_run", 2, "Processor cores of a Slurm task.", lower_bound=1, flag_values=flag_values
     )
-    flags.DEFINE_float("memory_gb", None, "Memory of a Slurm task in GB.", 0.1, flag_values=flag_values)
+    flags.DEFINE_float("memory_gb", None, "Memory of a Slurm task in GB.", 0.1, 1e6, flag_values=flag_values)
     flags.DEFINE_bool(
         "wait",
         True,

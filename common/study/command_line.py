@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import errno
+import os
 import shutil
 import sys
 import textwrap
@@ -306,6 +307,10 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
+# Flags that name a file or a folder.
+_PLACES = ("out_dir", "data_dir", "records", "archive", "out", "data")
+
+
 def parse_flags(flag_values: flags.FlagValues, argv: Sequence[str], usage: str) -> None:
     """Parses a command line that consists of flags alone; --help prints them and exits.
 
@@ -322,5 +327,9 @@ def parse_flags(flag_values: flags.FlagValues, argv: Sequence[str], usage: str) 
         if not _is_utf8(argument):
             raise UserError(f"{argument!a}: is not UTF-8; choose another name")
     rest = flag_values(argv)
+    for name in _PLACES:
+        if name in flag_values and isinstance(flag_values[name].value, str):
+            # A shell leaves the ~ of --out_dir=~/runs as it is.
+            flag_values[name].value = os.path.expanduser(flag_values[name].value)
     if len(rest) > 1:
         raise UserError(f"unexpected argument {rest[1]!r}; every option is a flag, --name=value")

@@ -11,12 +11,13 @@ def is_writable(folder: pathlib.Path) -> bool:
     return os.access(folder, os.W_OK) and folder.absolute().parts[1:2] not in (("proc",), ("sys",))
 
 
-def check_folder_to_make(flag: str, name: str) -> None:
+def check_folder_to_make(flag: str, name: str, written: bool = True) -> None:
     """Refuses a folder that cannot be made or written.
 
     Args:
         flag: Name of the flag that names it.
         name: The folder.
+        written: Whether something will be written to it.
 
     Raises:
         UserError: One line that names the flag.
@@ -28,7 +29,7 @@ def check_folder_to_make(flag: str, name: str) -> None:
     existing = next(p for p in (path, *path.parents) if _exists(flag, p))
     if not existing.is_dir():
         raise UserError(f"--{flag}={name}: {existing} is a file; choose a folder")
-    if not is_writable(existing):
+    if written and not is_writable(existing):
         raise UserError(f"--{flag}={name}: {existing} is not writable; choose another folder")
 
 

@@ -85,7 +85,8 @@ def check_options(study: Study, runs: Sequence[Any], flag_values: flags.FlagValu
     Raises:
         UserError: One line that names the flag.
     """
-    check_folder_to_make("out_dir", flag_values.out_dir)
+    only_looks = flag_values.dry_run or ("status" in flag_values and flag_values.status)
+    check_folder_to_make("out_dir", flag_values.out_dir, written=not only_looks)
     current_worker(flag_values.strategy)
     if study.images:
         for name in ("data_dir", "download"):

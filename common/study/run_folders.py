@@ -22,7 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -48,6 +48,7 @@ SCHEMA = 1
 FINISHED = ("done", "diverged")
 _FIELDS = (("schema", int), ("settings", dict), ("status", str), ("times", dict))
 _RESULTS = ("rows.jsonl", "arrays.npz", "weights.npz")
+_LOCK_ATTEMPTS = 5
 _RERUN = "remove its folder and run it again"
 _PACKAGES = ("tensorflow", "keras", "numpy", "scipy")
 
@@ -140,6 +141,22 @@ def read_record(folder: pathlib.Path) -> dict | None:
             f"{SCHEMA}; move the folder away or choose another --out_dir"
         )
     return record
+
+
+def _lock_now(file: IO) -> None:
+    """Locks a file for this process alone; one that only looks whether it is locked holds it for a moment.
+
+    Raises:
+        BlockingIOError: Another process holds it.
+    """
+    for attempt in range(_LOCK_ATTEMPTS):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if attempt == _LOCK_ATTEMPTS - 1:
+                raise
+            time.sleep(0.02)
 
 
 class RunFolder:
@@ -237,7 +254,7 @@ class RunFolder:
                 f"--out_dir: cannot write {self.path}: {error.strerror}; choose a folder you can write"
             ) from None
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock_now(self._lock)
         except BlockingIOError:
             self._lock.close()
             raise BusyError(f"{BusyError.WORDS} {self.path}; wait for it or stop it") from None
@@ -281,6 +298,9 @@ class RunFolder:
                 f"{self.path} was begun with {self.record['layout']} and cannot go on with {layout}, whose "
                 "rounding differs; go on where it was begun, or delete the folder"
             )
+        else:
+            # What goes on with edited code is no longer what its commit says.
+            self.record["dirty"] = self.record.get("dirty") or provenance().get("dirty")
         self.record["status"] = "incomplete"
         self.record.pop("error", None)
         self.save()

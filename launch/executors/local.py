@@ -89,8 +89,13 @@ def make_places(
             words = f"{len(gpus)} GPUs with --runs_per_gpu={runs_per_gpu} take {len(shares)} processes"
             raise UserError(f"--workers={workers}: {words if single else 'mirrored runs take all GPUs each'}")
         shares = shares[:workers]
-    cores, count = usable_cores(), len(shares)
-    return [Place(frozenset(cores[i::count] or cores), gpus) for i, gpus in enumerate(shares)]
+    # Equal shares: a run that goes on elsewhere finds as many cores, on which its numbers depend.
+    cores, size = usable_cores(), max(1, len(usable_cores()) // len(shares))
+    firsts = [i * size % len(cores) for i in range(len(shares))]
+    return [
+        Place(frozenset(cores[first : first + size]), gpus)
+        for first, gpus in zip(firsts, shares, strict=True)
+    ]
 
 
 class LocalExecutor:
@@ -180,8 +185,8 @@ def run_jobs(
             waiting = [job for job in waiting if left.intersection(job.runs)]
             for place in set(range(len(places))) - set(running):
                 if job := _next(waiting, running.values(), is_held):
-                    running[place] = job
                     _start(job, places[place])
+                    running[place] = job
                     note_started(study, out_dir, [job])
             interruption.sleep(_POLL_SECONDS)
             for place in [place for place, job in running.items() if job.poll() is not None]:

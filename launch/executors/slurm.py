@@ -265,6 +265,7 @@ def live_tasks(study: Study, jobs: Sequence[SweepProcess], out_dir: str) -> dict
         tasks = {known[name].task if name in known else None for name in names}
         if tasks and all(task in states for task in tasks):
             found |= {task: job for task in tasks if task}
+            job.log = pathlib.Path(known[names[0]].log)  # of the sweep that submitted it
     return found
 
 

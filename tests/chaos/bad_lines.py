@@ -223,6 +223,10 @@ OWN = {
         ("--records=nowhere", "--records=nowhere: no such folder"),
         ("--records={file}", "is a file"),
         ("--records=.", "no finished run of a figure"),
+        ("--records=. --write_docs", "--write_docs needs all papers"),
+        ("--write_docs --scale=laptop", "--scale: not with --write_docs"),
+        ("--write_docs --replication=snapp_shamir", "--replication: not with --write_docs"),
+        ("--write_docs --out=page.html", "--out: not with --write_docs"),
         ("--records=. --out=", "--out=: must be a file in a folder that exists"),
         ("--records=. --out=.", "--out=.: must be a file"),
         ("--records=. --out=nowhere/report.html", "must be a file in a folder that exists"),
@@ -234,6 +238,10 @@ OWN = {
         ("--scale=laptop,huge", "--scale=huge: must be one of"),
         ("--replication=other", "--replication=other"),
         ("word", "unexpected argument 'word'"),
+    ),
+    "launch.freeze": (
+        ("--records=", "--records=: names no folder"),
+        ("--records=nowhere", "--records=nowhere: no such folder"),
     ),
     "launch.sweep": (
         ("", "--replication: must be one of"),

@@ -5,6 +5,7 @@ import zipfile
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from common.comparison import Options, compare
 from common.data import images
@@ -238,6 +239,7 @@ def test_what_cannot_be_measured_is_said_and_the_rest_goes_on(saved, run, arrays
         ({"x": X, "y": Y.astype(float)}, None),
         ({"x": X, "y": np.eye(4)}, "y.argmax(axis=1)"),
         ({"x": X, "y": Y, "class_names": ["a"]}, "class_names has 1 names"),
+        ({"x": X, "y": Y, "class_names": "a"}, "class_names has 1 names"),
     ],
 )
 def test_files_of_arrays(values, message, tmp_path):
@@ -248,6 +250,20 @@ def test_files_of_arrays(values, message, tmp_path):
     with pytest.raises(UserError) as refused:
         compare_data.read_file(str(tmp_path / "a.npz"), None, 0, False)
     assert message in str(refused.value)
+
+
+def test_a_flipped_bit_of_an_archive_is_one_line(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez_compressed(path, x=np.random.default_rng(0).normal(size=(50, 4)))
+    content = path.read_bytes()
+    refused = 0
+    for place in range(0, len(content), 7):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
+        try:
+            compare_data.read_file(str(path), None, 0, False)
+        except UserError:
+            refused += 1
+    assert refused > 0.8 * len(range(0, len(content), 7))
 
 
 def test_some_examples_keep_their_numbers(tmp_path):
@@ -272,6 +288,38 @@ def test_a_model_agrees_with_itself_and_accuracies_are_counted(data):
     assert comparison.of_models[1]["accuracy"].value == pytest.approx(expected)
     assert comparison.picture.classes.shape == (2, 5, 5)
     assert comparison.most_different().size == 0
+
+
+def test_no_call_of_a_model_has_more_examples_than_the_option_says():
+    """Predictions, planes, picture, margins, gradients, and the calls that see what a model gives."""
+    sizes = []
+
+    def model(x):
+        tf.py_function(lambda number: sizes.append(int(number)), [tf.shape(x)[0]], [])
+        return x
+
+    x = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    options = Options(num_planes=3, resolution=5, picture_resolution=6, num_margins=4, batch_size=6)
+    found = compare([model, model], x, np.arange(40) % 3, options=options)
+    assert max(sizes) == 6 and found.left_out == ()
+    assert found.picture and {"fragmentation", "margin", "jacobian_norm"} <= set(found.of_models[0])
+
+
+@pytest.mark.parametrize(
+    "options,names,message",
+    [
+        ({"num_planes": 1}, None, "0 or at least 2 .*Received: 1$"),
+        ({"triplets": np.array([[0, 1, 2]])}, None, "0 or at least 2 .*Received: 1$"),
+        ({"batch_size": 0}, None, "`batch_size` must be at least 1"),
+        ({}, ["a", "a"], "`names` must differ"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_before_a_model_is_called(options, names, message):
+    def model(x):
+        raise AssertionError("called")
+
+    with pytest.raises(ValueError, match=message):
+        compare([model, model], X, Y, names, Options(**options))
 
 
 @pytest.mark.parametrize(

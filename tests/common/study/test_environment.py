@@ -6,8 +6,9 @@ import subprocess
 import sys
 
 import pytest
+from absl import flags
 
-from common.study import environment
+from common.study import command_line, environment
 from common.study.runs import study_names
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -53,6 +54,14 @@ def test_no_file_takes_the_place_of_a_closed_stream(tmp_path):
     done = program(["-c", code], closed=2, stdout=subprocess.PIPE)
     assert (done.returncode, done.stdout) == (0, b"")
     assert path.read_text() == "content"
+
+
+def test_a_folder_that_the_shell_left_with_a_tilde_is_in_the_home(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    flag_values = flags.FlagValues()
+    flags.DEFINE_string("out_dir", "results", "Folder.", flag_values=flag_values)
+    command_line.parse_flags(flag_values, ["program", "--out_dir=~/runs"], "usage")
+    assert flag_values.out_dir == str(tmp_path / "runs") and flag_values["out_dir"].present
 
 
 PLAN = ["-m", "replications.snapp_shamir", "--figure=4", "--scale=smoke", "--dry_run"]

@@ -1,3 +1,4 @@
+import fcntl
 import json
 import multiprocessing
 import pathlib
@@ -92,6 +93,25 @@ def test_a_second_process_is_told(tmp_path):
         process.join()
     with folder(tmp_path):
         pass
+
+
+def test_a_process_that_looks_for_a_moment_keeps_none_from_starting(tmp_path, monkeypatch):
+    with folder(tmp_path):
+        pass
+    with open(folder(tmp_path).path / ".lock") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        monkeypatch.setattr(run_folders.time, "sleep", lambda seconds: fcntl.flock(looking, fcntl.LOCK_UN))
+        with folder(tmp_path) as run:
+            run.start({"tile": 1})
+    assert folder(tmp_path).record["status"] == "incomplete"
+
+
+def test_a_run_that_goes_on_with_edited_code_is_dirty(tmp_path, monkeypatch):
+    for dirty, expected in ((False, False), (True, True), (False, True)):
+        monkeypatch.setattr(run_folders, "provenance", lambda d=dirty: {"commit": "c", "dirty": d})
+        with folder(tmp_path) as run:
+            run.start({"tile": 1})
+        assert folder(tmp_path).record["dirty"] is expected
 
 
 def test_another_layout_cannot_go_on(tmp_path):
