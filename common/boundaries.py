@@ -26,7 +26,7 @@ from .metrics.plane import (
     predict_planes,
 )
 from .metrics.reproducibility import triplet_agreement
-from .metrics.sharpness import jacobian_norm
+from .metrics.sharpness import BATCH_SIZE, jacobian_norm
 from .statistics import interval
 from .streams import Streams
 from .tensors import floating as floating_tensor
@@ -165,13 +165,13 @@ class Boundaries:
             distinct = self.y is not None and len(np.unique(self.y)) >= 3
             labels = self.y if distinct else np.arange(len(self.x))
             triplets = draw_triplets(labels, options.num_planes, self._stream("score_triplets"), distinct)
-        found, planes = [], []
+        found, planes, reason = [], [], "two are needed"
         for triplet in triplets:
             try:
                 planes.append(plane_through(self.x[triplet], options.resolution, SCORE_OVERHANG))
                 found.append(triplet)
             except ValueError as error:
-                reason = error
+                reason = str(error)
         if len(planes) < 2:
             raise ValueError(f"too few of {len(triplets)} planes through three examples ({reason})")
         return np.array(found), planes
@@ -200,7 +200,8 @@ class Boundaries:
         progress = self.watch(f"{self.names[number]}: planes", len(planes), "planes")
         found = []
         for plane in planes:
-            found.append(predict_planes([self.classifiers[number]], [plane])[0, 0])
+            classes = predict_planes([self.classifiers[number]], [plane], self.options.batch_size)
+            found.append(classes[0, 0])
             progress.add(1)
         progress.close()
         return np.stack(found)
@@ -215,7 +216,9 @@ class Boundaries:
         try:
             plane = plane_through(self.x[list(positions)], self.options.picture_resolution, PICTURE_OVERHANG)
             classifiers = [self.classifiers[number] for number in numbers]
-            classes, confidences = predict_planes(classifiers, [plane], confidences=True)
+            classes, confidences = predict_planes(
+                classifiers, [plane], self.options.batch_size, confidences=True
+            )
         except (ValueError, tf.errors.OpError) as error:
             self._leave_out("picture of a plane", error)
             return
@@ -230,7 +233,10 @@ class Boundaries:
         for start in range(0, count, _BLOCK):
             block = bases[start : start + _BLOCK]
             targets = np.arange(len(self.x))
-            parts.append(margins(self.classifiers[number], self.x, block, targets, rng).kept())
+            found = margins(
+                self.classifiers[number], self.x, block, targets, rng, batch_size=self.options.batch_size
+            )
+            parts.append(found.kept())
             progress.add(len(block))
         progress.close()
         kept = np.concatenate(parts)
@@ -243,7 +249,8 @@ class Boundaries:
         count = min(self.options.num_gradients, len(self.x))
         chosen = self._stream("gradients").choice(len(self.x), count, replace=False)
         progress = self.watch(f"{self.names[number]}: gradients", count, "examples")
-        found = jacobian_norm(self.networks[number], self.x[chosen], self.y[chosen])
+        size = min(BATCH_SIZE, self.options.batch_size)  # a backward pass keeps what lies between the layers
+        found = jacobian_norm(self.networks[number], self.x[chosen], self.y[chosen], size)
         progress.add(count)
         progress.close()
         if not np.isfinite(found).all():

@@ -46,7 +46,7 @@ class Options:
         triplets: Integer array (planes, 3), positions of the examples of each plane; None to draw them, of
             three classes where there are labels of three.
         seed: Seed of the draws.
-        batch_size: Examples in a call of a model.
+        batch_size: At least 1, the most examples in a call of a model.
     """
 
     outputs: str = "auto"
@@ -149,7 +149,7 @@ def compare(
             for two classes.
         x: Array of shape (examples, ...), as the models take it. Distances and gradients are in its unit.
         y: Integer array of shape (examples,) or (examples, 1), the true classes.
-        names: A name for each model.
+        names: A name for each model, no two alike.
         options: How much is measured.
         watch: Makes something that is told how far the work is: a function of words, an amount and a unit
             whose result has `add(amount)` and `close()`, such as `study.progress.Progress`.
@@ -158,13 +158,14 @@ def compare(
         The measures with intervals over examples or planes; of three models or more also over models.
 
     Raises:
-        ValueError: There are fewer than two models or examples; x and y do not fit together; a model gives
-            no finite logits of the same classes as the others.
+        ValueError: There are fewer than two models or examples; two models have one name; x and y do not fit
+            together; there is one plane; a model gives no finite logits of the same classes as the others.
     """
     options = options or Options()
     x = np.asarray(x)
     names = tuple(names or (f"model {i + 1}" for i in range(len(models))))
     y = _checked(models, x, y, names)
+    _check_options(options)
     predictions, networks = _predictions(models, x, y, names, options, watch)
     pairs = pairs_of(range(len(models)))
     of_examples = {(i, j): pair_of_examples(predictions[i], predictions[j]) for i, j in pairs}
@@ -209,6 +210,8 @@ def _checked(models, x, y, names):
     """Returns the labels; refuses what cannot be compared."""
     if len(models) < 2 or len(names) != len(models):
         raise ValueError(f"Two or more models with a name each. Received: {len(models)}, {len(names)} names")
+    if len(set(names)) < len(names):
+        raise ValueError(f"`names` must differ. Received: names={names}")
     if x.ndim < 2 or len(x) < 2 or x.dtype.kind not in "fiub" or 0 in x.shape:
         raise ValueError(
             "`x` must be numbers of shape (examples, ...), two examples or more. Received: shape "
@@ -217,13 +220,22 @@ def _checked(models, x, y, names):
     return None if y is None else class_labels(y, "y")
 
 
+def _check_options(options):
+    """Refuses before the models are called what would fail after it."""
+    num_planes = options.num_planes if options.triplets is None else len(options.triplets)
+    if options.num_planes and num_planes < 2:
+        raise ValueError(f"Planes must be 0 or at least 2 (`num_planes`, `triplets`). Received: {num_planes}")
+    if options.batch_size < 1:
+        raise ValueError(f"`batch_size` must be at least 1. Received: batch_size={options.batch_size}")
+
+
 def _predictions(models, x, y, names, options, watch):
     """The `Predictions` of each model, and its function from examples to logits."""
     predictions: list[Predictions] = []
     networks = []
     for model, name in zip(models, names, strict=True):
         try:
-            network = as_logits(model, x[:_NUM_SEEN], options.outputs)
+            network = as_logits(model, x[:_NUM_SEEN], options.outputs, options.batch_size)
             found = Predictions.of_logits(_logits(network, x, name, options.batch_size, watch), y)
         except (ValueError, tf.errors.OpError) as error:
             raise ValueError(f"{name}: {error}") from error

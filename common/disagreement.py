@@ -50,7 +50,7 @@ MEASURES = {
         "fraction",
     ),
     "accuracy_change": Measure(
-        "change of accuracy", "accuracy of the second model of a pair minus that of the first", "real"
+        "change of accuracy", "accuracy of the second model of a pair minus that of the first", "difference"
     ),
     "loss_change": Measure(
         "change of loss", "loss of the second model of a pair minus that of the first, in nats", "real"

@@ -156,8 +156,7 @@ def read(path: str, images: bool = True) -> "keras.Model":
 def _loaded(path):
     import keras
 
-    from . import layers  # noqa: F401
-    from .models import vit  # noqa: F401  (registers its layers)
+    from . import layers  # noqa: F401  (registers what the file may ask for)
 
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")

@@ -35,6 +35,7 @@ QUANTITIES = {
     "positive": (0.0, np.inf),
     "fraction": (0.0, 1.0),
     "percentage": (0.0, 100.0),
+    "difference": (-1.0, 1.0),  # of two fractions
 }
 
 
@@ -72,7 +73,8 @@ def around(value: float, reach: float, quantity: str = "real") -> tuple[float, f
     ```
 
     The values themselves are not transformed, so 0 and 1 may be among them: their mean is inside unless all
-    are 0 or all are 1. Then they differ by nothing, and the interval is that value alone.
+    are 0 or all are 1. Then they differ by nothing, and the interval is that value alone. A difference of two
+    fractions may be 0 and has no such scale: its interval is cut off at -1 and 1.
 
     Args:
         value: Mean.
@@ -88,6 +90,9 @@ def around(value: float, reach: float, quantity: str = "real") -> tuple[float, f
     - Brown, Cai & DasGupta 2001, Interval estimation for a binomial proportion, section 4.1 (logit interval)
     """
     least, most = QUANTITIES[quantity]
+    if quantity == "difference":
+        low, high = np.clip([value - reach, value + reach], least, most)
+        return float(low), float(high)
     if quantity == "real" or not least < value < most:
         return float(value - reach), float(value + reach)
     with np.errstate(over="ignore"):  # of two values that differ much, the upper end

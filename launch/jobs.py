@@ -7,6 +7,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -79,6 +80,8 @@ def make_jobs(study: Study, runs: Iterable[Any], options: command_line.RunOption
     groups: dict[Any, list] = collections.defaultdict(list)
     for run in runs:
         groups[dataclasses.replace(run, **{name: usual})].append(run)
+    # No two sweeps of one folder write the same logs: processes of two containers may have one number.
+    sweep = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     jobs = []
     for i, (common, members) in enumerate(groups.items()):
         argv = [sys.executable, "-m", f"replications.{study.name}"]
@@ -89,7 +92,7 @@ def make_jobs(study: Study, runs: Iterable[Any], options: command_line.RunOption
         for field in dataclasses.fields(options):
             if (value := getattr(options, field.name)) != field.default:
                 argv.append(command_line.flag_text(field.name, value))
-        log = logs_folder(study, options.out_dir) / f"{os.getpid()}-{i:03d}.log"
+        log = logs_folder(study, options.out_dir) / f"{sweep}-{i:03d}.log"
         jobs.append(SweepProcess(argv, members, log))
     return sorted(jobs, key=lambda job: (job.has_students, -sum(map(study.estimate, job.runs))))
 

@@ -237,7 +237,7 @@ def main(argv: list[str] | None = None) -> None:
         out_dir = flag_values.out_dir
         todo = unfinished(study, runs, out_dir)
         jobs = make_jobs(study, todo, command_line.given_options(flag_values))
-        executor = make_executor(study, todo, flag_values)
+        executor = make_executor(study, todo or runs, flag_values)
         if flag_values.status:
             print_status(study, runs, out_dir)
             return

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import sysconfig
@@ -15,6 +16,8 @@ import pytest
 from common import registration
 from common.layers.activations import SmeLU
 from common.metrics.prediction_difference import RelativePredictionDifference
+from common.models.vit import vit
+from common.training.schedules import LinearWarmup
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -66,6 +69,26 @@ def test_every_module_works_under_the_name_of_the_library(tmp_path):
 
 def modules():
     return [path for path in sorted((ROOT / "common").rglob("*.py")) if path.name != "__init__.py"]
+
+
+def test_a_saved_model_loads_after_the_layers_are_imported(tmp_path):
+    """As the README says, whatever of the library the model holds."""
+    registered = re.compile(r"^@registered\n(?:class|def) (\w+)", re.MULTILINE)
+    names = {name for path in modules() for name in registered.findall(path.read_text())}
+    assert len(names) >= 14
+    model = vit(dim=8, depth=1, num_heads=2, head_dim=4, mlp_dim=8)
+    rate = LinearWarmup(0.1, 0.2, epochs=2, steps_per_epoch=1)
+    model.compile(keras.optimizers.SGD(rate), "mse", metrics=[RelativePredictionDifference()])
+    model.save(tmp_path / "model.keras")
+    (tmp_path / "library").mkdir()
+    (tmp_path / "library" / "irreproducibility").symlink_to(ROOT / "common")
+    load = f"""
+import keras, irreproducibility.layers
+assert keras.models.load_model("model.keras").optimizer.learning_rate is not None
+known = {{name.partition(">")[2] for name in keras.saving.get_custom_objects()}}
+assert {names} <= known, {names} - known
+"""
+    python(load, tmp_path, PYTHONPATH=str(tmp_path / "library"))
 
 
 def rename_package(source, target):

@@ -5,6 +5,7 @@ the number of replicas changes nothing. An augmentation is a sequence of operati
 column of uniform numbers, one row for each image.
 """
 
+import collections
 import dataclasses
 from collections.abc import Callable, Sequence
 from typing import ClassVar, TypeAlias
@@ -236,14 +237,22 @@ class Augmentation:
             batch_size: Number of images in the global batch.
 
         Returns:
-            Float32 tensors of shape (batch, numbers of the operation), uniform in [0, 1).
+            For each random operation a float32 tensor of shape (batch, numbers of the operation), uniform in
+            [0, 1), under its name; a second operation of one name has its own, under that and " 2".
         """
         if not self.random:
             return {}
-        operations = [operation for operation in self.operations if operation.num_uniforms]
-        widths = [operation.num_uniforms for operation in operations]
-        columns = tf.split(uniform_numbers(seed, batch_size, sum(widths)), widths, axis=1)
-        return {operation.name: column for operation, column in zip(operations, columns, strict=True)}
+        widths = {key: operation.num_uniforms for key, operation in self._keyed() if operation.num_uniforms}
+        numbers = uniform_numbers(seed, batch_size, sum(widths.values()))
+        return dict(zip(widths, tf.split(numbers, list(widths.values()), axis=1), strict=True))
+
+    def _keyed(self):
+        """Yields the operations with the keys of their draws."""
+        seen = collections.Counter()
+        for operation in self.operations:
+            seen[operation.name] += 1
+            number = seen[operation.name]
+            yield operation.name if number == 1 else f"{operation.name} {number}", operation
 
     def __call__(self, images: tf.Tensor, draws: dict[str, tf.Tensor]) -> tf.Tensor:
         """Applies the operations.
@@ -255,8 +264,8 @@ class Augmentation:
         Returns:
             float32 tensor of shape (batch, output size, output size, 3) in [0, 1].
         """
-        for operation in self.operations:
-            images = operation(images, draws.get(operation.name))
+        for key, operation in self._keyed():
+            images = operation(images, draws.get(key))
         return images
 
 

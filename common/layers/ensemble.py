@@ -1,6 +1,7 @@
 """Layers that hold many independent models side by side: a leading `models` axis on every array."""
 
 import functools
+import numbers
 import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -25,13 +26,15 @@ def matmul_per_model(inputs: "tf.Tensor", kernel: "tf.Tensor") -> "tf.Tensor":
     """Multiplies each model's rows by its own matrix.
 
     Args:
-        inputs: Tensor of shape (models, batch, in).
+        inputs: Tensor of shape (models, batch, in); integers and booleans are taken as floats.
         kernel: Tensor of shape (models, in, units).
 
     Returns:
-        Tensor of shape (models, batch, units).
+        Tensor of shape (models, batch, units), of the floating-point type that holds both.
     """
-    return _matmul(ops.convert_to_tensor(inputs), ops.copy(kernel))  # a custom gradient takes no variables
+    inputs, kernel = ops.convert_to_tensor(inputs), ops.copy(kernel)  # a custom gradient takes no variables
+    dtype = keras.backend.result_type(inputs.dtype, kernel.dtype, float)
+    return _matmul(ops.cast(inputs, dtype), ops.cast(kernel, dtype))
 
 
 @ops.custom_gradient
@@ -90,26 +93,32 @@ def _kept(x):
     XLA repeats whatever is cheap inside each operation that uses it, as often as it is used there; a division
     counts as dear, by a one that it does not know.
     """
-    one = 0.0 * ops.cast(ops.isnan(x[0, 0, 0]), x.dtype) + 1.0
+    # A slice, not x[0, 0, 0], which a batch of no examples does not have.
+    one = 0.0 * ops.cast(ops.isnan(x[:1, :1, :1]), x.dtype) + 1.0
     return x / one
 
 
 def _positive(name, value):
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
         raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
-    return value
+    return int(value)  # which a saved config can hold
 
 
-class _PerModel(keras.initializers.Initializer):
+class PerModel(keras.initializers.Initializer):
     """Draws each model's weights separately, as `initializer` would for an ordinary layer.
 
     Keras initializers give the same values at every call, and their fans would count the models axis.
+
+    Args:
+        initializer: Keras initializer or function of one model's weights. Of one with an integer seed, model
+            m draws with the seed plus m.
     """
 
-    def __init__(self, initializer):
+    def __init__(self, initializer: "keras.initializers.Initializer | Callable[..., tf.Tensor]") -> None:
         self.initializer = initializer
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> "tf.Tensor":
+        """Returns weights of `shape`, whose leading axis is that of the models."""
         draws = [self._of_model(m)(tuple(shape[1:]), dtype=dtype) for m in range(shape[0])]
         return ops.stack(draws)
 
@@ -178,12 +187,12 @@ class EnsembleDense(keras.layers.Layer):
         self.kernel = self.add_weight(
             name="kernel",
             shape=(self.num_models, input_shape[-1], self.units),
-            initializer=_PerModel(self.kernel_initializer),
+            initializer=PerModel(self.kernel_initializer),
         )
         self.bias = self.add_weight(
             name="bias",
             shape=(self.num_models, self.units),
-            initializer=_PerModel(self.bias_initializer),
+            initializer=PerModel(self.bias_initializer),
         )
 
     def call(self, inputs: "tf.Tensor") -> "tf.Tensor":
@@ -249,7 +258,7 @@ class EmbeddingSum(keras.layers.Layer):
         initializer = self.embeddings_initializer
         if self.num_models is not None:
             _check_models_axis(self, input_shape)
-            shape, initializer = (self.num_models, *shape), _PerModel(initializer)
+            shape, initializer = (self.num_models, *shape), PerModel(initializer)
         self.embeddings = self.add_weight(name="embeddings", shape=shape, initializer=initializer)
 
     def call(self, inputs: "tf.Tensor") -> "tf.Tensor":

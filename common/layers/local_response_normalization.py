@@ -54,11 +54,12 @@ class LocalResponseNormalization(keras.layers.Layer):
         self, depth_radius: int = 5, bias: float = 1.0, alpha: float = 1.0, beta: float = 0.5, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        if not isinstance(depth_radius, int) or isinstance(depth_radius, bool) or depth_radius < 0:
+        is_integer = isinstance(depth_radius, numbers.Integral) and not isinstance(depth_radius, bool)
+        if not is_integer or depth_radius < 0:
             raise ValueError(
                 f"`depth_radius` must be a non-negative integer. Received: depth_radius={depth_radius!r}"
             )
-        self.depth_radius = depth_radius
+        self.depth_radius = int(depth_radius)  # which a saved config can hold
         self.bias = _check_number("bias", bias)
         if self.bias == 0:
             raise ValueError(f"`bias` must be greater than 0. Received: bias={bias!r}")

@@ -59,9 +59,14 @@ class Classifier:
         """
         return self._classify(floating(inputs))
 
-    def check_confidences(self, inputs: np.ndarray | tf.Tensor) -> None:
-        """Raises a ValueError if the model gives probabilities, whose softmax is no confidence."""
-        check_logits(self._model, inputs)
+    def check_confidences(self, inputs: np.ndarray | tf.Tensor, batch_size: int | None = None) -> None:
+        """Raises a ValueError if the model gives probabilities, whose softmax is no confidence.
+
+        Args:
+            inputs: A few inputs.
+            batch_size: Largest number of them in a call of the model; None: all.
+        """
+        check_logits(self._model, inputs, batch_size)
 
     def on_rays(
         self, origins: tf.Tensor, directions: tf.Tensor, rays: tf.Tensor, distances: tf.Tensor

@@ -35,7 +35,7 @@ def _bernoulli_divergence(a, b, xp):
         (b - a)^2 * integral over t in [0, 1] of (1 - t) * sigmoid'(a + t * (b - a)).
 
     Args:
-        a: Floating-point array of finite logits.
+        a: Floating-point array of logits; infinite ones are certain labels.
         b: Array of the shape and type of `a`.
         xp: The module of the arrays: `numpy` or `keras.ops`.
     """
@@ -43,7 +43,10 @@ def _bernoulli_divergence(a, b, xp):
     # the first formula would cancel, and exp from overflow.
     a, b = -xp.abs(a), xp.where(a > 0, -b, b)
     odds = xp.exp(a)
-    far = xp.logaddexp(b, 0.0) - xp.log1p(odds) - odds / (1.0 + odds) * (b - a)
+    # Of a certain label (odds 0) the slope is 0, also where b - a is infinite; a model that is sure of what
+    # may be wrong costs infinity, which the terms would give as inf - inf.
+    slope = xp.where(odds == 0, 0.0, odds / (1.0 + odds) * (b - a))
+    far = xp.where(b == np.inf, b + odds, xp.logaddexp(b, 0.0) - xp.log1p(odds) - slope)
 
     # Eight nodes integrate sigmoid', whose poles are pi away from the real axis, to float64
     # precision over steps of length 1; beyond it `far` loses no more than one digit.
@@ -82,7 +85,8 @@ def excess_label_loss(
     Args:
         true_logits: Finite array of shape (examples,) or (examples, 1), the log-odds of the positive label.
         logits: Finite array of one of these shapes, the model's; or of shape (..., examples), those of
-            several models on leading axes, which are kept.
+            several models on leading axes, which are kept. Of one example, (models, 1) is of several
+            models, and (1, 1) of one.
         sample_weight: Non-negative array of shape (examples,) or (examples, 1), such as the
             count of each distinct example: the mean over examples is then weighted.
 
@@ -98,7 +102,7 @@ def excess_label_loss(
     - [Snapp & Shamir 2021, eq. 2](https://arxiv.org/abs/2102.10696)
     """
     logits = np.asarray(logits, np.float64)
-    if logits.ndim == 2 and logits.shape[1] == 1:
+    if logits.shape == (np.size(true_logits), 1):
         logits = logits[:, 0]
     a, b, weights = example_arrays(
         true_logits=column("true_logits", true_logits),

@@ -52,7 +52,20 @@ def _outputs_of(model, inputs):
     return tf.convert_to_tensor(outputs)
 
 
-def as_logits(model: Network, examples: np.ndarray | tf.Tensor, outputs: str = "auto") -> Network:
+def _in_batches(function, inputs, batch_size):
+    """What a function of a batch gives for all inputs, `batch_size` of them at a time; None: all at once."""
+    if batch_size is None or len(inputs) <= batch_size:
+        return function(inputs)
+    parts = [function(inputs[start : start + batch_size]) for start in range(0, len(inputs), batch_size)]
+    return tf.concat(parts, axis=0)
+
+
+def as_logits(
+    model: Network,
+    examples: np.ndarray | tf.Tensor,
+    outputs: str = "auto",
+    batch_size: int | None = None,
+) -> Network:
     """Returns the logits of a network, also where it gives probabilities or one number an example.
 
     The logits of probabilities are their logarithms. One number z an example is the logit of class 1 against
@@ -64,6 +77,7 @@ def as_logits(model: Network, examples: np.ndarray | tf.Tensor, outputs: str = "
         examples: A few inputs, on which is seen what it gives: probabilities if no number is negative and
             each row sums to 1, or, of one number an example, if all are in [0, 1]. The more, the surer.
         outputs: `"logits"` or `"probabilities"`, where it is known.
+        batch_size: Largest number of examples in a call of the model; None: all of them.
 
     Returns:
         Function from a batch of inputs to logits of shape (batch, classes), in float32 at least.
@@ -74,9 +88,7 @@ def as_logits(model: Network, examples: np.ndarray | tf.Tensor, outputs: str = "
     """
     if outputs not in OUTPUTS:
         raise ValueError(f"`outputs` must be one of {', '.join(OUTPUTS)}. Received: outputs={outputs!r}")
-    given = _outputs_of(model, examples)
-    if given.shape.rank != 2 or given.shape[-1] < 1:
-        raise ValueError(f"The model must give an array of (batch, classes). Received: shape {given.shape}")
+    given = _in_batches(lambda batch: _array_of(model, batch), examples, batch_size)
     one = given.shape[-1] == 1
     if outputs == "auto":
         if one:
@@ -100,6 +112,14 @@ def as_logits(model: Network, examples: np.ndarray | tf.Tensor, outputs: str = "
     return logits
 
 
+def _array_of(model, inputs):
+    """What a network gives, of shape (batch, classes) with one class or more."""
+    given = _outputs_of(model, inputs)
+    if given.shape.rank != 2 or given.shape[-1] < 1:
+        raise ValueError(f"The model must give an array of (batch, classes). Received: shape {given.shape}")
+    return given
+
+
 def are_probabilities(outputs: tf.Tensor) -> bool:
     """Whether outputs are probabilities: no number is negative, and each row sums to 1.
 
@@ -117,8 +137,13 @@ def are_probabilities(outputs: tf.Tensor) -> bool:
     return len(values) > 0 and bool(np.all(values >= 0) and np.all(near))
 
 
-def check_logits(model: Network, inputs: np.ndarray | tf.Tensor) -> int:
+def check_logits(model: Network, inputs: np.ndarray | tf.Tensor, batch_size: int | None = None) -> int:
     """Checks that a network gives logits for a few inputs, not their softmax.
+
+    Args:
+        model: The network.
+        inputs: A few of its inputs.
+        batch_size: Largest number of them in a call of the network; None: all.
 
     Returns:
         Number of classes.
@@ -126,7 +151,7 @@ def check_logits(model: Network, inputs: np.ndarray | tf.Tensor) -> int:
     Raises:
         ValueError: If not.
     """
-    logits = logits_of(model, inputs)
+    logits = _in_batches(lambda batch: logits_of(model, batch), inputs, batch_size)
     if are_probabilities(logits):
         raise ValueError(
             f"The model must give logits, not their softmax. Received: rows that sum to 1, model={model}"

@@ -303,7 +303,7 @@ def predict_planes(
         )
     if confidences:
         for classifier in classifiers:
-            classifier.check_confidences(planes[0].points(0, 8))
+            classifier.check_confidences(planes[0].points(0, 8), batch_size)
     classes, winners = [], []
     for plane in planes:
         labels, values = _predict_plane(classifiers, plane, batch_size)

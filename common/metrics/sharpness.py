@@ -20,8 +20,16 @@ NUM_COPIES = 4
 BATCH_SIZE = 320
 
 
-def check_examples(model: Network, examples: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def check_examples(
+    model: Network, examples: np.ndarray, labels: np.ndarray, batch_size: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Checks that a model gives logits for the examples and that the labels are among its classes.
+
+    Args:
+        model: The network.
+        examples: Array of shape (n, ...).
+        labels: Integer array of shape (n,) or (n, 1).
+        batch_size: Largest number of examples in a call of the model; None: no more than 8 are needed.
 
     Returns:
         The examples as float32, whatever they are stored in, and the labels as int32 of shape (n,).
@@ -37,7 +45,7 @@ def check_examples(model: Network, examples: np.ndarray, labels: np.ndarray) -> 
         )
     examples = examples.astype("float32", copy=False)
     check_values("examples", examples, np.isfinite(examples), "finite")
-    num_classes = check_logits(model, examples[:8])
+    num_classes = check_logits(model, examples[:8], batch_size)
     check_values("labels", labels, (labels >= 0) & (labels < num_classes), f"from 0 to {num_classes - 1}")
     return examples, labels.astype("int32")
 
@@ -171,7 +179,8 @@ def jacobian_norm(
 
     Args:
         model: Keras model that gives logits of shape (batch, classes).
-        images: Array of shape (samples, ...), normalised as for training; computed in float32.
+        images: Array of shape (samples, ...), normalised as for training; computed in float32. Samples may be
+            single numbers, of shape (samples,), where the model takes them.
         labels: Integer array of shape (samples,) or (samples, 1), the training labels.
         batch_size: Number of samples in a forward and backward pass.
 
@@ -186,12 +195,12 @@ def jacobian_norm(
 
     - [Gamba et al. 2022, eq. 1 and 2](https://arxiv.org/abs/2209.10080)
     """
-    images, labels = check_examples(model, images, labels)
+    images, labels = check_examples(model, images, labels, batch_size)
 
     @compiled
     def norms(inputs, labels):
         gradients = input_gradients(model, inputs, labels)[2]
-        return tf.norm(tf.reshape(gradients, (-1, np.prod(images.shape[1:]))), axis=-1)
+        return tf.norm(tf.reshape(gradients, (-1, np.prod(images.shape[1:], dtype=int))), axis=-1)
 
     result = np.empty(len(images))
     for rows, *batch in padded_batches(batch_size, images, labels):
@@ -242,7 +251,7 @@ def tangent_hessian_sums(
     """
     check_num_copies(num_copies, minimum=1)
     check_images(images, mean, std)
-    images, labels = check_examples(model, images, labels)
+    images, labels = check_examples(model, images, labels, batch_size)
     mean, std = (np.asarray(values, "float32") for values in (mean, std))
     scores = compiled(
         lambda inputs, labels, coefficients: point_scores(

@@ -171,7 +171,7 @@ class VolumeMeter:
                 gradient by the input, or an argument is not as described.
         """
         check_images(images, self.mean, self.std)
-        images, labels = check_examples(self.model, images, labels)
+        images, labels = check_examples(self.model, images, labels, self.batch_size)
         rank = min(images.shape[1:3])
         windows = erasure_windows(rank, self.num_paths, self.strengths)
         masks = np.concatenate([np.zeros((1, rank), "float32"), erasure_masks(windows, rank)])

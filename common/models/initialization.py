@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 import keras
 
+from ..layers.ensemble import EmbeddingSum, EnsembleDense, PerModel
 from ..streams import Streams
 
 # One of `SCHEMES`, or the initializer of the kernel.
@@ -63,6 +64,7 @@ def draw_weights(model: keras.Model, streams: Streams) -> None:
     `kernel_initializer`, and so on. The i-th randomly drawn weight has the seed
     `streams.integer("init", i)`; constants (zero biases, gammas, moving statistics) are reset and take no
     seed, so that models that differ only in such weights, or in dropout, start from the same kernels.
+    Layers that hold many models draw each of them as their own class says, model m with the seed plus m.
     The state of the j-th seed generator, as of a dropout layer, starts at `streams.integer("dropout", j)`.
     A compiled model keeps its traced functions, and the optimizer is not touched.
 
@@ -89,6 +91,8 @@ def draw_weights(model: keras.Model, streams: Streams) -> None:
             config["seed"] = streams.integer("init", num_drawn)
             num_drawn += 1
         initializer = type(initializer).from_config(config)
+        if _holds_models(owners[id(variable)]):
+            initializer = PerModel(initializer)
         variable.assign(initializer(tuple(variable.shape), dtype=variable.dtype))
 
 
@@ -96,6 +100,11 @@ def _owners(model):
     """Maps the id of each variable to the innermost layer that holds it; outer layers come first."""
     layers = model._flatten_layers()
     return {id(variable): layer for layer in layers for variable in layer.variables}
+
+
+def _holds_models(layer):
+    """Whether the leading axis of a layer's variables is one of models."""
+    return isinstance(layer, EnsembleDense | EmbeddingSum) and layer.num_models is not None
 
 
 def _initializer_of(variable, layer):

@@ -328,8 +328,8 @@ def parse_flags(flag_values: flags.FlagValues, argv: Sequence[str], usage: str) 
             raise UserError(f"{argument!a}: is not UTF-8; choose another name")
     rest = flag_values(argv)
     for name in _PLACES:
-        if name in flag_values and isinstance(flag_values[name].value, str):
-            # A shell leaves the ~ of --out_dir=~/runs as it is.
-            flag_values[name].value = os.path.expanduser(flag_values[name].value)
+        value = flag_values[name].value if name in flag_values else None
+        if isinstance(value, str):
+            flag_values[name].value = os.path.expanduser(value)  # a shell leaves the ~ of --out_dir=~/runs
     if len(rest) > 1:
         raise UserError(f"unexpected argument {rest[1]!r}; every option is a flag, --name=value")

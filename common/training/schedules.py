@@ -24,9 +24,14 @@ class LinearWarmup(keras.optimizers.schedules.LearningRateSchedule):
         rate: Rate of the last epoch of the warm-up and of all later ones.
         epochs: Number of epochs of the warm-up, at least 2.
         steps_per_epoch: Steps in an epoch.
+
+    Raises:
+        ValueError: If there are fewer than 2 epochs.
     """
 
     def __init__(self, start: float, rate: float, epochs: int, steps_per_epoch: int) -> None:
+        if epochs < 2:
+            raise ValueError(f"`epochs` must be at least 2. Received: epochs={epochs}")
         self.start, self.rate, self.epochs, self.steps_per_epoch = start, rate, epochs, steps_per_epoch
 
     def __call__(self, step: "int | tf.Tensor") -> "tf.Tensor":

@@ -206,5 +206,6 @@ def _scalar_line(settings, value):
         "train error": f"{value['train_loss']:.3g}",
         "test error": f"{value['test_loss']:.3g}",
         "slope near the points": f"{value['slope']:.3g}",
-        "noise kept": f"{value['noise_kept']:.0%}",
+        # Points without noise have none to keep.
+        "noise kept": f"{value['noise_kept']:.0%}" if "noise_kept" in value else "",
     }

@@ -138,6 +138,7 @@ def sharpness(predict, signal, inputs, targets):
         `slope`, the mean absolute derivative in the neighbourhoods, and `noise_kept`, the share of the
         points' noise that the fit still predicts at their borders: the least-squares coefficient of the
         fit's distance from the noise-free function on the noise of the point. 0 is a spike, 1 a plateau.
+        Points without noise have no such share: it is left out.
     """
     offsets = np.linspace(-NEIGHBOURHOOD, NEIGHBOURHOOD, 21)
     _, slopes = predict(np.clip(inputs[:, np.newaxis] + offsets, -1, 1).ravel())
@@ -146,7 +147,8 @@ def sharpness(predict, signal, inputs, targets):
     inside = np.abs(borders) <= 1
     noise, borders = noise[inside], borders[inside]
     deviation = predict(borders)[0] - signal(borders)
-    return {"slope": np.mean(np.abs(slopes)), "noise_kept": np.sum(deviation * noise) / np.sum(noise**2)}
+    found, power = {"slope": np.mean(np.abs(slopes))}, np.sum(noise**2)
+    return found | ({"noise_kept": np.sum(deviation * noise) / power} if power else {})
 
 
 def run(study, settings, options):

@@ -77,7 +77,7 @@ def test_other_means_have_students_interval():
 
 @given(
     st.lists(st.sampled_from([0.0, 1 / 3, 2 / 3, 1.0]), min_size=2, max_size=30),
-    st.sampled_from(["fraction", "positive", "real"]),
+    st.sampled_from(["fraction", "positive", "real", "difference"]),
 )
 def test_intervals_hold_the_mean_and_stay_inside(values, quantity):
     found = mean_over_examples(np.array(values), quantity)
@@ -98,6 +98,15 @@ def test_the_interval_over_models_leaves_one_out_at_a_time():
     # Two models, or pairs that are missing, say nothing of others.
     assert mean_over_pairs({(0, 1): pairs[0, 1]}, "churn").over_models is None
     assert mean_over_pairs({p: pairs[p] for p in [(0, 1), (1, 2)]}, "churn").over_models is None
+
+
+def test_the_interval_of_a_change_of_accuracy_ends_at_one():
+    """Student's would be 2/3 -+ 4.3 * 2/3, of 0, 1 and 1 with one model left out; of -1 and 1, 0 -+ 12.7."""
+    pairs = {(0, 1): np.ones(4), (0, 2): np.ones(4), (1, 2): np.zeros(4)}
+    found = mean_over_pairs(pairs, "accuracy_change")
+    assert (found.value, found.over_models) == (pytest.approx(2 / 3), (-1.0, 1.0, 3))
+    found = mean_over_pairs({(0, 1): np.array([-1.0, 1.0])}, "accuracy_change")
+    assert (found.value, found.low, found.high) == (0, -1, 1)
 
 
 def test_json_has_no_nan():

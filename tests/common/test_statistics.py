@@ -111,6 +111,7 @@ def test_a_constant_jackknife_falls_back_without_a_warning(recwarn):
         ("fraction", [0.0, 1.0]),
         ("fraction", [0.0, 0.0, 0.0, 1e-6]),
         ("percentage", [99.0, 62.0, 98.0]),
+        ("difference", [0.9, -0.9, -0.2]),
         ("positive", [4.6, 0.1, 0.2, 1.5]),
         ("positive", [0.0, 1e-9, 1e3]),
     ],

@@ -291,7 +291,7 @@ def test_one_process_a_core_for_images_alone(monkeypatch):
     monkeypatch.setattr(local.os, "sysconf", {"SC_PAGE_SIZE": 2**12, "SC_PHYS_PAGES": 2**22}.get)
     images = load_study("zhang_randomization")
     assert [len(local.make_places(study)) for study in (STUDY, images)] == [1, 3]
-    assert [place.cores for place in local.make_places(images, workers=2)] == [{0, 2}, {1}]
+    assert [place.cores for place in local.make_places(images, workers=2)] == [{0}, {1}]
     monkeypatch.setattr(local.os, "sysconf", {"SC_PAGE_SIZE": 2**12, "SC_PHYS_PAGES": 2**20}.get)
     assert local.default_workers(images) == 2
 

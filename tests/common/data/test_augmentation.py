@@ -5,14 +5,18 @@ from scipy import stats
 
 from common.data.augmentation import (
     NAMES,
+    Augmentation,
     CentralCrop,
+    RandomColour,
     RandomCrop,
     augmentation,
+    brightness,
     normalize,
     per_image_standardization,
 )
 from common.data.datasets import CIFAR10_MEAN, CIFAR10_STD
 from common.errors import UserError
+from common.streams import uniform_numbers
 
 RANDOM_NAMES = ["random_crop", "ee411", "pad_crop_flip"]
 
@@ -137,6 +141,20 @@ def test_compiled_programs_draw_and_apply_the_same(name):
         for key, value in draws.items():
             np.testing.assert_array_equal(compiled_draws[key], value)
         np.testing.assert_allclose(compiled_results, results, rtol=0, atol=rounding(name))
+
+
+def test_two_operations_of_one_name_have_numbers_of_their_own():
+    """Grey of 0.5 times both factors, 0.5 to 1; the first has the numbers that it has alone."""
+    darker = RandomColour(brightness, 0.5, 1.0)
+    augment, seed = Augmentation((darker, CentralCrop(2), darker)), seed_words(1, 2)
+    draws = augment.draw(seed, 4)
+    assert list(draws) == ["brightness", "brightness 2"]
+    first, second = (draw.numpy() for draw in draws.values())
+    np.testing.assert_array_equal(np.hstack([first, second]), uniform_numbers(seed, 4, 2))
+    np.testing.assert_array_equal(first, Augmentation((darker,)).draw(seed, 4)["brightness"])
+    factors = (0.5 + first / 2) * (0.5 + second / 2)
+    found = augment(tf.fill((4, 4, 4, 3), 0.5), draws)
+    np.testing.assert_allclose(found[:, 0, 0, :1], 0.5 * factors, rtol=1e-6)
 
 
 @pytest.mark.parametrize(("name", "num_offsets"), [("random_crop", 5), ("pad_crop_flip", 9)])

@@ -33,6 +33,43 @@ def test_matmul_per_model_and_its_gradients_equal_numpy_in_every_form(batch, inp
     np.testing.assert_allclose(of_kernel, x.swapaxes(1, 2) @ weights, **tolerances)
 
 
+@pytest.mark.parametrize("batch", [0, None])
+@pytest.mark.parametrize("units", [1, 3, 16])
+def test_a_batch_of_no_examples_has_gradients_of_zero(batch, units):
+    layer = EnsembleDense(2, units)
+    layer.build((2, None, 4))
+
+    @tf.function(input_signature=[tf.TensorSpec((2, batch, 4))])
+    def gradients(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            total = tf.reduce_sum(layer(x))
+        return tape.gradient(total, [x, layer.kernel.value, layer.bias.value])
+
+    of_x, of_kernel, of_bias = gradients(tf.zeros((2, 0, 4)))
+    assert of_x.shape == (2, 0, 4)
+    np.testing.assert_array_equal(of_kernel, np.zeros((2, 4, units)))
+    np.testing.assert_array_equal(of_bias, np.zeros((2, units)))
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64", "uint8", "bool"])
+@pytest.mark.parametrize("policy", ["float32", "float64", "mixed_float16"])
+def test_whole_numbers_are_taken_as_floats(dtype, policy):
+    """In every form of the product, which depends on the sizes."""
+    for batch, units in ((3, 2), (3, 1), (3, 20), (70, 2), (70, 20)):
+        x = RNG.integers(0, 2, (2, batch, 4)).astype(dtype)
+        dense = EnsembleDense(2, units, dtype=policy)
+        for layer in (dense, EmbeddingSum(2, units, 2, dtype=policy), EmbeddingSum(2, units, dtype=policy)):
+            found = layer(x)
+            assert found.dtype == layer.compute_dtype
+            np.testing.assert_array_equal(found, layer(x.astype(layer.compute_dtype)))
+
+
+def test_ones_of_whole_numbers_by_hand():
+    layer = EnsembleDense(2, 2, kernel_initializer="ones", bias_initializer="ones")
+    np.testing.assert_array_equal(layer(np.ones((2, 3, 4), "int32")), np.full((2, 3, 2), 5.0))
+
+
 def test_a_model_that_is_not_finite_leaves_the_others_alone():
     x, kernel = RNG.normal(size=(2, 7, 4)), RNG.normal(size=(2, 4, 3))
     x[0] = np.nan
@@ -144,6 +181,16 @@ def test_fit_on_batches_of_all_models_trains_each_alone():
         alone.fit(x[:, m].reshape(-1, 4), y[:, m].reshape(-1, 1), 8, epochs=2, shuffle=False, verbose=0)
         for ours, theirs in zip(model.get_weights(), alone.get_weights(), strict=True):
             np.testing.assert_allclose(ours[m], theirs, rtol=1e-6)
+
+
+def test_integers_of_numpy_are_integers():
+    dense = EnsembleDense(np.int64(2), np.uint8(3))
+    embedding = EmbeddingSum(np.int32(2), np.int64(3), num_models=np.int64(2))
+    names = "num_models", "units", "num_sets", "dim"
+    sizes = [
+        config[n] for config in (dense.get_config(), embedding.get_config()) for n in names if n in config
+    ]
+    assert sizes == [2, 3, 2, 2, 3] and all(type(size) is int for size in sizes)
 
 
 def test_the_wrong_number_of_models_is_refused_after_building():

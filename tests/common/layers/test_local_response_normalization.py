@@ -62,6 +62,10 @@ def test_whole_numbers_are_taken_as_floats():
     np.testing.assert_array_equal(layer(x.astype("uint8")), layer(x.astype("float32")))
 
 
+def test_integers_of_numpy_are_integers():
+    assert type(LocalResponseNormalization(np.int64(2)).get_config()["depth_radius"]) is int
+
+
 def test_gradient_is_that_of_finite_differences():
     x = np.random.default_rng(0).normal(size=(1, 1, 2, 5))
     arguments = {"depth_radius": 1, "bias": 1.0, "alpha": 0.5, "beta": 0.75}

@@ -113,6 +113,19 @@ def test_leading_axes_of_models_are_kept():
         assert result[model] == pytest.approx(alone, rel=1e-14)
 
 
+def test_several_models_on_one_example():
+    """(models, 1), whose last axis is that of the examples; p = 1/2 and q = 1/2, 3/4, 1/4."""
+    log3, half_ln_4_3 = math.log(3), math.log(4 / 3) / 2
+    models = np.array([[0.0], [log3], [-log3]])
+    for truth, weights in (([0.0], None), ([[0.0]], [5])):
+        result = excess_label_loss(truth, models, weights)
+        assert result.shape == (3,)
+        np.testing.assert_allclose(result, [0, half_ln_4_3, half_ln_4_3], rtol=1e-14)
+    # One model's column stays a column.
+    assert np.ndim(excess_label_loss([0.0], [[log3]])) == 0
+    assert excess_label_loss([0.0] * 2, [[log3], [0.0]]) == pytest.approx(half_ln_4_3 / 2, rel=1e-14)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -149,6 +162,31 @@ def test_metric_in_float32_resolves_nearly_equal_logits():
     metric = ExcessLabelLoss()
     metric.update_state([a], [b])
     assert float(metric.result()) == pytest.approx(exact_divergence(float(a), float(b)), rel=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("truth", "logit", "expected"),
+    [
+        (0.0, np.inf, np.inf),
+        (0.0, -np.inf, np.inf),
+        (-3.0, np.inf, np.inf),
+        (np.inf, -np.inf, np.inf),
+        (-np.inf, np.inf, np.inf),
+        (np.inf, np.inf, 0.0),
+        (-np.inf, -np.inf, 0.0),
+        (np.inf, 0.0, math.log(2)),
+        (-np.inf, 0.0, math.log(2)),
+        (np.inf, math.log(3), math.log(4 / 3)),  # q = 3/4 for what is certain
+        (3e38, -3e38, 3e38),  # their difference is no float32
+        (np.nan, np.inf, np.nan),
+        (np.inf, np.nan, np.nan),
+    ],
+)
+def test_metric_of_infinite_logits(truth, logit, expected, dtype):
+    metric = ExcessLabelLoss(dtype=dtype)
+    metric.update_state([truth], [logit])
+    assert float(metric.result()) == pytest.approx(expected, rel=1e-6, nan_ok=True)
 
 
 def test_metric_of_a_compiled_model_survives_saving(tmp_path):

@@ -177,6 +177,22 @@ def test_logits_of_whatever_a_model_gives(given, outputs, expected):
     assert np.isfinite(found).all()
 
 
+def test_what_a_model_gives_is_seen_a_batch_at_a_time():
+    """All rows decide, as at once: one alone, of logits 0.25 and 0.75, looks like its softmax."""
+    sizes = []
+
+    def model(x):
+        sizes.append(len(x))
+        return x
+
+    given = np.concatenate([ODDS[:1], ODDS + 1])
+    np.testing.assert_array_equal(as_logits(model, given, batch_size=1)(given), given)
+    assert check_logits(model, given, batch_size=3) == 2
+    assert sizes == [1, 1, 1, 1, 4, 3, 1]
+    with pytest.raises(ValueError, match="not their softmax"):
+        check_logits(model, ODDS, batch_size=2)
+
+
 def test_undefined_probabilities_stay_undefined():
     function = as_logits(lambda x: x, ODDS)
     assert np.isnan(function(np.array([[np.nan, 0.5]], np.float32))).any()

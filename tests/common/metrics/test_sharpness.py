@@ -71,6 +71,13 @@ def test_jacobian_norm_takes_any_input_shape():
     np.testing.assert_allclose(jacobian_norm(model, np.zeros((1, 3)), [0]), [6.5], rtol=1e-6)
 
 
+def test_jacobian_norm_of_single_numbers():
+    """Logits 0 and 2 x with label 0: the loss is log(1 + exp(2 x)), its slope 2 sigmoid(2 x)."""
+    x = np.array([0.0, np.log(3) / 2])
+    found = jacobian_norm(lambda x: tf.stack([0 * x, 2 * x], axis=1), x, [0, 0])
+    np.testing.assert_allclose(found, [1.0, 1.5], rtol=1e-6)
+
+
 def test_the_model_is_in_inference_mode():
     model = keras.Sequential(
         [

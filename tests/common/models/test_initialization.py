@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
+from common.layers import EmbeddingSum, EnsembleDense
 from common.models.alexnet import small_alexnet
 from common.models.blocks import convolution, dense
 from common.models.initialization import draw_weights, layer_initializers
@@ -73,6 +74,25 @@ def test_seeds_are_counted_over_the_random_weights_only():
         layer = model.get_layer(name)
         initializer = keras.initializers.GlorotUniform(seed=streams.integer("init", i))
         np.testing.assert_array_equal(layer.kernel, initializer(layer.kernel.shape))
+
+
+def test_models_of_an_ensemble_are_drawn_one_by_one():
+    """With the fans of one: uniform within sqrt(6 / (16 + 16)), of deviation 0.25."""
+    layers = [EmbeddingSum(2, 8, num_models=32), EnsembleDense(32, 16), EmbeddingSum(4, 4, num_models=None)]
+    model = keras.Sequential([keras.Input(batch_shape=(32, None, 6)), *layers])
+    streams = Streams(0)
+    draw_weights(model, streams)
+    embeddings, kernel, alone = (layer.weights[0].numpy() for layer in layers)
+    assert kernel.std() == pytest.approx(0.25, abs=0.01)
+    for m in (0, 31):
+        uniform = keras.initializers.RandomUniform(seed=streams.integer("init", 0) + m)
+        np.testing.assert_array_equal(embeddings[m], uniform((2, 3, 8)))
+        glorot = keras.initializers.GlorotUniform(seed=streams.integer("init", 1) + m)
+        np.testing.assert_array_equal(kernel[m], glorot((16, 16)))
+    # A layer of one model keeps its draws.
+    uniform = keras.initializers.RandomUniform(seed=streams.integer("init", 2))
+    np.testing.assert_array_equal(alone, uniform((4, 4, 4)))
+    assert not layers[1].bias.numpy().any()
 
 
 def test_dropout_starts_from_the_streams():

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from common.layers import ReplicaDropout
+from common.layers import ClassTokenAndPositions, ReplicaDropout, SelfAttention
 from common.models.initialization import draw_weights
-from common.models.vit import ClassTokenAndPositions, SelfAttention, vit
+from common.models.vit import vit
 from common.streams import Streams
 
 
@@ -88,6 +88,10 @@ def test_config_round_trip(layer):
     copy = keras.layers.deserialize(json.loads(json.dumps(config)))
     assert type(copy) is type(layer)
     assert keras.layers.serialize(copy) == config
+
+
+def test_integers_of_numpy_are_integers():
+    assert type(SelfAttention(np.int64(2)).get_config()["num_heads"]) is int
 
 
 def test_invalid_arguments():

@@ -30,6 +30,12 @@ def test_warmup_rises_by_epochs_and_stays():
     np.testing.assert_allclose(rates(schedule, [0, 6, 7, 27, 28, 1000]), expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("epochs", [1, 0, -1])
+def test_a_warmup_has_two_epochs_or_more(epochs):
+    with pytest.raises(ValueError, match=f"`epochs` must be at least 2. Received: epochs={epochs}$"):
+        schedules.LinearWarmup(0.001, 0.005, epochs=epochs, steps_per_epoch=7)
+
+
 def test_cosine_is_half_a_period_over_all_epochs():
     schedule = schedules.EpochCosine(0.1, epochs=10, steps_per_epoch=4)
     expected = [0.1, 0.1, 0.05, 0.1 * (1 + np.cos(0.9 * np.pi)) / 2]

@@ -133,6 +133,19 @@ def test_sharpness_between_a_plateau_and_a_spike():
     assert found == pytest.approx({"slope": (10 * 6 + 11 * 2) / 21, "noise_kept": 0.375})
 
 
+def test_points_without_noise_keep_no_share_of_it(tmp_path):
+    inputs = np.array([-0.5, 0.2])
+    found = regression.sharpness(lambda x: (0 * x, 3 + 0 * x), CUBIC, inputs, CUBIC(inputs))
+    assert found == {"slope": 3}
+    settings = dataclasses.replace(POLYNOMIAL, degree=3, epochs=1000, target_noise=0.0)
+    experiment.run(STUDY, settings, command_line.RunOptions(str(tmp_path), "auto", False))
+    folder = run_folder(STUDY, settings, str(tmp_path))
+    values = {row["metric"]: row["value"] for row in folder.rows()}
+    assert folder.record["status"] == "done" and set(values) == {"train_loss", "test_loss", "slope"}
+    assert values["test_loss"] < 0.1
+    assert experiment.table_row(settings, folder)["noise kept"] == ""
+
+
 def test_a_run_leaves_what_the_figure_shows(tmp_path):
     options = command_line.RunOptions(str(tmp_path), "auto", False)
     settings = dataclasses.replace(POLYNOMIAL, degree=5, epochs=1000)

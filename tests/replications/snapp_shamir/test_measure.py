@@ -62,6 +62,22 @@ def test_logits_are_those_of_float64(activation):
     np.testing.assert_allclose(measured.logits(weights, examples), expected[:, 0], atol=1e-13)
 
 
+def test_one_evaluation_example():
+    """PD |a - b| / p and loss p log(p / q) + (1 - p) log((1 - p) / (1 - q)) of that example."""
+    settings = Settings(model="linear", evaluation_log2=0).resolve()
+    stream = ExampleStream("linear", THETA)
+    rows = Evaluation(settings, stream, Streams(0)).rows(
+        linear_model(THETA, 1.0), linear_model(THETA, -1.0), pair=0, examples=1
+    )
+    (pattern,), (count,), (truth,) = stream.evaluation_set(Streams(0).key("measurement", 0), 1)
+    logit_of = unpack(pattern).astype(np.float64) @ THETA.astype(np.float32)
+    p, a, b = expit(truth), expit(logit_of + 1), expit(logit_of - 1)
+    losses = [p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q)) for q in (a, b)]
+    assert count == 1
+    assert values(rows, "relative_prediction_difference", "pair") == pytest.approx([(a - b) / p], rel=1e-9)
+    assert values(rows, "excess_label_loss", "run") == pytest.approx(losses, rel=1e-9)
+
+
 def test_the_true_model_loses_nothing(evaluation):
     true = linear_model(THETA.astype(np.float32))
     rows = evaluation.rows(true, true, pair=0, examples=1)
