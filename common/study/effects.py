@@ -27,7 +27,8 @@ _MOST_SEEDS = 64
 class Effect:
     """A contrast of cells: sum(coefficient * mean of the cell), or of the means' logarithms.
 
-    Seeds with a value that is nan are left out.
+    Seeds with a value that is nan are left out. A cell whose coefficient is 0 takes no part: neither its
+    spread nor its missing values count.
 
     Args:
         label: What is compared, in words.
@@ -41,6 +42,13 @@ class Effect:
     values: np.ndarray
     coefficients: np.ndarray
     factor: bool = False
+
+    def __post_init__(self) -> None:
+        # The mean of a seed over all cells would carry the spread of the widest into the others.
+        taken = np.asarray(self.coefficients) != 0
+        if not taken.all() and taken.any():
+            object.__setattr__(self, "values", np.asarray(self.values, np.float64)[:, taken])
+            object.__setattr__(self, "coefficients", np.asarray(self.coefficients, np.float64)[taken])
 
     @property
     def n(self) -> int:

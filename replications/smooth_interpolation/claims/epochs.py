@@ -13,7 +13,7 @@ from replications.smooth_interpolation.claims.shared import (
     POINT,
     from_threshold,
 )
-from replications.smooth_interpolation.claims.widths import NOISY, OTHERS
+from replications.smooth_interpolation.claims.widths import NOISY, NOISY_PEAK, OTHERS
 
 _METRICS = ("test_error", "cross_entropy", "jacobian_norm")
 _BUMP = (
@@ -70,7 +70,7 @@ def _bump(sweep, metric):
     quote="models past the interpolation threshold (base width w=15) undergo epoch-wise double descent for "
     "each metric",
     tests=f"Each of the three, {_BUMP}.",
-    confirmatory_from=NOISY,
+    confirmatory_from=NOISY_PEAK,
 )
 @claim(
     20,
@@ -94,7 +94,7 @@ def wide_recover(sweep):
     ("5",),
     quote="Similar trends are observed for curvature, as measured by the Hessian norm.",
     tests=f"Tangent Hessian norm, {_BUMP}.",
-    confirmatory_from=NOISY,
+    confirmatory_from=NOISY_PEAK,
 )
 @from_threshold
 def curvature_recovers(sweep):

@@ -20,7 +20,7 @@ from replications.smooth_interpolation.claims.shared import (
     over,
     peaks,
 )
-from replications.smooth_interpolation.claims.widths import NOISY, OTHERS, PEAK
+from replications.smooth_interpolation.claims.widths import NOISY, NOISY_PEAK, OTHERS, PEAK
 
 # "Close to zero" accuracy is below 15 %: 10 % is chance. "Consistently" is in more than half.
 _NO_ACCURACY, _HALF = 15.0, 50.0
@@ -45,7 +45,7 @@ def _of_seeds(label, values, factor=False):
     ("2",),
     quote="crossentropy, sensitivity (Jacobian norm) and curvature peaking over all volumes considered",
     tests=f"Loss and each of the two norms, geometric mean over the volumes of all sizes: {PEAK}.",
-    confirmatory_from=NOISY,
+    confirmatory_from=NOISY_PEAK,
 )
 @from_threshold
 def volumes_peak(sweep):

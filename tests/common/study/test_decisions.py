@@ -33,17 +33,19 @@ def draws(curve, seeds, rng, spread=1.0):
 
 def test_contrast_of_three_cells_by_hand():
     # Seeds' means 2 and 5, cells' 2.25, 3, 5.25: what is left is +-0.25 in the first and the last cell.
-    effect = Effect("c - a", np.array([[1.0, 1.5, 3.5], [3.5, 4.5, 7.0]]), np.array([-1.0, 0.0, 1.0]))
-    assert effect.value == pytest.approx(3.0)
-    # Of each 2 * 0.25^2 / (2 - 1) * 3 / (3 - 1); two equal parts count as 2 * (3 - 1) / 3 cells.
-    assert effect.deviation == pytest.approx(math.sqrt(2 * 0.1875))
-    assert effect.freedom == pytest.approx(4 / 3)
-    t = 3.0 / (effect.deviation / math.sqrt(2))
-    assert effect.p_above(0) == pytest.approx(stats.t.sf(t, 4 / 3))
-    assert effect.p_below(0) == pytest.approx(stats.t.cdf(t, 4 / 3))
+    effect = Effect("b and c - a", np.array([[1.0, 1.5, 3.5], [3.5, 4.5, 7.0]]), np.array([-1.0, 0.5, 0.5]))
+    assert effect.value == pytest.approx(1.875)
+    # Of each 2 * 0.25^2 / (2 - 1) * 3 / (3 - 1) = 0.1875, the last one times 0.5^2.
+    assert effect.deviation == pytest.approx(math.sqrt(1.25 * 0.1875))
+    # Parts of 1 and 0.25 count as 1.25^2 / (1 + 0.0625) * (3 - 1) / 3 cells.
+    freedom = 1.5625 / 1.0625 * 2 / 3
+    assert effect.freedom == pytest.approx(freedom)
+    t = 1.875 / (effect.deviation / math.sqrt(2))
+    assert effect.p_above(0) == pytest.approx(stats.t.sf(t, freedom))
+    assert effect.p_below(0) == pytest.approx(stats.t.cdf(t, freedom))
     low, high = effect.interval()
-    assert (low + high) / 2 == pytest.approx(3.0)
-    assert high - 3.0 == pytest.approx(stats.t.ppf(0.95, 4 / 3) * effect.deviation / math.sqrt(2))
+    assert (low + high) / 2 == pytest.approx(1.875)
+    assert high - 1.875 == pytest.approx(stats.t.ppf(0.95, freedom) * effect.deviation / math.sqrt(2))
 
 
 def test_two_cells_are_the_paired_t_test():
@@ -102,6 +104,15 @@ def test_seeds_that_would_decide():
     assert effects.level("", [1e-9, 2.0, -2.0]).further_seeds(0.0) is None
     # Values that do not differ are judged by their signs alone: 0.5^5 < 0.05.
     assert effects.level("", [1.0, 1.0, 1.0]).further_seeds(0.0) == 2
+
+
+def test_cells_that_are_not_compared_take_no_part():
+    """Here the third spreads a thousand times as much, and a seed lacks it."""
+    values = np.array([[1.0, 2.0, 900.0], [1.1, 2.2, -900.0], [0.9, 2.1, 10.0], [1.0, 2.2, np.nan]])
+    among = effects.Effect("", values, np.array([-1.0, 1.0, 0.0]))
+    paired = stats.ttest_1samp(values[:, 1] - values[:, 0], 0, alternative="greater")
+    assert among.p_above(0) == pytest.approx(paired.pvalue)
+    assert among.freedom == pytest.approx(3) and among.n == 4
 
 
 def test_equality_and_ties():
