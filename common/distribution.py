@@ -6,8 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from .cluster import current_worker, in_tf_config, step_ports
-from .cores import usable_cores
 from .errors import UserError
+from .machine import usable_cores
 
 
 def num_cores() -> int:

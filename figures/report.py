@@ -25,8 +25,8 @@ from concurrent.futures import ProcessPoolExecutor
 
 from absl import flags
 
-from common.cores import usable_cores
 from common.errors import UserError
+from common.machine import usable_cores
 from common.study.claims import Judgement, headline, judge, q_values
 from common.study.command_line import SCALES, exit_status, parse_flags
 from common.study.files import replacing

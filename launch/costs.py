@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 
 import tensorflow as tf
 
-from common.cores import usable_cores
 from common.distribution import ensemble_devices
+from common.machine import usable_cores
 from common.study import costs, interruption
 from common.training.operations import training_operations
 from launch import benchmark, ensemble_benchmark, image_benchmark

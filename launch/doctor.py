@@ -24,9 +24,9 @@ from collections.abc import Iterator
 
 from absl import flags
 
-from common.cores import usable_cores
 from common.data.datasets import DATASETS
 from common.errors import UserError
+from common.machine import usable_cores, usable_memory
 from common.study import command_line
 from common.study.folders import check_folder
 from common.study.startup import import_quietly
@@ -97,7 +97,7 @@ def devices(asked: bool) -> Iterator[Finding]:
     Args:
         asked: Whether a GPU is needed.
     """
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    memory = usable_memory() / 2**30
     yield Finding(
         "processor", f"{platform.machine()}, {len(usable_cores())} cores, {memory:.0f} GiB of memory"
     )

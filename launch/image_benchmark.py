@@ -13,10 +13,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common.cores import usable_cores
 from common.data import svd_paths
 from common.data.augmentation import augmentation
 from common.data.datasets import CIFAR10_MEAN, CIFAR10_STD
+from common.machine import usable_cores
 from common.metrics.classifier import Classifier
 from common.metrics.plane import plane_through, predict_planes
 from common.metrics.volumes import VolumeMeter

@@ -16,7 +16,7 @@ import platform
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..cores import usable_cores
+from ..machine import usable_cores
 from .files import write_json
 from .progress import duration
 from .runs import Study

@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from common.cores import usable_cores
 from common.errors import UserError
 from common.gpus import gpu_environment
+from common.machine import usable_cores, usable_memory
 from common.study import interruption
 from common.study.progress import Progress
 from common.study.runs import Study, run_folder
@@ -53,8 +53,7 @@ def default_workers(study: Study) -> int:
     """
     if not study.images:
         return 1
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return max(1, min(len(usable_cores()), memory // _BYTES_PER_WORKER))
+    return max(1, min(len(usable_cores()), usable_memory() // _BYTES_PER_WORKER))
 
 
 def make_places(

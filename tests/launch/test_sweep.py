@@ -288,11 +288,11 @@ def test_a_sweep_runs_skips_and_says_what_failed(tmp_path):
 
 def test_one_process_a_core_for_images_alone(monkeypatch):
     monkeypatch.setattr(local.os, "sched_getaffinity", lambda pid: {0, 1, 2}, raising=False)
-    monkeypatch.setattr(local.os, "sysconf", {"SC_PAGE_SIZE": 2**12, "SC_PHYS_PAGES": 2**22}.get)
+    monkeypatch.setattr(local, "usable_memory", lambda: 2**34)
     images = load_study("zhang_randomization")
     assert [len(local.make_places(study)) for study in (STUDY, images)] == [1, 3]
     assert [place.cores for place in local.make_places(images, workers=2)] == [{0}, {1}]
-    monkeypatch.setattr(local.os, "sysconf", {"SC_PAGE_SIZE": 2**12, "SC_PHYS_PAGES": 2**20}.get)
+    monkeypatch.setattr(local, "usable_memory", lambda: 2**32)
     assert local.default_workers(images) == 2
 
 
