@@ -30,6 +30,7 @@ from common.machine import usable_cores, usable_memory
 from common.study import command_line
 from common.study.folders import check_folder
 from common.study.startup import import_quietly
+from launch.executors.slurm import last_words
 
 _USAGE = "python -m launch.doctor [--gpu] [--slurm] [--data_dir=DIR]"
 _PYTHON = ((3, 11), (3, 14))  # the first that will do, the first that will not
@@ -212,9 +213,7 @@ def slurm(asked: bool) -> Iterator[Finding]:
         )
         yield Finding("Slurm", "partitions: " + ", ".join(done.stdout.split("\n")[:-1]))
     except subprocess.SubprocessError as error:
-        words = (getattr(error, "stderr", None) or str(error)).split("\n")
-        words = next((line.strip() for line in reversed(words) if line.strip()), "without a word")
-        yield Finding("Slurm", f"does not answer: {words}", "ask its administrator", asked)
+        yield Finding("Slurm", f"does not answer: {last_words(error)}", "ask its administrator", asked)
     there = importlib.util.find_spec("submitit") is not None
     text = f"submitit {importlib.metadata.version('submitit')}" if there else "submitit is not installed"
     yield Finding("submitit", text, None if there else "pip install -r requirements-slurm.txt", asked)

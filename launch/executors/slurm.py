@@ -12,6 +12,7 @@ import importlib.util
 import io
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -31,6 +32,7 @@ _POLL_SECONDS, _BUSY_SECONDS, _STOP_SECONDS = 2.0, 10.0, 20.0
 _GRACE_SECONDS = 600.0
 _SIGNAL_SECONDS = 60
 _TIMEOUTS = 100  # a run comes again so often; each time it goes on
+_MOST_TASKS = 1001  # of an array, where Slurm does not say
 _STOPPED = (interruption.STATUS, -signal.SIGTERM, -signal.SIGINT)
 
 
@@ -170,9 +172,29 @@ def queue() -> dict[str, str]:
     try:
         found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     except (OSError, subprocess.SubprocessError) as error:
-        words = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[-1]
-        raise UserError(f"Slurm does not answer: {words}") from None
+        raise UserError(f"Slurm does not answer: {last_words(error)}") from None
     return dict(line.split(maxsplit=1) for line in found.stdout.splitlines())
+
+
+def last_words(error: Exception) -> str:
+    """Returns the last line that a program which failed has said, or the error in words."""
+    lines = [*str(error).splitlines(), *(getattr(error, "stderr", None) or "").splitlines()]
+    return next((line.strip() for line in reversed(lines) if line.strip()), "without a word")
+
+
+def most_tasks() -> int:
+    """Returns how many tasks an array of this cluster may have; Slurm's default if it does not say."""
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        command = ["scontrol", "show", "config"]
+        found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+        if said := re.search(r"^MaxArraySize\s*=\s*(\d+)", found, re.MULTILINE):
+            return max(1, int(said[1]))
+    return _MOST_TASKS
+
+
+def _arrays(jobs, most):
+    """Cuts jobs into arrays of at most so many."""
+    return [jobs[start : start + most] for start in range(0, len(jobs), most)]
 
 
 def task_log(study: Study, out_dir: str | os.PathLike, task: str) -> pathlib.Path:
@@ -214,8 +236,10 @@ class SlurmExecutor:
         before = [task for task, job in live.items() if not job.has_students]
         print(f"{len(live)} tasks are in the queue already, {len(new)} are new", flush=True)
         for students in (False, True):
-            if array := [job for job in new if job.has_students == students]:
-                tasks = self._submit_array(study, array, out_dir, before if students else [])
+            teachers = list(before) if students else []
+            wave = [job for job in new if job.has_students == students]
+            for array in _arrays(wave, most_tasks() if wave else 1):
+                tasks = self._submit_array(study, array, out_dir, teachers)
                 before += tasks
                 note_started(study, out_dir, array, tasks)
                 print(f"job {tasks[0].split('_')[0]}: {len(array)} tasks", flush=True)

@@ -1,4 +1,6 @@
 import dataclasses
+import os
+import subprocess
 import sys
 
 import pytest
@@ -156,6 +158,43 @@ def test_a_task_asks_slurm_for_what_the_flags_say():
     assert parameters["gpus_per_node"] == 2 and parameters["array_parallelism"] == 5
     assert parameters["mem"] == "1536MB" and parameters["additional_parameters"] == {"requeue": True}
     assert "gpus_per_node" not in slurm.Resources().parameters("n")
+
+
+def test_more_tasks_than_an_array_may_have_are_several_arrays(tmp_path, monkeypatch):
+    scontrol = tmp_path / "scontrol"
+    scontrol.write_text("#!/bin/sh\necho 'ClusterName = c'; echo 'MaxArraySize            = 2'\n")
+    scontrol.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(slurm, "queue", dict)
+    submitted = []
+
+    def submit(self, study, jobs, out_dir, before):
+        submitted.append((len(jobs), list(before)))
+        return [f"{len(submitted)}_{i}" for i in range(len(jobs))]
+
+    monkeypatch.setattr(slurm.SlurmExecutor, "_submit_array", submit)
+    paper = load_study("somepalli_boundaries")
+    runs = [settings.resolve() for settings in paper.runs_of_figure("distillation", "smoke")]
+    jobs = [make_jobs(paper, [run], RunOptions(str(tmp_path / "runs")))[0] for run in runs]
+    students = sum(job.has_students for job in jobs)
+    assert students > 2 and len(jobs) - students > 2
+    slurm.SlurmExecutor(slurm.Resources(), wait=False).run(paper, jobs, str(tmp_path / "runs"))
+    assert sum(count for count, _ in submitted) == len(jobs) and {count for count, _ in submitted} <= {1, 2}
+    teachers = [before for _, before in submitted if not before]
+    waiting = {tuple(before) for _, before in submitted if before}
+    assert sum(count for count, before in submitted if not before) == len(jobs) - students
+    assert len(teachers) == -(-(len(jobs) - students) // 2) and len(waiting) == 1
+
+
+def test_without_an_answer_an_array_is_as_large_as_by_default(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert slurm.most_tasks() == 1001
+
+
+def test_the_last_words_of_a_program_that_said_nothing():
+    error = subprocess.CalledProcessError(1, "squeue", stderr=" \n\n")
+    assert "squeue" in slurm.last_words(error)
+    assert slurm.last_words(subprocess.CalledProcessError(1, "x", stderr="a\nb\n \n")) == "b"
 
 
 def test_one_line_where_there_is_no_slurm(tmp_path, monkeypatch, capsys):
