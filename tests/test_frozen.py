@@ -10,6 +10,7 @@ import pytest
 from common.study.claims import judge
 from common.study.frozen import _collect, claims_to_freeze, digest_of, read_frozen
 from common.study.runs import load_claims, load_study, study_names
+from launch import freeze
 
 ROOT = Path(__file__).parents[1]
 
@@ -90,3 +91,12 @@ def test_no_digest_has_a_folder_in_it(name):
     for claim in load_claims(name).CLAIMS:
         _collect(claim.check, f"replications.{name}", found)
     assert [key for key, code in found.items() if str(ROOT) in code or "site-packages" in code] == []
+
+
+@pytest.mark.parametrize(("records", "words"), [("", "names no folder"), ("nowhere", "no such folder")])
+def test_a_folder_that_is_not_there_is_refused(records, words, capsys):
+    """Without records every check would look as if no seed of it were recorded."""
+    with pytest.raises(SystemExit) as end:
+        freeze.main(["freeze", f"--records={records}"])
+    assert end.value.code == 2
+    assert words in (error := capsys.readouterr().err) and error.count("\n") == 1

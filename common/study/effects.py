@@ -43,21 +43,25 @@ class Effect:
     coefficients: np.ndarray
     factor: bool = False
 
-    def __post_init__(self) -> None:
-        # The mean of a seed over all cells would carry the spread of the widest into the others.
-        taken = np.asarray(self.coefficients) != 0
-        if not taken.all() and taken.any():
-            object.__setattr__(self, "values", np.asarray(self.values, np.float64)[:, taken])
-            object.__setattr__(self, "coefficients", np.asarray(self.coefficients, np.float64)[taken])
-
     @property
     def n(self) -> int:
         """How many seeds have all values."""
         return len(self._scaled)
 
+    @functools.cached_property
+    def _compared(self):
+        """Which cells are compared: all if every coefficient is 0."""
+        compared = np.asarray(self.coefficients) != 0
+        return compared if compared.any() else np.ones(len(compared), bool)
+
+    @property
+    def _weights(self):
+        return np.asarray(self.coefficients, np.float64)[self._compared]
+
     @property
     def _scaled(self):
-        values = np.asarray(self.values, np.float64)
+        # The mean of a seed over all cells would carry the spread of the widest into the others.
+        values = np.asarray(self.values, np.float64)[:, self._compared]
         with np.errstate(divide="ignore", invalid="ignore"):
             values = np.log(values) if self.factor else values
         return values[np.isfinite(values).all(axis=1)]
@@ -65,7 +69,7 @@ class Effect:
     @property
     def contrast(self) -> float:
         """The contrast, a logarithm where the effect is a factor; nan without seeds."""
-        return float((self._scaled @ self.coefficients).mean()) if self.n else math.nan
+        return float((self._scaled @ self._weights).mean()) if self.n else math.nan
 
     @property
     def value(self) -> float:
@@ -74,22 +78,22 @@ class Effect:
 
     @property
     def _is_level(self):
-        return len(self.coefficients) == 1 or not np.isclose(np.sum(self.coefficients), 0)
+        return len(self._weights) == 1 or not np.isclose(np.sum(self._weights), 0)
 
     @functools.cached_property
     def _parts(self):
         """Each cell's part of the variance of one seed's contrast, cell means and seeds removed."""
-        values, cells = self._scaled, len(self.coefficients)
+        values, cells = self._scaled, len(self._weights)
         if self._is_level:
-            return np.array([(values @ self.coefficients).var(ddof=1)])
+            return np.array([(values @ self._weights).var(ddof=1)])
         rest = values - values.mean(axis=0) - values.mean(axis=1, keepdims=True) + values.mean()
         own = np.sum(rest**2, axis=0) / (self.n - 1) * cells / (cells - 1)
-        return own * np.square(self.coefficients)
+        return own * np.square(self._weights)
 
     @property
     def freedom(self) -> float:
         """Degrees of freedom (Satterthwaite 1946); of two cells those of the paired t test."""
-        cells = len(self.coefficients)
+        cells = len(self._weights)
         if self._is_level or not self._parts.any():
             return self.n - 1
         effective = self._parts.sum() ** 2 / np.sum(self._parts**2) * (cells - 1) / cells

@@ -239,10 +239,6 @@ OWN = {
         ("--replication=other", "--replication=other"),
         ("word", "unexpected argument 'word'"),
     ),
-    "launch.freeze": (
-        ("--records=", "--records=: names no folder"),
-        ("--records=nowhere", "--records=nowhere: no such folder"),
-    ),
     "launch.sweep": (
         ("", "--replication: must be one of"),
         ("--replication=other", "--replication: must be one of"),
