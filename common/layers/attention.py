@@ -1,12 +1,12 @@
 """Layers of transformers: a class token with learned positions, and self-attention."""
 
-import numbers
 from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
 
 from ..registration import registered
+from .arguments import whole_number
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -100,10 +100,7 @@ class SelfAttention(keras.layers.Layer):
 
     def __init__(self, num_heads: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        is_integer = isinstance(num_heads, numbers.Integral) and not isinstance(num_heads, bool)
-        if not is_integer or num_heads < 1:
-            raise ValueError(f"`num_heads` must be a positive integer. Received: num_heads={num_heads!r}")
-        self.num_heads = int(num_heads)  # which a saved config can hold
+        self.num_heads = whole_number("num_heads", num_heads)
 
     def build(self, input_shape: tuple[int | None, int, int]) -> None:
         """Checks that the packed axis divides into the heads' queries, keys and values."""

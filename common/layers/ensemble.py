@@ -1,15 +1,15 @@
 """Layers that hold many independent models side by side: a leading `models` axis on every array."""
 
 import functools
-import numbers
 import operator
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import keras
 from keras import ops
 
 from ..registration import registered
+from .arguments import whole_number
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -98,12 +98,6 @@ def _kept(x):
     return x / one
 
 
-def _positive(name, value):
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
-    return int(value)  # which a saved config can hold
-
-
 class PerModel(keras.initializers.Initializer):
     """Draws each model's weights separately, as `initializer` would for an ordinary layer.
 
@@ -175,8 +169,8 @@ class EnsembleDense(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.num_models = _positive("num_models", num_models)
-        self.units = _positive("units", units)
+        self.num_models = whole_number("num_models", num_models)
+        self.units = whole_number("units", units)
         self.activation = keras.activations.get(activation)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
@@ -241,14 +235,14 @@ class EmbeddingSum(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.num_sets = _positive("num_sets", num_sets)
-        self.dim = _positive("dim", dim)
-        self.num_models = None if num_models is None else _positive("num_models", num_models)
+        self.num_sets = whole_number("num_sets", num_sets)
+        self.dim = whole_number("dim", dim)
+        self.num_models = None if num_models is None else whole_number("num_models", num_models)
         self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the embeddings."""
-        features = input_shape[-1]
+        features = cast(int, input_shape[-1])
         if features % self.num_sets:
             raise ValueError(
                 f"The {features} input features must divide into `num_sets` equal sets. "

@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras import ops
 
 from ..registration import registered
+from .arguments import whole_number
 
 
 @registered
@@ -54,12 +55,7 @@ class LocalResponseNormalization(keras.layers.Layer):
         self, depth_radius: int = 5, bias: float = 1.0, alpha: float = 1.0, beta: float = 0.5, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        is_integer = isinstance(depth_radius, numbers.Integral) and not isinstance(depth_radius, bool)
-        if not is_integer or depth_radius < 0:
-            raise ValueError(
-                f"`depth_radius` must be a non-negative integer. Received: depth_radius={depth_radius!r}"
-            )
-        self.depth_radius = int(depth_radius)  # which a saved config can hold
+        self.depth_radius = whole_number("depth_radius", depth_radius, least=0)
         self.bias = _check_number("bias", bias)
         if self.bias == 0:
             raise ValueError(f"`bias` must be greater than 0. Received: bias={bias!r}")

@@ -220,11 +220,10 @@ class Archive:
         columns = self._columns().get(identifier)
         if columns is None or (columns["suspect"] and not suspect):
             return False
-        files = (f"rows/{columns['run']}.csv", f"arrays/{columns['run']}.npz")
+        rows, arrays = f"rows/{columns['run']}.csv", f"arrays/{columns['run']}.npz"
         try:
-            for file in files:
-                if file == files[0] or file in _sums(self.folder):
-                    _checked(self.folder, file)
+            for file in (rows, arrays) if arrays in _sums(self.folder) else (rows,):
+                _checked(self.folder, file)
         except DamagedError:
             return False
         return True

@@ -89,7 +89,8 @@ def make_places(
             raise UserError(f"--workers={workers}: {words if single else 'mirrored runs take all GPUs each'}")
         shares = shares[:workers]
     # Equal shares: a run that goes on elsewhere finds as many cores, on which its numbers depend.
-    cores, size = usable_cores(), max(1, len(usable_cores()) // len(shares))
+    cores = usable_cores()
+    size = max(1, len(cores) // len(shares))
     firsts = [i * size % len(cores) for i in range(len(shares))]
     return [
         Place(frozenset(cores[first : first + size]), gpus)
