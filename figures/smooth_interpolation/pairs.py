@@ -41,5 +41,5 @@ def figure_pd(runs):
     for entry in found:
         if entry.get_label() == "one seed":
             entry.set_label("one seed or pair of seeds")
-    figure.legend(handles=found, loc="outside lower center", ncols=3)
+    figure.legend(handles=found, loc="outside lower center", ncols=2)
     return figure

@@ -76,6 +76,19 @@ def smallest_text(figure):
     return size / 72 * _PAGE / figure.get_figwidth(), words
 
 
+def cut_legends(figure):
+    """The words of the legends that reach over the left or right edge of a figure."""
+    if not figure.legends:
+        return []
+    figure.draw_without_rendering()
+    extents = [(legend, legend.get_window_extent()) for legend in figure.legends]
+    return [
+        [text.get_text() for text in legend.get_texts()]
+        for legend, extent in extents
+        if extent.x0 < 0 or extent.x1 > figure.bbox.width
+    ]
+
+
 @pytest.fixture(autouse=True)
 def every_text_is_legible(monkeypatch):
     """Looks at every figure that a test draws in the house style."""
@@ -91,3 +104,4 @@ def every_text_is_legible(monkeypatch):
     for figure in drawn:
         pixels, words = smallest_text(figure)
         assert pixels >= _SMALLEST, (figure.get_suptitle(), words)
+        assert cut_legends(figure) == [], figure.get_suptitle()
