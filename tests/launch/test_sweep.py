@@ -251,7 +251,7 @@ def test_two_sweeps_share_the_work(tmp_path):
         assert (status, "failed" in error) == (0, False), error
         assert "20 of 20 runs are done" in output
     logs = list(tmp_path.glob("*/logs/*.log"))
-    assert len({path.name.split("-")[0] for path in logs}) == 2
+    assert len({path.name.rpartition("-")[0] for path in logs}) == 2  # each sweep has a name of its own
     records = [json.loads(path.read_text()) for path in tmp_path.glob("*/*/run.json")]
     assert len(records) == 20 and {record["status"] for record in records} == {"done"}
 
