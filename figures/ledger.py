@@ -25,18 +25,29 @@ _FINDINGS = {
     "open": "Not decided yet",
     "not run": "Not run",
 }
+_PARTS = {
+    "reproduced": "Holds",
+    "in part": "Holds in part",
+    "contradicted": "The opposite",
+    "no difference": "No difference",
+    "open": "Open",
+}
 
 
 def finding(judgement: Judgement) -> str:
-    """What was found, in one plain sentence with the number that decided."""
+    """What was found, in plain sentences: every judged part of a claim with its number."""
     outcome, claim = judgement.outcome, judgement.claim
+    if outcome.verdict == "out of reach" and judgement.scale:
+        return f"Out of reach: {claim.out_of_reach[judgement.scale]}."
+    judged = [part for part in outcome.parts if part.verdict in _PARTS]
     if outcome.verdict == "in part":
         start = f"{outcome.words.removeprefix('reproduced in part (').removesuffix(')')} parts hold"
     else:
         start = _FINDINGS[outcome.verdict]
-    if outcome.verdict == "out of reach" and judgement.scale:
-        return f"{start}: {claim.out_of_reach[judgement.scale]}."
-    text = f"{start}: {outcome.number}." if outcome.number else f"{start}."
+    if len({part.verdict for part in judged}) > 1:
+        text = f"{start}. " + " ".join(f"{_PARTS[part.verdict]}: {part.clause}." for part in judged)
+    else:
+        text = f"{start}: {outcome.found}." if outcome.found else f"{start}."
     if outcome.verdict in ("open", "not run") and judgement.minutes is not None:
         seeds = f"{outcome.more} more seeds, " if outcome.more else ""
         text += f" To decide it: {seeds}about {duration(60 * judgement.minutes)}."
@@ -46,13 +57,14 @@ def finding(judgement: Judgement) -> str:
 def ledger(
     title: str, judgements: Sequence[Judgement], q_of: Mapping[tuple[Claim, str | None], float]
 ) -> str:
-    """Returns a paper's ledger as text: number, verdict, statement, finding, the parts with their numbers."""
+    """Returns a paper's ledger as text: number, verdict, statement, the parts with their numbers."""
     legend = ", ".join(f"{mark} {verdict}" for verdict, mark in MARKS.items() if mark.strip())
     lines = [title, "", f"Parts of a claim: {legend}."]
     for judgement in judgements:
         claim, outcome = judgement.claim, judgement.outcome
-        lines.append(f"{claim.number:3d}  {judgement.verdict} ({claim.source})")
-        texts = [("", claim.statement), ("", finding(judgement) + q_text(q_of.get(judgement.key)))]
+        q = q_text(q_of.get(judgement.key))
+        lines.append(f"{claim.number:3d}  {judgement.verdict} ({claim.source}){q}")
+        texts = [("", claim.statement)]
         texts += [(f"{MARKS[part.verdict]} ", part.seen) for part in outcome.parts] or [("", outcome.seen)]
         for mark, text in texts:
             indent = " " * (5 + len(mark))

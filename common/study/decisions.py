@@ -42,18 +42,18 @@ def ordering(
             tie is declared.
     """
     bound = (1.0 if effect.factor else 0.0) if bound is None else bound
-    seen = str(effect)
     above, below = effect.p_above(bound), effect.p_below(bound)
     text = f"{question}, {effect.label}, is {effect}, expected above {number(bound)}"
     if above <= ERROR:
-        return Outcome("reproduced", f"{text} ({_p(above)})", p=above, number=seen)
+        return Outcome("reproduced", f"{text} ({_p(above)})", p=above, found=text)
     if below <= ERROR:
-        return Outcome("contradicted", f"{text} (of the opposite {_p(below)})", p=below, number=seen)
+        return Outcome("contradicted", f"{text} (of the opposite {_p(below)})", p=below, found=text)
     if margin is not None and (equal := _p_equal(effect, bound, margin)) <= ERROR:
         size = f"a factor of {margin:g}" if effect.factor else f"{margin:g}"
-        return Outcome("no difference", f"{text}; equal within {size} ({_p(equal)})", p=equal, number=seen)
+        text = f"{text}; equal within {size}"
+        return Outcome("no difference", f"{text} ({_p(equal)})", p=equal, found=text)
     more = effect.further_seeds(bound)
-    return Outcome("open", f"{text} ({_p(above)})", p=above, more=more, number=seen)
+    return Outcome("open", f"{text} ({_p(above)})", p=above, more=more, found=text)
 
 
 def _limits(effect, value, margin):
@@ -78,13 +78,12 @@ def equality(question: str, effect: Effect, margin: float, value: float | None =
     low, high = _limits(effect, value, margin)
     equal, outside = _p_equal(effect, value, margin), min(effect.p_below(low), effect.p_above(high))
     text = f"{question}, {effect.label}, is {effect}, expected from {number(low)} to {number(high)}"
-    seen = str(effect)
     if equal <= ERROR:
-        return Outcome("reproduced", f"{text} ({_p(equal)})", p=equal, number=seen)
+        return Outcome("reproduced", f"{text} ({_p(equal)})", p=equal, found=text)
     if outside <= ERROR:
-        return Outcome("contradicted", f"{text} (of lying outside {_p(outside)})", p=outside, number=seen)
+        return Outcome("contradicted", f"{text} (of lying outside {_p(outside)})", p=outside, found=text)
     more = effect.further_seeds(low if effect.value - low < high - effect.value else high)
-    return Outcome("open", f"{text} ({_p(equal)})", p=equal, more=more, number=seen)
+    return Outcome("open", f"{text} ({_p(equal)})", p=equal, more=more, found=text)
 
 
 def trend(question: str, label: str, values: np.ndarray) -> Outcome:
@@ -108,10 +107,10 @@ def trend(question: str, label: str, values: np.ndarray) -> Outcome:
     seen = f"mean rank correlation {ranks:.2f} over {len(values)} seeds"
     text = f"{question} over {label}: {seen}, expected to grow"
     if grows <= ERROR:
-        return Outcome("reproduced", f"{text} (Page's test, {_p(grows)})", p=grows, number=seen)
+        return Outcome("reproduced", f"{text} (Page's test, {_p(grows)})", p=grows, found=text)
     if falls <= ERROR:
-        return Outcome("contradicted", f"{text} (falls: {_p(falls)})", p=falls, number=seen)
-    return Outcome("open", f"{text} ({_p(grows)})", p=grows, number=seen)
+        return Outcome("contradicted", f"{text} (falls: {_p(falls)})", p=falls, found=text)
+    return Outcome("open", f"{text} ({_p(grows)})", p=grows, found=text)
 
 
 def rate(question: str, successes: int, trials: int, bound: float = 0.5) -> Outcome:
@@ -124,17 +123,16 @@ def rate(question: str, successes: int, trials: int, bound: float = 0.5) -> Outc
         bound: The share.
     """
     text = f"{question} in {successes} of {trials}, expected in more than {100 * bound:g} %"
-    seen = f"{successes} of {trials}"
     if not trials:
         return Outcome("open", text)
     more, fewer = (
         float(stats.binomtest(successes, trials, bound, side).pvalue) for side in ("greater", "less")
     )
     if more <= ERROR:
-        return Outcome("reproduced", f"{text} ({_p(more)})", p=more, number=seen)
+        return Outcome("reproduced", f"{text} ({_p(more)})", p=more, found=text)
     if fewer <= ERROR:
-        return Outcome("contradicted", f"{text} (of the opposite {_p(fewer)})", p=fewer, number=seen)
-    return Outcome("open", f"{text} ({_p(more)})", p=more, number=seen)
+        return Outcome("contradicted", f"{text} (of the opposite {_p(fewer)})", p=fewer, found=text)
+    return Outcome("open", f"{text} ({_p(more)})", p=more, found=text)
 
 
 def correlation(question: str, label: str, first: np.ndarray, second: np.ndarray) -> Outcome:
@@ -223,14 +221,18 @@ def every(*outcomes: Outcome) -> Outcome:
     weakest = max(outcomes, key=lambda o: o.p)
     seen = "; ".join(o.seen for o in outcomes)
     if verdicts == {"reproduced"}:
-        return Outcome("reproduced", seen, p=weakest.p, number=weakest.number)
+        return Outcome("reproduced", seen, p=weakest.p, found=_found(outcomes))
     if against and against[0].p <= ERROR / len(outcomes):
         p = len(outcomes) * against[0].p
-        return Outcome("contradicted", seen, p=p, number=against[0].number)
+        return Outcome("contradicted", seen, p=p, found=_found(outcomes))
     if verdicts <= {"reproduced", "no difference"}:
         ties = [o.p for o in outcomes if o.verdict == "no difference"]
-        return Outcome("no difference", seen, p=max(ties))
-    return Outcome("open", seen, p=weakest.p, more=_more(outcomes), number=weakest.number)
+        return Outcome("no difference", seen, p=max(ties), found=_found(outcomes))
+    return Outcome("open", seen, p=weakest.p, more=_more(outcomes), found=_found(outcomes))
+
+
+def _found(outcomes):
+    return "; ".join(outcome.clause for outcome in outcomes)
 
 
 def _more(outcomes):
@@ -258,8 +260,7 @@ def together(*outcomes: Outcome) -> Outcome:
     with_p = [o.p for o in deciding if not math.isnan(o.p)]
     more = _more(judged) if verdict == "open" else None
     p = max(with_p) if with_p and len(with_p) == len(deciding) else math.nan
-    number = max(deciding, key=lambda o: (o.p, o.number)).number if deciding else ""
-    return Outcome(verdict, f"{text[0].upper()}{text[1:]}", outcomes, p, more, number)
+    return Outcome(verdict, f"{text[0].upper()}{text[1:]}", outcomes, p, more, _found(judged))
 
 
 _DECIDES = {

@@ -32,7 +32,7 @@ class Outcome:
         parts: Outcomes of the parts of a claim.
         p: The p value of the test that decided; nan where an interval did.
         more: About how many further seeds would decide what is open; None: not known.
-        number: The number that decided with its interval, as short as it goes.
+        found: As `seen`, without what the test gave and with the closest of several numbers alone.
     """
 
     verdict: str
@@ -40,7 +40,7 @@ class Outcome:
     parts: "tuple[Outcome, ...]" = ()
     p: float = math.nan
     more: int | None = None
-    number: str = ""
+    found: str = ""
 
     @property
     def words(self) -> str:
@@ -49,6 +49,11 @@ class Outcome:
         if self.verdict != "in part":
             return self.verdict
         return f"reproduced in part ({judged.count('reproduced') + judged.count('in part')} of {len(judged)})"
+
+    @property
+    def clause(self) -> str:
+        """What was found, as words within a sentence."""
+        return self.found or self.seen.removesuffix(".")
 
     def noting(self, text: str) -> "Outcome":
         """Returns the same Outcome with a sentence on its runs."""
@@ -197,11 +202,12 @@ def compare(
     verdict = alone if tally[alone] else other if tally[other] == len(found) else "open"
     if len(found) == 1:
         text = f"{quantity}, {found[0][1]}, is {found[0][2]}, expected {bounds}"
-        return Outcome(verdict, text, number=str(found[0][2]))
+        return Outcome(verdict, text, found=text)
     texts = [_list(kind, found, bounds) for kind in VERDICTS if tally[kind]]
-    closest = min((e for v, _, e in found if v == verdict), key=bounds.margin)
+    _, label, closest = min((f for f in found if f[0] == verdict), key=lambda f: bounds.margin(f[2]))
     text = f"{quantity}, expected {bounds} ({level}): {', '.join(texts)}"
-    return Outcome(verdict, text, number=f"{closest}, the closest of {len(found)}")
+    short = f"{quantity}, {label}, the closest of {len(found)}, is {closest}, expected {bounds}"
+    return Outcome(verdict, text, found=short)
 
 
 def _list(kind, found, bounds):

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 from common.study.claims import Claim, Judgement, headline, q_values
+from common.study.decisions import ordering, together
+from common.study.effects import Effect
 from common.study.runs import run_folder
 from common.study.verdicts import Outcome
 from figures import report
+from figures.ledger import finding
 from replications.snapp_shamir.measure import summary_rows
 from replications.snapp_shamir.presets import STUDY, runs_of_figure
 
@@ -151,6 +154,28 @@ def test_the_headline_counts_what_is_decided_and_prices_what_is_open():
     assert headline(judgements) == "decided 4 of 7, out of reach 1, open 2 (1.5 hours)"
     unknown = [Judgement(claim, Outcome("open", ""), "laptop")]
     assert headline(unknown) == "decided 0 of 1, out of reach 0, open 1 (0.0 hours, some without a price)"
+
+
+def test_a_finding_says_of_every_judged_part_what_was_measured():
+    seeds = np.array([[1.0], [1.1], [0.9]])
+    holds = ordering("rate of a, in percent", Effect("at the end", seeds, np.ones(1)))
+    opposite = ordering("rate of b, in percent", Effect("at the end", -seeds, np.ones(1)))
+    open_part = Outcome("open", "No width fits all labels.")
+    reported = Outcome("not judged", "the rest")
+    interval = "[0.831, 1.17] over 3 seeds"  # 1 -+ t(2, 95 %) 0.1 / sqrt(3) = 1 -+ 2.920 * 0.05774
+    a = f"rate of a, in percent, at the end, is 1 {interval}, expected above 0"
+    b = "rate of b, in percent, at the end, is -1"
+
+    def found(*parts):
+        return finding(Judgement(Claim(1, "s", "f", (), None), together(*parts), "laptop"))
+
+    assert found(holds) == f"Our runs show it: {a}."
+    assert found(holds, holds, reported) == f"Our runs show it: {a}; {a}."
+    assert found(opposite).startswith(f"Our runs show the opposite: {b} [-1.17, -0.831]")
+    in_part = found(holds, opposite, open_part, reported, holds)
+    assert in_part.startswith(f"2 of 4 parts hold. Holds: {a}. The opposite: {b} [")
+    assert in_part.endswith(f"Open: No width fits all labels. Holds: {a}.")
+    assert found(open_part) == "Not decided yet: No width fits all labels."
 
 
 def test_q_values_by_hand():
