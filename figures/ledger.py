@@ -1,5 +1,6 @@
 """The ledger of claims in words: on a terminal, and as tables of the pages."""
 
+import dataclasses
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -34,24 +35,49 @@ _PARTS = {
 }
 
 
-def finding(judgement: Judgement) -> str:
-    """What was found, in plain sentences: every judged part of a claim with its number."""
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """What the runs of a claim show.
+
+    Args:
+        start: In a few words.
+        parts: (verdict, what was found) of each judged part; of a claim without parts its own, if any.
+        price: A sentence on what would decide an open claim; empty where nothing or nobody knows.
+    """
+
+    start: str
+    parts: tuple[tuple[str, str], ...] = ()
+    price: str = ""
+
+    @property
+    def summary(self) -> str:
+        """One sentence: of several parts how many hold, of one what was found."""
+        clause = f": {self.parts[0][1]}" if len(self.parts) == 1 else ""
+        return f"{self.start}{clause}."
+
+    @property
+    def lines(self) -> list[str]:
+        """The summary, each of several parts, the price."""
+        several = self.parts if len(self.parts) > 1 else ()
+        lines = [self.summary, *(f"{_PARTS[verdict]}: {clause}." for verdict, clause in several)]
+        return [*lines, self.price] if self.price else lines
+
+
+def finding(judgement: Judgement) -> Finding:
+    """What was found, in plain words: every judged part of a claim with its number."""
     outcome, claim = judgement.outcome, judgement.claim
     if outcome.verdict == "out of reach" and judgement.scale:
-        return f"Out of reach: {claim.out_of_reach[judgement.scale]}."
-    judged = [part for part in outcome.parts if part.verdict in _PARTS]
-    if outcome.verdict == "in part":
-        start = f"{outcome.words.removeprefix('reproduced in part (').removesuffix(')')} parts hold"
-    else:
-        start = _FINDINGS[outcome.verdict]
-    if len({part.verdict for part in judged}) > 1:
-        text = f"{start}. " + " ".join(f"{_PARTS[part.verdict]}: {part.clause}." for part in judged)
-    else:
-        text = f"{start}: {outcome.found}." if outcome.found else f"{start}."
+        return Finding(f"Out of reach: {claim.out_of_reach[judgement.scale]}")
+    start = (
+        _FINDINGS.get(outcome.verdict) or f"{outcome.words.partition('(')[2].removesuffix(')')} parts hold"
+    )
+    judged = [part for part in outcome.parts if part.verdict in _PARTS] or [outcome]
+    parts = tuple((part.verdict, part.clause) for part in judged if part.found or outcome.parts)
+    price = ""
     if outcome.verdict in ("open", "not run") and judgement.minutes is not None:
         seeds = f"{outcome.more} more seeds, " if outcome.more else ""
-        text += f" To decide it: {seeds}about {duration(60 * judgement.minutes)}."
-    return text
+        price = f"To decide it: {seeds}about {duration(60 * judgement.minutes)}."
+    return Finding(start, parts, price)
 
 
 def ledger(
@@ -109,7 +135,7 @@ def claims_table(judgements: Sequence[Judgement], q_of: Mapping[tuple[Claim, str
             str(claim.number),
             f"{words} ({claim.source})",
             judgement.outcome.words + (f", {judgement.scale}" if judgement.scale else ""),
-            finding(judgement),
+            "<br>".join(finding(judgement).lines),
             looked + deciding,
             f"{q:.2g}" if q is not None else "-",
         )

@@ -39,15 +39,20 @@ def _title(figure):
     return f"Figure {figure.name}".replace("Figure table", "Table ")
 
 
+def _parts_html(parts):
+    """A list of (verdict, text), with a mark for each verdict."""
+    marked = "".join(f"<li class={_class(verdict)}>{_escape(text)}</li>" for verdict, text in parts)
+    return f"<ul class=seen>{marked}</ul>"
+
+
 def _claim_html(paper, judgement, q):
-    """A claim: verdict, the finding in a sentence, and the statistics for whoever opens them."""
-    claim, outcome = judgement.claim, judgement.outcome
+    """A claim: verdict, what was found part by part, and the rest for whoever opens it."""
+    claim, outcome, found = judgement.claim, judgement.outcome, finding(judgement)
     quote = f"<p class=quote>&ldquo;{_escape(claim.quote)}&rdquo;</p>" if claim.quote else ""
-    parts = [
-        f"<li class={_class(part.verdict)}>{_escape(part.seen)}</li>"
-        for part in outcome.parts or (outcome,)
-        if part.verdict != NOT_JUDGED or part.seen
-    ]
+    several = len(found.parts) > 1
+    judged = [(part.verdict, part.seen) for part in outcome.parts if part.verdict != NOT_JUDGED]
+    rest = [(part.verdict, part.seen) for part in outcome.parts or (outcome,) if part.seen]
+    rest = [part for part in rest if not (several and part in judged)]
     facts = [claim.tests, f"{judgement.verdict[0].upper()}{judgement.verdict[1:]}."]
     if judgement.seeds:
         facts.append(f"Seeds that decide: {', '.join(map(str, judgement.seeds))}.")
@@ -57,10 +62,10 @@ def _claim_html(paper, judgement, q):
     return (
         f"<section class=claim id={_anchor(paper, judgement)}><h4>{_chip(outcome)} "
         f"{claim.number}. {_escape(claim.statement)}</h4>{quote}"
-        f"<p class=finding>{_escape(finding(judgement))}{_escape(q_text(q))}</p>"
+        f"<p class=finding>{_escape(found.summary)}{_escape(q_text(q))}</p>"
+        f"{_parts_html(judged) if several else ''}{f'<p>{_escape(found.price)}</p>' if found.price else ''}"
         f"<p class=source>{_escape(claim.source)}</p>"
-        f"<details><summary>Statistics</summary>{facts}<ul class=seen>{''.join(parts)}</ul>"
-        "</details></section>"
+        f"<details><summary>Statistics</summary>{facts}{_parts_html(rest)}</details></section>"
     )
 
 
@@ -71,7 +76,7 @@ def _numeric(rows):
 
 def _alternative_text(figure, title, judgements):
     """What a picture shows, for those who do not see it: the claims that are read off it."""
-    shown = " ".join(f"{j.claim.statement} {finding(j)}" for j in judgements)
+    shown = " ".join(f"{j.claim.statement} {finding(j).summary}" for j in judgements)
     return f"{title}, {figure.scale} scale, {len(figure.runs)} runs. {shown}".strip()
 
 
@@ -160,6 +165,14 @@ def _options(name, choices):
     return f"<label>{name} <select data-filter={name}><option value=''>all</option>{options}</select></label>"
 
 
+def _short_html(found):
+    """What was found: of one part its number, of several how many hold, and the parts on a click."""
+    summary, price = _escape(found.summary), _escape(found.price)
+    if len(found.parts) < 2:
+        return f"{summary} {price}"
+    return f"<details><summary>{summary}</summary>{_parts_html(found.parts)}</details>{price}"
+
+
 def _claims_html(papers, q_of: Mapping[tuple[Claim, str | None], float]):
     """The table of all claims; a script hides the rows that the filters leave out."""
     rows = []
@@ -171,7 +184,7 @@ def _claims_html(papers, q_of: Mapping[tuple[Claim, str | None], float]):
                 f"<td>{_escape(paper.short_title)}</td>"
                 f"<td><a href=#{_anchor(paper, judgement)}>{claim.number}. "
                 f"{_escape(claim.statement)}</a></td>"
-                f"<td>{_chip(outcome)}</td><td>{_escape(finding(judgement))}</td>"
+                f"<td>{_chip(outcome)}</td><td>{_short_html(finding(judgement))}</td>"
                 f"<td class=number>{'' if q is None else f'{q:.2g}'}</td></tr>"
             )
     verdicts = {judgement.outcome.verdict for paper in papers for judgement in paper.judgements}

@@ -166,16 +166,19 @@ def test_a_finding_says_of_every_judged_part_what_was_measured():
     a = f"rate of a, in percent, at the end, is 1 {interval}, expected above 0"
     b = "rate of b, in percent, at the end, is -1"
 
-    def found(*parts):
-        return finding(Judgement(Claim(1, "s", "f", (), None), together(*parts), "laptop"))
+    def lines(*parts):
+        return finding(Judgement(Claim(1, "s", "f", (), None), together(*parts), "laptop")).lines
 
-    assert found(holds) == f"Our runs show it: {a}."
-    assert found(holds, holds, reported) == f"Our runs show it: {a}; {a}."
-    assert found(opposite).startswith(f"Our runs show the opposite: {b} [-1.17, -0.831]")
-    in_part = found(holds, opposite, open_part, reported, holds)
-    assert in_part.startswith(f"2 of 4 parts hold. Holds: {a}. The opposite: {b} [")
-    assert in_part.endswith(f"Open: No width fits all labels. Holds: {a}.")
-    assert found(open_part) == "Not decided yet: No width fits all labels."
+    assert lines(holds) == [f"Our runs show it: {a}."]
+    assert lines(holds, holds, reported) == ["Our runs show it.", f"Holds: {a}.", f"Holds: {a}."]
+    assert lines(opposite)[0].startswith(f"Our runs show the opposite: {b} [-1.17, -0.831]")
+    in_part = lines(holds, opposite, open_part, reported, holds)
+    assert in_part[:2] == ["2 of 4 parts hold.", f"Holds: {a}."]
+    assert in_part[2].startswith(f"The opposite: {b} [")
+    assert in_part[3:] == ["Open: No width fits all labels.", f"Holds: {a}."]
+    assert lines(open_part) == ["Not decided yet: No width fits all labels."]
+    alone = Judgement(Claim(1, "s", "f", (), None), Outcome("not run", "runs are missing"), "laptop")
+    assert finding(alone).lines == ["Not run."]
 
 
 def test_q_values_by_hand():
