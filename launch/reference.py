@@ -60,6 +60,7 @@ SWEEPS: tuple[tuple[str, str], ...] = (
     # Eight for most claims; those with a peak were corrected then, and have five more.
     (_GAMBA, "--figure=2 --scale=laptop --num_seeds=8"),
     (_GAMBA, "--figure=2 --scale=laptop --num_seeds=13"),
+    (_SNAPP, "--figure=9 --scale=laptop --num_seeds=4"),
     (_SNAPP, "--figure=6 --scale=paper --activation=identity,relu --num_seeds=4"),
     (_SNAPP, "--figure=6 --scale=paper --activation=smelu,swish --shuffle_log2=0 --num_seeds=4"),
     (_SOMEPALLI, "--figure=10 --scale=laptop"),
