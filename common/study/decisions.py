@@ -28,6 +28,10 @@ def _p(value):
     return f"p = {value:.2g}" if value >= 1e-4 else "p < 0.0001"
 
 
+def _measured(question, effect):
+    return f"{question}, {effect.label.removesuffix(',')},"
+
+
 def ordering(
     question: str, effect: Effect, bound: float | None = None, margin: float | None = None
 ) -> Outcome:
@@ -43,7 +47,7 @@ def ordering(
     """
     bound = (1.0 if effect.factor else 0.0) if bound is None else bound
     above, below = effect.p_above(bound), effect.p_below(bound)
-    text = f"{question}, {effect.label}, is {effect}, expected above {number(bound)}"
+    text = f"{_measured(question, effect)} is {effect}, expected above {number(bound)}"
     if above <= ERROR:
         return Outcome("reproduced", f"{text} ({_p(above)})", p=above, found=text)
     if below <= ERROR:
@@ -77,7 +81,7 @@ def equality(question: str, effect: Effect, margin: float, value: float | None =
     value = (1.0 if effect.factor else 0.0) if value is None else value
     low, high = _limits(effect, value, margin)
     equal, outside = _p_equal(effect, value, margin), min(effect.p_below(low), effect.p_above(high))
-    text = f"{question}, {effect.label}, is {effect}, expected from {number(low)} to {number(high)}"
+    text = f"{_measured(question, effect)} is {effect}, expected from {number(low)} to {number(high)}"
     if equal <= ERROR:
         return Outcome("reproduced", f"{text} ({_p(equal)})", p=equal, found=text)
     if outside <= ERROR:
@@ -122,7 +126,7 @@ def rate(question: str, successes: int, trials: int, bound: float = 0.5) -> Outc
         trials: Of how many independent cases.
         bound: The share.
     """
-    text = f"{question} in {successes} of {trials}, expected in more than {100 * bound:g} %"
+    text = f"{question} in {successes} of {trials}, expected in more than {100 * bound:.3g} %"
     if not trials:
         return Outcome("open", text)
     more, fewer = (
