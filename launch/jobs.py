@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import platform
 import subprocess
 import sys
 import time
@@ -110,22 +111,32 @@ class Started:
         runs: Names of the folders of its runs.
         log: Where it writes.
         task: Its number in Slurm, such as "12_3"; None for a process of this machine.
-        pid: Its number on this machine.
+        process: Which process of which machine it is, as `identity` says.
     """
 
     runs: list[str]
     log: str
     task: str | None = None
-    pid: int | None = None
+    process: str | None = None
 
     @property
     def alive(self) -> bool:
         """Whether it is a process of this machine that has not ended."""
-        try:
-            os.kill(self.pid or 0, 0)
-        except OSError:
-            return False
-        return self.pid is not None
+        return self.process is not None and self.process == identity(int(self.process.split()[1]))
+
+
+def identity(pid: int) -> str | None:
+    """Returns the machine, number and start of a process of this machine; None of one that has ended.
+
+    Numbers are given again, and a folder that several machines share names processes of all of them.
+    """
+    try:
+        # The name of the program, in brackets, may hold spaces; proc(5) counts the fields from 1.
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    state, began = fields[0], fields[19]
+    return None if state == "Z" else f"{platform.node()} {pid} {began}"
 
 
 def note_started(
@@ -140,8 +151,8 @@ def note_started(
     lines = []
     for i, job in enumerate(jobs):
         runs = [run_folder(study, run, out_dir).path.name for run in job.runs]
-        pid = job.process.pid if job.process else None
-        started = Started(runs, str(job.log.absolute()), tasks[i] if tasks else None, pid)
+        process = identity(job.process.pid) if job.process else None
+        started = Started(runs, str(job.log.absolute()), tasks[i] if tasks else None, process)
         lines.append(json.dumps(dataclasses.asdict(started)))
     with open(folder / "started.jsonl", "a") as file:
         file.write("".join(f"{line}\n" for line in lines))

@@ -10,7 +10,7 @@ from common.study.command_line import RunOptions
 from common.study.runs import load_study
 from launch import sweep
 from launch.executors import local, slurm
-from launch.jobs import make_jobs, started
+from launch.jobs import Started, identity, make_jobs, started
 
 ZHANG, SNAPP = load_study("zhang_randomization"), load_study("snapp_shamir")
 TELL = """
@@ -208,6 +208,22 @@ def test_the_status_of_runs_that_were_never_started(tmp_path, capsys):
     status, written = main(capsys, *SMOKE, f"--out_dir={tmp_path}", "--status")
     assert status == 0 and written.out.splitlines()[-1] == "5 not started"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_is_alive_on_its_machine_until_it_ends(monkeypatch):
+    process = subprocess.Popen(["sleep", "60"])
+    one = Started(["a run"], "a log", process=identity(process.pid))
+    assert one.alive and not Started(["a run"], "a log", task="12").alive
+    # Another process that was given the same number, and one of another machine.
+    assert not dataclasses.replace(one, process=one.process + "0").alive
+    monkeypatch.setattr("platform.node", lambda: "another")
+    assert not one.alive
+    monkeypatch.undo()
+    process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # nobody has read its status yet
+    assert not one.alive
+    process.wait()
+    assert not one.alive
 
 
 def test_a_job_names_its_settings_whatever_its_place():
