@@ -1,8 +1,8 @@
 """Decisions against values worked out by hand, and how often each is wrong, by simulation.
 
 Simulated curves have the spread of our records; a rate of N trials is known to a standard error of
-sqrt(rate (1 - rate) / N), and a limit of 5 % is held to within three of them. `-m slow` runs more
-trials and prints the table of docs/claims.md.
+sqrt(rate (1 - rate) / N), and a limit of 5 % is held to within three of them. `-m slow` runs more trials.
+`python -m tests.common.study.test_decisions` prints the table of docs/claims.md, in a few minutes.
 """
 
 import math
@@ -269,4 +269,10 @@ def test_error_rates(family, seeds):
 @pytest.mark.parametrize("seeds", SEEDS)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_error_rates_of_many_trials(family, seeds):
-    print(check(family, seeds, 2000))
+    check(family, seeds, 500)
+
+
+if __name__ == "__main__":
+    for each in FAMILIES:
+        for number in SEEDS:
+            print(check(each, number, 2000), flush=True)
