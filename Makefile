@@ -14,9 +14,11 @@ run: .venv/run
 test: lint
 	$(PYTEST) -m "not slow"
 
-# One process: its tests have processes of their own, with times.
+# One process but for the figures: its tests have processes of their own, with times.
+FIGURES = tests/replications/test_smoke.py
 test-slow: .venv/test
-	$(RUN) -m pytest -q -m slow
+	$(PYTEST) -m slow $(FIGURES)
+	$(RUN) -m pytest -q -m slow --ignore=$(FIGURES)
 
 test-all: lint
 	$(PYTEST)

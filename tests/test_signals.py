@@ -74,15 +74,19 @@ def test_while_tensorflow_is_imported(delay, tmp_path):
     check_interrupted(stop(process, delay), "snapp_shamir")
 
 
+MOMENTS = [
+    *((signal.SIGINT, delay) for delay in (0.0, 0.3, 1, 2, 4, 7, 12, 30)),
+    *((signal.SIGTERM, delay) for delay in (0.1, 3, 9, 20)),
+]
+# The studies of images share one stack: one of them at every moment, the others at every third.
+FEWER = ("replications.somepalli_boundaries", "replications.smooth_interpolation")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("number", "delay"),
-    [
-        *((signal.SIGINT, delay) for delay in (0.0, 0.3, 1, 2, 4, 7, 12, 30)),
-        *((signal.SIGTERM, delay) for delay in (0.1, 3, 9, 20)),
-    ],
+    ("module", "number", "delay"),
+    [(module, *moment) for module in LONG for moment in (MOMENTS[1::3] if module in FEWER else MOMENTS)],
 )
-@pytest.mark.parametrize("module", LONG)
 def test_at_any_moment_of_a_run(module, delay, number, tmp_path):
     process = start(module, *LONG[module], f"--out_dir={tmp_path}")
     check_interrupted(stop(process, delay, number), module.split(".")[1])
