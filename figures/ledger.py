@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from common.study.claims import Claim, Judgement, headline
 from common.study.progress import duration
 from common.study.runs import load_claims
+from common.study.verdicts import Outcome
 
 _WIDTH = 110
 MARKS = {
@@ -41,25 +42,29 @@ class Finding:
 
     Args:
         start: In a few words.
-        parts: (verdict, what was found) of each judged part; of a claim without parts its own, if any.
+        parts: The judged parts; of a claim without parts its own outcome, if it has numbers.
         price: A sentence on what would decide an open claim; empty where nothing or nobody knows.
     """
 
     start: str
-    parts: tuple[tuple[str, str], ...] = ()
+    parts: tuple[Outcome, ...] = ()
     price: str = ""
+
+    @property
+    def several(self) -> tuple[Outcome, ...]:
+        """The parts if there is more than one, which the summary does not tell."""
+        return self.parts if len(self.parts) > 1 else ()
 
     @property
     def summary(self) -> str:
         """One sentence: of several parts how many hold, of one what was found."""
-        clause = f": {self.parts[0][1]}" if len(self.parts) == 1 else ""
+        clause = f": {self.parts[0].clause}" if len(self.parts) == 1 else ""
         return f"{self.start}{clause}."
 
     @property
     def lines(self) -> list[str]:
         """The summary, each of several parts, the price."""
-        several = self.parts if len(self.parts) > 1 else ()
-        lines = [self.summary, *(f"{_PARTS[verdict]}: {clause}." for verdict, clause in several)]
+        lines = [self.summary, *(f"{_PARTS[part.verdict]}: {part.clause}." for part in self.several)]
         return [*lines, self.price] if self.price else lines
 
 
@@ -71,8 +76,8 @@ def finding(judgement: Judgement) -> Finding:
     start = (
         _FINDINGS.get(outcome.verdict) or f"{outcome.words.partition('(')[2].removesuffix(')')} parts hold"
     )
-    judged = [part for part in outcome.parts if part.verdict in _PARTS] or [outcome]
-    parts = tuple((part.verdict, part.clause) for part in judged if part.found or outcome.parts)
+    judged = tuple(part for part in outcome.parts if part.verdict in _PARTS)
+    parts = judged or ((outcome,) if outcome.found or outcome.parts else ())
     price = ""
     if outcome.verdict in ("open", "not run") and judgement.minutes is not None:
         seeds = f"{outcome.more} more seeds, " if outcome.more else ""

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from common.study.claims import Claim, Judgement, headline, q_values
 from common.study.run_folders import measured_seconds
-from common.study.verdicts import NOT_JUDGED, VERDICTS, number
+from common.study.verdicts import VERDICTS, number
 from figures.html_parts import picture, table
 from figures.ledger import finding, q_text
 
@@ -40,19 +40,16 @@ def _title(figure):
 
 
 def _parts_html(parts):
-    """A list of (verdict, text), with a mark for each verdict."""
-    marked = "".join(f"<li class={_class(verdict)}>{_escape(text)}</li>" for verdict, text in parts)
-    return f"<ul class=seen>{marked}</ul>"
+    """A list of Outcomes with a mark for each verdict; empty without any."""
+    marked = "".join(f"<li class={_class(part.verdict)}>{_escape(part.seen)}</li>" for part in parts)
+    return f"<ul class=seen>{marked}</ul>" if parts else ""
 
 
 def _claim_html(paper, judgement, q):
     """A claim: verdict, what was found part by part, and the rest for whoever opens it."""
     claim, outcome, found = judgement.claim, judgement.outcome, finding(judgement)
     quote = f"<p class=quote>&ldquo;{_escape(claim.quote)}&rdquo;</p>" if claim.quote else ""
-    several = len(found.parts) > 1
-    judged = [(part.verdict, part.seen) for part in outcome.parts if part.verdict != NOT_JUDGED]
-    rest = [(part.verdict, part.seen) for part in outcome.parts or (outcome,) if part.seen]
-    rest = [part for part in rest if not (several and part in judged)]
+    rest = [part for part in outcome.parts or (outcome,) if part.seen and part not in found.several]
     facts = [claim.tests, f"{judgement.verdict[0].upper()}{judgement.verdict[1:]}."]
     if judgement.seeds:
         facts.append(f"Seeds that decide: {', '.join(map(str, judgement.seeds))}.")
@@ -63,7 +60,7 @@ def _claim_html(paper, judgement, q):
         f"<section class=claim id={_anchor(paper, judgement)}><h4>{_chip(outcome)} "
         f"{claim.number}. {_escape(claim.statement)}</h4>{quote}"
         f"<p class=finding>{_escape(found.summary)}{_escape(q_text(q))}</p>"
-        f"{_parts_html(judged) if several else ''}{f'<p>{_escape(found.price)}</p>' if found.price else ''}"
+        f"{_parts_html(found.several)}{f'<p>{_escape(found.price)}</p>' if found.price else ''}"
         f"<p class=source>{_escape(claim.source)}</p>"
         f"<details><summary>Statistics</summary>{facts}{_parts_html(rest)}</details></section>"
     )
@@ -168,9 +165,9 @@ def _options(name, choices):
 def _short_html(found):
     """What was found: of one part its number, of several how many hold, and the parts on a click."""
     summary, price = _escape(found.summary), _escape(found.price)
-    if len(found.parts) < 2:
+    if not found.several:
         return f"{summary} {price}"
-    return f"<details><summary>{summary}</summary>{_parts_html(found.parts)}</details>{price}"
+    return f"<details><summary>{summary}</summary>{_parts_html(found.several)}</details>{price}"
 
 
 def _claims_html(papers, q_of: Mapping[tuple[Claim, str | None], float]):
