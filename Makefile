@@ -6,7 +6,7 @@ export PARITY_DATA ?= $(abspath $(wildcard ../shared/parity))
 # Two processes, each with its own compiled programs: neighbours share them.
 PYTEST = $(RUN) -m pytest -q -n 2 --dist worksteal
 
-.PHONY: run test test-slow test-all test-processors lint figures reference clean
+.PHONY: run test test-slow test-figures test-all test-processors lint figures reference clean
 
 run: .venv/run
 	$(RUN) -m replications.snapp_shamir --shuffle_log2=20
@@ -14,11 +14,14 @@ run: .venv/run
 test: lint
 	$(PYTEST) -m "not slow"
 
-# One process but for the figures: its tests have processes of their own, with times.
-FIGURES = tests/replications/test_smoke.py
-test-slow: .venv/test
-	$(PYTEST) -m slow $(FIGURES)
+# One to two hours on two cores; each night, and before a release.
+test-slow: test-figures
 	$(RUN) -m pytest -q -m slow --ignore=$(FIGURES)
+
+# Each figure as a program. The other slow tests have processes of their own, with times, and run one by one.
+FIGURES = tests/replications/test_smoke.py
+test-figures: .venv/test
+	$(PYTEST) -m slow $(FIGURES)
 
 test-all: lint
 	$(PYTEST)
