@@ -125,7 +125,8 @@ def jackknife_interval(
     """
     samples = [np.asarray(values, np.float64) for values in left_out]
     freedoms = np.array([len(v) - 1 for v in samples])
-    variances = np.array([(len(v) - 1) / len(v) * np.sum((v - v.mean()) ** 2) for v in samples])
+    with np.errstate(invalid="ignore"):  # of infinite values, such as logarithms of zeros, there is none
+        variances = np.array([(len(v) - 1) / len(v) * np.sum((v - v.mean()) ** 2) for v in samples])
     variance = variances.sum()
     freedom = freedoms.min() if variance == 0 else variance**2 / np.sum(variances**2 / freedoms)
     reach = stats.t.ppf((1 + confidence) / 2, freedom) * np.sqrt(variance)
