@@ -37,6 +37,15 @@ if TYPE_CHECKING:
 _BLOCK = 10  # examples whose margins are measured between two looks at the clock
 
 
+def _in_one_line(error: Exception) -> str:
+    """What an error says; one of TensorFlow's names first all the places that it passed."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    if isinstance(error, tf.errors.OpError):
+        places = ("File ", "Detected at", "Graph execution error", "[[")
+        lines = [line for line in lines if line and not line.startswith(places)][:1] or lines
+    return " ".join(" ".join(lines).split())[:200]
+
+
 class Silent:
     """Progress that nobody looks at; takes what `study.progress.Progress` takes."""
 
@@ -111,7 +120,9 @@ class Boundaries:
     ) -> None:
         self.networks, self.x, self.y, self.names = networks, floating(x), y, names
         self.options, self.watch = options, watch
-        self.whole_numbers = np.asarray(x).dtype.kind in "iub" and np.ndim(x) < 3
+        x = np.asarray(x)
+        are_images = x.ndim > 3 or (x.ndim == 3 and x.dtype == np.uint8)
+        self.whole_numbers = x.dtype.kind in "iub" and not are_images
         self.classifiers = [Classifier(network) for network in networks]
         self.of_models: list[dict[str, Measured]] = [{} for _ in networks]
         self.agreement: dict[tuple[int, int], np.ndarray] = {}
@@ -155,7 +166,7 @@ class Boundaries:
                 self._leave_out(f"{MEASURES[name].title} of {model}", error)
 
     def _leave_out(self, what, error):
-        self.left_out.append(f"{what}: {' '.join(str(error).split())[:200]}")
+        self.left_out.append(f"{what}: {_in_one_line(error)}")
 
     def _triplets(self):
         """Positions of the examples of the planes, as many as determine one, and these planes."""

@@ -10,6 +10,7 @@ from .errors import UserError
 
 _Item = TypeVar("_Item")
 _FIRST_PORT, _NUM_PORTS = 10_000, 20_000  # below those that systems give to outgoing connections
+_PORTS_OF_A_JOB = 16  # one a task of a node, of which few have more GPUs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,9 +72,9 @@ def in_tf_config() -> bool:
     return bool(os.environ.get("TF_CONFIG"))
 
 
-def step_ports(count: int) -> int:
-    """Returns the first of the `count` ports of this Slurm step on a node; other jobs have others."""
-    return _FIRST_PORT + int(os.environ["SLURM_JOB_ID"]) * count % _NUM_PORTS
+def step_ports() -> int:
+    """Returns the first of the ports of this Slurm step on a node; jobs of near numbers have others."""
+    return _FIRST_PORT + int(os.environ["SLURM_JOB_ID"]) * _PORTS_OF_A_JOB % _NUM_PORTS
 
 
 def _checked(addresses):

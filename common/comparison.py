@@ -165,7 +165,7 @@ def compare(
     x = np.asarray(x)
     names = tuple(names or (f"model {i + 1}" for i in range(len(models))))
     y = _checked(models, x, y, names)
-    _check_options(options)
+    _check_options(options, len(x))
     predictions, networks = _predictions(models, x, y, names, options, watch)
     pairs = pairs_of(range(len(models)))
     of_examples = {(i, j): pair_of_examples(predictions[i], predictions[j]) for i, j in pairs}
@@ -220,13 +220,23 @@ def _checked(models, x, y, names):
     return None if y is None else class_labels(y, "y")
 
 
-def _check_options(options):
+def _check_options(options, num_examples):
     """Refuses before the models are called what would fail after it."""
     num_planes = options.num_planes if options.triplets is None else len(options.triplets)
     if options.num_planes and num_planes < 2:
         raise ValueError(f"Planes must be 0 or at least 2 (`num_planes`, `triplets`). Received: {num_planes}")
     if options.batch_size < 1:
         raise ValueError(f"`batch_size` must be at least 1. Received: batch_size={options.batch_size}")
+    for name, given in (("triplets", options.triplets), ("picture", options.picture)):
+        places = np.array([] if given is None else given)
+        if given is None or (name == "triplets" and not len(places)):
+            continue
+        is_whole = places.dtype.kind in "iu" and places.shape[1 if name == "triplets" else 0 :] == (3,)
+        if not is_whole or places.min() < 0 or places.max() >= num_examples:
+            raise ValueError(
+                f"`{name}` must be positions of three examples from 0 to {num_examples - 1}. Received: "
+                f"{name}={given}"
+            )
 
 
 def _predictions(models, x, y, names, options, watch):

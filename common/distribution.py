@@ -104,7 +104,7 @@ class _StepResolver(tf.distribute.cluster_resolver.SlurmClusterResolver):
     def __init__(self) -> None:
         # Numbers of GPUs only keep it from asking nvidia-smi, or dividing by none; it is to set nothing.
         most = max(self._resolve_task_configuration().values())
-        super().__init__(port_base=step_ports(most), gpus_per_node=most, gpus_per_task=1, auto_set_gpu=False)
+        super().__init__(port_base=step_ports(), gpus_per_node=most, gpus_per_task=1, auto_set_gpu=False)
 
     def num_accelerators(
         self, task_type: str | None = None, task_id: int | None = None, config_proto: object = None

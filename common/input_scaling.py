@@ -153,23 +153,6 @@ def outputs_on_standardized(
     return outputs
 
 
-def on_standardized(
-    model: "keras.Model", scaling: str, mean: Sequence[float], std: Sequence[float], examples: "tf.Tensor"
-) -> "Callable[[tf.Tensor], tf.Tensor]":
-    """Returns the function from standardized images to logits, as `outputs_on_standardized` and `as_logits`.
-
-    Args:
-        model: Of logits or of probabilities.
-        scaling: One of SCALINGS, the pixels that it takes.
-        mean: Mean of each channel that standardizes pixels in [0, 1].
-        std: Standard deviation of each channel.
-        examples: A few standardized images, on which is seen what the model gives.
-    """
-    from .metrics.logits import as_logits
-
-    return as_logits(outputs_on_standardized(model, scaling, mean, std), examples)
-
-
 def predicted_classes(
     model: "keras.Model", images: np.ndarray, scaling: str, mean: Sequence[float], std: Sequence[float]
 ) -> np.ndarray:

@@ -62,6 +62,11 @@ def _check_quantity(values: np.ndarray, quantity: str) -> None:
         raise ValueError(f"A {quantity} must be from {low:g} to {high:g}. Received: {outside}")
 
 
+def _check_confidence(confidence: float) -> None:
+    if not 0 < confidence < 1:
+        raise ValueError(f"`confidence` must lie between 0 and 1. Received: confidence={confidence}")
+
+
 def around(value: float, reach: float, quantity: str = "real") -> tuple[float, float]:
     """Interval around a mean whose normal reach is known, inside what the quantity can be.
 
@@ -123,6 +128,7 @@ def jackknife_interval(
         (low, high). For the mean of one sample it is the usual t interval, for the difference of two means
         Welch's (1947).
     """
+    _check_confidence(confidence)
     samples = [np.asarray(values, np.float64) for values in left_out]
     freedoms = np.array([len(v) - 1 for v in samples])
     with np.errstate(invalid="ignore"):  # of infinite values, such as logarithms of zeros, there is none
@@ -189,6 +195,7 @@ def interval(
         ValueError: If a value is none that such a quantity can have.
     """
     values = np.asarray(values, np.float64)
+    _check_confidence(confidence)
     _check_quantity(values, quantity)
     if len(values) > 1 and not groups and np.all(values == values[0]):
         return float(values[0]), float(values[0])
@@ -231,6 +238,7 @@ def interval_of_samples(
     Returns:
         (low, high); (nan, nan) for fewer than two values.
     """
+    _check_confidence(confidence)
     n = min(len(sample) for sample in samples)
     if groups:
         return interval_over_units(

@@ -125,8 +125,7 @@ def claims_table(judgements: Sequence[Judgement], q_of: Mapping[tuple[Claim, str
     lines = [
         f"**{headline(judgements).capitalize()}.** Intervals are at 90 %: each end is a one-sided limit",
         "at 95 %. q is Benjamini and Hochberg's over all claims of the four papers. The seeds that decide",
-        "are in bold type; those before were looked at when the check was written. The rest:",
-        "`python -m figures.report`.",
+        "are in bold type; those before them are exploratory. The rest: `python -m figures.report`.",
         "",
         "| # | the paper says | verdict | found | seeds | q |",
         "|---|---|---|---|---|---|",

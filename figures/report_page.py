@@ -54,7 +54,7 @@ def _claim_html(paper, judgement, q):
     if judgement.seeds:
         facts.append(f"Seeds that decide: {', '.join(map(str, judgement.seeds))}.")
     if judgement.exploratory:
-        facts.append(f"Looked at when the check was written: {', '.join(map(str, judgement.exploratory))}.")
+        facts.append(f"Exploratory seeds: {', '.join(map(str, judgement.exploratory))}.")
     facts = "".join(f"<p>{_escape(fact)}</p>" for fact in facts if fact)
     return (
         f"<section class=claim id={_anchor(paper, judgement)}><h4>{_chip(outcome)} "

@@ -253,10 +253,16 @@ def prepare(models: Sequence, paths: Sequence[str], data: Data, given: Sequence[
         given: The scaling of each model's pixels that a flag says, or None.
 
     Raises:
-        UserError: A scaling is not given and not said by the model's first layers.
+        UserError: A scaling is not given and not said by the model's first layers, or classes have no name.
     """
+    num_classes = max(2, models[0].output_shape[-1])
+    if data.class_names and len(data.class_names) < num_classes:
+        raise UserError(
+            f"--data={data.name}: class_names has {len(data.class_names)} names, the models {num_classes} "
+            "classes"
+        )
     if data.statistics is None:
-        return Prepared([_as_it_is(model) for model in models], data.x, None)
+        return Prepared(list(models), data.x, None)
     mean, std = data.statistics
     scalings = [
         input_scaling.decide_scaling(model, path, scaling)
@@ -268,22 +274,6 @@ def prepare(models: Sequence, paths: Sequence[str], data: Data, given: Sequence[
     ]
     x = ((data.x - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)).astype(np.float32)
     return Prepared(networks, x, scalings)
-
-
-def _as_it_is(model):
-    """A model as a function of floating-point inputs; one of whole numbers gets the nearest."""
-    import tensorflow as tf
-
-    dtype = tf.as_dtype(model.inputs[0].dtype)
-    if not dtype.is_integer:
-        return model
-
-    def outputs(inputs):
-        if dtype == tf.uint8:
-            inputs = tf.clip_by_value(inputs, 0, 255)
-        return model(tf.cast(tf.round(inputs), dtype), training=False)
-
-    return outputs
 
 
 def notes(models: Sequence, paths: Sequence[str], data: Data, prepared: Prepared, accuracies) -> list[str]:

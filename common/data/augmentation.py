@@ -16,9 +16,7 @@ import tensorflow as tf
 from ..errors import UserError
 from ..streams import uniform_numbers
 from ..tensors import floating
-
-# Weights of red, green and blue in the grey value, as in torchvision and tf.image (ITU-R BT.601).
-_GREY_WEIGHTS = (0.2989, 0.5870, 0.1140)
+from .colour_jitter import luma_weights
 
 
 def normalize(
@@ -66,9 +64,10 @@ def per_image_standardization(images: tf.Tensor) -> tf.Tensor:
 
 
 def grey(images: tf.Tensor) -> tf.Tensor:
-    """Returns the grey values of RGB images, of shape (batch, height, width, 1)."""
+    """Returns the grey values of images, of shape (batch, height, width, 1), by `luma_weights`."""
     images = floating(images)
-    return tf.reduce_sum(images * tf.constant(_GREY_WEIGHTS, images.dtype), axis=-1, keepdims=True)
+    weights = tf.constant(luma_weights(images.shape[-1]), images.dtype)
+    return tf.reduce_sum(images * weights, axis=-1, keepdims=True)
 
 
 def brightness(images: tf.Tensor, factor: float | tf.Tensor) -> tf.Tensor:

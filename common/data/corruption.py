@@ -17,6 +17,21 @@ def _check_fraction(value, flag="label_noise"):
         raise UserError(f"--{flag}={value}: must be from 0 to 1")
 
 
+def _checked(labels, num_classes, name="labels"):
+    """Labels of one axis, which are classes and whose type holds every class."""
+    labels = class_labels(labels, name)
+    if num_classes < 2 or num_classes - 1 > np.iinfo(labels.dtype).max:
+        raise ValueError(
+            f"`num_classes` must be at least 2 and no more than {labels.dtype} holds. Received: "
+            f"num_classes={num_classes}"
+        )
+    if len(labels) and not 0 <= labels.min() <= labels.max() < num_classes:
+        raise ValueError(
+            f"`{name}` must be from 0 to {num_classes - 1}. Received: {labels.min()} to {labels.max()}"
+        )
+    return labels
+
+
 def zhang_labels(
     labels: np.ndarray, probability: float, num_classes: int, rng: np.random.Generator
 ) -> np.ndarray:
@@ -36,12 +51,12 @@ def zhang_labels(
 
     Raises:
         UserError: If the probability is not in [0, 1].
-        ValueError: If labels are not integers, one an example.
+        ValueError: If labels are not classes, one an example, or their type does not hold all classes.
 
     Reference: Zhang et al. 2017, section 2.1.
     """
     _check_fraction(probability)
-    labels = class_labels(labels)
+    labels = _checked(labels, num_classes)
     replaced = rng.random(labels.shape) < probability
     draws = rng.integers(0, num_classes, labels.shape)
     return np.where(replaced, draws, labels).astype(labels.dtype)
@@ -65,12 +80,12 @@ def nakkiran_labels(
 
     Raises:
         UserError: If the probability is not in [0, 1].
-        ValueError: If labels are not integers, one an example.
+        ValueError: If labels are not classes, one an example, or their type does not hold all classes.
 
     Reference: Nakkiran et al. 2020, "Deep double descent".
     """
     _check_fraction(probability)
-    labels = class_labels(labels)
+    labels = _checked(labels, num_classes)
     replaced = rng.random(labels.shape) < probability
     others = (labels + rng.integers(1, num_classes, labels.shape)) % num_classes
     return np.where(replaced, others, labels).astype(labels.dtype)
@@ -94,12 +109,12 @@ def somepalli_labels(labels: np.ndarray, rate: float, num_classes: int) -> np.nd
 
     Raises:
         UserError: If the rate is not in [0, 1], or a class has fewer images than are to be replaced.
-        ValueError: If labels are not integers, one an example.
+        ValueError: If labels are not classes, one an example, or their type does not hold all classes.
 
     Reference: Somepalli et al. 2022; somepago/dbViz, double-descent/data_noisy.py.
     """
     _check_fraction(rate)
-    labels = class_labels(labels)
+    labels = _checked(labels, num_classes)
     num_per_class = int(int(rate * len(labels)) / num_classes)
     chosen = []
     for label in range(num_classes):
@@ -138,12 +153,12 @@ def gamba_symmetric_labels(
 
     Raises:
         UserError: If the rate is not in [0, 1].
-        ValueError: If labels are not integers, one an example.
+        ValueError: If labels are not classes, one an example, or their type does not hold all classes.
 
     Reference: Gamba et al. 2022; magamba/double_descent, core/data.py, `corrupt_labels`.
     """
     _check_fraction(rate)
-    labels = class_labels(labels)
+    labels = _checked(labels, num_classes)
     num_replaced = round(rate * len(labels))
     offsets = np.zeros(len(labels), np.int64)
     offsets[:num_replaced] = rng.integers(1, num_classes, num_replaced)
@@ -178,7 +193,8 @@ def gamba_asymmetric_labels(
 
     Raises:
         UserError: If the fraction is not in [0, 1] or the number of classes not in [0, `num_classes`].
-        ValueError: If `classes` is neither "random" nor "first", or labels are not integers, one an example.
+        ValueError: If `classes` is neither "random" nor "first", or labels are not classes, one an
+            example, or their type does not hold all classes.
 
     Reference: Gamba et al. 2022, section 4.5; magamba/double_descent, core/data.py,
     `corrupt_labels_asymmetric`.
@@ -188,7 +204,7 @@ def gamba_asymmetric_labels(
         raise UserError(f"--num_corrupted_classes={num_corrupted_classes}: must be from 0 to {num_classes}")
     if classes not in ("random", "first"):
         raise ValueError(f'`classes` must be "random" or "first". Received: classes={classes!r}')
-    labels = class_labels(labels)
+    labels = _checked(labels, num_classes)
     order = rng.permutation(num_classes) if classes == "random" else np.arange(num_classes)
     corrupted = labels.copy()
     for label in order[:num_corrupted_classes]:
@@ -222,13 +238,13 @@ def pluskid_labels(
 
     Raises:
         UserError: If the probability is not in [0, 1].
-        ValueError: If labels are not integers, one an example.
+        ValueError: If labels are not classes, one an example, or their type does not hold all classes.
 
     Reference: pluskid/fitting-random-labels, cifar10_data.py.
     """
     _check_fraction(probability)
-    train_labels = class_labels(train_labels, "train_labels")
-    test_labels = class_labels(test_labels, "test_labels")
+    train_labels = _checked(train_labels, num_classes, "train_labels")
+    test_labels = _checked(test_labels, num_classes, "test_labels")
     return tuple(_pluskid(labels, probability, num_classes) for labels in (train_labels, test_labels))
 
 

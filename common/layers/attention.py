@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import ops
 
+from ..arguments import whole_number
 from ..registration import registered
-from .arguments import whole_number
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -104,14 +104,16 @@ class SelfAttention(keras.layers.Layer):
 
     def build(self, input_shape: tuple[int | None, int, int]) -> None:
         """Checks that the packed axis divides into the heads' queries, keys and values."""
-        if input_shape[-1] % (3 * self.num_heads):
+        if len(input_shape) != 3 or input_shape[-1] % (3 * self.num_heads):
             raise ValueError(
-                f"The last axis must be a multiple of 3 * num_heads with num_heads={self.num_heads}. "
-                f"Received: input_shape={tuple(input_shape)}"
+                "Inputs must have shape (batch, tokens, packed), the last a multiple of 3 * num_heads with "
+                f"num_heads={self.num_heads}. Received: input_shape={tuple(input_shape)}"
             )
+        self.input_spec = keras.layers.InputSpec(ndim=3, axes={-1: input_shape[-1]})
 
     def call(self, inputs: "tf.Tensor") -> "tf.Tensor":
         """Maps (batch, tokens, 3 * num_heads * head_dim) to (batch, tokens, num_heads * head_dim)."""
+        inputs = ops.cast(inputs, self.compute_dtype)
         _, tokens, packed = inputs.shape
         heads = ops.reshape(inputs, (-1, tokens, 3, self.num_heads, packed // (3 * self.num_heads)))
         queries, keys, values = ops.unstack(heads, axis=2)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 import keras
 from keras import ops
 
+from ..arguments import whole_number
 from ..registration import registered
-from .arguments import whole_number
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -31,8 +31,16 @@ def matmul_per_model(inputs: "tf.Tensor", kernel: "tf.Tensor") -> "tf.Tensor":
 
     Returns:
         Tensor of shape (models, batch, units), of the floating-point type that holds both.
+
+    Raises:
+        ValueError: If inputs and kernel do not fit together.
     """
     inputs, kernel = ops.convert_to_tensor(inputs), ops.copy(kernel)  # a custom gradient takes no variables
+    if inputs.shape[0] not in (None, kernel.shape[0]) or inputs.shape[2] not in (None, kernel.shape[1]):
+        raise ValueError(
+            f"The inputs (models, batch, in) must fit the kernel (models, in, units) of shape "
+            f"{tuple(kernel.shape)}. Received: inputs of shape {tuple(inputs.shape)}"
+        )
     dtype = keras.backend.result_type(inputs.dtype, kernel.dtype, float)
     return _matmul(ops.cast(inputs, dtype), ops.cast(kernel, dtype))
 

@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from ..arguments import whole_number
 from ..registration import registered
-from .arguments import whole_number
 
 
 @registered

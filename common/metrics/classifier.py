@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from ..arguments import whole_number
 from ..arrays import floating_type
 from ..tensors import floating
 from .logits import Network, check_logits, compiled, logits_of
@@ -55,7 +56,7 @@ class Classifier:
 
         Returns:
             Two tensors of shape (batch,): the classes, of the smallest unsigned type that holds them, and the
-            softmax probabilities of these classes in float32, nan where logits are not finite.
+            softmax probabilities of these classes in float32, nan where a logit is nan or plus infinity.
         """
         return self._classify(floating(inputs))
 
@@ -122,7 +123,7 @@ class Rays:
         self._origins = floating(origins)
         directions = tf.reshape(directions, (-1, *origins.shape[1:]))
         self._directions = tf.cast(directions, self._origins.dtype)
-        self._batch_size = batch_size
+        self._batch_size = whole_number("batch_size", batch_size)
 
     def classes(self, rays: np.ndarray, distances: np.ndarray) -> np.ndarray:
         """Returns the classes at `distances` along `rays` (origin * rays per origin + ray), a 1-D array.

@@ -96,13 +96,28 @@ def column(name: str, values: np.ndarray | None) -> np.ndarray | None:
     return values
 
 
-def one_value_per_example(name: str, values: "tf.Tensor | np.ndarray", dtype: str) -> "tf.Tensor":
-    """Returns a tensor of shape (batch,) from one of shape (batch,) or (batch, 1)."""
+def one_value_per_example(
+    name: str, values: "tf.Tensor | np.ndarray", dtype: str, batch: int | None = None
+) -> "tf.Tensor":
+    """Returns a tensor of shape (batch,) from one of shape (batch,) or (batch, 1).
+
+    Args:
+        name: How the caller calls the values.
+        values: The values.
+        dtype: Type of the result.
+        batch: Their number, where it is known.
+
+    Raises:
+        ValueError: If they have another shape.
+    """
     values = ops.cast(values, dtype)
     shape = tuple(values.shape)
-    if len(shape) == 1 or (len(shape) == 2 and shape[1] == 1):
-        return ops.reshape(values, (-1,))
-    raise ValueError(f"`{name}` must have shape (batch,) or (batch, 1). Received: {name} of shape {shape}")
+    if shape[1:] not in ((), (1,)) or not shape or (None not in (batch, shape[0]) and batch != shape[0]):
+        expected = "batch" if batch is None else batch
+        raise ValueError(
+            f"`{name}` must have shape ({expected},) or ({expected}, 1). Received: {name} of shape {shape}"
+        )
+    return ops.reshape(values, (-1,))
 
 
 class MeanOverExamples(keras.metrics.Metric):
@@ -139,8 +154,9 @@ class MeanOverExamples(keras.metrics.Metric):
         weights = ops.ones_like(values)
         if sample_weight is not None:
             given = ops.cast(sample_weight, self.sum_dtype)
-            if len(given.shape):
-                given = one_value_per_example("sample_weight", given, self.sum_dtype)
+            if tuple(given.shape) not in ((), (1,), (1, 1)):  # one is the weight of every example
+                given = one_value_per_example("sample_weight", given, self.sum_dtype, values.shape[0])
+            given = ops.reshape(given, (-1,))
             weights = weights * given
         values = ops.where(weights == 0, 0.0, values)
         self.total.assign_add(ops.sum(values * weights))

@@ -158,5 +158,5 @@ class ExcessLabelLoss(MeanOverExamples):
         `sample_weight` has one of their shapes, or is the weight of every example.
         """
         true_logits = one_value_per_example("y_true", y_true, self.sum_dtype)
-        logits = one_value_per_example("y_pred", y_pred, self.sum_dtype)
+        logits = one_value_per_example("y_pred", y_pred, self.sum_dtype, true_logits.shape[0])
         self.add(_bernoulli_divergence(true_logits, logits, ops), sample_weight)

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ..arguments import whole_number
 from ..arrays import OUTPUTS
 from ..tensors import floating
 
@@ -26,7 +27,8 @@ def logits_of(model: Network, inputs: np.ndarray | tf.Tensor) -> tf.Tensor:
 
     Args:
         model: The network; a Keras layer is called with `training=False`.
-        inputs: A batch of its inputs; they are given to it in float32 at least.
+        inputs: A batch of its inputs; a model of whole numbers gets the nearest that its type holds, every
+            other one numbers in float32 at least.
 
     Raises:
         ValueError: If it gives several outputs, or not at least two logits for each input.
@@ -42,7 +44,7 @@ def logits_of(model: Network, inputs: np.ndarray | tf.Tensor) -> tf.Tensor:
 
 def _outputs_of(model, inputs):
     """What a network gives in inference mode, whatever its shape."""
-    inputs = floating(inputs)
+    inputs = _as_taken(model, tf.convert_to_tensor(inputs))
     outputs = model(inputs, training=False) if isinstance(model, keras.Layer) else model(inputs)
     if isinstance(outputs, list | tuple | dict):
         raise ValueError(
@@ -50,6 +52,20 @@ def _outputs_of(model, inputs):
             f"{type(outputs).__name__} of {len(outputs)} outputs"
         )
     return tf.convert_to_tensor(outputs)
+
+
+def _as_taken(model, inputs):
+    """Inputs in the type in which a network computes on them: whole numbers for a model that takes them."""
+    declared = getattr(model, "inputs", None) if isinstance(model, keras.Model) else None
+    dtype = tf.as_dtype(declared[0].dtype) if declared else tf.float32
+    if not dtype.is_integer:
+        return floating(inputs)
+    if not inputs.dtype.is_integer:
+        inputs = tf.round(floating(inputs))
+    if inputs.dtype != dtype:  # `tf.saturate_cast` is wrong between int64 and itself
+        low, high = max(dtype.min, inputs.dtype.min), min(dtype.max, inputs.dtype.max)
+        inputs = tf.clip_by_value(inputs, tf.cast(low, inputs.dtype), tf.cast(high, inputs.dtype))
+    return tf.cast(inputs, dtype)
 
 
 def _in_batches(function, inputs, batch_size):
@@ -76,28 +92,23 @@ def as_logits(
         model: Gives numbers of shape (batch, classes), or (batch, 1) for two classes.
         examples: A few inputs, on which is seen what it gives: probabilities if no number is negative and
             each row sums to 1, or, of one number an example, if all are in [0, 1]. The more, the surer.
-        outputs: `"logits"` or `"probabilities"`, where it is known.
+        outputs: `"logits"` or `"probabilities"`, where it is known; else `"auto"`.
         batch_size: Largest number of examples in a call of the model; None: all of them.
 
     Returns:
         Function from a batch of inputs to logits of shape (batch, classes), in float32 at least.
 
     Raises:
-        ValueError: The model gives several outputs, or numbers of another shape; or `outputs` is none of
-            OUTPUTS.
+        ValueError: The model gives several outputs, or numbers of another shape, or none that are the
+            probabilities it is said to give; or `outputs` is none of OUTPUTS.
     """
     if outputs not in OUTPUTS:
         raise ValueError(f"`outputs` must be one of {', '.join(OUTPUTS)}. Received: outputs={outputs!r}")
     given = _in_batches(lambda batch: _array_of(model, batch), examples, batch_size)
     one = given.shape[-1] == 1
-    if outputs == "auto":
-        if one:
-            known = given.numpy()[np.isfinite(given.numpy())]
-            probabilities = len(known) > 0 and bool(np.all((known >= 0) & (known <= 1)))
-        else:
-            probabilities = are_probabilities(given)
-    else:
-        probabilities = outputs == "probabilities"
+    probabilities = outputs != "logits" and _may_be_probabilities(given)
+    if outputs == "probabilities" and not probabilities:
+        raise ValueError("The model must give probabilities: numbers from 0 to 1, whose rows sum to 1")
 
     def logits(inputs):
         values = floating(_outputs_of(model, inputs))
@@ -110,6 +121,14 @@ def as_logits(
         return tf.math.log(tf.where(values < _LEAST_PROBABILITY, _LEAST_PROBABILITY, values))
 
     return logits
+
+
+def _may_be_probabilities(given):
+    """Whether outputs look like probabilities, of all classes or of class 1."""
+    if given.shape[-1] > 1:
+        return are_probabilities(given)
+    known = given.numpy()[np.isfinite(given.numpy())]
+    return len(known) > 0 and bool(np.all((known >= 0) & (known <= 1)))
 
 
 def _array_of(model, inputs):
@@ -153,9 +172,7 @@ def check_logits(model: Network, inputs: np.ndarray | tf.Tensor, batch_size: int
     """
     logits = _in_batches(lambda batch: logits_of(model, batch), inputs, batch_size)
     if are_probabilities(logits):
-        raise ValueError(
-            f"The model must give logits, not their softmax. Received: rows that sum to 1, model={model}"
-        )
+        raise ValueError("The model must give logits, not their softmax. Received: rows that sum to 1")
     return logits.shape[-1]
 
 
@@ -184,7 +201,7 @@ def padded_batches(batch_size: int, *arrays: np.ndarray) -> Iterator[tuple]:
         Slice of the rows that the batch holds, and the batch of each array.
     """
     num_rows = len(arrays[0])
-    batch_size = min(batch_size, num_rows)
+    batch_size = min(whole_number("batch_size", batch_size), num_rows)
     for start in range(0, num_rows, batch_size):
         stop = min(start + batch_size, num_rows)
         rows = np.minimum(np.arange(start, start + batch_size), num_rows - 1)

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from ..arguments import whole_number
 from ..arrays import floating_type
 from .classifier import Classifier, Rays, as_classifier, num_images_per_block
 from .examples import check_values
@@ -43,6 +44,14 @@ class _Search:
     num_directions: int
     num_bisections: int
     batch_size: int
+
+    @classmethod
+    def checked(cls, num_crossings: int, num_extra: int, num_bisections: int, batch_size: int) -> "_Search":
+        num_crossings = whole_number("num_crossings", num_crossings)
+        num_directions = num_crossings + whole_number("num_extra", num_extra, 0)
+        return cls(
+            num_crossings, num_directions, whole_number("num_bisections", num_bisections, 0), batch_size
+        )
 
 
 def margins(
@@ -95,7 +104,7 @@ def margins(
     """
     images = np.asarray(images)
     bases, targets = _places("bases", bases, images), _places("targets", targets, images)
-    search = _Search(num_crossings, num_crossings + num_extra, num_bisections, batch_size)
+    search = _Search.checked(num_crossings, num_extra, num_bisections, batch_size)
     drawn = _draw_targets(bases, targets, search.num_directions, rng)
 
     def directions(block, origins):
@@ -141,7 +150,7 @@ def gaussian_margins(
     - [Somepalli et al. 2022, "Median Margins"](https://arxiv.org/abs/2203.08124)
     """
     images, bases = np.asarray(images), _places("bases", bases, images)
-    search = _Search(num_crossings, num_crossings + num_extra, num_bisections, batch_size)
+    search = _Search.checked(num_crossings, num_extra, num_bisections, batch_size)
 
     def directions(_, origins):
         shape = (len(origins), search.num_directions, *origins.shape[1:])

@@ -71,6 +71,11 @@ def relative_prediction_difference(
     - [Snapp & Shamir 2021, eq. 3](https://arxiv.org/abs/2102.10696)
     - [Shamir et al. 2020](https://arxiv.org/abs/2010.09931)
     """
+    shapes = np.shape(probabilities_a), np.shape(probabilities_b)
+    if label is not None and shapes[0] != shapes[1]:
+        raise ValueError(
+            f"The models must give the same classes. Received: shapes {shapes[0]} and {shapes[1]}"
+        )
     a, b, reference, weights = example_arrays(
         probabilities_a=_of_label("probabilities_a", probabilities_a, label),
         probabilities_b=_of_label("probabilities_b", probabilities_b, label),
@@ -171,7 +176,7 @@ class RelativePredictionDifference(MeanOverExamples):
         y_pred: "tf.Tensor | np.ndarray",
         sample_weight: "tf.Tensor | np.ndarray | float | None" = None,
     ) -> None:
-        """Adds a batch: `y_pred` has shape (batch, 2), `y_true` (batch,) or (batch, 1).
+        """Adds a batch: `y_pred` has shape (batch, 2), `y_true` (batch,) or (batch, 1), unchecked values.
 
         `sample_weight` has one of the shapes of `y_true`, or is the weight of every example.
         """
@@ -185,7 +190,7 @@ class RelativePredictionDifference(MeanOverExamples):
         if self.reference == "mean":
             values = ops.divide_no_nan(difference, ops.mean(y_pred, axis=1))
         else:
-            values = difference / one_value_per_example("y_true", y_true, self.sum_dtype)
+            values = difference / one_value_per_example("y_true", y_true, self.sum_dtype, y_pred.shape[0])
         self.add(values, sample_weight)
 
     def get_config(self) -> dict[str, Any]:

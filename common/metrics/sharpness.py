@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from ..arguments import whole_number
 from ..arrays import class_labels
 from ..data.colour_jitter import apply_jitter, jitter_coefficients, luma_weights
 from ..tensors import floating
@@ -45,6 +46,8 @@ def check_examples(
         )
     examples = examples.astype("float32", copy=False)
     check_values("examples", examples, np.isfinite(examples), "finite")
+    if batch_size is not None:
+        batch_size = whole_number("batch_size", batch_size)
     num_classes = check_logits(model, examples[:8], batch_size)
     check_values("labels", labels, (labels >= 0) & (labels < num_classes), f"from 0 to {num_classes - 1}")
     return examples, labels.astype("int32")

@@ -57,12 +57,20 @@ def integrate_paths(scores: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     Returns:
         Float64 array of shape (..., anchors).
 
+    Raises:
+        ValueError: If scores and lengths do not fit together, or a length is negative.
+
     Reference:
 
     - [Gamba et al. 2022, eq. 6 and 7](https://arxiv.org/abs/2209.10080)
     - magamba/double_descent, core/metric_helpers.py, integrate_line_cumulative
     """
     scores, lengths = np.asarray(scores, dtype="float64"), np.asarray(lengths, dtype="float64")
+    if lengths.shape[-2:] != (*scores.shape[-2:-1], scores.shape[-1] - 1) or (lengths < 0).any():
+        raise ValueError(
+            "`lengths` must be those of the segments between scores, none negative. Received: shapes "
+            f"{scores.shape} and {lengths.shape}"
+        )
     first = scores[..., :1]
     integrals = np.cumsum((scores[..., :-1] + scores[..., 1:]) / 2 * lengths, axis=-1)
     totals = np.cumsum(lengths, axis=-1)

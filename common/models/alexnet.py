@@ -4,10 +4,11 @@ import keras
 
 from ..layers.dropout import ReplicaDropout
 from ..layers.local_response_normalization import LocalResponseNormalization
-from .blocks import convolution, dense, logits, relu
+from .blocks import channels_last, convolution, dense, logits, relu
 from .initialization import Initialization
 
 
+@channels_last
 def small_alexnet(
     input_shape: tuple[int, int, int] = (28, 28, 3),
     num_classes: int = 10,

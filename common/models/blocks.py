@@ -1,10 +1,30 @@
 """Convolution and dense layers as the builders use them: padding and initial weights in one place."""
 
-from typing import Any
+import functools
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
 import keras
 
 from .initialization import Initialization, layer_initializers
+
+_Arguments = ParamSpec("_Arguments")
+_Built = TypeVar("_Built")
+
+
+def channels_last(build: Callable[_Arguments, _Built]) -> Callable[_Arguments, _Built]:
+    """Makes a builder of models independent of Keras's own setting: images are (height, width, channels)."""
+
+    @functools.wraps(build)
+    def built(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Built:
+        given = keras.config.image_data_format()
+        keras.config.set_image_data_format("channels_last")
+        try:
+            return build(*args, **kwargs)
+        finally:
+            keras.config.set_image_data_format(given)
+
+    return built
 
 
 def convolution(

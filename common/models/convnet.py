@@ -2,11 +2,12 @@
 
 import keras
 
-from .blocks import convolution, logits, relu
+from .blocks import channels_last, convolution, logits, relu
 from .initialization import Initialization
 from .normalization import batch_normalization
 
 
+@channels_last
 def convnet(
     width: int,
     input_shape: tuple[int, int, int] = (32, 32, 3),

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 import keras
 
-from .blocks import convolution, logits, relu
+from .blocks import channels_last, convolution, logits, relu
 from .initialization import Initialization
 from .normalization import batch_normalization
 
 
+@channels_last
 def densenet(
     growth: int = 32,
     blocks: Sequence[int] = (6, 12, 24, 16),

@@ -3,7 +3,7 @@
 import keras
 
 from ..layers.dropout import ReplicaDropout
-from .blocks import convolution, logits, relu
+from .blocks import channels_last, convolution, logits, relu
 from .initialization import Initialization
 from .normalization import batch_normalization
 
@@ -24,6 +24,7 @@ _MODULES = (
 )
 
 
+@channels_last
 def small_inception(
     input_shape: tuple[int, int, int] = (28, 28, 3),
     num_classes: int = 10,

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import keras
 
-from .blocks import dense, logits
+from .blocks import channels_last, dense, logits
 from .initialization import Initialization
 
 
+@channels_last
 def mlp(
     input_shape: tuple[int, ...],
     hidden_units: Sequence[int],

@@ -2,11 +2,12 @@
 
 import keras
 
-from .blocks import dense, logits, patch_embedding
+from .blocks import channels_last, dense, logits, patch_embedding
 from .initialization import Initialization
 from .normalization import layer_normalization
 
 
+@channels_last
 def mlp_mixer(
     dim: int = 512,
     depth: int = 12,

@@ -2,7 +2,7 @@
 
 import keras
 
-from .blocks import convolution, logits, relu
+from .blocks import channels_last, convolution, logits, relu
 from .initialization import Initialization
 from .normalization import batch_normalization
 
@@ -13,6 +13,7 @@ _NUM_BLOCKS = _STAGES * _BLOCKS_PER_STAGE
 RESNET18W_INITIALIZATIONS = ("fixup", "mfixup", "he_normal", "pytorch")
 
 
+@channels_last
 def resnet18(
     width: int = 64,
     input_shape: tuple[int, int, int] = (32, 32, 3),
@@ -50,6 +51,7 @@ def resnet18(
     return keras.Model(inputs, logits(x, num_classes, initialization), name="resnet18")
 
 
+@channels_last
 def resnet18w(
     width: int,
     input_shape: tuple[int, int, int] = (32, 32, 3),
@@ -99,6 +101,7 @@ def resnet18w(
     return keras.Model(inputs, logits(x, num_classes, linear), name="resnet18w")
 
 
+@channels_last
 def resnet18k(
     width: int,
     input_shape: tuple[int, int, int] = (32, 32, 3),

@@ -2,7 +2,7 @@
 
 import keras
 
-from .blocks import convolution, logits, relu
+from .blocks import channels_last, convolution, logits, relu
 from .initialization import Initialization
 from .normalization import batch_normalization
 
@@ -10,6 +10,7 @@ from .normalization import batch_normalization
 _STAGES = ((1, 2), (2, 2), (4, 4), (8, 4), (8, 4))
 
 
+@channels_last
 def vgg19(
     width: int = 64,
     input_shape: tuple[int, int, int] = (32, 32, 3),

@@ -4,11 +4,12 @@ import keras
 
 from ..layers.attention import ClassTokenAndPositions, SelfAttention
 from ..layers.dropout import ReplicaDropout
-from .blocks import dense, logits, patch_embedding
+from .blocks import channels_last, dense, logits, patch_embedding
 from .initialization import Initialization
 from .normalization import layer_normalization
 
 
+@channels_last
 def vit(
     dim: int = 512,
     depth: int = 6,

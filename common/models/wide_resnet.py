@@ -2,10 +2,11 @@
 
 import keras
 
-from .blocks import convolution, dense, relu
+from .blocks import channels_last, convolution, dense, relu
 from .normalization import batch_normalization
 
 
+@channels_last
 def wide_resnet(
     width_factor: int, depth: int = 28, input_shape: tuple[int, int, int] = (32, 32, 3), num_classes: int = 10
 ) -> keras.Model:

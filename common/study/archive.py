@@ -56,6 +56,30 @@ def _cell(value: object) -> str:
     return json.dumps(value, allow_nan=False)
 
 
+def _row_cell(value: object) -> object:
+    """A value of a row for a CSV file; text that would be read as a number or a truth value gets quotes."""
+    if isinstance(value, bool | np.bool_):
+        return json.dumps(bool(value))
+    return json.dumps(value) if isinstance(value, str) and not _is_plain(value) else value
+
+
+def _row_value(cell: str) -> object:
+    """What `_row_cell` wrote in a column that is not all of numbers."""
+    if cell == "":
+        return math.nan
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(cell)
+    return cell if _is_plain(cell) else json.loads(cell)
+
+
+def _is_plain(text: str) -> bool:
+    with contextlib.suppress(ValueError):
+        float(text)
+        return False
+    return text not in ("true", "false") and not text.startswith('"')
+
+
 def _is_json(text: str) -> bool:
     try:
         json.loads(text)
@@ -134,7 +158,7 @@ def _typed(cells: list[str]) -> list:
     for kind in (int, float):
         with contextlib.suppress(ValueError):
             return [math.nan if cell == "" and kind is float else kind(cell) for cell in cells]
-    return [math.nan if cell == "" else cell for cell in cells]
+    return list(map(_row_value, cells))
 
 
 def _checked(folder: pathlib.Path, name: str) -> pathlib.Path:
@@ -252,7 +276,7 @@ class Archive:
             known = {key: columns for key, columns in self._columns().items() if key != identifier}
             if any(columns["run"] == name for columns in known.values()):
                 raise UserError(f"{self.folder}: two runs have the name {name}")
-            files = {f"rows/{name}.csv": run.rows.to_csv(index=False).encode()}
+            files = {f"rows/{name}.csv": run.rows.map(_row_cell).to_csv(index=False).encode()}
             kept = {array: run.arrays[array] for array in arrays}
             columns = _columns(name, identifier, run.record | {"settings": dict(settings)})
             if kept:

@@ -15,7 +15,7 @@ from scipy import stats
 
 from .command_line import SCALES
 from .progress import duration
-from .run_folders import Run, measured_seconds
+from .run_folders import Run
 from .runs import Study, find_runs, finished_seeds
 from .setting import Settings, Value
 from .verdicts import DECIDED, Outcome
@@ -141,7 +141,9 @@ class Judgement:
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """The seeds of the runs that decided."""
+        """The seeds of the runs that decided; none of what is out of reach."""
+        if self.outcome.verdict == "out of reach":
+            return ()
         return tuple(sorted({run.seed for run in self.runs} - set(self.exploratory)))
 
 
@@ -314,6 +316,13 @@ class Evidence:
         wanted += [dataclasses.replace(settings, seed=seed) for settings, _ in self._runs for seed in seeds]
         return {settings: self._study.estimate(settings) for settings in wanted}
 
+    def further_runs(self, more: int) -> dict[Settings, float]:
+        """Returns {settings: seconds on two cores} of so many further seeds of all runs that were read."""
+        first = max(max(settings.seed for settings in self.used) + 1, self._first_seed)
+        seeds = range(first, first + more)
+        wanted = {dataclasses.replace(settings, seed=seed) for settings in self.used for seed in seeds}
+        return {settings: self._study.estimate(settings) for settings in wanted}
+
     @property
     def is_exploratory(self) -> bool:
         """Whether any part rests on runs alone that were looked at when the check was written."""
@@ -343,32 +352,18 @@ def _judge_at(claim, evidence):
         outcome = outcome.noting(evidence.left_out)
     runs = tuple(evidence.used.values())
     if why := claim.out_of_reach.get(evidence.scale):
-        outcome = dataclasses.replace(outcome.noting(f"Out of reach: {why}."), verdict="out of reach")
+        outcome = outcome.noting(f"Out of reach: {why}.")
+        outcome = dataclasses.replace(outcome, verdict="out of reach", p=math.nan)
     elif evidence.is_exploratory:
         first, would = claim.confirmatory_from, outcome.words
         note = f"Seeds below {first} were looked at when this was written (they would say: {would})."
         outcome = dataclasses.replace(outcome.noting(note), verdict="open", p=math.nan, more=_FEWEST)
     needed = None
     if outcome.verdict == "open" and outcome.more:
-        needed = _further_runs(evidence.used, outcome.more, claim.confirmatory_from)
+        needed = evidence.further_runs(outcome.more)
     names = {name + stands_in_for(run) for run in runs if (name := data_name(run))}
     exploratory = tuple(sorted(evidence.exploratory))
     return Judgement(claim, outcome, evidence.scale, tuple(sorted(names)), runs, needed, exploratory)
-
-
-def _further_runs(used, more, first):
-    """{settings: seconds} of the runs with further seeds, each as long as those that are there."""
-    seconds: dict[Settings, list[float]] = {}
-    last = max(max(settings.seed for settings in used) + 1, first)
-    for settings, run in used.items():
-        seconds.setdefault(dataclasses.replace(settings, seed=0), []).append(
-            measured_seconds(run.record["times"])
-        )
-    return {
-        dataclasses.replace(settings, seed=last + i): sum(times) / len(times)
-        for settings, times in seconds.items()
-        for i in range(more)
-    }
 
 
 def stands_in_for(run: Run) -> str:

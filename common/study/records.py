@@ -44,7 +44,11 @@ def load(folder: str | os.PathLike) -> Records:
         UserError: There is none, or one is damaged.
     """
     folder = pathlib.Path(folder)
-    found = Archive(folder).runs() | _runs_of_folders(folder)
+    archive = Archive(folder)
+    in_folders = _runs_of_folders(folder)
+    found = archive.runs() | {
+        name: run for name, run in in_folders.items() if not archive.holds(name, suspect=False)
+    }
     found = {name: run for name, run in found.items() if not run.record.get("suspect")}
     if not found:
         raise UserError(f"{folder}: no finished run of a paper")

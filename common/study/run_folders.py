@@ -281,6 +281,8 @@ class RunFolder:
         Raises:
             UserError: The run was begun on another layout or other data.
         """
+        if not self._counts():
+            self._drop_results()
         self.work.mkdir(exist_ok=True)
         if not self._counts():
             times = {"started": now(), "finished": None}
@@ -325,6 +327,12 @@ class RunFolder:
         }
         self.save()
         self.drop_work()
+
+    def _drop_results(self):
+        """Removes what a run left whose record does not count: its numbers are not those of the next."""
+        self.drop_work()
+        for name in _RESULTS:
+            (self.path / name).unlink(missing_ok=True)
 
     def drop_work(self) -> None:
         """Removes the working state of a finished run, also where a process was killed before it could."""

@@ -9,7 +9,7 @@ decides alone they share its error probability (Bonferroni); where all have to a
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -141,21 +141,22 @@ class Sample:
     groups: tuple[Sequence, ...] = ()
     factor: bool = False
 
-    def estimate(self, confidence: float = 1 - _ERROR, center: Callable = np.mean) -> Estimate:
+    def estimate(self, confidence: float = 1 - _ERROR) -> Estimate:
         """Returns the Estimate; undefined if a value is nan, without an interval for fewer than two."""
         values = np.asarray(self.values, np.float64)
         if not len(values) or np.isnan(values).any():
             return Estimate(math.nan, math.nan, math.nan, len(values))
         if not self.factor:
-            low, high = interval(values, center, confidence, self.groups)
-            return Estimate(float(center(values)), low, high, len(values))
+            low, high = interval(values, np.mean, confidence, self.groups)
+            return Estimate(float(np.mean(values)), low, high, len(values))
         with np.errstate(divide="ignore", over="ignore"):
-            low, high = np.exp(interval_of_samples([values], _logarithm, center is np.mean, confidence))
-        return Estimate(float(center(values)), float(low), float(high), len(values), float(np.median(values)))
+            found = interval_of_samples([values], _logarithm, True, confidence, groups=self.groups)
+        low, high = map(float, np.exp(found))
+        return Estimate(float(np.mean(values)), low, high, len(values), float(np.median(values)))
 
 
-def _logarithm(sample: np.ndarray, center: Callable = np.mean, axis: int = -1) -> Any:
-    return np.log(center(sample, axis=axis))
+def _logarithm(sample: np.ndarray, axis: int = -1) -> Any:
+    return np.log(np.mean(sample, axis=axis))
 
 
 def geometric_mean(label: str, values: Sequence) -> Sample:
@@ -170,17 +171,11 @@ class Estimable(Protocol):
     def label(self) -> str:
         """What is estimated."""
 
-    def estimate(self, confidence: float = ..., center: Callable = ...) -> Estimate:
+    def estimate(self, confidence: float = ...) -> Estimate:
         """Returns the value with its interval."""
 
 
-def compare(
-    quantity: str,
-    contrasts: Sequence[Estimable],
-    bounds: Bounds,
-    every: bool = True,
-    center: Callable = np.mean,
-) -> Outcome:
+def compare(quantity: str, contrasts: Sequence[Estimable], bounds: Bounds, every: bool = True) -> Outcome:
     """The Outcome of a family of contrasts with the same bounds.
 
     With `every`, all must lie within the bounds, by their 95 % intervals, and one outside contradicts the
@@ -191,11 +186,11 @@ def compare(
     shared = 1 - _ERROR / len(contrasts)
     found, level = [], "95 % intervals"
     for contrast in contrasts:
-        estimate = contrast.estimate(1 - _ERROR, center)
+        estimate = contrast.estimate(1 - _ERROR)
         verdict = bounds.verdict(estimate.low, estimate.high)
         if verdict == alone and len(contrasts) > 1:
             level = f"95 % intervals; {alone} at {100 * shared:.4g} %"
-            wide = contrast.estimate(shared, center)
+            wide = contrast.estimate(shared)
             verdict = bounds.verdict(wide.low, wide.high)
         found.append((verdict, contrast.label, estimate))
     tally = Counter(verdict for verdict, _, _ in found)

@@ -26,7 +26,8 @@ def softened_divergence(
         temperature: T, greater than 0: a number, or a tensor or variable, whose value is not checked.
 
     Returns:
-        Tensor of shape (batch,) and of the type of the student's logits, in nats times T^2.
+        Tensor of shape (batch,) and of the type of the student's logits, in nats times T^2. It is computed in
+        float64: at a large T it is a small difference of large terms.
 
     Raises:
         ValueError: If T is not greater than 0, or shapes differ.
@@ -39,11 +40,13 @@ def softened_divergence(
     is_number = not (tf.is_tensor(temperature) or isinstance(temperature, tf.Variable))
     if is_number and not temperature > 0:
         raise ValueError(f"`temperature` must be greater than 0. Received: temperature={temperature}")
-    teacher_logits, student_logits = _of_one_type(teacher_logits, student_logits)
-    temperature = tf.cast(temperature, student_logits.dtype)
+    dtype = tf.convert_to_tensor(student_logits).dtype
+    teacher_logits, student_logits = _of_one_type(teacher_logits, student_logits, tf.float64)
+    temperature = tf.cast(temperature, tf.float64)
     teacher = tf.nn.log_softmax(teacher_logits / temperature)
     student = tf.nn.log_softmax(student_logits / temperature)
-    return temperature**2 * tf.reduce_sum(tf.exp(teacher) * (teacher - student), axis=-1)
+    divergence = temperature**2 * tf.reduce_sum(tf.exp(teacher) * (teacher - student), axis=-1)
+    return tf.cast(divergence, dtype)
 
 
 def logit_difference(teacher_logits: tf.Tensor, student_logits: tf.Tensor) -> tf.Tensor:
@@ -67,9 +70,10 @@ def logit_difference(teacher_logits: tf.Tensor, student_logits: tf.Tensor) -> tf
     return tf.reduce_mean(difference, axis=-1)
 
 
-def _of_one_type(teacher_logits, student_logits):
+def _of_one_type(teacher_logits, student_logits, dtype=None):
     student_logits = tf.convert_to_tensor(student_logits)
-    teacher_logits = tf.cast(teacher_logits, student_logits.dtype)
+    dtype = dtype or student_logits.dtype
+    teacher_logits, student_logits = tf.cast(teacher_logits, dtype), tf.cast(student_logits, dtype)
     if not teacher_logits.shape.is_compatible_with(student_logits.shape):
         raise ValueError(
             "`teacher_logits` and `student_logits` must have one shape. Received: "

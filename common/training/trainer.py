@@ -100,6 +100,7 @@ class Trainer:
 
     Raises:
         UserError: The replicas do not divide the batch.
+        ValueError: `decayed_weights` is another.
     """
 
     def __init__(
@@ -119,6 +120,10 @@ class Trainer:
         self._preprocessing, self._objective, self._weight_decay = preprocessing, objective, weight_decay
         self._sam_radius, self._mixup, self._decayed_weights = sam_radius, mixup, decayed_weights
         self.replicas = strategy.num_replicas_in_sync
+        if decayed_weights not in ("all", "kernels"):
+            raise ValueError(
+                f'`decayed_weights` must be "all" or "kernels". Received: decayed_weights={decayed_weights!r}'
+            )
         self._check_divides(batch_size, f"--batch_size={batch_size}")
         with strategy.scope():
             self.model = build_model()

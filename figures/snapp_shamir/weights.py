@@ -243,7 +243,7 @@ def _draw_cloud(panel, settings, run):
 
 
 def figure_7(runs):
-    """Weights of one model of a ReLU tower pair against the other's, at windows that we chose."""
+    """Weights of one model of a ReLU tower pair against the other's, at windows of ours."""
     shown = _with_weights(runs)
     columns = min(len(shown), 2)
     rows = math.ceil(len(shown) / columns)

@@ -18,6 +18,7 @@ from common.data.augmentation import normalize
 from common.data.datasets import CIFAR10_MEAN, CIFAR10_STD
 from common.errors import UserError
 from common.metrics.classifier import Classifier
+from common.metrics.logits import as_logits
 from common.metrics.plane import plane_through, predict_planes
 from tests.chaos import model_files as files
 from tests.chaos.model_files import IMAGES, NUM_CLASSES, SHAPE, STATISTICS, linear_model, normalization
@@ -205,7 +206,8 @@ def agreement(path: str, kind: Kind) -> float:
     saved_models.check_fits(model, "tiny", SHAPE, NUM_CLASSES)
     scaling = input_scaling.decide_scaling(model, path, kind.given)
     images = normalize(IMAGES, CIFAR10_MEAN, CIFAR10_STD).numpy()
-    function = input_scaling.on_standardized(model, scaling, CIFAR10_MEAN, CIFAR10_STD, images[:8])
+    outputs = input_scaling.outputs_on_standardized(model, scaling, CIFAR10_MEAN, CIFAR10_STD)
+    function = as_logits(outputs, images[:8])
     plane = plane_through(images[:3], 20, 0.1)
     try:
         ((on_plane,),) = predict_planes([Classifier(function)], [plane])

@@ -11,6 +11,7 @@ from common.data.augmentation import normalize
 from common.data.datasets import CIFAR10_MEAN, CIFAR10_STD
 from common.errors import UserError
 from common.input_scaling import SCALINGS
+from common.metrics.logits import as_logits
 
 SHAPE = (8, 8, 3)
 IMAGES = np.random.default_rng(0).random((6, *SHAPE), dtype=np.float32)
@@ -25,6 +26,10 @@ def network(*first, last=None, shape=SHAPE, dtype=None):
     x = keras.layers.Conv2D(4, 3, 2)(x)
     x = keras.layers.GlobalAveragePooling2D()(x)
     return keras.Model(inputs, keras.layers.Dense(10, activation=last)(x))
+
+
+def on_standardized(model, scaling, mean, std, examples):
+    return as_logits(input_scaling.outputs_on_standardized(model, scaling, mean, std), examples)
 
 
 def standardizing(white=1.0):
@@ -107,11 +112,11 @@ def test_probabilities_are_taken_for_what_they_are():
     inside = network(last="softmax")
     operation = keras.Model(inside.inputs, keras.ops.softmax(network()(inside.inputs[0])))
     for model in (inside, sequential(Rescaling(1.0), inside), operation):
-        logits = input_scaling.on_standardized(model, "standardized", CIFAR10_MEAN, CIFAR10_STD, x)(x)
+        logits = on_standardized(model, "standardized", CIFAR10_MEAN, CIFAR10_STD, x)(x)
         np.testing.assert_allclose(tf.nn.softmax(logits), model(x), rtol=1e-5)
     plain = network()
     pixels = normalize(x, CIFAR10_MEAN, CIFAR10_STD)
-    logits = input_scaling.on_standardized(plain, "0-255", CIFAR10_MEAN, CIFAR10_STD, pixels)(pixels)
+    logits = on_standardized(plain, "0-255", CIFAR10_MEAN, CIFAR10_STD, pixels)(pixels)
     np.testing.assert_allclose(logits, plain(255 * x), rtol=1e-3)
 
 
@@ -120,11 +125,11 @@ def test_a_softmax_in_half_precision_is_taken_for_probabilities():
     layers = [keras.layers.Flatten(), keras.layers.Dense(10, activation="softmax", dtype="mixed_float16")]
     model = sequential(*layers, keras.layers.Activation("linear", dtype="float32"))
     x = tf.constant(IMAGES)
-    logits = input_scaling.on_standardized(model, "standardized", CIFAR10_MEAN, CIFAR10_STD, x)(x)
+    logits = on_standardized(model, "standardized", CIFAR10_MEAN, CIFAR10_STD, x)(x)
     assert logits.dtype == tf.float32
     np.testing.assert_allclose(tf.nn.softmax(logits), model(x), atol=2e-3)
     layers[1].kernel.assign(100 * layers[1].kernel)
-    logits = input_scaling.on_standardized(model, "standardized", CIFAR10_MEAN, CIFAR10_STD, x)(x)
+    logits = on_standardized(model, "standardized", CIFAR10_MEAN, CIFAR10_STD, x)(x)
     assert np.isfinite(logits).all()
 
 
@@ -133,7 +138,7 @@ def test_whole_numbers_are_rounded_to_the_nearest():
     model = keras.Model(inputs, keras.layers.Reshape((3,))(keras.layers.Rescaling(1.0)(inputs)))
     pixels = np.array([[[[254.6, 12.4, 99.5]]], [[[-3.0, 300.0, 100.4]]]], np.float32) / 255
     standardized = normalize(pixels, CIFAR10_MEAN, CIFAR10_STD)
-    found = input_scaling.on_standardized(model, "0-255", CIFAR10_MEAN, CIFAR10_STD, standardized)
+    found = on_standardized(model, "0-255", CIFAR10_MEAN, CIFAR10_STD, standardized)
     np.testing.assert_array_equal(found(standardized)[:, :2], [[255, 12], [0, 255]])
 
 
@@ -142,7 +147,7 @@ def test_both_ways_to_the_classes_agree(scaling):
     """Through standardized pixels, and through the model's own predict."""
     model = network()
     standardized = normalize(IMAGES, CIFAR10_MEAN, CIFAR10_STD)
-    logits = input_scaling.on_standardized(model, scaling, CIFAR10_MEAN, CIFAR10_STD, standardized)
+    logits = on_standardized(model, scaling, CIFAR10_MEAN, CIFAR10_STD, standardized)
     found = input_scaling.predicted_classes(model, IMAGES, scaling, CIFAR10_MEAN, CIFAR10_STD)
     np.testing.assert_array_equal(found, np.argmax(logits(standardized), axis=1))
 

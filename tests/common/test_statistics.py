@@ -170,3 +170,10 @@ def test_many_values_have_the_same_interval_whatever_they_are():
     values = np.random.default_rng(1).beta(5, 1, 20)
     assert interval(values, quantity="fraction") == interval(values)
     assert interval(values, quantity="fraction")[1] <= 1
+
+
+@pytest.mark.parametrize("confidence", [95, 1, 0, -0.5, float("nan")])
+def test_levels_that_are_none(confidence):
+    for values in ([1.0, 2.0, 3.0], [1.0]):
+        with pytest.raises(ValueError, match="`confidence` must lie between 0 and 1"):
+            interval(values, confidence=confidence)

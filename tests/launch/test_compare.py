@@ -225,6 +225,44 @@ def test_what_cannot_be_measured_is_said_and_the_rest_goes_on(saved, run, arrays
     assert any(line.startswith("left out: planes: too few of 3") for line in lines)
 
 
+def looking_up(shape, offset=0):
+    """Says class 1 of what begins with an odd number."""
+    inputs = keras.Input(shape, dtype="int64")
+    first = keras.layers.Flatten()(inputs)[:, :1] - offset
+    table = layers.Embedding(60, 2, weights=np.float32([[1, 0], [0, 1]] * 30))
+    return keras.Model(inputs, layers.Flatten()(table(first)))
+
+
+def test_large_whole_numbers_reach_the_model_as_they_are():
+    """Also those that float32 does not hold."""
+    x, y = 2**24 + np.array([[[0]], [[1]], [[2]], [[3]]]), np.array([0, 1, 0, 1])
+    models = [looking_up((1, 1), offset=2**24) for _ in range(2)]
+    found = compare(models, x, y, options=Options(num_planes=0, num_margins=0, num_gradients=0))
+    assert found.of_models[0]["accuracy"].value == found.of_models[1]["accuracy"].value == 1
+
+
+def test_numbers_that_are_looked_up_span_no_plane_whatever_their_shape():
+    x = np.random.default_rng(0).integers(25, 35, (30, 6, 2))
+    found = compare([looking_up((6, 2)) for _ in range(2)], x, x[:, 0, 0] % 2)
+    assert found.of_models[0]["accuracy"].value == 1
+    (line,) = found.left_out
+    assert line.startswith("planes, margins and Jacobian norms: the examples are whole numbers")
+
+
+def test_an_error_of_a_program_is_said_without_the_places_that_it_passed():
+    """At the points of planes, which lie beyond the examples, a table has no line."""
+    table = tf.constant([[1.0, 0.0], [0.0, 1.0]])
+
+    def model(x):
+        place = tf.gather(table, tf.cast(tf.round(x[:, 0]), tf.int32))
+        return place + x[:, :2]
+
+    x = np.float32([[0, 0], [1, 0], [0, 1], [1, 1]])
+    found = compare([model, model], x, options=Options(num_planes=4, num_margins=0, num_gradients=0))
+    lines = [line for line in found.left_out if line.startswith("planes of model 1")]
+    assert lines and "is not in [0, 2)" in lines[0] and "File" not in lines[0]
+
+
 @pytest.mark.parametrize(
     "values,message",
     [
@@ -311,6 +349,11 @@ def test_no_call_of_a_model_has_more_examples_than_the_option_says():
         ({"num_planes": 1}, None, "0 or at least 2 .*Received: 1$"),
         ({"triplets": np.array([[0, 1, 2]])}, None, "0 or at least 2 .*Received: 1$"),
         ({"batch_size": 0}, None, "`batch_size` must be at least 1"),
+        ({"picture": (0, 1, 4)}, None, "`picture` must be positions .* from 0 to 3"),
+        ({"picture": (0, 1, -1)}, None, "`picture` must be positions"),
+        ({"triplets": np.array([[0, 1, 2], [0, 1, 4]])}, None, "`triplets` must be positions"),
+        ({"triplets": np.zeros((2, 3))}, None, "`triplets` must be positions"),
+        ({"triplets": np.zeros((2, 2), int)}, None, "`triplets` must be positions"),
         ({}, ["a", "a"], "`names` must differ"),
     ],
 )
@@ -420,6 +463,7 @@ def test_what_loading_finds_is_one_line(arguments, message, saved, run, tmp_path
     [
         ({"x": np.ones((4, 3), np.float32), "y": Y}, "has examples of (3,), the models take (2,)"),
         ({"x": X, "y": Y + 1}, "labels hold 2; the classes are 0 to 1"),
+        ({"x": X, "class_names": ["a"]}, "class_names has 1 names, the models 2 classes"),
     ],
 )
 def test_arrays_that_do_not_fit_are_one_line(values, message, saved, run, arrays):

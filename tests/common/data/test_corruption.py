@@ -76,6 +76,19 @@ def test_rate_outside_0_to_1(rule, rate):
         RULES[rule](class_labels(2), rate, np.random.default_rng(0))
 
 
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("labels", [[12, 3, 15, 9], [-1, 0, 1, 2]])
+def test_labels_that_are_no_class(rule, labels):
+    with pytest.raises(ValueError, match="must be from 0 to 9"):
+        RULES[rule](np.array(labels), 0.0, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("num_classes,labels", [(1, [0, 0]), (1000, np.array([250, 3], np.uint8))])
+def test_numbers_of_classes_that_no_label_can_have(num_classes, labels):
+    with pytest.raises(ValueError, match="`num_classes` must be at least 2 and no more than"):
+        zhang_labels(np.array(labels), 0.5, num_classes, np.random.default_rng(0))
+
+
 @pytest.mark.parametrize("rule", ["nakkiran", "somepalli", "gamba_symmetric", "gamba_asymmetric"])
 def test_no_label_stays_true_at_rate_1(rule):
     labels = class_labels(500)

@@ -200,6 +200,16 @@ def test_the_wrong_number_of_models_is_refused_after_building():
             layer(np.ones((1, 5, 4)))
 
 
+def test_surplus_inputs_are_refused():
+    dense, embedding = EnsembleDense(2, 5), EmbeddingSum(2, 3, num_models=2)
+    dense.build((2, None, 3)), embedding.build((2, None, 6))
+    for layer, width in ((dense, 4), (embedding, 8)):
+        with pytest.raises(ValueError, match=r"must fit the kernel \(models, in, units\)"):
+            layer(np.ones((2, 4, width)))
+    with pytest.raises(ValueError, match="must fit the kernel"):
+        matmul_per_model(np.ones((3, 4, 3)), np.ones((2, 3, 5)))
+
+
 @pytest.mark.parametrize(
     "make,message",
     [

@@ -106,5 +106,15 @@ def test_no_examples_and_other_weights(problem):
     metric.update_state(truth[:0], predicted[:0], sample_weight=np.ones(0))
     metric.update_state(truth, predicted, sample_weight=0.0)
     assert float(metric.result()) == pytest.approx(expected(None), rel=1e-12)
-    with pytest.raises(ValueError, match=r"`sample_weight` must have shape \(batch,\).*\(6, 2\)$"):
+    with pytest.raises(ValueError, match=r"`sample_weight` must have shape \(6,\).*\(6, 2\)$"):
         metric.update_state(truth, predicted, sample_weight=np.ones((6, 2)))
+
+
+@pytest.mark.parametrize("problem", [excess, difference])
+def test_one_value_is_not_spread_over_a_batch(problem):
+    metric, truth, predicted, _ = problem(np.random.default_rng(3), 6)
+    metric = metric()
+    with pytest.raises(ValueError, match=r"must have shape \((1|6),\)"):
+        metric.update_state(truth[:1], predicted)
+    with pytest.raises(ValueError, match=r"`sample_weight` must have shape \(1,\)"):
+        metric.update_state(truth[:1], predicted[:1], sample_weight=np.ones(6))

@@ -203,8 +203,20 @@ def test_undefined_probabilities_stay_undefined():
     [
         (np.ones((2, 3, 4)), "auto", r"\(batch, classes\)"),
         (ODDS, "odds", "Received: outputs='odds'"),
+        (ODDS + 1, "probabilities", "must give probabilities"),
+        (ODDS[:, 1:] - 1, "probabilities", "must give probabilities"),
     ],
 )
 def test_what_gives_no_logits(given, outputs, message):
     with pytest.raises(ValueError, match=message):
         as_logits(lambda x: x, given, outputs)
+
+
+def test_a_model_of_whole_numbers_gets_the_nearest_that_its_type_holds():
+    inputs = keras.Input((2,), dtype="uint8")
+    model = keras.Model(inputs, keras.ops.cast(inputs, "float32"))
+    given = np.array([[-3.0, 300.0], [1.4, 1.6]], np.float32)
+    assert logits_of(model, given).numpy().tolist() == [[0, 255], [1, 2]]
+    large = keras.Input((2,), dtype="int64")
+    model = keras.Model(large, keras.ops.cast(large - 2**40, "float32"))
+    assert logits_of(model, np.array([[2**40, 2**40 + 1]])).numpy().tolist() == [[0, 1]]

@@ -204,3 +204,10 @@ def test_invalid_arguments():
         margins(linear(kernel), images, 0, [1], rng)
     with pytest.raises(ValueError, match="logits must be finite"):
         gaussian_margins(lambda x: linear(kernel)(x) * np.nan, images, [0], rng)
+
+
+@pytest.mark.parametrize("name,value", [("num_crossings", 0), ("num_extra", -5), ("batch_size", 0)])
+def test_invalid_numbers(name, value):
+    images, kernel = problem()
+    with pytest.raises(ValueError, match=f"`{name}` must be a .* integer. Received: {name}={value}"):
+        gaussian_margins(linear(kernel), images, [0], np.random.default_rng(0), **{name: value})

@@ -200,5 +200,5 @@ def test_metric_invalid_arguments():
     metric = RelativePredictionDifference()
     with pytest.raises(ValueError, match=r"\(batch, 2\).*Received: y_pred of shape \(2, 3\)$"):
         metric.update_state(np.ones(2), np.ones((2, 3)))
-    with pytest.raises(ValueError, match=r"\(batch, 1\). Received: y_true of shape \(2, 2\)$"):
+    with pytest.raises(ValueError, match=r"\(2, 1\). Received: y_true of shape \(2, 2\)$"):
         metric.update_state(np.ones((2, 2)), np.ones((2, 2)))

@@ -285,3 +285,9 @@ def test_invalid_arguments():
     constant = linear_model(0, keras.layers.Lambda(tf.stop_gradient))
     with pytest.raises(ValueError, match="a gradient by its input. Received: model="):
         measure_volumes(constant, images, labels, **OPTIONS)
+
+
+@pytest.mark.parametrize("lengths", [[[1.0]], [[1.0, -3.0, 1.0]]])
+def test_lengths_that_are_not_those_of_the_segments(lengths):
+    with pytest.raises(ValueError, match="must be those of the segments between scores"):
+        integrate_paths([[0.0, 1.0, 3.0, 5.0]], lengths)

@@ -4,7 +4,11 @@ import importlib
 import inspect
 import pkgutil
 
+import keras
+
 import common.models
+from common.models.alexnet import small_alexnet
+from common.models.convnet import convnet
 
 PARTS = {"blocks", "initialization", "normalization"}  # modules that build no model
 
@@ -16,6 +20,19 @@ def test_every_builder_is_tested(names_of_models):
         functions = inspect.getmembers(module, inspect.isfunction)
         builders |= {f for f, value in functions if value.__module__ == module.__name__ and f[0] != "_"}
     assert builders == names_of_models
+
+
+def test_builders_do_not_depend_on_the_order_of_channels_that_keras_is_set_to():
+    plain = convnet(1), small_alexnet()
+    keras.config.set_image_data_format("channels_first")
+    try:
+        built = convnet(1), small_alexnet()
+        assert keras.config.image_data_format() == "channels_first"
+    finally:
+        keras.config.set_image_data_format("channels_last")
+    for model, other in zip(built, plain, strict=True):
+        assert model.count_params() == other.count_params()
+        assert model.output_shape == other.output_shape
 
 
 def test_no_convolution_of_one_position_has_a_stride(every_model):

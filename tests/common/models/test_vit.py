@@ -99,3 +99,11 @@ def test_invalid_arguments():
         SelfAttention(0)
     with pytest.raises(ValueError, match=r"num_heads=2. Received: input_shape=\(1, 2, 9\)$"):
         SelfAttention(2)(np.ones((1, 2, 9)))
+    with pytest.raises(ValueError, match=r"Received: input_shape=\(1, 3\)$"):
+        SelfAttention(1)(np.ones((1, 3)))
+
+
+def test_attention_over_whole_numbers_is_that_over_floats():
+    """Queries 0: every token gets the mean of the values."""
+    x = np.array([[[0, 0, 0], [0, 0, 10], [0, 0, 5]]])
+    np.testing.assert_allclose(SelfAttention(1)(x), np.full((1, 3, 1), 5.0))

@@ -45,6 +45,19 @@ def test_a_packed_run_is_read_like_its_folder(tmp_path):
     assert Archive(tmp_path / "other").find(identifier) is None
 
 
+def test_texts_that_look_like_numbers_and_truth_values_stay_what_they_are(tmp_path):
+    with RunFolder(tmp_path / "runs", "paper", 1, SETTINGS) as folder:
+        folder.start({"device": "CPU"})
+        known = {"flag": True, "text": "007", "which": "1_000", "quoted": '"a"', "mixed": 3}
+        rows = [{"metric": "m", "value": 1.0, **known}, {"metric": "m", "value": 2.0, "mixed": "3"}]
+        folder.finish("done", rows, None)
+    archive, identifier = Archive(tmp_path / "paper"), settings_hash("paper", 1, SETTINGS)
+    archive.add("a", identifier, folder.run(), SETTINGS, [])
+    found = archive.find(identifier).rows
+    assert found.iloc[0].to_dict() == {"metric": "m", "value": 1.0} | known
+    assert found.mixed.tolist() == [3, "3"]
+
+
 def test_runs_are_packed_one_at_a_time_and_once(tmp_path):
     packed(tmp_path, "a-seed=0", "a-seed=0")
     _, archive, _ = packed(tmp_path, "a-seed=1", seed=1, beta=2.5)

@@ -229,7 +229,7 @@ def _pairs(curve, seeds, rng):
 
 # Family: a curve without the effect, one with the opposite, one with it; the simulation of its test.
 FAMILIES = {
-    "peak, places from pilots": (_peak, FLAT, FALLING, PEAKED),
+    "peak, places from exploratory seeds": (_peak, FLAT, FALLING, PEAKED),
     "peak, places from the first seed": (_peak_first_seed, RISING, FALLING, PEAKED),
     "trend": (_trend, FLAT, FALLING, RISING),
     "ordering": (_ordering, FLAT, FALLING / 3, RISING / 3),

@@ -57,3 +57,12 @@ def test_without_records_it_is_one_line(tmp_path):
     write(tmp_path, 0).path.joinpath("run.json").write_text("{")
     with pytest.raises(UserError, match="is not a record"):
         load(tmp_path / "toy")
+
+
+def test_a_run_that_is_packed_beside_its_folder_is_read_once(tmp_path):
+    folder = write(tmp_path, 3)
+    run = Run(folder.path, folder.record)
+    Archive(tmp_path / "toy").add("4-seed=3", folder.path.name, run, folder.record["settings"], [])
+    write(tmp_path, 4)
+    runs, rows = load(tmp_path / "toy")
+    assert sorted(runs.seed) == [3, 4] and len(rows) == 2

@@ -300,3 +300,17 @@ def test_changed_code_makes_a_run_dirty_and_packed_records_do_not(tmp_path):
     code.write_text("b")
     assert run_folders._commit(code.parent) == (commit, True)
     assert run_folders._commit(pathlib.Path("/")) == (None, None)
+
+
+def test_a_run_that_is_made_again_keeps_nothing_of_the_one_before(tmp_path):
+    with folder(tmp_path) as run:
+        run.start({"tile": 1})
+        run.finish("done", ROWS, {"a": np.arange(3)})
+    path = run.path / "run.json"
+    record = json.loads(path.read_text()) | {"suspect": "wrong processor"}
+    del record["sha256"]
+    path.write_text(json.dumps(record))
+    with folder(tmp_path) as run:
+        run.start({"tile": 1})
+        run.finish("done", ROWS, None)
+    assert folder(tmp_path).run().arrays == {}

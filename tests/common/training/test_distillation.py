@@ -19,8 +19,7 @@ def test_divergence_by_hand(temperature):
     t, s = (softmax(logits.astype(np.float64) / temperature) for logits in (TEACHER, STUDENT))
     expected = temperature**2 * (t * np.log(t / s)).sum(axis=1)
     found = softened_divergence(tf.constant(TEACHER), tf.constant(STUDENT), temperature)
-    # The rounding of logarithms near 1, times the square of the temperature.
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=5e-7 * temperature**2)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("loss", [lambda t, s: softened_divergence(t, s, np.float64(4)), logit_difference])
@@ -90,3 +89,23 @@ def test_the_divergence_is_from_the_teacher_to_the_student():
     t, s = (softmax(logits.astype(np.float64) / 2) for logits in (TEACHER, STUDENT))
     losses = objective(tf.constant(TEACHER), None, tf.constant(STUDENT))
     np.testing.assert_allclose(losses, 4 * (t * np.log(t / s)).sum(axis=1), rtol=2e-4)
+
+
+@pytest.mark.parametrize("temperature", [30.0, 100.0])
+def test_small_differences_keep_their_digits(temperature):
+    """To second order it is the variance of the difference under the softened teacher, by half."""
+    rng = np.random.default_rng(0)
+    teacher = rng.normal(size=(200, 10)).astype(np.float32)
+    student = teacher + rng.normal(scale=1e-3, size=teacher.shape).astype(np.float32)
+    difference, t = (student - teacher).astype(np.float64), softmax(teacher / np.float64(temperature))
+    expected = ((t * difference**2).sum(axis=1) - (t * difference).sum(axis=1) ** 2) / 2
+    np.testing.assert_allclose(softened_divergence(teacher, student, temperature), expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16])
+def test_a_student_in_half_precision_has_the_loss_of_its_logits(dtype):
+    student = tf.constant(STUDENT, dtype)
+    expected = softened_divergence(TEACHER, STUDENT, 100.0)
+    np.testing.assert_allclose(
+        tf.cast(softened_divergence(TEACHER, student, 100.0), tf.float32), expected, rtol=0.01
+    )

@@ -1,4 +1,4 @@
-"""What layers ask of their arguments."""
+"""What layers and measures ask of their arguments."""
 
 import numbers
 
