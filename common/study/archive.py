@@ -158,7 +158,8 @@ def _typed(cells: list[str]) -> list:
     for kind in (int, float):
         with contextlib.suppress(ValueError):
             return [math.nan if cell == "" and kind is float else kind(cell) for cell in cells]
-    return list(map(_row_value, cells))
+    values = {cell: _row_value(cell) for cell in set(cells)}  # they repeat
+    return [values[cell] for cell in cells]
 
 
 def _checked(folder: pathlib.Path, name: str) -> pathlib.Path:

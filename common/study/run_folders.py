@@ -423,9 +423,13 @@ class Run:
     @functools.cached_property
     def _frames(self) -> "tuple[pd.DataFrame, dict[str, pd.DataFrame]]":
         # Figures and claims ask for the same runs again and again.
+        from pandas.api.types import is_numeric_dtype
+
         known, made_from = _known.get(self.path), (self.record, self.earlier_names)
         if known is None or known[0] != made_from:
             rows = self._read_rows()
+            # Text as Python's own: pandas's has its price in each of the many small selections.
+            rows = rows.astype({name: object for name in rows if not is_numeric_dtype(rows[name])})
             known = _known[self.path] = made_from, (rows, by_metric(rows))
         return known[1]
 
