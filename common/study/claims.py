@@ -21,7 +21,7 @@ from .setting import Settings, Value
 from .verdicts import DECIDED, Outcome
 
 _USUAL = "laptop"
-_FEWEST = 3  # confirmatory seeds are asked for where there are none
+_FEWEST = 3  # confirmatory seeds are asked for where there are fewer
 _MAX_SEEDS, _MAX_GAP = 64, 5  # beyond so many seeds in a row that are not there none is looked for
 
 
@@ -187,6 +187,7 @@ class Evidence:
     ) -> None:
         self.scale, self._first_seed = scale, confirmatory_from
         self.used: dict[Settings, Run] = {}
+        self._last: dict[Settings, int] = {}  # of each cell that was read, named by its seed 0
         self.exploratory: set[int] = set()
         self._fell_back = False
         self._study, self._records, self._figures = study, records, " and ".join(figures)
@@ -234,7 +235,7 @@ class Evidence:
         matching = self._matching(coordinates)
         if any(run is None for _, run in matching):
             raise MissingRunsError(self.state)
-        self.used |= dict(matching)
+        self._read(dict(matching))
         return matching
 
     def run(self, **coordinates: Value) -> Run:
@@ -276,7 +277,13 @@ class Evidence:
         if any(settings.seed >= self._first_seed for settings in runs):
             for exploratory in [s for s in self.used if s.seed < self._first_seed]:
                 del self.used[exploratory]
+        self._read(runs)
+
+    def _read(self, runs):
         self.used |= runs
+        for settings in runs:
+            cell = dataclasses.replace(settings, seed=0)
+            self._last[cell] = max(self._last.get(cell, 0), settings.seed)
 
     def _with_further_seeds(self, coordinates):
         """{settings: Run} of the run with these settings and the least seed, and of the seeds after it."""
@@ -317,10 +324,12 @@ class Evidence:
         return {settings: self._study.estimate(settings) for settings in wanted}
 
     def further_runs(self, more: int) -> dict[Settings, float]:
-        """Returns {settings: seconds on two cores} of so many further seeds of all runs that were read."""
-        first = max(max(settings.seed for settings in self.used) + 1, self._first_seed)
-        seeds = range(first, first + more)
-        wanted = {dataclasses.replace(settings, seed=seed) for settings in self.used for seed in seeds}
+        """Returns {settings: seconds on two cores} of so many further seeds of every cell that was read."""
+        wanted = [
+            dataclasses.replace(cell, seed=max(last + 1, self._first_seed) + i)
+            for cell, last in self._last.items()
+            for i in range(more)
+        ]
         return {settings: self._study.estimate(settings) for settings in wanted}
 
     @property
@@ -358,7 +367,9 @@ def _judge_at(claim, evidence):
         first, would = claim.confirmatory_from, outcome.words
         note = f"Seeds below {first} were looked at when this was written (they would say: {would})."
         outcome = dataclasses.replace(outcome.noting(note), verdict="open", p=math.nan, more=_FEWEST)
-    needed = None
+    seen, needed = {run.seed for run in runs}, None
+    if outcome.verdict == "open" and len(seen) < _FEWEST:
+        outcome = dataclasses.replace(outcome, more=max(outcome.more or 0, _FEWEST - len(seen)))
     if outcome.verdict == "open" and outcome.more:
         needed = evidence.further_runs(outcome.more)
     names = {name + stands_in_for(run) for run in runs if (name := data_name(run))}

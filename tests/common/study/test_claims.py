@@ -160,3 +160,26 @@ def test_a_claim_is_judged_on_finished_seeds_and_says_which(tmp_path):
     assert claims.judge([everything], needy, tmp_path)[0].outcome.verdict == "not run"
     write_seeds(tmp_path, {2: (2,)})
     assert claims.judge([everything], needy, tmp_path)[0].outcome.seen == "6 runs."
+
+
+def test_the_price_of_further_seeds_has_every_cell_that_was_read(tmp_path):
+    """Also a cell of exploratory seeds alone where another has later ones; each goes on from its own."""
+    write_seeds(tmp_path, {1: (0, 1, 2, 3), 2: (0,)})
+    study = dataclasses.replace(TOY, estimate=lambda settings: 60.0 * settings.width)
+
+    def check(evidence):
+        values = [len(evidence.seeds(width=width)) for width in (1, 2)]
+        return Outcome("open", str(values))
+
+    (judgement,) = claims.judge([dataclasses.replace(claim(check), confirmatory_from=1)], study, tmp_path)
+    assert judgement.seeds == (1, 2, 3) and judgement.outcome.seen.startswith("[3, 1]")
+    priced = sorted((settings.width, settings.seed) for settings in judgement.needed)
+    assert priced == [(1, 4), (1, 5), (1, 6), (2, 1), (2, 2), (2, 3)]
+    assert judgement.minutes == 3 * 1 + 3 * 2
+
+
+def test_one_confirmatory_seed_asks_for_two_more(tmp_path):
+    write_seeds(tmp_path, {1: (0, 1)})
+    opened = claim(lambda evidence: Outcome("open", str(len(evidence.seeds(width=1)))))
+    (judgement,) = claims.judge([dataclasses.replace(opened, confirmatory_from=1)], TOY, tmp_path)
+    assert sorted(settings.seed for settings in judgement.needed) == [2, 3]
