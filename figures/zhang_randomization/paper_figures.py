@@ -119,9 +119,10 @@ def figure_table1(runs):
     panel.set(xlim=(0, 100), ylim=(height - 0.4, -1.2), xlabel="test accuracy (%)")
     panel.grid(axis="y", visible=False)
     ours = {"color": BLUE, "linestyle": "none", "marker": "o"}
-    handles = [
-        Line2D([], [], label=_mean_label("ours", found.values()), **ours),
-        Line2D([], [], label="ours, not fitted at the cap", markerfacecolor="white", **ours),
+    handles = [Line2D([], [], label=_mean_label("ours", found.values()), **ours)]
+    if not all(cell.fitted for cell in found.values()):
+        handles.append(Line2D([], [], label="ours, not fitted at the cap", markerfacecolor="white", **ours))
+    handles += [
         Line2D([], [], color=ORANGE, linestyle="none", marker="D", markersize=4.5, label="Zhang et al."),
         Line2D([], [], color=GREY, linewidth=0.8, linestyle=(0, (1, 2)), label="chance"),
     ]
