@@ -233,7 +233,7 @@ def _report(flag_values):
     # Pictures are millions of small objects, which the collector would look through a tenth of the time.
     gc.set_threshold(100_000, 20, 100)
     names = [flag_values.replication] if flag_values.replication else study_names()
-    papers = collect(names, flag_values.records, tuple(flag_values.scale))
+    papers = collect(names, flag_values.records, tuple(dict.fromkeys(flag_values.scale)))
     papers = [paper for paper in papers if paper.figures]
     if not papers:
         scales = f" at {' or '.join(flag_values.scale)} scale" if flag_values.scale else ""

@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import json
+import math
 import os
 import pathlib
 import platform
@@ -15,7 +16,7 @@ from typing import Any
 from common.errors import BusyError
 from common.study import command_line
 from common.study.runs import Study, run_folder
-from common.study.setting import Settings
+from common.study.setting import Settings, without
 
 _BUSY_STATUS = 2
 
@@ -76,26 +77,46 @@ def make_jobs(study: Study, runs: Iterable[Any], options: command_line.RunOption
     Returns:
         List of `SweepProcess`; each argv names every setting that is not the default.
     """
-    name: str = study.compiles_once_over
-    usual = getattr(study.settings(), name)
-    groups: dict[Any, list] = collections.defaultdict(list)
-    for run in runs:
-        groups[dataclasses.replace(run, **{name: usual})].append(run)
+    groups = _groups(study, runs, options.together)
     # No two sweeps of one folder write the same logs: processes of two containers may have one number.
     sweep = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     jobs = []
-    for i, (common, members) in enumerate(groups.items()):
+    for i, (lists, members) in enumerate(groups):
         argv = [sys.executable, "-m", f"replications.{study.name}"]
-        for field in dataclasses.fields(common):
-            if field.name != name and getattr(common, field.name) != field.default:
-                argv.append(command_line.flag_text(field.name, getattr(common, field.name)))
-        argv.append(f"--{name}={','.join(str(getattr(run, name)) for run in members)}")
+        for field in dataclasses.fields(members[0]):
+            if field.name not in lists and getattr(members[0], field.name) != field.default:
+                argv.append(command_line.flag_text(field.name, getattr(members[0], field.name)))
+        argv += [f"--{name}={','.join(map(str, values))}" for name, values in lists.items()]
         for field in dataclasses.fields(options):
             if (value := getattr(options, field.name)) != field.default:
                 argv.append(command_line.flag_text(field.name, value))
         log = logs_folder(study, options.out_dir) / f"{sweep}-{i:03d}.log"
         jobs.append(SweepProcess(argv, members, log))
     return sorted(jobs, key=lambda job: (job.has_students, -sum(map(study.estimate, job.runs))))
+
+
+def _groups(study, runs, together):
+    """The processes: ({setting of which each takes several values: the values}, its runs)."""
+    names = study.trains_together if together > 1 else (study.compiles_once_over,)
+    alike: dict[Any, list] = collections.defaultdict(list)
+    for run in runs:
+        alike[without(run, names)].append(run)
+    groups = []
+    for members in alike.values():
+        lists = {name: list(dict.fromkeys(getattr(run, name) for run in members)) for name in names}
+        if math.prod(map(len, lists.values())) == len(members):
+            groups.append((lists, members))
+        else:  # lists of flags are multiplied out: of what has holes each run has a process of its own
+            groups += [({name: [getattr(run, name)] for name in names}, [run]) for run in members]
+    return groups
+
+
+def trained_with(study: Study, runs: Sequence[Any], todo: Sequence[Any], together: int) -> list:
+    """Returns the runs to do and those that their processes have to name, grouped as they were begun."""
+    if together == 1:
+        return list(todo)
+    begun = {without(run, study.trains_together) for run in todo}
+    return [run for run in runs if without(run, study.trains_together) in begun]
 
 
 def logs_folder(study: Study, out_dir: str | os.PathLike) -> pathlib.Path:

@@ -21,6 +21,7 @@ import time
 
 from absl import flags
 
+from common.errors import UserError
 from common.gpus import visible_gpus
 from common.study import command_line, program
 from common.study.archive import Archive
@@ -230,6 +231,10 @@ def main(argv: list[str] | None = None) -> None:
         command_line.parse_flags(flag_values, sys.argv if argv is None else argv, _USAGE)
         records = flag_values.records
         check_folder_to_make("records", records)
+        if pathlib.Path(records).resolve() == pathlib.Path(flag_values.out_dir).resolve():
+            raise UserError(
+                f"--records={records}: must be another folder than --out_dir, whose runs are removed"
+            )
         options = [f"--out_dir={flag_values.out_dir}"]
         if flag_values.data_dir:
             options.append(f"--data_dir={flag_values.data_dir}")

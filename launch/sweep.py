@@ -28,7 +28,7 @@ from common.study.startup import check_backend
 from launch.executors import Executor, slurm
 from launch.executors.local import LocalExecutor, make_places
 from launch.executors.printing import PrintExecutor
-from launch.jobs import SweepProcess, make_jobs
+from launch.jobs import SweepProcess, make_jobs, trained_with
 from launch.status import print_status
 
 _USAGE = "python -m launch.sweep --replication=NAME --figure=NAME [--flag=value ...]"
@@ -72,6 +72,10 @@ def make_executor(study: Study, runs: Sequence[Any], flag_values: flags.FlagValu
                 "file for a run on several nodes"
             )
         gpus = flag_values.gpus_per_run
+        if gpus and not takes_gpu:
+            raise UserError(f"--gpus_per_run={gpus}: no run of this sweep uses a GPU")
+        if gpus == 0 and device == "gpu":
+            raise UserError("--gpus_per_run=0: --device=gpu needs one")
         resources = slurm.Resources(
             flag_values.partition,
             flag_values.account,
@@ -83,6 +87,8 @@ def make_executor(study: Study, runs: Sequence[Any], flag_values: flags.FlagValu
         )
         return slurm.SlurmExecutor(resources, flag_values.wait)
     gpus = visible_gpus() if flag_values.gpus is None else tuple(flag_values.gpus)
+    if flag_values.gpus and not takes_gpu:
+        raise UserError(f"--gpus={','.join(gpus)}: no run of this sweep uses a GPU")
     if flag_values.runs_per_gpu != 1 and not (gpus and takes_gpu):
         raise UserError(f"--runs_per_gpu={flag_values.runs_per_gpu}: no run of this sweep uses a GPU")
     places = make_places(
@@ -236,7 +242,8 @@ def main(argv: list[str] | None = None) -> None:
             raise UserError("a sweep has several runs: name a --figure, or several values of a setting")
         out_dir = flag_values.out_dir
         todo = unfinished(study, runs, out_dir)
-        jobs = make_jobs(study, todo, command_line.given_options(flag_values))
+        options = command_line.given_options(flag_values)
+        jobs = make_jobs(study, trained_with(study, runs, todo, options.together), options)
         executor = make_executor(study, todo or runs, flag_values)
         if flag_values.status:
             print_status(study, runs, out_dir)

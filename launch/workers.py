@@ -186,11 +186,15 @@ def _split(argv):
 
 
 def _check_command(command):
-    """Refuses what every worker would fail at, if the command is a replication."""
+    """Refuses what every worker would fail at, if the command is a replication.
+
+    Returns:
+        Whether the workers may use GPUs.
+    """
     place = command.index("-m") + 1 if "-m" in command else len(command)
     name = command[place].removeprefix("replications.") if place < len(command) else ""
     if name not in study_names():
-        return
+        return True
     study, flag_values = load_study(name), flags.FlagValues()
     command_line.define_flags(study, flag_values)
     command_line.parse_flags(flag_values, command[place:], _USAGE)
@@ -198,6 +202,8 @@ def _check_command(command):
     program.check_options(study, runs, flag_values)
     if study.images:
         program.check_data(unfinished(study, runs, flag_values.out_dir), flag_values)
+    device = flag_values.device
+    return device == "gpu" or (device == "auto" and any(map(study.takes_gpu, runs)))
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -212,12 +218,11 @@ def main(argv: list[str] | None = None) -> None:
             raise UserError("--chief: needs --workers=2 or more, a chief and a worker")
         if in_tf_config():
             raise UserError("TF_CONFIG is set: this process has a place in a cluster; unset it")
-        gpus = visible_gpus()
-        if 0 < len(gpus) < flag_values.workers:
-            raise UserError(f"--workers={flag_values.workers}: this machine has {len(gpus)} GPUs")
         configs = cluster_configs(flag_values.workers, flag_values.chief)
         os.environ["TF_CONFIG"] = json.dumps(configs[0])
-        _check_command(command)
+        gpus = visible_gpus() if _check_command(command) else ()
+        if 0 < len(gpus) < flag_values.workers:
+            raise UserError(f"--workers={flag_values.workers}: this machine has {len(gpus)} GPUs")
         _run(command, configs, gpus)
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import errno
+import math
 import os
 import shutil
 import sys
@@ -331,5 +332,9 @@ def parse_flags(flag_values: flags.FlagValues, argv: Sequence[str], usage: str) 
         value = flag_values[name].value if name in flag_values else None
         if isinstance(value, str):
             flag_values[name].value = os.path.expanduser(value)  # a shell leaves the ~ of --out_dir=~/runs
+    for name in flag_values:
+        value = flag_values[name].value
+        if isinstance(value, float) and math.isnan(value):  # absl's limits let it pass
+            raise UserError(f"--{name}=nan: must be a number")
     if len(rest) > 1:
         raise UserError(f"unexpected argument {rest[1]!r}; every option is a flag, --name=value")

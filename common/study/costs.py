@@ -20,6 +20,7 @@ from ..machine import usable_cores
 from .files import write_json
 from .progress import duration
 from .runs import Study
+from .setting import without
 
 # Operations a second where nothing was measured: of a core in a convolution, and a third of what a mid-range
 # GPU promises in float32. Stated, not measured.
@@ -28,6 +29,7 @@ STATED_RATES = {"CPU": 30e9, "GPU": 5e12}
 _GPU_STEP_SECONDS = 2e-3
 _START_SECONDS = 10.0  # importing and tracing: the same on every machine
 _NETWORK_SETTINGS = ("model", "network", "width", "depth", "dataset", "batch_norm")
+_BESIDE_A_NETWORK = ("sam_radius", "distillation", "teacher", "teacher_width", "teacher_seed", "warm_start")
 MEASURED = "measured on this machine"
 STATED = "an estimate: from the operations of the networks at a stated {rate:g} billion a second{floor}"
 
@@ -114,6 +116,9 @@ def _usual_seconds(study, settings):
     name = "epochs" if study.images else "examples_log2"
     if study.images and not settings.of_images:
         return None
+    # What is counted by its operations alone: no second pass, no teacher, no donor.
+    beside = [name for name in _BESIDE_A_NETWORK if hasattr(settings, name)]
+    settings = without(settings, beside)
     # The second epoch: an estimate may end where a run is expected to have fitted.
     count = 1 if study.images else settings.examples_log2
     one, two = (study.estimate(dataclasses.replace(settings, **{name: n})) for n in (count, count + 1))

@@ -69,9 +69,20 @@ def _print_plan(study, runs, out_dir, machine):
             prices.append(costs.price(study, run, machine))
             state = f"about {duration(prices[-1].seconds)}"
         print(f"run: {named(run, names) or 'as above'} ({state})")
+    for teacher in _missing_teachers(study, runs, out_dir):
+        prices.append(costs.price(study, teacher, machine))
+        words = named(teacher, ("network", "width", "seed"))
+        print(f"first its teacher: {words} (about {duration(prices[-1].seconds)})")
     number = f"{len(runs)} run{'s' * (len(runs) > 1)}"
     total = costs.hours(sum(price.seconds for price in prices))
     print(f"{number}, about {total} ({costs.source(prices, machine)}), results in {out_dir}")
+
+
+def _missing_teachers(study, runs, out_dir):
+    """The runs that train teachers before their students, where these are none of the runs themselves."""
+    students = [run for run in unfinished(study, runs, out_dir) if getattr(run, "teacher", None)]
+    teachers = dict.fromkeys(student.teacher_settings() for student in students)
+    return unfinished(study, [teacher for teacher in teachers if teacher not in runs], out_dir)
 
 
 def check_options(study: Study, runs: Sequence[Any], flag_values: flags.FlagValues) -> None:

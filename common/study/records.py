@@ -11,7 +11,9 @@ import pandas as pd
 
 from ..errors import UserError
 from .archive import Archive
+from .rows import EarlierNames
 from .run_folders import FINISHED, Run, read_record
+from .runs import load_study, study_names
 from .setting import Value
 
 
@@ -44,8 +46,10 @@ def load(folder: str | os.PathLike) -> Records:
         UserError: There is none, or one is damaged.
     """
     folder = pathlib.Path(folder)
-    archive = Archive(folder)
-    in_folders = _runs_of_folders(folder)
+    # Where the studies are installed with the library, they say what metrics were called once.
+    earlier_names = load_study(folder.name).earlier_names if folder.name in study_names() else {}
+    archive = Archive(folder, earlier_names)
+    in_folders = _runs_of_folders(folder, earlier_names)
     found = archive.runs() | {
         name: run for name, run in in_folders.items() if not archive.holds(name, suspect=False)
     }
@@ -57,12 +61,12 @@ def load(folder: str | os.PathLike) -> Records:
     return Records(pd.DataFrame(lines).set_index("run"), rows[["run", *rows.columns.drop("run")]])
 
 
-def _runs_of_folders(folder: pathlib.Path) -> dict[str, Run]:
+def _runs_of_folders(folder: pathlib.Path, earlier_names: EarlierNames) -> dict[str, Run]:
     found = {}
     for path in sorted(folder.glob("*/run.json")):
         record = read_record(path.parent)
         if record and record["status"] in FINISHED:
-            found[path.parent.name] = Run(path.parent, record)
+            found[path.parent.name] = Run(path.parent, record, earlier_names)
     return found
 
 

@@ -4,9 +4,10 @@ import numpy as np
 from matplotlib import ticker
 from matplotlib.colors import LogNorm, Normalize
 
+from common.data.datasets import DATASETS
 from common.study.widths import by_width
 from figures import style
-from figures.smooth_interpolation.widths import PAPER, threshold_words
+from figures.smooth_interpolation.widths import PAPER, threshold_words, wrong_labels
 from figures.style import BLACK, BLUE, GREY, VERMILLION
 from replications.smooth_interpolation import results as read
 
@@ -100,7 +101,7 @@ def _map_figure(title, runs, metrics, shape, height):
 
 def figure_5(runs):
     """Test error, training loss and Jacobian norm of the ConvNets over epochs and widths."""
-    title = f"{PAPER}, figure 5: ConvNets over epochs and widths, 20 % wrong labels"
+    title = f"{PAPER}, figure 5: ConvNets over epochs and widths, {wrong_labels(runs)}"
     return _map_figure(title, runs, list(_MAPS)[:3], (3, 1), 9)
 
 
@@ -123,7 +124,8 @@ def figure_smallest(runs):
         if courses:
             mean = 100 * np.mean([values for _, values in courses], axis=0)
             panel.plot(courses[0][0], mean, color=color, linewidth=1.9, label=f"{label} labels")
-    panel.axhline(10, color=GREY, linewidth=1, linestyle=(0, (1, 1.5)), label="chance")
+    chance = 100 / DATASETS[runs[0][0].dataset].num_classes
+    panel.axhline(chance, color=GREY, linewidth=1, linestyle=(0, (1, 1.5)), label="chance")
     panel.set(xlabel="epoch", ylabel="training accuracy (%)", xscale="log", ylim=(0, None))
     panel.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
     figure.legend(loc="outside lower center", ncols=3)

@@ -2,7 +2,7 @@
 
 from common.study.widths import by_width
 from figures import style
-from figures.smooth_interpolation.widths import draw_curve, format_width_axis, handles
+from figures.smooth_interpolation.widths import draw_curve, format_width_axis, handles, wrong_labels
 from figures.style import BLACK, BLUE, GREEN, PURPLE, VERMILLION
 from replications.smooth_interpolation import results as read
 
@@ -20,7 +20,7 @@ def _jacobian(run):
 def figure_pd(runs):
     """Test error, wrong labels that are fitted, sharpness, and how far two seeds disagree."""
     groups = by_width(runs)
-    title = "Beyond the papers: four questions about the same networks, 20 % wrong labels"
+    title = f"Beyond the papers: four questions about the same networks, {wrong_labels(runs)}"
     figure = style.new_figure(7, 9.4, title)
     rows = (
         ("test error (%)", "", read.test_error, BLACK),

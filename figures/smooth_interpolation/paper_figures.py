@@ -49,7 +49,8 @@ def _size(settings):
     if first.dataset == "scalar":
         return f"{first.num_train} points, {first.epochs:,} steps; {words}"
     widths = sorted({one.width for one in settings})
-    images = f"{first.num_train:,} training images, {first.epochs:,} epochs"
+    number = f"{first.num_train:,}" if first.num_train else "all"
+    images = f"{number} training images, {first.epochs:,} epochs"
     shown = f"widths {widths[0]} to {widths[-1]}" if len(widths) > 1 else f"width {widths[0]}"
     return f"{images}; {shown}; {words}{_stand_in(first)}"
 

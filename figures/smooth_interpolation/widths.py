@@ -132,24 +132,33 @@ def _volume_figure(title, runs):
     return figure
 
 
+def wrong_labels(runs):
+    """Says how many labels of the runs are wrong."""
+    settings = runs[0][0]
+    if settings.noise == "asymmetric":
+        share = 100 * settings.corrupted_fraction
+        return f"{share:g} % wrong labels in {settings.num_corrupted_classes} classes"
+    return f"{100 * settings.label_noise:g} % wrong labels" if settings.label_noise else "true labels"
+
+
 def figure_1c(runs):
     """Test error of the ConvNets, CIFAR-10 with wrong labels."""
-    return _error_figure(f"{PAPER}, figure 1c: test error of ConvNets, 20 % wrong labels", runs)
+    return _error_figure(f"{PAPER}, figure 1c: test error of ConvNets, {wrong_labels(runs)}", runs)
 
 
 def figure_1d(runs):
     """Test error of the ConvNets, CIFAR-100 or what stands in for it."""
-    return _error_figure(f"{PAPER}, figure 1d: test error of ConvNets, true labels", runs)
+    return _error_figure(f"{PAPER}, figure 1d: test error of ConvNets, {wrong_labels(runs)}", runs)
 
 
 def figure_2(runs):
     """Accuracy, loss and sharpness over volumes around all training images."""
-    return _volume_figure(f"{PAPER}, figure 2: volumes around training images, 20 % wrong labels", runs)
+    return _volume_figure(f"{PAPER}, figure 2: volumes around training images, {wrong_labels(runs)}", runs)
 
 
 def figure_4(runs):
     """Accuracy, loss and sharpness over volumes around training images, without wrong labels."""
-    return _volume_figure(f"{PAPER}, figure 4: volumes around training images, true labels", runs)
+    return _volume_figure(f"{PAPER}, figure 4: volumes around training images, {wrong_labels(runs)}", runs)
 
 
 def _draw_by_labels(rows, groups, metrics):
@@ -186,7 +195,7 @@ def figure_3(runs):
 def figure_6(runs):
     """ResNets: test error, and the measures over volumes."""
     groups = by_width(runs)
-    title = f"{PAPER}, figure 6: ResNet18 with augmentation and Adam, 20 % wrong labels"
+    title = f"{PAPER}, figure 6: ResNet18 with augmentation and Adam, {wrong_labels(runs)}"
     figure = style.new_figure(style.WIDTH, 8.8, title)
     panels = figure.subplots(3, 2)
     draw_test_error(panels[0, 0], groups)
@@ -200,12 +209,7 @@ def figure_6(runs):
 def figure_7(runs):
     """Asymmetric noise: sharpness around true and wrong labels, and test error by class."""
     groups = by_width(runs)
-    settings = runs[0][0]
-    title = (
-        f"{PAPER}, figure 7: {100 * settings.corrupted_fraction:g} % wrong labels in "
-        f"{settings.num_corrupted_classes} classes"
-    )
-    figure = style.new_figure(style.WIDTH, 9, title)
+    figure = style.new_figure(style.WIDTH, 9, f"{PAPER}, figure 7: {wrong_labels(runs)}")
     rows = figure.subplots(3, 2)
     _draw_by_labels(rows[:2], groups, ("jacobian_norm", "tangent_hessian_norm"))
     for panel, name in zip(rows[2], ("unperturbed", "perturbed"), strict=True):

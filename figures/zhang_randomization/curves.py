@@ -7,10 +7,10 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from common.data.datasets import DATASETS
 from common.study.records import last, rows_of
 from figures import style
 from figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILLION
-from replications.zhang_randomization.published import CHANCE
 from replications.zhang_randomization.results import is_capped
 
 PAPER = "Zhang et al. 2017"
@@ -24,9 +24,19 @@ _CONDITIONS = {
 }
 _FAINT, _STRONG = {"linewidth": 0.8, "alpha": 0.4}, {"linewidth": 1.8}
 _DOTTED = {"linewidth": 0.8, "linestyle": (0, (1, 2))}
-_HIGHEST_LOSS = 4.0
-# A network counts as staying at chance below this accuracy, in percent, on training and test images.
-_STAYS_AT_CHANCE = 12.0
+_HIGHEST_LOSS = 1.74  # times that of chance
+# A network counts as staying at chance below so many times that accuracy, on training and test images.
+_STAYS_AT_CHANCE = 1.2
+
+
+def num_classes(run):
+    """Number of classes of a run's images."""
+    return DATASETS[run.record["settings"]["dataset"]].num_classes
+
+
+def chance(run):
+    """Accuracy of a guess on a run's images, in percent."""
+    return 100 / num_classes(run)
 
 
 def by_setting(runs):
@@ -93,11 +103,11 @@ def figure_1a(runs):
         for run in members:
             _mark_end(panel, run, color)
         highest = max(highest, *(np.nanmax(ys, initial=0) for _, ys in curves))
-    panel.axhline(math.log(10), color=GREY, **_DOTTED)
+    panel.axhline(math.log(num_classes(runs[0][1])), color=GREY, **_DOTTED)
     panel.set(
         xlabel=f"training step (mini-batches; an epoch has {steps_per_epoch(runs[0][1])})",
         ylabel="mean training loss (nats)",
-        ylim=(0, min(1.05 * highest, _HIGHEST_LOSS)),
+        ylim=(0, min(1.05 * highest, _HIGHEST_LOSS * math.log(num_classes(runs[0][1])))),
     )
     panel.set_xlim(left=0)
     handles = [Line2D([], [], color=color, label=name, **_STRONG) for name, color in _CONDITIONS.values()]
@@ -107,7 +117,7 @@ def figure_1a(runs):
         handles.append(Line2D([], [], label="training set fitted", **grey))
     if 0 in ends:
         handles.append(Line2D([], [], label="not fitted at the cap", markerfacecolor="white", **grey))
-    handles.append(Line2D([], [], color=GREY, label="chance, ln 10", **_DOTTED))
+    handles.append(Line2D([], [], color=GREY, label=f"chance, ln {num_classes(runs[0][1])}", **_DOTTED))
     _add_legend(figure, handles, groups, ("mean over the epoch before a step",), loc="outside right upper")
     return figure
 
@@ -135,8 +145,10 @@ def _fate(members):
 
     diverged = ["diverged" in set(run.rows.metric) for run in members]
     metrics = ("batch_accuracy", "train_accuracy", "test_accuracy")
-    chance = [100 * max(last(run, metric) for metric in metrics) < _STAYS_AT_CHANCE for run in members]
-    stuck = sum(c and not d for c, d in zip(chance, diverged, strict=True))
+    low = [
+        100 * max(last(run, metric) for metric in metrics) < _STAYS_AT_CHANCE * chance(run) for run in members
+    ]
+    stuck = sum(c and not d for c, d in zip(low, diverged, strict=True))
     return share(sum(diverged), "diverges") + share(stuck, "stays at chance")
 
 
@@ -155,7 +167,7 @@ def _accuracy_figure(title, groups, names):
             panels[0].plot(xs[-1:], ys[-1:], "D", color=color, markersize=4.5, zorder=4, label="_end")
         handles.append(Line2D([], [], color=color, label=name + _fate(members), **_STRONG))
     for panel, part in zip(panels, ("training", "test"), strict=True):
-        panel.axhline(CHANCE, color=GREY, **_DOTTED)
+        panel.axhline(chance(next(iter(groups.values()))[0]), color=GREY, **_DOTTED)
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.set(title=f"{part} images", xlabel="epoch", ylim=(0, 103))
     panels[0].set_ylabel("accuracy (%)")

@@ -14,7 +14,7 @@ from common.statistics import summarize
 from common.study.records import last
 from figures import style
 from figures.style import BLUE, GREEN, GREY, PURPLE, VERMILLION, Measured, Stroke
-from figures.zhang_randomization.curves import PAPER, by_setting
+from figures.zhang_randomization.curves import PAPER, by_setting, chance
 from replications.zhang_randomization.published import NETWORK_NAMES
 from replications.zhang_randomization.results import epochs_to_fit, is_capped
 
@@ -162,10 +162,10 @@ def figure_1c(runs):
     }
     title = f"{PAPER}, figure 1c: test error of the fitted networks"
     figure, panel = _draw_networks(title, "test error", networks, arrow=False)
-    panel.axhline(0.9, color=GREY, linewidth=0.8, linestyle=(0, (1, 2)))
-    panel.annotate(
-        "chance, 0.9", (0.1, 0.9), (0, 2), textcoords="offset points", va="bottom", fontsize=7, color=GREY
-    )
+    level = 1 - chance(runs[0][1]) / 100
+    panel.axhline(level, color=GREY, linewidth=0.8, linestyle=(0, (1, 2)))
+    words = {"va": "bottom", "fontsize": 7, "color": GREY}
+    panel.annotate(f"chance, {level:g}", (0.1, level), (0, 2), textcoords="offset points", **words)
     errors = [y for found in networks.values() for p in found for y in p.fitted + p.capped]
     panel.set_ylim(max(0, math.floor(10 * min(errors, default=0)) / 10 - 0.1), 1)
     handles = [STROKES[network].handle(NETWORK_NAMES[network]) for network in groups]

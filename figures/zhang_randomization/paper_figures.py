@@ -12,9 +12,9 @@ from common.statistics import Summary, summarize
 from common.study.records import last
 from figures import drawing, style
 from figures.style import BLUE, GREY, ORANGE, VERMILLION
-from figures.zhang_randomization.curves import PAPER, by_setting, figure_1a, figure_2a, figure_2b
+from figures.zhang_randomization.curves import PAPER, by_setting, chance, figure_1a, figure_2a, figure_2b
 from figures.zhang_randomization.noise import figure_1b, figure_1c
-from replications.zhang_randomization.published import CHANCE, KERNEL_ERROR, NETWORK_NAMES, TABLE_1
+from replications.zhang_randomization.published import KERNEL_ERROR, NETWORK_NAMES, TABLE_1
 from replications.zhang_randomization.results import is_capped
 
 _NUM_SEEDS = 6
@@ -111,7 +111,7 @@ def figure_table1(runs):
         labels[height] = row.variant
         height += 1
     _write(numbers, -0.4, ("train\nours", "train\nZhang", "test\nours", "test\nZhang"), color=GREY)
-    panel.axvline(CHANCE, color=GREY, linewidth=0.8, linestyle=(0, (1, 2)))
+    panel.axvline(chance(runs[0][1]), color=GREY, linewidth=0.8, linestyle=(0, (1, 2)))
     panel.set_yticks(list(labels), list(labels.values()))
     for label in panel.get_yticklabels():
         label.set_fontweight("bold" if label.get_text() in groups else "normal")
@@ -161,7 +161,7 @@ def figure_random_decay(runs):
         for part, color, marker in (("train", BLUE, "o"), ("test", ORANGE, "D")):
             cell.draw_spread(panel, part, height, color)
             panel.plot(getattr(cell, part).mean, height, marker, color=color, markersize=6, label=f"_{part}")
-    panel.axvline(CHANCE, color=GREY, linewidth=0.8, linestyle=(0, (1, 2)))
+    panel.axvline(chance(runs[0][1]), color=GREY, linewidth=0.8, linestyle=(0, (1, 2)))
     panel.set_yticks(range(len(names)), names)
     panel.set(xlim=(0, 103), ylim=(len(names) - 0.5, -0.5), xlabel="accuracy (%)")
     handles = [
@@ -194,7 +194,10 @@ def figure_closed_form(title, runs, published=None):
         Line2D([], [], color=BLUE, marker="o", label=_mean_label("training", found.values())),
         Line2D([], [], color=ORANGE, marker="D", label="test"),
     ]
-    for level, name, color in ((CHANCE, "chance", GREY), (published, "Zhang et al., test", VERMILLION)):
+    for level, name, color in (
+        (chance(runs[0][1]), "chance", GREY),
+        (published, "Zhang et al., test", VERMILLION),
+    ):
         if level:
             line = {"color": color, "linewidth": 0.8, "linestyle": (0, (1, 2))}
             panel.axhline(level, **line)

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from common.caching import keep_latest
+from common.cluster import current_worker
 from common.data.augmentation import augmentation, normalize
 from common.data.datasets import CIFAR10_MEAN, CIFAR10_STD, DATASETS
 from common.distribution import replica_strategy
@@ -85,11 +86,16 @@ def _teacher_weights(study, settings, options, label):
     if folder.finished and not diverged and not (folder.path / WEIGHTS).exists():
         options = dataclasses.replace(options, out_dir=f"{options.out_dir}/teachers")
         folder = run_folder(study, teacher, options.out_dir)
+    worker, trained = current_worker(options.strategy), False
     while not folder.finished:
-        try:
-            run(study, teacher, options, f"{label} teacher {teacher.network}")
-        except BusyError:  # another student's process trains it
+        if trained and not worker.chief:  # the chief, with which it was trained, is writing the record
             interruption.sleep(_POLL_SECONDS)
+        else:
+            try:
+                run(study, teacher, options, f"{label} teacher {teacher.network}")
+                trained = True
+            except BusyError:  # another student's process trains it
+                interruption.sleep(_POLL_SECONDS)
         folder = run_folder(study, teacher, options.out_dir)
     if folder.record["status"] == "diverged":
         raise UserError(f"--teacher={settings.teacher}: its training diverged, {folder.path}")

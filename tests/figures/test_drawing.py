@@ -5,9 +5,11 @@ import sys
 import pytest
 
 from common.errors import UserError
-from common.study.runs import load_study
+from common.study.command_line import SCALES
+from common.study.runs import load_study, study_names
 from figures import drawing, style
 from figures.drawing import PaperFigures
+from figures.pages import figures_of
 
 
 def _picture(runs):
@@ -246,3 +248,11 @@ def test_all_without_records_exits_2(paper_figures, capsys, tmp_path):
 def test_drawing_does_not_load_tensorflow():
     code = "import sys, figures.snapp_shamir; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", study_names())
+def test_every_figure_says_how_large_its_runs_are_at_every_scale(name):
+    figures = figures_of(name)
+    for figure in load_study(name).figures:
+        for scale in SCALES:
+            assert "seed" in figures.size(figures.settings(figure, scale)), (figure, scale)

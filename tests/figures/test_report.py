@@ -230,6 +230,15 @@ def test_bad_input_is_one_line(arguments, message, smoke_records, capsys):
     assert not (smoke_records / "page.html").exists()
 
 
+def test_a_scale_that_is_named_twice_counts_once(smoke_records, tmp_path, capsys):
+    printed = []
+    for scale in ("smoke", "smoke,smoke"):
+        out = f"--out={tmp_path / 'page.html'}"
+        report.main(["report", f"--records={smoke_records}", f"--scale={scale}", out])
+        printed.append(re.findall("decided [0-9]+ of [0-9]+", capsys.readouterr().out))
+    assert printed[0] and printed[0] == printed[1]
+
+
 def test_no_tensorflow_is_loaded():
     code = (
         "import sys, figures.report as r, replications.snapp_shamir.claims, figures.snapp_shamir;"

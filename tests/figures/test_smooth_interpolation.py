@@ -9,7 +9,7 @@ from common.study.widths import by_width
 from figures import drawing, style
 from figures.smooth_interpolation.maps import grid
 from figures.smooth_interpolation.paper_figures import FIGURES, PAPER_FIGURES
-from figures.smooth_interpolation.widths import format_width_axis
+from figures.smooth_interpolation.widths import format_width_axis, wrong_labels
 from replications.smooth_interpolation import results as read
 from replications.smooth_interpolation.presets import STUDY, runs_of_figure
 from tests.made_rows import made_rows
@@ -295,3 +295,14 @@ def test_draw_writes_both_files(tmp_path):
         f"smooth_interpolation_figure_2.{kind}" for kind in ("png", "pdf")
     ]
     assert all(path.stat().st_size > 10_000 for path in paths)
+
+
+def test_titles_say_which_labels_are_wrong():
+    def words(**settings):
+        return wrong_labels([(STUDY.settings(**settings).resolve(), None)])
+
+    assert words() == "20 % wrong labels"
+    assert words(label_noise=0.5) == "50 % wrong labels"
+    assert words(label_noise=0.0) == "true labels"
+    asymmetric = {"noise": "asymmetric", "num_corrupted_classes": 2, "corrupted_fraction": 0.8}
+    assert words(**asymmetric) == "80 % wrong labels in 2 classes"

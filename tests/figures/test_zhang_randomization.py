@@ -2,6 +2,7 @@ import dataclasses
 import math
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from common.errors import UserError
 from common.study.runs import run_folder
 from common.study.variation import changed_figure
 from figures import drawing, report, style
-from figures.zhang_randomization.curves import smoothed
+from figures.zhang_randomization.curves import chance, num_classes, smoothed
 from figures.zhang_randomization.noise import relative_times
 from figures.zhang_randomization.paper_figures import FIGURES, PAPER_FIGURES, cells, table_1
 from replications.zhang_randomization.presets import STUDY, runs_of_figure
@@ -430,3 +431,9 @@ def test_a_network_without_dropout_says_what_regularizes_it(draw, tmp_path):
         write(tmp_path, settings, every=1)
     shown = texts(draw(PAPER_FIGURES.changed({"network": "mlp_1x512"}), "2a", tmp_path))
     assert {"no regularizer", "weight decay", "weight decay, augmentation"} <= set(shown)
+
+
+@pytest.mark.parametrize(("dataset", "level"), [("cifar10", 10), ("synthetic", 10), ("cifar100", 1)])
+def test_chance_is_that_of_the_data(dataset, level):
+    run = types.SimpleNamespace(record={"settings": {"dataset": dataset}})
+    assert chance(run) == level and num_classes(run) == 100 / level

@@ -10,7 +10,7 @@ from common.study.command_line import RunOptions
 from common.study.runs import load_study
 from launch import sweep
 from launch.executors import local, slurm
-from launch.jobs import Started, identity, make_jobs, started
+from launch.jobs import Started, identity, make_jobs, started, trained_with
 
 ZHANG, SNAPP = load_study("zhang_randomization"), load_study("snapp_shamir")
 TELL = """
@@ -124,6 +124,13 @@ def test_every_executor_refuses_before_anything_starts(
         (("--runs_per_gpu=2", "--gpus="), "no run of this sweep uses a GPU"),
         (("--runs_per_gpu=0",), "runs_per_gpu"),
         (("--gpus=0,1", "--workers=3"), "take 2 processes"),
+        (("--gpus=0,1", "--device=cpu"), "--gpus=0,1: no run of this sweep uses a GPU"),
+        (("--executor=slurm", "--device=cpu", "--gpus_per_run=2"), "--gpus_per_run=2: no run of this sweep"),
+        (
+            ("--executor=slurm", "--device=gpu", "--gpus_per_run=0"),
+            "--gpus_per_run=0: --device=gpu needs one",
+        ),
+        (("--executor=slurm", "--memory_gb=nan"), "--memory_gb=nan: must be a number"),
         (("--executor=cloud",), "cloud"),
     ],
 )
@@ -143,7 +150,7 @@ def executor_of(study, figure, *arguments):
 
 def test_small_ensembles_take_no_gpu_and_large_ones_do():
     gpus = lambda *given: [place.gpus for place in executor_of(*given, "--gpus=0,1").places]  # noqa: E731
-    assert gpus(SNAPP, "2") == [None]
+    assert [place.gpus for place in executor_of(SNAPP, "2").places] == [None]
     assert gpus(SNAPP, "10") == gpus(ZHANG, "1a") == [("0",), ("1",)]
     tasks = [executor_of(*of, "--executor=slurm").resources.gpus for of in ((SNAPP, "2"), (ZHANG, "1a"))]
     assert tasks == [0, 1]
@@ -230,3 +237,19 @@ def test_a_job_names_its_settings_whatever_its_place():
     runs = [settings.resolve() for settings in ZHANG.runs_of_figure("1a", "smoke")]
     options = dataclasses.replace(RunOptions("out"), device="cpu")
     assert all("--device=cpu" in job.argv for job in make_jobs(ZHANG, runs, options))
+
+
+def test_runs_that_are_trained_together_share_a_process_also_when_some_are_finished():
+    options = RunOptions(out_dir="runs", together=2)
+    runs = [
+        SNAPP.settings(model="linear", shuffle_log2=z, init=init).resolve()
+        for init in ("identical", "distinct")
+        for z in (0, 4)
+    ]
+    (job,) = make_jobs(SNAPP, runs, options)
+    assert {"--shuffle_log2=0,4", "--init=identical,distinct", "--together=2"} < set(job.argv)
+    assert job.runs == runs
+    assert trained_with(SNAPP, runs, runs[1:2], 2) == runs
+    assert trained_with(SNAPP, runs, runs[1:2], 1) == runs[1:2]
+    holes = make_jobs(SNAPP, runs[:3], options)
+    assert sorted(len(job.runs) for job in holes) == [1, 1, 1]

@@ -98,3 +98,9 @@ def test_what_is_missing_is_made_packed_and_not_made_again(tmp_path, capsys):
         assert sweep.missing == []
         assert not list((tmp_path / "runs" / name).glob("*/run.json"))
     assert run(tmp_path) == 0
+
+
+def test_records_are_not_the_folder_of_runs(tmp_path, capsys):
+    assert run(tmp_path, f"--records={tmp_path / 'runs'}") == 2
+    assert "must be another folder than --out_dir" in capsys.readouterr().err
+    assert run(tmp_path, "--minutes=nan") == 2

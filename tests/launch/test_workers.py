@@ -208,3 +208,29 @@ def test_a_killed_worker_ends_all_within_a_minute_and_the_same_command_resumes(v
         np.load(next(tmp_path.glob(f"{d}/*/*/arrays.npz")))["batch_losses"] for d in ("killed", "whole")
     ]
     np.testing.assert_allclose(*losses, rtol=1e-4)
+
+
+def test_workers_that_take_no_gpu_need_none(monkeypatch):
+    command = [sys.executable, "-m", "replications.zhang_randomization", "--dataset=synthetic"]
+    command += ["--strategy=multi_worker", "--network=mlp_1x512", "--num_train=1000"]
+    monkeypatch.setenv("TF_CONFIG", json.dumps(workers.cluster_configs(2, False)[0]))
+    assert workers._check_command([*command, "--device=cpu"]) is False
+    assert workers._check_command(command) is True
+    assert workers._check_command([sys.executable, "train.py"]) is True
+
+
+@pytest.mark.slow
+def test_workers_train_the_teacher_that_is_missing_once(tmp_path):
+    small = "--dataset=synthetic --num_train=160 --num_test=100 --epochs=1 --batch_size=80 --num_triplets=2"
+    small += " --num_random_planes=1 --num_random_images=2 --resolution=8 --picture_resolution=16"
+    network = "--network=fully_connected --width=32 --teacher=fully_connected --teacher_width=32"
+    command = [sys.executable, "-m", "replications.somepalli_boundaries", "--strategy=multi_worker"]
+    command += [*small.split(), *network.split(), f"--out_dir={tmp_path}"]
+    process = launch("--workers=2", "--", *command)
+    _, error = process.communicate()
+    assert process.returncode == 0, error
+    records = [json.loads(path.read_text()) for path in tmp_path.rglob("run.json")]
+    assert sorted((r["status"], r["settings"]["teacher"] or "") for r in records) == [
+        ("done", ""),
+        ("done", "fully_connected"),
+    ]

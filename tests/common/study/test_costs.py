@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 import json
 import types
@@ -134,3 +135,29 @@ def test_scalar_data_have_the_paper_s_own_estimate():
     study = load_study("smooth_interpolation")
     run = study.runs_of_figure("1a", "smoke")[0].resolve()
     assert costs.price(study, run, ONE_CORE) == costs.Price(study.estimate(run), True)
+
+
+def test_a_second_pass_and_a_teacher_cost_what_the_estimate_says(monkeypatch):
+    """The operations are those of the network alone, so what comes beside it stays in the price."""
+    monkeypatch.setattr(costs, "_operations", lambda study, settings: 1e9)
+    study = load_study("somepalli_boundaries")
+    size = {"network": "resnet18", "width": 8, "num_train": 4000}
+    plain, sharp, student = (
+        study.settings(**size, **more).resolve()
+        for more in ({}, {"sam_radius": 0.05}, {"teacher": "wide_resnet_30", "teacher_width": 3})
+    )
+    prices = [costs.price(study, run, ONE_CORE).seconds - costs._START_SECONDS for run in (plain, sharp)]
+    estimates = [study.estimate(run) - costs._START_SECONDS for run in (plain, sharp)]
+    assert prices[1] / prices[0] == pytest.approx(estimates[1] / estimates[0], rel=1e-6)
+    assert prices[1] > 1.3 * prices[0]
+    assert costs.price(study, student, ONE_CORE).seconds > 1.2 * costs.price(study, plain, ONE_CORE).seconds
+
+
+def test_a_plan_has_the_teacher_that_is_not_there(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(costs, "_operations", lambda study, settings: 1e6)
+    flags = ["--network=fully_connected", "--dataset=synthetic", "--num_train=1000", "--num_test=1000"]
+    flags += ["--teacher=resnet18", "--teacher_width=8", f"--out_dir={tmp_path}", "--dry_run"]
+    with contextlib.suppress(SystemExit):
+        program.main(load_study("somepalli_boundaries"), ["x", *flags])
+    printed = capsys.readouterr().out
+    assert "first its teacher: network=resnet18 width=8 seed=1 (about " in printed
