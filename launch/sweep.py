@@ -174,7 +174,7 @@ def _define_flags(flag_values):
     flags.DEFINE_integer(
         "workers",
         None,
-        "Processes, or tasks of Slurm, at once, at most (of each array, where MaxArraySize splits a sweep). By "
+        "Processes, or tasks of Slurm, at once, at most (of each array, where a sweep is several). By "
         "default 16 tasks; on this machine one process a GPU, without GPUs one a core, or one in all on "
         "synthetic data, whose process uses all cores.",
         lower_bound=1,
