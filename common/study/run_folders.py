@@ -281,7 +281,7 @@ class RunFolder:
         Raises:
             UserError: The run was begun on another layout or other data.
         """
-        if not self._counts():
+        if self._chief and self.record is not None and not self._counts():
             self._drop_results()
         self.work.mkdir(exist_ok=True)
         if not self._counts():
@@ -329,7 +329,7 @@ class RunFolder:
         self.drop_work()
 
     def _drop_results(self):
-        """Removes what a run left whose record does not count: its numbers are not those of the next."""
+        """Removes what a run with the mark of a suspect left: its numbers are not those of the next."""
         self.drop_work()
         for name in _RESULTS:
             (self.path / name).unlink(missing_ok=True)

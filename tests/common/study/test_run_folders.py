@@ -314,3 +314,18 @@ def test_a_run_that_is_made_again_keeps_nothing_of_the_one_before(tmp_path):
         run.start({"tile": 1})
         run.finish("done", ROWS, None)
     assert folder(tmp_path).run().arrays == {}
+
+
+@pytest.mark.parametrize("worker", [0, 1])
+def test_starting_takes_nothing_that_is_being_made(worker, tmp_path):
+    """A worker that is not the chief may have looked before there was a record."""
+    with RunFolder(tmp_path, "paper", 1, SETTINGS) as chief:
+        late = RunFolder(tmp_path, "paper", 1, SETTINGS, worker)
+        chief.start({"tile": 1})
+        (chief.work / "state").write_text("so far")
+        if worker:
+            with late:
+                late.start({"tile": 1})
+    with RunFolder(tmp_path, "paper", 1, SETTINGS) as again:
+        again.start({"tile": 1})
+    assert (chief.work / "state").read_text() == "so far"
