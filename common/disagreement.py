@@ -63,9 +63,9 @@ MEASURES = {
     ),
     "relative_prediction_difference": Measure(
         "relative prediction difference",
-        "Snapp & Shamir 2021's, for two classes: mean over examples of |p1 - p2| / ((p1 + p2) / 2), where p1 "
-        "and p2 are the models' probabilities of class 1; the paper divides by the true probability, which "
-        "labels do not tell",
+        "Snapp & Shamir 2021's, for two classes: mean over examples of the absolute difference of p1 "
+        "and p2 over their mean, where p1 and p2 are the models' probabilities of class 1; the paper divides "
+        "by the true probability, which labels do not tell",
         "positive",
     ),
     "reproducibility_score": Measure(

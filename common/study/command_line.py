@@ -335,6 +335,6 @@ def parse_flags(flag_values: flags.FlagValues, argv: Sequence[str], usage: str) 
     for name in flag_values:
         value = flag_values[name].value
         if isinstance(value, float) and math.isnan(value):  # absl's limits let it pass
-            raise UserError(f"--{name}=nan: must be a number")
+            raise UserError(f"--{name}=nan: must be a finite number")
     if len(rest) > 1:
         raise UserError(f"unexpected argument {rest[1]!r}; every option is a flag, --name=value")

@@ -282,7 +282,7 @@ OWN = {
         ("--models=", "choose from linear"),
         ("--suite=images --models=linear", "linear: not a model of the suite"),
         ("--seconds=0", "--seconds=0.0: must be a finite number above 0"),
-        ("--seconds=nan", "--seconds=nan: must be a finite number above 0"),
+        ("--seconds=nan", "--seconds=nan: must be a finite number"),
         ("--seconds=inf", "--seconds=inf: must be a finite number above 0"),
         ("--seconds=1e300", "at most 3600"),
         ("--seconds=soon", "seconds"),

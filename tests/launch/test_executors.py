@@ -130,7 +130,7 @@ def test_every_executor_refuses_before_anything_starts(
             ("--executor=slurm", "--device=gpu", "--gpus_per_run=0"),
             "--gpus_per_run=0: --device=gpu needs one",
         ),
-        (("--executor=slurm", "--memory_gb=nan"), "--memory_gb=nan: must be a number"),
+        (("--executor=slurm", "--memory_gb=nan"), "--memory_gb=nan: must be a finite number"),
         (("--executor=cloud",), "cloud"),
     ],
 )
