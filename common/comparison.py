@@ -227,11 +227,11 @@ def _check_options(options, num_examples):
         raise ValueError(f"Planes must be 0 or at least 2 (`num_planes`, `triplets`). Received: {num_planes}")
     if options.batch_size < 1:
         raise ValueError(f"`batch_size` must be at least 1. Received: batch_size={options.batch_size}")
-    for name, given in (("triplets", options.triplets), ("picture", options.picture)):
-        places = np.array([] if given is None else given)
-        if given is None or (name == "triplets" and not len(places)):
+    for name, given, axes in (("triplets", options.triplets, 2), ("picture", options.picture, 1)):
+        places = np.asarray([] if given is None else given)
+        if given is None or (axes == 2 and not len(places)):
             continue
-        is_whole = places.dtype.kind in "iu" and places.shape[1 if name == "triplets" else 0 :] == (3,)
+        is_whole = places.dtype.kind in "iu" and places.ndim == axes and places.shape[-1] == 3
         if not is_whole or places.min() < 0 or places.max() >= num_examples:
             raise ValueError(
                 f"`{name}` must be positions of three examples from 0 to {num_examples - 1}. Received: "

@@ -33,6 +33,11 @@ class Dataset:
     num_test: int = 10_000
     from_files: bool = True
 
+    @property
+    def chance(self) -> float:
+        """Accuracy of a guess, in percent."""
+        return 100 / self.num_classes
+
 
 DATASETS = {
     "cifar10": Dataset("CIFAR-10", 10, CIFAR10_MEAN, CIFAR10_STD),

@@ -281,10 +281,9 @@ class RunFolder:
         Raises:
             UserError: The run was begun on another layout or other data.
         """
-        if self._chief and self.record is not None and not self._counts():
-            self._drop_results()
-        self.work.mkdir(exist_ok=True)
         if not self._counts():
+            if self._chief and self.record is not None:
+                self._drop_results()
             times = {"started": now(), "finished": None}
             self.record = self._identity | {"status": "incomplete", "layout": layout, "times": times}
             self.record |= provenance()
@@ -303,6 +302,7 @@ class RunFolder:
         else:
             # What goes on with edited code is no longer what its commit says.
             self.record["dirty"] = self.record.get("dirty") or provenance().get("dirty")
+        self.work.mkdir(exist_ok=True)
         self.record["status"] = "incomplete"
         self.record.pop("error", None)
         self.save()

@@ -124,7 +124,7 @@ def figure_smallest(runs):
         if courses:
             mean = 100 * np.mean([values for _, values in courses], axis=0)
             panel.plot(courses[0][0], mean, color=color, linewidth=1.9, label=f"{label} labels")
-    chance = 100 / DATASETS[runs[0][0].dataset].num_classes
+    chance = DATASETS[runs[0][0].dataset].chance
     panel.axhline(chance, color=GREY, linewidth=1, linestyle=(0, (1, 1.5)), label="chance")
     panel.set(xlabel="epoch", ylabel="training accuracy (%)", xscale="log", ylim=(0, None))
     panel.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))

@@ -36,7 +36,7 @@ def num_classes(run):
 
 def chance(run):
     """Accuracy of a guess on a run's images, in percent."""
-    return 100 / num_classes(run)
+    return DATASETS[run.record["settings"]["dataset"]].chance
 
 
 def by_setting(runs):
