@@ -16,7 +16,8 @@ from replications.snapp_shamir.sizes import NUM_FEATURES
 
 _HALF = 16
 _BLOCK = 4
-_PATTERNS = np.arange(2**_HALF, dtype=np.uint32)
+NUM_PATTERNS = 2**_HALF
+_PATTERNS = np.arange(NUM_PATTERNS, dtype=np.uint32)
 _PATTERN_BITS = ((_PATTERNS[:, None] >> np.arange(_HALF, dtype=np.uint32)) & 1).astype(bool)
 
 
@@ -86,10 +87,17 @@ def pattern_probabilities(probabilities):
 
 
 @functools.cache
-def _half_alias_tables(data):
-    """The alias table of each half's patterns."""
-    halves = np.split(feature_probabilities(data), NUM_FEATURES // _HALF)
-    return [alias_table(pattern_probabilities(half)) for half in halves]
+def _half_alias_table(data):
+    """The alias table of a half's patterns; both halves have the same probabilities."""
+    return alias_table(pattern_probabilities(feature_probabilities(data)[:_HALF]))
+
+
+def _pack(low, high):
+    return tf.bitwise.bitwise_or(low, tf.bitwise.left_shift(high, word(_HALF)))
+
+
+def _halves(packed):
+    return tf.bitwise.bitwise_and(packed, word(NUM_PATTERNS - 1)), tf.bitwise.right_shift(packed, word(_HALF))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,33 +113,49 @@ class ExampleStream:
     theta: np.ndarray
 
     def tables(self):
-        """Tables for the current device: thresholds, aliases and log-odds of each half."""
-        tables = []
-        for half, (thresholds, aliases) in enumerate(_half_alias_tables(self.data)):
-            odds = true_logits(self.data, self.theta, _PATTERNS << np.uint32(half * _HALF))
-            tables.append((tf.constant(thresholds), tf.constant(aliases), tf.constant(odds, tf.float32)))
-        return tables
+        """What `features` and `labels` look up, as NumPy arrays.
+
+        Returns:
+            (thresholds, aliases, log_odds): the alias table of either half's 65,536 patterns, uint32; float32
+            of shape (131072,), each pattern's share of the log-odds, the low half's patterns before the high's.
+        """
+        halves = (true_logits(self.data, self.theta, _PATTERNS << np.uint32(i * _HALF)) for i in range(2))
+        return *_half_alias_table(self.data), np.concatenate(list(halves)).astype(np.float32)
 
     @staticmethod
-    def features(tables, key, positions):
-        """Packed examples at `positions` (uint32) of the stream `key` (two uint32 tensors)."""
+    def patterns(key, positions):
+        """Draws for each half the pattern at which its alias table is read, packed like an example."""
+        words = (threefry2x32(key, (positions, word(half)))[0] for half in range(2))
+        return _pack(*(tf.bitwise.right_shift(drawn, word(_HALF)) for drawn in words))
+
+    @staticmethod
+    def features(tables, key, positions, patterns=None):
+        """Packed examples at `positions` (uint32) of the stream `key` (two uint32 tensors).
+
+        Args:
+            tables: From `tables`.
+            key: Two uint32 tensors.
+            positions: uint32 tensor.
+            patterns: `patterns(key, positions)`, if a compiled program has them in memory: XLA on CPU makes
+                no vector instructions of what leads to the place of a look-up within one pass.
+        """
+        thresholds, aliases, _ = tables
         halves = []
-        for half, (thresholds, aliases, _) in enumerate(tables):
-            index_word, uniform = threefry2x32(key, (positions, word(half)))
-            pattern = tf.bitwise.right_shift(index_word, word(_HALF))
+        for half, pattern in enumerate(
+            _halves(ExampleStream.patterns(key, positions) if patterns is None else patterns)
+        ):
+            _, uniform = threefry2x32(key, (positions, word(half)))
             index = tf.cast(pattern, tf.int32)
-            keep = uniform < tf.gather(thresholds, index)
-            halves.append(tf.where(keep, pattern, tf.gather(aliases, index)))
-        return tf.bitwise.bitwise_or(halves[0], tf.bitwise.left_shift(halves[1], word(_HALF)))
+            halves.append(tf.where(uniform < tf.gather(thresholds, index), pattern, tf.gather(aliases, index)))
+        return _pack(*halves)
 
     @staticmethod
     def labels(tables, key, positions, examples):
         """Labels 0. or 1. (float32) of the examples at `positions`: P(1 | x) = sigmoid(log-odds), eq. 1."""
-        uniform, _ = threefry2x32(key, (positions, word(len(tables))))
+        uniform, _ = threefry2x32(key, (positions, word(2)))
         uniform = tf.cast(tf.cast(tf.bitwise.right_shift(uniform, word(8)), tf.int32), tf.float32)
-        low = tf.cast(tf.bitwise.bitwise_and(examples, word(2**_HALF - 1)), tf.int32)
-        high = tf.cast(tf.bitwise.right_shift(examples, word(_HALF)), tf.int32)
-        log_odds = tf.gather(tables[0][2], low) + tf.gather(tables[1][2], high)
+        low, high = (tf.cast(half, tf.int32) for half in _halves(examples))
+        log_odds = tf.gather(tables[2], low) + tf.gather(tables[2], high + NUM_PATTERNS)
         return tf.cast(uniform * 2.0**-24 < tf.sigmoid(log_odds), tf.float32)
 
     def evaluation_set(self, key, num_examples):

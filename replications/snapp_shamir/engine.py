@@ -6,6 +6,7 @@ that writes one array, then the training steps. A chunk's arrays stay in the cac
 """
 
 import dataclasses
+import functools
 import math
 import os
 
@@ -14,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from common.streams import low_mask, permute, threefry2x32, word
-from replications.snapp_shamir.data import ExampleStream
+from replications.snapp_shamir.data import NUM_PATTERNS, ExampleStream
 from replications.snapp_shamir.models import build, initial_weights
 from replications.snapp_shamir.sizes import NUM_FEATURES, num_parameters
 
@@ -120,6 +121,8 @@ class _Shard:
             shape = (tile, 1) if windows_differ else ()
             self._window_log2 = tf.Variable(tf.zeros(shape, tf.uint32))
             self._one = tf.Variable(1)
+            words, odds = tf.zeros(NUM_PATTERNS, tf.uint32), tf.zeros(2 * NUM_PATTERNS)
+            self._tables = [tf.Variable(words), tf.Variable(words), tf.Variable(odds)]
         self._tile = tile
         self._fresh = [variable.numpy() for variable in self.optimizer.variables]
         self.block = tf.function(self._block, jit_compile=True)
@@ -130,8 +133,8 @@ class _Shard:
 
     def load(self, members, stream, learning_rate):
         """Starts the models of `members`, with a fresh optimizer."""
-        with tf.device(self.device):
-            self.tables = stream.tables()
+        for variable, table in zip(self._tables, stream.tables(), strict=True):
+            variable.assign(table)
         windows = np.array([[self._batch_log2 + member.shuffle_log2] for member in members], np.uint32)
         self._window_log2.assign(windows if self._window_log2.shape.rank else windows[0, 0])
         for variable, *weights in zip(
@@ -150,13 +153,15 @@ class _Shard:
         stacked = [variable.numpy() for variable in self.model.trainable_variables]
         return [list(model) for model in zip(*stacked, strict=True)]
 
-    def _block(self, tables, first_step, num_steps):
+    def _block(self, first_step, num_steps):
         """Trains `num_steps` steps (a Python integer) from the uint32 step `first_step` on."""
+        tables = [variable.read_value() for variable in self._tables]
         chunk = math.gcd(num_steps, CHUNK_STEPS)
         for i in tf.range(num_steps // chunk):
             first = first_step + tf.cast(i * chunk, tf.uint32)
             positions = self._once(chunk, tf.uint32, self._positions, first, chunk)
-            examples = self._once(chunk, tf.uint32, self._features, tables, positions)
+            patterns = self._once(chunk, tf.uint32, self._patterns, positions)
+            examples = self._once(chunk, tf.uint32, self._features, tables, positions, patterns)
             labels = self._once(chunk, tf.float32, self._labels, tables, positions, examples)
             for j in tf.range(chunk):
                 self._step(examples[j], labels[j])
@@ -187,9 +192,12 @@ class _Shard:
         start = tf.bitwise.left_shift(window, window_log2)
         return tf.bitwise.bitwise_or(start, permute(offset, key, window_log2))
 
-    def _features(self, tables, positions):
+    def _patterns(self, positions):
+        return ExampleStream.patterns([k.read_value() for k in self._data_key], positions)
+
+    def _features(self, tables, positions, patterns):
         key = [k.read_value() for k in self._data_key]
-        return ExampleStream.features(tables, key, positions)
+        return ExampleStream.features(tables, key, positions, patterns)
 
     def _labels(self, tables, positions, examples):
         key = [k.read_value() for k in self._data_key]
@@ -225,9 +233,9 @@ class Ensemble:
         self.num_slots = tile * len(devices)
         self._tile = tile
         self._shards = [_Shard(settings, device, tile, windows_differ) for device in devices]
-        self._step = tf.Variable(0, dtype=tf.int64)
-        self._advance = tf.function(self._all_blocks)
-        self._compiled = set()
+        with tf.device("CPU:0"):
+            self._step = tf.Variable(0, dtype=tf.int64)
+        self._programs = {}
 
     @property
     def step(self):
@@ -236,7 +244,7 @@ class Ensemble:
 
     def is_compiled(self, num_steps):
         """Whether `advance(num_steps)` runs at once; the first call of each number compiles it."""
-        return num_steps in self._compiled
+        return num_steps in self._programs
 
     def load(self, members, stream, learning_rate):
         """Starts a group of at most `num_slots` members; idle slots repeat the last member.
@@ -254,15 +262,19 @@ class Ensemble:
 
     def advance(self, num_steps):
         """Trains all models for `num_steps` steps, at most MAX_BLOCK_STEPS."""
-        self._compiled.add(num_steps)
-        tables = [shard.tables for shard in self._shards]
-        self._advance(tables, tf.constant(np.uint32(self.step)), num_steps)
-        self._step.assign_add(num_steps)
+        if num_steps not in self._programs:
+            program = tf.function(functools.partial(self._all_blocks, num_steps))
+            # A traced function without arguments: looking up the trace of some takes milliseconds a call.
+            self._programs[num_steps] = program.get_concrete_function()
+        self._programs[num_steps]()
 
-    def _all_blocks(self, tables, first_step, num_steps):
-        for shard, shard_tables in zip(self._shards, tables, strict=True):
+    def _all_blocks(self, num_steps):
+        with tf.device("CPU:0"):
+            first_step = tf.cast(self._step.read_value(), tf.uint32)
+        for shard in self._shards:
             with tf.device(shard.device):
-                shard.block(shard_tables, first_step, num_steps)
+                shard.block(first_step, num_steps)
+        self._step.assign_add(num_steps)
 
     def weights(self):
         """The weights of each member, in the order given to `load`."""

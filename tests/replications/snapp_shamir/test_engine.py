@@ -32,8 +32,8 @@ def batches(settings, stream, member, num_steps):
     shard, weights = shard_of_one(), [np.zeros(shape) for shape in weight_shapes(Settings(model="linear"))]
     shard.load([dataclasses.replace(member, weights=weights)], stream, 0.1)
     positions = shard._positions(tf.constant(np.uint32(0)), num_steps)
-    examples = shard._features(shard.tables, positions)
-    labels = shard._labels(shard.tables, positions, examples)
+    examples = shard._features(stream.tables(), positions, shard._patterns(positions))
+    labels = shard._labels(stream.tables(), positions, examples)
     return unpack(examples.numpy()[:, 0]), labels.numpy()[:, 0]
 
 
