@@ -116,8 +116,8 @@ class ExampleStream:
         """What `features` and `labels` look up, as NumPy arrays.
 
         Returns:
-            (thresholds, aliases, log_odds): the alias table of either half's 65,536 patterns, uint32; float32
-            of shape (131072,), each pattern's share of the log-odds, the low half's patterns before the high's.
+            (thresholds, aliases, log_odds): the alias table of either half's 65,536 patterns, uint32; each
+            pattern's share of the log-odds, the low half's patterns before the high's, float32 (131072,).
         """
         halves = (true_logits(self.data, self.theta, _PATTERNS << np.uint32(i * _HALF)) for i in range(2))
         return *_half_alias_table(self.data), np.concatenate(list(halves)).astype(np.float32)
@@ -140,13 +140,14 @@ class ExampleStream:
                 no vector instructions of what leads to the place of a look-up within one pass.
         """
         thresholds, aliases, _ = tables
+        if patterns is None:
+            patterns = ExampleStream.patterns(key, positions)
         halves = []
-        for half, pattern in enumerate(
-            _halves(ExampleStream.patterns(key, positions) if patterns is None else patterns)
-        ):
+        for half, pattern in enumerate(_halves(patterns)):
             _, uniform = threefry2x32(key, (positions, word(half)))
             index = tf.cast(pattern, tf.int32)
-            halves.append(tf.where(uniform < tf.gather(thresholds, index), pattern, tf.gather(aliases, index)))
+            is_kept = uniform < tf.gather(thresholds, index)
+            halves.append(tf.where(is_kept, pattern, tf.gather(aliases, index)))
         return _pack(*halves)
 
     @staticmethod
