@@ -103,8 +103,11 @@ def check_options(study: Study, runs: Sequence[Any], flag_values: flags.FlagValu
         for name in ("data_dir", "download"):
             if flag_values[name].present and not any(run.needs_files for run in runs):
                 raise UserError(f"--{name}: no run reads a data set from files")
-        if flag_values.tensorboard and not any(run.of_images for run in runs):
-            raise UserError("--tensorboard: no run writes scalars")
+        if not any(run.of_images for run in runs):
+            if flag_values.tensorboard:
+                raise UserError("--tensorboard: no run writes scalars")
+            if flag_values.device == "gpu":
+                raise UserError("--device=gpu: no run trains on images; others run on the CPU")
         data_dir = flag_values.data_dir
         if data_dir is not None and not flag_values.download:
             check_folder("data_dir", data_dir, "--download makes and fills it")

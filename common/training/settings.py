@@ -17,6 +17,14 @@ def of_images(settings: "ImageSettings") -> bool:
 
 
 ON_IMAGES: dict[str, Any] = {"applies_to": of_images, "needs": "a data set of images"}
+OF_TRAINING: dict[str, Any] = {
+    "applies_to": lambda settings: settings.trains,
+    "needs": "a network that is trained",
+}
+_OF_TRAINING_ON_IMAGES: dict[str, Any] = {
+    "applies_to": lambda settings: settings.of_images and settings.trains,
+    "needs": "a data set of images and a network that is trained",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,22 +48,26 @@ class ImageSettings:
         limits=Limits(1, MAX_TEST),
         **ON_IMAGES,
     )
-    epochs: int | None = setting(None, "Passes over the training images, at most.", limits=COUNT)
+    epochs: int | None = setting(
+        None, "Passes over the training images, at most.", limits=COUNT, **OF_TRAINING
+    )
     batch_size: int | None = setting(
-        None, "Images in a mini-batch, over all replicas.", limits=Limits(1), **ON_IMAGES
+        None, "Images in a mini-batch, over all replicas.", limits=Limits(1), **_OF_TRAINING_ON_IMAGES
     )
     optimizer: str = setting(
         "sgd",
         "Optimizer: sgd with momentum 0.9, or adam with epsilon 1e-8.",
         choices=OPTIMIZERS,
-        **ON_IMAGES,
+        **_OF_TRAINING_ON_IMAGES,
     )
-    learning_rate: float | None = setting(None, "Learning rate of the first epoch.", limits=POSITIVE)
+    learning_rate: float | None = setting(
+        None, "Learning rate of the first epoch.", limits=POSITIVE, **OF_TRAINING
+    )
     weight_decay: float | None = setting(
         None,
         "Coefficient of (1/2) times the squared norm of all weights in the loss.",
         limits=Limits(0.0),
-        **ON_IMAGES,
+        **_OF_TRAINING_ON_IMAGES,
     )
     label_noise: float | None = setting(
         None,
@@ -67,7 +79,7 @@ class ImageSettings:
         None,
         "Also measures the test set every so many epochs; by default only at the end.",
         limits=COUNT,
-        **ON_IMAGES,
+        **_OF_TRAINING_ON_IMAGES,
     )
     seed: int = setting(0, "Root seed of every random stream.", limits=SEED)
 
@@ -78,6 +90,11 @@ class ImageSettings:
     @property
     def of_images(self) -> bool:
         """Whether it is a run on images; a paper may have others as well."""
+        return True
+
+    @property
+    def trains(self) -> bool:
+        """Whether its network is trained, and not computed; a paper may have both."""
         return True
 
     @property

@@ -7,7 +7,7 @@ import dataclasses
 
 from common.errors import UserError
 from common.study.setting import POSITIVE, Limits, check_limits, filled, setting
-from common.training.settings import ImageSettings
+from common.training.settings import OF_TRAINING, ImageSettings
 
 PROTOCOL_VERSION = 1
 
@@ -66,7 +66,7 @@ def published_weight_decay(protocol, network):
 
 
 def _stops_when_fitted(settings):
-    return settings.stop == "fitted"
+    return settings.stop == "fitted" and settings.trains
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,15 +111,16 @@ class Settings(ImageSettings):
         needs="--condition=gaussian_pixels",
     )
     initialization: str | None = setting(
-        None, "Initial weights; by default the protocol's.", choices=("glorot", "pytorch")
+        None, "Initial weights; by default the protocol's.", choices=("glorot", "pytorch"), **OF_TRAINING
     )
     augmentation: str = setting(
         "central_crop",
         "Training images: the central 28 x 28 pixels, a random crop of that size, or EE-411's crop, flip, "
         "brightness, saturation and contrast.",
         choices=AUGMENTATIONS,
-        applies_to=lambda settings: not settings.condition.endswith("pixels"),
-        needs="pixels as they are: randomized ones are made at 28 x 28, which leaves nothing to crop from",
+        applies_to=lambda settings: settings.trains and not settings.condition.endswith("pixels"),
+        needs="a network that is trained, and pixels as they are: randomized ones are made at 28 x 28, which "
+        "leaves nothing to crop from",
     )
     batch_norm_momentum: float = setting(
         0.99,
@@ -138,8 +139,8 @@ class Settings(ImageSettings):
         None,
         "Coefficient of (1/2) times the squared norm of all weights in the loss.",
         limits=Limits(0.0),
-        applies_to=lambda settings: settings.decay_weights is not False,
-        needs="--decay_weights",
+        applies_to=lambda settings: settings.decay_weights is not False and settings.trains,
+        needs="--decay_weights, and a network that is trained",
     )
     decay_weights: bool | None = setting(
         None,
@@ -156,13 +157,14 @@ class Settings(ImageSettings):
         absent="all",
     )
     learning_rate_decay: float = setting(
-        0.95, "Factor on the learning rate after every epoch.", limits=Limits(1e-6, 1)
+        0.95, "Factor on the learning rate after every epoch.", limits=Limits(1e-6, 1), **OF_TRAINING
     )
     stop: str = setting(
         "fitted",
         "End of training: once the whole training set is fitted (--target_accuracy, --target_loss), or after "
         "all epochs.",
         choices=("fitted", "epochs"),
+        **OF_TRAINING,
     )
     target_accuracy: float | None = setting(
         None,

@@ -99,6 +99,7 @@ OWN = {
         ("--dataset=scalar --optimizer=adam", "--optimizer=adam: has no effect"),
         ("--dataset=scalar --network=mlp --degree=3", "--degree=3: has no effect"),
         ("--dataset=scalar --tensorboard", "--tensorboard: no run writes scalars"),
+        ("--dataset=scalar --device=gpu", "--device=gpu: no run trains on images"),
         ("--dataset=scalar --data_dir=.", "--data_dir: no run reads"),
         ("--degree=3", "--degree=3: has no effect without --dataset=scalar"),
         ("--target_noise=0.1", "--target_noise=0.1: has no effect without --dataset=scalar"),
@@ -174,6 +175,12 @@ OWN = {
         ("--figure=10 --teacher_seed=3", "--teacher_seed: no run of figure 10 has a use for it"),
     ),
     "replications.zhang_randomization": (
+        (
+            "--network=gaussian_kernel --epochs=3",
+            "--epochs=3: has no effect without a network that is trained",
+        ),
+        ("--network=theorem_1 --batch_size=16", "--batch_size=16: has no effect without"),
+        ("--figure=kernel --optimizer=adam", "--optimizer: no run of figure kernel has a use for it"),
         ("--nodecay_weights --weight_decay=0.1", "--weight_decay=0.1: has no effect without --decay_weights"),
         ("--decay_weights --weight_decay=0", "not with --decay_weights"),
         (
