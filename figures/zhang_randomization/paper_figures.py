@@ -79,13 +79,20 @@ def cells(runs):
 _COLUMNS = (0.12, 0.33, 0.79, 0.98)
 
 
-def _draw_row(panel, numbers, height, row, cell):
+def _of_published_data(runs):
+    """Whether runs are on the data set of the paper: only then stand published numbers beside ours."""
+    return all(settings.dataset == "cifar10" for settings, _ in runs)
+
+
+def _draw_row(panel, numbers, height, row, cell, published):
     color, face = BLUE, BLUE if cell.fitted else "white"
     cell.draw_spread(panel, "test", height, color)
     panel.plot(cell.test.mean, height, "o", color=color, markerfacecolor=face, markersize=6, label="_ours")
-    panel.plot(row.test, height, "D", color=ORANGE, markersize=4.5, label="_published", zorder=1.9)
-    train, test = f"{cell.train.mean:.1f}", Cell.text(cell.test)
-    _write(numbers, height, (train, f"{row.train:.2f}", test, f"{row.test:.2f}"))
+    theirs = ("", "")
+    if published:
+        panel.plot(row.test, height, "D", color=ORANGE, markersize=4.5, label="_published", zorder=1.9)
+        theirs = (f"{row.train:.2f}", f"{row.test:.2f}")
+    _write(numbers, height, (f"{cell.train.mean:.1f}", theirs[0], Cell.text(cell.test), theirs[1]))
 
 
 def _write(numbers, height, texts, **font):
@@ -95,7 +102,7 @@ def _write(numbers, height, texts, **font):
 
 def figure_table1(runs):
     """Table 1: test accuracy of every row, ours beside the published one, and training accuracies."""
-    found = cells(runs)
+    found, published = cells(runs), _of_published_data(runs)
     tall = 7 if len(found) == len(TABLE_1) else 4
     figure = style.new_figure(style.WIDTH, tall, f"{PAPER}, table 1: training and test accuracy (%)")
     panel, numbers = figure.subplots(1, 2, sharey=True, width_ratios=(1.1, 1))
@@ -107,10 +114,11 @@ def figure_table1(runs):
             labels[height] = row.group
             groups.add(row.group)
             height += 1
-        _draw_row(panel, numbers, height, row, cell)
+        _draw_row(panel, numbers, height, row, cell, published)
         labels[height] = row.variant
         height += 1
-    _write(numbers, -0.4, ("train\nours", "train\nZhang", "test\nours", "test\nZhang"), color=GREY)
+    theirs = ("train\nZhang", "test\nZhang") if published else ("", "")
+    _write(numbers, -0.4, ("train\nours", theirs[0], "test\nours", theirs[1]), color=GREY)
     panel.axvline(chance(runs[0][1]), color=GREY, linewidth=0.8, linestyle=(0, (1, 2)))
     panel.set_yticks(list(labels), list(labels.values()))
     for label in panel.get_yticklabels():
@@ -122,32 +130,29 @@ def figure_table1(runs):
     handles = [Line2D([], [], label=_mean_label("ours", found.values()), **ours)]
     if not all(cell.fitted for cell in found.values()):
         handles.append(Line2D([], [], label="ours, not fitted at the cap", markerfacecolor="white", **ours))
-    handles += [
-        Line2D([], [], color=ORANGE, linestyle="none", marker="D", markersize=4.5, label="Zhang et al."),
-        Line2D([], [], color=GREY, linewidth=0.8, linestyle=(0, (1, 2)), label="chance"),
-    ]
+    if published:
+        mark = {"color": ORANGE, "linestyle": "none", "marker": "D", "markersize": 4.5}
+        handles.append(Line2D([], [], label="Zhang et al.", **mark))
+    handles.append(Line2D([], [], color=GREY, linewidth=0.8, linestyle=(0, (1, 2)), label="chance"))
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
     return figure
 
 
 def table_1(runs):
-    """Head and rows of table 1, ours beside the published numbers."""
-    head = ["network", "variant", "train, ours (%)", "train, Zhang et al.", "test, ours (%)"]
-    head += ["test, Zhang et al.", "seeds", "fitted"]
-    rows = [
-        [
-            row.group,
-            row.variant,
-            Cell.text(cell.train),
-            f"{row.train:.2f}",
-            Cell.text(cell.test),
-            f"{row.test:.2f}",
-            cell.test.n,
-            "yes" if cell.fitted else "no, capped",
-        ]
-        for row, cell in cells(runs).items()
-    ]
-    return head, rows
+    """Ours and, on the paper's data, the published numbers: head and rows of table 1."""
+    published = _of_published_data(runs)
+    rows = []
+    for row, cell in cells(runs).items():
+        train, test = [Cell.text(cell.train)], [Cell.text(cell.test)]
+        if published:
+            train.append(f"{row.train:.2f}")
+            test.append(f"{row.test:.2f}")
+        fitted = "yes" if cell.fitted else "no, capped"
+        rows.append([row.group, row.variant, *train, *test, cell.test.n, fitted])
+    train, test = (
+        [f"{part}, ours (%)", *[f"{part}, Zhang et al."] * published] for part in ("train", "test")
+    )
+    return ["network", "variant", *train, *test, "seeds", "fitted"], rows
 
 
 def figure_random_decay(runs):
@@ -194,14 +199,13 @@ def figure_closed_form(title, runs, published=None):
         Line2D([], [], color=BLUE, marker="o", label=_mean_label("training", found.values())),
         Line2D([], [], color=ORANGE, marker="D", label="test"),
     ]
-    for level, name, color in (
-        (chance(runs[0][1]), "chance", GREY),
-        (published, "Zhang et al., test", VERMILLION),
-    ):
-        if level:
-            line = {"color": color, "linewidth": 0.8, "linestyle": (0, (1, 2))}
-            panel.axhline(level, **line)
-            handles.append(Line2D([], [], label=name, **line))
+    levels = {("chance", GREY): chance(runs[0][1])}
+    if published and _of_published_data(runs):
+        levels["Zhang et al., test", VERMILLION] = published
+    for (name, color), level in levels.items():
+        line = {"color": color, "linewidth": 0.8, "linestyle": (0, (1, 2))}
+        panel.axhline(level, **line)
+        handles.append(Line2D([], [], label=name, **line))
     panel.set(xlabel="training images", ylabel="accuracy (%)", ylim=(0, 103), xscale="log")
     panel.set_xticks(list(found), [f"{count:,}" for count in found])
     panel.minorticks_off()

@@ -273,7 +273,7 @@ def test_random_labels_with_weight_decay(draw, tmp_path):
 @pytest.fixture
 def table_records(tmp_path):
     """Two seeds of table 1 with its own numbers, one off; AlexNet with random labels capped once."""
-    for settings, row in zip(runs_of_figure("table1", "smoke"), TABLE_1, strict=True):
+    for settings, row in zip(runs_of_figure("table1", "laptop"), TABLE_1, strict=True):
         for seed in range(2):
             capped = seed == 1 and row.name == "AlexNet (random labels)"
             accuracies = {"train": row.train / 100, "test": row.test / 100 - 0.01 * seed}
@@ -282,7 +282,7 @@ def table_records(tmp_path):
 
 
 def test_rows_of_table_1_stand_beside_the_published_ones(table_records, draw):
-    found = cells(PAPER_FIGURES.runs("table1", "smoke", str(table_records)))
+    found = cells(PAPER_FIGURES.runs("table1", "laptop", str(table_records)))
     assert tuple(found) == TABLE_1
     for row, cell in found.items():
         assert cell.test.mean == pytest.approx(row.test - 0.5)
@@ -294,7 +294,7 @@ def test_rows_of_table_1_stand_beside_the_published_ones(table_records, draw):
         assert (cell.test.low, cell.test.high) == pytest.approx(tuple(ends), abs=1e-3)
         assert cell.train.mean == pytest.approx(row.train)
         assert cell.fitted == (row.name != "AlexNet (random labels)")
-    panel, numbers = draw(PAPER_FIGURES, "table1", table_records).axes
+    panel, numbers = draw(PAPER_FIGURES, "table1", table_records, "laptop").axes
     ours = lines(panel, "_ours")
     assert [line.get_xdata()[0] for line in ours] == pytest.approx([row.test - 0.5 for row in TABLE_1])
     assert [row.name for row, o in zip(TABLE_1, ours, strict=True) if o.get_markerfacecolor() == "white"] == [
@@ -309,7 +309,7 @@ def test_rows_of_table_1_stand_beside_the_published_ones(table_records, draw):
 
 def test_the_report_has_table_1_and_the_values_of_each_run(table_records, monkeypatch):
     monkeypatch.setattr(report, "judge", lambda *arguments: [])
-    paper = report.collect(["zhang_randomization"], table_records, ("smoke",))[0]
+    paper = report.collect(["zhang_randomization"], table_records, ("laptop",))[0]
     (table,) = (f for f in paper.figures if f.name == "table1")
     assert len(table.runs) == table.expected == 2 * len(TABLE_1)
     assert table.picture.startswith(b"\x89PNG")
@@ -321,20 +321,34 @@ def test_the_report_has_table_1_and_the_values_of_each_run(table_records, monkey
 
 
 def test_rows_without_runs_are_left_out(draw, tmp_path):
-    for settings in runs_of_figure("table1_mlp", "smoke"):
+    for settings in runs_of_figure("table1_mlp", "laptop"):
         write(tmp_path, settings)
     rows = [row for row in TABLE_1 if row.network.startswith("mlp")]
-    assert len(table_1(PAPER_FIGURES.runs("table1_mlp", "smoke", str(tmp_path)))[1]) == len(rows) == 6
-    panel, _ = draw(PAPER_FIGURES, "table1_mlp", tmp_path).axes
+    assert len(table_1(PAPER_FIGURES.runs("table1_mlp", "laptop", str(tmp_path)))[1]) == len(rows) == 6
+    panel, _ = draw(PAPER_FIGURES, "table1_mlp", tmp_path, "laptop").axes
     assert [line.get_xdata()[0] for line in lines(panel, "_published")] == [row.test for row in rows]
 
 
 def test_table_1_counts_seeds_and_names_capped_rows(table_records):
-    head, found = table_1(PAPER_FIGURES.runs("table1", "smoke", str(table_records)))
+    head, found = table_1(PAPER_FIGURES.runs("table1", "laptop", str(table_records)))
     assert all(len(row) == len(head) for row in found)
     row = dict(zip(head, found[12], strict=True))
     assert (row["network"], row["variant"]) == ("AlexNet", "random labels")
     assert (row["seeds"], row["fitted"]) == (2, "no, capped")
+
+
+@pytest.mark.parametrize("dataset", ["synthetic", "cifar100"])
+def test_published_numbers_stand_beside_runs_on_the_papers_data_alone(dataset, tmp_path, draw):
+    changed = PAPER_FIGURES.changed({"dataset": dataset})
+    for figure in ("table1_mlp", "kernel"):
+        for settings in runs_of_figure(figure, "laptop"):
+            write(tmp_path, dataclasses.replace(settings, dataset=dataset))
+    panel, _ = draw(changed, "table1_mlp", tmp_path, "laptop").axes
+    assert lines(panel, "_ours") and not lines(panel, "_published")
+    head, found = table_1(changed.runs("table1_mlp", "laptop", str(tmp_path)))
+    assert not [name for name in head if "Zhang" in name] and {len(row) for row in found} == {len(head)}
+    (legend,) = draw(changed, "kernel", tmp_path, "laptop").legends
+    assert [text.get_text() for text in legend.get_texts()][-1] == "chance"
 
 
 def stamped(monkeypatch, out_dir, records_dir, scale):
