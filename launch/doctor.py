@@ -186,7 +186,14 @@ def disk(data_dir: str | None) -> Iterator[Finding]:
 def mirrored() -> Iterator[Finding]:
     """A step of a small network on two devices, against one device."""
     check = import_quietly("launch.mirrored_check")
-    kind, difference = check.compare()
+    try:
+        kind, difference = check.compare()
+    except UserError:
+        raise
+    except Exception as error:  # a GPU in use, or a library of CUDA that does not fit
+        cure = "train with --device=cpu until the driver and the libraries of the GPU work"
+        yield Finding("mirrored", f"failed: {' '.join(str(error).split())[:200]}", cure, asked=True)
+        return
     fine = difference < check.TOLERANCE
     cure = None if fine else "train with --strategy=one_device, and report it with this page"
     text = f"{kind} devices, weights after 4 steps differ from one device's by {difference:.1e}"
@@ -212,7 +219,7 @@ def slurm(asked: bool) -> Iterator[Finding]:
             timeout=30,
         )
         yield Finding("Slurm", "partitions: " + ", ".join(done.stdout.split("\n")[:-1]))
-    except subprocess.SubprocessError as error:
+    except (OSError, subprocess.SubprocessError) as error:
         yield Finding("Slurm", f"does not answer: {last_words(error)}", "ask its administrator", asked)
     there = importlib.util.find_spec("submitit") is not None
     text = f"submitit {importlib.metadata.version('submitit')}" if there else "submitit is not installed"

@@ -176,7 +176,8 @@ def note_started(
         started = Started(runs, str(job.log.absolute()), tasks[i] if tasks else None, process)
         lines.append(json.dumps(dataclasses.asdict(started)))
     with open(folder / "started.jsonl", "a") as file:
-        file.write("".join(f"{line}\n" for line in lines))
+        # A line break first: the line before may have been cut by a full disk.
+        file.write("".join(f"\n{line}" for line in lines) + "\n")
 
 
 def started(study: Study, out_dir: str | os.PathLike) -> dict[str, Started]:

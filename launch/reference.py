@@ -166,14 +166,16 @@ def _print_status(sweeps):
 def make(sweep: Sweep, records: str, deadline: float) -> list:
     """Makes and packs the missing runs of a sweep, until a time of `time.monotonic`.
 
-    Run folders are removed when all runs of the sweep are packed: until then students need their teachers.
+    Folders of the runs that it makes are removed when all runs of the sweep are packed: until then students
+    need their teachers. Those of runs that were finished before stay.
 
     Returns:
         The `launch.jobs.SweepProcess`es that failed.
     """
     study, options = sweep.study, command_line.given_options(sweep.flag_values)
     out_dir, archive = options.out_dir, Archive(pathlib.Path(records) / sweep.study.name)
-    folders = [run_folder(study, run, out_dir).path for run in sweep.missing]
+    found = [run_folder(study, run, out_dir) for run in sweep.missing]
+    folders = [folder.path for folder in found if not folder.finished]
 
     def keep(run):
         pack(study, run_folder(study, run, out_dir).path, archive)
@@ -188,7 +190,7 @@ def make(sweep: Sweep, records: str, deadline: float) -> list:
 
     keep_finished()
     jobs = make_jobs(study, unpacked(), options)
-    places = make_places(study, visible_gpus() if any(map(study.takes_gpu, sweep.missing)) else ())
+    places = make_places(study, visible_gpus() if any(map(study.takes_gpu, sweep.runs)) else ())
     failed = run_jobs(study, jobs, out_dir, places, keep, deadline)
     keep_finished()  # also what was done between the last look and the end
     if not unpacked():
@@ -202,7 +204,10 @@ def _define_flags(flag_values):
         "records", "results/reference", "Folder of the packed records.", flag_values=flag_values
     )
     flags.DEFINE_string(
-        "out_dir", "results/runs", "Folder of runs that are being made.", flag_values=flag_values
+        "out_dir",
+        "results/runs",
+        "Folder of runs that are being made; those that this program makes are removed once they are packed.",
+        flag_values=flag_values,
     )
     flags.DEFINE_string("data_dir", None, "Folder of TensorFlow datasets.", flag_values=flag_values)
     flags.DEFINE_enum(

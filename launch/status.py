@@ -11,7 +11,7 @@ from common.study.runs import Study, differing, named, run_folder
 from launch.executors import slurm
 from launch.jobs import Started, last_line, started
 
-_STATES = ("done", "running", "waiting", "failed", "not started")
+_STATES = ("done", "running", "waiting", "failed", "unfinished", "unknown", "not started")
 
 
 def print_status(study: Study, runs: Sequence[Any], out_dir: str) -> None:
@@ -23,14 +23,15 @@ def print_status(study: Study, runs: Sequence[Any], out_dir: str) -> None:
         out_dir: Folder of their runs.
     """
     known, names = started(study, out_dir), differing(runs)
-    needs_queue = any(one.task for one in known.values()) and shutil.which("squeue")
-    queue = slurm.queue() if needs_queue else {}
+    queue: Mapping[str, str] | None = {}
+    if any(one.task for one in known.values()):
+        queue = slurm.queue() if shutil.which("squeue") else None
     groups: dict[Any, list] = collections.defaultdict(list)
     for run in runs:
         folder = run_folder(study, run, out_dir)
         one = known.get(folder.path.name)
         # What others have made has no log here.
-        key = one.log if one else "done" if folder.finished else None
+        key = one.log if one else _own_state(folder)
         groups[key].append((run, folder, one))
     counts: collections.Counter = collections.Counter()
     for members in groups.values():
@@ -43,16 +44,27 @@ def print_status(study: Study, runs: Sequence[Any], out_dir: str) -> None:
             f"{state:<11} {done} of {len(members)} runs done  {words}{_last_words(study, state, *members[0])}"
         )
     print(", ".join(f"{counts[state]} {state}" for state in _STATES if counts[state]))
+    if counts["unknown"]:
+        print("unknown: tasks of Slurm; there is no squeue here that says whether they wait or run")
 
 
-def _state(folders: list, one: Started | None, queue: Mapping[str, str]) -> str:
+def _own_state(folder):
+    """The state of a run that no sweep has started."""
+    if folder.finished:
+        return "done"
+    return "unfinished" if folder.record else "not started"
+
+
+def _state(folders: list, one: Started | None, queue: Mapping[str, str] | None) -> str:
     if all(folder.finished for folder in folders):
         return "done"
     if any(folder.held for folder in folders) or (one and one.alive):
         return "running"
     if one is None:
-        return "not started"
-    if one.task and one.task in queue:
+        return _own_state(folders[0])
+    if one.task and queue is None:
+        return "unknown"
+    if one.task and queue and one.task in queue:
         return "waiting" if queue[one.task] == "PENDING" else "running"
     return "failed"
 

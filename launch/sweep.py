@@ -7,7 +7,7 @@ shared out (`executors.local`); as a job array in Slurm (`executors.slurm`); or 
 """
 
 from common.study import interruption
-from common.study.runs import Study, load_study, study_names, unfinished
+from common.study.runs import Study, load_study, run_folder, study_names, unfinished
 
 if __name__ == "__main__":
     interruption.listen("sweep")  # also while the rest is imported
@@ -28,7 +28,7 @@ from common.study.startup import check_backend
 from launch.executors import Executor, slurm
 from launch.executors.local import LocalExecutor, make_places
 from launch.executors.printing import PrintExecutor
-from launch.jobs import SweepProcess, make_jobs, trained_with
+from launch.jobs import SweepProcess, last_line, make_jobs, started, trained_with
 from launch.status import print_status
 
 _USAGE = "python -m launch.sweep --replication=NAME --figure=NAME [--flag=value ...]"
@@ -66,11 +66,6 @@ def make_executor(study: Study, runs: Sequence[Any], flag_values: flags.FlagValu
     if kind == "print":
         return PrintExecutor()
     if kind == "slurm":
-        if flag_values.strategy == "multi_worker":
-            raise UserError(
-                "--strategy=multi_worker: a task of a sweep is one process; docs/launch.md has an sbatch "
-                "file for a run on several nodes"
-            )
         gpus = flag_values.gpus_per_run
         if gpus and not takes_gpu:
             raise UserError(f"--gpus_per_run={gpus}: no run of this sweep uses a GPU")
@@ -238,6 +233,11 @@ def main(argv: list[str] | None = None) -> None:
         _define_flags(flag_values)
         command_line.parse_flags(flag_values, argv, _USAGE)
         runs = program.expand(study, flag_values)
+        if flag_values.strategy == "multi_worker" and flag_values.executor != "local":
+            raise UserError(
+                "--strategy=multi_worker: a process of a sweep is alone; docs/launch.md has an sbatch file "
+                "for a run on several nodes"
+            )
         program.check_options(study, runs, flag_values)
         if len(runs) == 1 and not flag_values.figure:
             raise UserError("a sweep has several runs: name a --figure, or several values of a setting")
@@ -245,7 +245,8 @@ def main(argv: list[str] | None = None) -> None:
         todo = unfinished(study, runs, out_dir)
         options = command_line.given_options(flag_values)
         jobs = make_jobs(study, trained_with(study, runs, todo, options.together), options)
-        executor = make_executor(study, todo or runs, flag_values)
+        # Of all runs, not of those to do: a run goes on with as many cores, and with the same flags.
+        executor = make_executor(study, runs, flag_values)
         if flag_values.status:
             print_status(study, runs, out_dir)
             return
@@ -273,9 +274,19 @@ def _finish(
     print(f"{done} of {len(runs)} runs are done, in {pathlib.Path(out_dir) / study.name}")
     for job in failed:
         if any(run in left for run in job.runs):
-            print(f"failed: {shlex.join(job.argv)}\n  {job.last_words} ({job.log})", file=sys.stderr)
+            words, log = _last_words(study, job, out_dir)
+            print(f"failed: {shlex.join(job.argv)}\n  {words} ({log})", file=sys.stderr)
     if left and flag_values.wait:
         sys.exit(1)
+
+
+def _last_words(study, job, out_dir):
+    """The last line of a process and its log; of a task that wrote none, Slurm's own."""
+    one = started(study, out_dir).get(run_folder(study, job.runs[0], out_dir).path.name)
+    if not job.last_words and one and one.task:
+        log = slurm.task_log(study, out_dir, one.task)
+        return last_line(log) or "ended without a word", log
+    return job.last_words, job.log
 
 
 if __name__ == "__main__":

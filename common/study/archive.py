@@ -290,7 +290,8 @@ class Archive:
     def _settle(self) -> None:
         """Ends what a process began to write that was killed: with its table, or with the one before."""
         if (self.folder / _NEXT).exists():
-            if read_sums(self.folder, _NEXT).get(RUNS) == digest(self.folder / RUNS):
+            table = self.folder / RUNS
+            if table.exists() and read_sums(self.folder, _NEXT).get(RUNS) == digest(table):
                 os.replace(self.folder / _NEXT, self.folder / SUMS)
             else:
                 (self.folder / _NEXT).unlink()

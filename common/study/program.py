@@ -15,7 +15,7 @@ from absl import flags
 
 from ..cluster import current_worker
 from ..data.datasets import DATASETS
-from ..errors import UserError
+from ..errors import BusyError, LayoutError, UserError
 from ..gpus import visible_gpus
 from . import costs
 from .command_line import define_flags, exit_status, given_options, given_settings, parse_flags
@@ -168,19 +168,32 @@ def main(study: Study, argv: Sequence[str] | None = None) -> None:
 
 
 def _run_all(study, runs, options):
+    """Makes the runs one after the other; one that cannot go on here holds up none that can."""
     experiment, names, begun = study.experiment(), differing(runs), 0
+    alone, held_up = current_worker(options.strategy).count == 1, []
     for group in _groups(study, runs, options.together):
         folders = [run_folder(study, run, options.out_dir) for run in group]
-        if all(folder.finished for folder in folders):
-            for folder in folders:
-                folder.drop_work()
-        elif len(group) == 1:
-            label = f"run {begun + 1} of {len(runs)} {named(group[0], names)}".strip()
-            experiment.run(study, group[0], options, label)
-        else:
-            label = f"runs {begun + 1} to {begun + len(group)} of {len(runs)}"
-            experiment.run_together(study, group, options, label)
+        try:
+            if all(folder.finished for folder in folders):
+                for folder in folders:
+                    folder.drop_work()
+            elif len(group) == 1:
+                label = f"run {begun + 1} of {len(runs)} {named(group[0], names)}".strip()
+                experiment.run(study, group[0], options, label)
+            else:
+                label = f"runs {begun + 1} to {begun + len(group)} of {len(runs)}"
+                experiment.run_together(study, group, options, label)
+        except (BusyError, LayoutError) as error:
+            if not alone:  # the other workers wait in this run
+                raise
+            held_up.append(error)
         begun += len(group)
+    if held_up:
+        # A process that only met another one is worth another try; it is told by its last line.
+        held_up.sort(key=lambda error: isinstance(error, LayoutError))
+        for other in held_up[:-1]:
+            print(f"{study.name}: {other}", file=sys.stderr)
+        raise held_up[-1]
 
 
 def _groups(study, runs, together):

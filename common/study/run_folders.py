@@ -27,7 +27,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from .. import __version__
-from ..errors import BusyError, UserError
+from ..errors import BusyError, LayoutError, UserError
 from .files import (
     DamagedError,
     digest,
@@ -279,7 +279,7 @@ class RunFolder:
             data: How results on the run's data must be named; None for data that the settings determine.
 
         Raises:
-            UserError: The run was begun on another layout or other data.
+            LayoutError: The run was begun on another layout or other data.
         """
         if not self._counts():
             if self._chief and self.record is not None:
@@ -290,12 +290,12 @@ class RunFolder:
             if data is not None:
                 self.record["data"] = data
         elif self.record.get("data") != data:
-            raise UserError(
+            raise LayoutError(
                 f"{self.path} was begun on {self.record.get('data')} and cannot go on with {data}; give the "
                 "same --data_dir, or delete the folder"
             )
         elif self.record["layout"] != layout:
-            raise UserError(
+            raise LayoutError(
                 f"{self.path} was begun with {self.record['layout']} and cannot go on with {layout}, whose "
                 "rounding differs; go on where it was begun, or delete the folder"
             )

@@ -66,7 +66,8 @@ def make_places(
     """Returns the places of a sweep on this machine.
 
     Each GPU takes `runs_per_gpu` processes that see it alone, so that no run is mirrored that fits one. With
-    a strategy over several devices one process takes them all. Without GPUs the cores are shared out.
+    a strategy over several devices one process takes them all. Without GPUs the cores are shared out, but a
+    worker of a cluster is one process.
 
     Args:
         study: Its paper.
@@ -78,7 +79,10 @@ def make_places(
     Raises:
         UserError: More workers than places.
     """
-    shares: list[tuple[str, ...] | None] = [None] * (workers or default_workers(study))
+    if strategy == "multi_worker" and (workers or 1) > 1:
+        raise UserError(f"--workers={workers}: with --strategy=multi_worker this machine is one worker")
+    at_once = 1 if strategy == "multi_worker" else workers or default_workers(study)
+    shares: list[tuple[str, ...] | None] = [None] * at_once
     if gpus:
         single = strategy not in _OVER_ALL_GPUS
         # Every GPU has one before any has two.

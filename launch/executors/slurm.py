@@ -232,9 +232,10 @@ class SlurmExecutor:
 
     def _submit(self, study, jobs, out_dir):
         live = live_tasks(study, jobs, out_dir)
-        new = [job for job in jobs if job not in live.values()]
-        before = [task for task, job in live.items() if not job.has_students]
-        print(f"{len(live)} tasks are in the queue already, {len(new)} are new", flush=True)
+        new = [job for job in jobs if not any(job is one for one, _ in live)]
+        before = [task for job, tasks in live if not job.has_students for task in tasks]
+        queued = {task for _, tasks in live for task in tasks}
+        print(f"{len(queued)} tasks are in the queue already, {len(new)} are new", flush=True)
         for students in (False, True):
             teachers = list(before) if students else []
             wave = [job for job in new if job.has_students == students]
@@ -248,16 +249,16 @@ class SlurmExecutor:
         """Submits one array; its tasks start when those of `before` have ended."""
         import submitit
 
-        executor = submitit.SlurmExecutor(_submissions(study, out_dir), max_num_timeout=_TIMEOUTS)
         parameters = self.resources.parameters(study.name)
         if before:
             parameters["dependency"] = "afterany:" + ":".join(sorted({t.split("_")[0] for t in before}))
-        executor.update_parameters(**parameters)
         try:
+            executor = submitit.SlurmExecutor(_submissions(study, out_dir), max_num_timeout=_TIMEOUTS)
+            executor.update_parameters(**parameters)
             # What sbatch says is in the error as well.
             with contextlib.redirect_stderr(io.StringIO()), executor.batch():
                 found = [executor.submit(Task(job.argv, str(job.log.absolute()))) for job in jobs]
-        except submitit.core.utils.FailedJobError as error:
+        except RuntimeError as error:  # those of submitit, which also misses srun
             lines = [line for line in str(error).splitlines() if "error" in line] or [str(error)]
             advice = "; --gpus_per_run=0 asks for no GPU" if "gres" in lines[-1] else ""
             raise UserError(f"--executor=slurm: {lines[-1].strip()}{advice}") from None
@@ -280,15 +281,20 @@ class SlurmExecutor:
             progress.close()
 
 
-def live_tasks(study: Study, jobs: Sequence[SweepProcess], out_dir: str) -> dict[str, SweepProcess]:
-    """Returns the tasks that wait or run: their number -> the job whose unfinished runs they all make."""
+def live_tasks(
+    study: Study, jobs: Sequence[SweepProcess], out_dir: str
+) -> list[tuple[SweepProcess, list[str]]]:
+    """Returns the jobs whose unfinished runs are all made by tasks that wait or run, each with these tasks.
+
+    A task may make runs of several jobs, where another sweep has grouped them.
+    """
     states, known = queue(), started(study, out_dir)
-    found: dict[str, SweepProcess] = {}
+    found = []
     for job in jobs:
         names = [run_folder(study, run, out_dir).path.name for run in unfinished(study, job.runs, out_dir)]
         tasks = {known[name].task if name in known else None for name in names}
         if tasks and all(task in states for task in tasks):
-            found |= {task: job for task in tasks if task}
+            found.append((job, sorted(task for task in tasks if task)))
             job.log = pathlib.Path(known[names[0]].log)  # of the sweep that submitted it
     return found
 

@@ -73,6 +73,23 @@ def test_slurm_that_does_not_answer(capsys, monkeypatch, tmp_path):
     assert status == 1 and "Unable to contact" in line_of(written, "Slurm")
 
 
+def test_half_a_slurm(capsys, monkeypatch, tmp_path):
+    program(tmp_path, "sbatch", "exit 0")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    status, written = run(capsys, "--slurm")
+    assert status == 1 and "sinfo" in line_of(written, "Slurm")
+
+
+def test_devices_that_fail_are_a_finding(monkeypatch):
+    def out_of_memory():
+        raise RuntimeError("RESOURCE_EXHAUSTED:\nout of memory")
+
+    monkeypatch.undo()
+    monkeypatch.setattr("launch.mirrored_check.compare", out_of_memory)
+    (finding,) = doctor.mirrored()
+    assert "RESOURCE_EXHAUSTED: out of memory" in finding.text and finding.cure and finding.asked
+
+
 @pytest.mark.parametrize(
     ("version", "limits", "fits"),
     [

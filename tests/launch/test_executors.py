@@ -7,10 +7,11 @@ import pytest
 
 from common.errors import UserError
 from common.study.command_line import RunOptions
-from common.study.runs import load_study
+from common.study.runs import load_study, run_folder
 from launch import sweep
 from launch.executors import local, slurm
-from launch.jobs import Started, identity, make_jobs, started, trained_with
+from launch.jobs import Started, identity, make_jobs, note_started, started, trained_with
+from tests.launch.test_archive import record
 
 ZHANG, SNAPP = load_study("zhang_randomization"), load_study("snapp_shamir")
 TELL = """
@@ -66,6 +67,12 @@ def test_more_workers_than_places_are_refused():
         local.make_places(ZHANG, ("0", "1"), workers=2, strategy="mirrored")
 
 
+def test_a_worker_of_a_cluster_is_one_process():
+    assert len(local.make_places(ZHANG, strategy="multi_worker")) == 1
+    with pytest.raises(UserError, match="this machine is one worker"):
+        local.make_places(ZHANG, workers=2, strategy="multi_worker")
+
+
 def main(capsys, *arguments):
     status = 0
     try:
@@ -98,7 +105,6 @@ LAPTOP = (*SMOKE[:2], "--scale=laptop")
         ((*SMOKE, "--batch_size=-1"), "--batch_size=-1"),
         ((*LAPTOP, "--data_dir=nowhere"), "--data_dir=nowhere: no such folder"),
         ((*LAPTOP, "--data_dir=."), "no CIFAR-10 in cifar10; --download fetches it"),
-        ((*SMOKE, "--strategy=multi_worker"), "TF_CONFIG names no cluster"),
         ((*SMOKE, "--out_dir=/proc/x"), "is not writable"),
     ],
 )
@@ -112,6 +118,26 @@ def test_every_executor_refuses_before_anything_starts(
     status, written = main(capsys, *arguments, f"--executor={executor}")
     assert status == 2 and words in written.err and written.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("executor", ["slurm", "print"])
+def test_several_workers_are_no_process_of_a_sweep(executor, tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    flags = (f"--executor={executor}", "--strategy=multi_worker", f"--out_dir={tmp_path}")
+    status, written = main(capsys, *SMOKE, *flags)
+    assert status == 2 and "docs/launch.md has an sbatch file" in written.err
+
+
+def test_the_flags_of_a_sweep_hold_until_its_last_run(tmp_path, capsys):
+    """Of its seven networks the one that takes a GPU is trained; the same command goes on."""
+    flags = ("--replication=snapp_shamir", "--figure=10", "--scale=smoke", f"--out_dir={tmp_path}")
+    runs = [settings.resolve() for settings in SNAPP.runs_of_figure("10", "smoke")]
+    large = [run for run in runs if SNAPP.takes_gpu(run)]
+    assert large and len(large) < len(runs)
+    for run in large:
+        record(run, tmp_path)
+    status, written = main(capsys, *flags, "--gpus=0,1", "--dry_run")
+    assert status == 0 and f"{len(runs) - len(large)} run" in written.out and "2 places" in written.out
 
 
 @pytest.mark.parametrize(
@@ -215,6 +241,54 @@ def test_the_status_of_runs_that_were_never_started(tmp_path, capsys):
     status, written = main(capsys, *SMOKE, f"--out_dir={tmp_path}", "--status")
     assert status == 0 and written.out.splitlines()[-1] == "5 not started"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_runs_whose_tasks_nobody_knows_of_or_that_no_sweep_began(tmp_path, monkeypatch, capsys):
+    runs = [settings.resolve() for settings in ZHANG.runs_of_figure("1a", "smoke")]
+    jobs = [make_jobs(ZHANG, [run], RunOptions(str(tmp_path)))[0] for run in runs[:2]]
+    jobs[1].log = tmp_path / "another.log"
+    note_started(ZHANG, tmp_path, jobs, ["26_0", "26_1"])
+    with run_folder(ZHANG, runs[2], str(tmp_path)) as folder:
+        folder.start({"devices": ["CPU"]})
+    monkeypatch.setenv("PATH", str(tmp_path))
+    status, written = main(capsys, *SMOKE, f"--out_dir={tmp_path}", "--status")
+    assert status == 0 and "1 unfinished, 2 unknown, 2 not started" in written.out
+    assert "there is no squeue here" in written.out
+
+
+def test_a_line_that_was_cut_costs_no_other(tmp_path):
+    runs = [settings.resolve() for settings in ZHANG.runs_of_figure("1a", "smoke")]
+    jobs = [make_jobs(ZHANG, [run], RunOptions(str(tmp_path)))[0] for run in runs[:2]]
+    note_started(ZHANG, tmp_path, jobs[:1], ["26_0"])
+    file = tmp_path / ZHANG.name / "logs" / "started.jsonl"
+    file.write_bytes(file.read_bytes()[:-20])
+    note_started(ZHANG, tmp_path, jobs[1:], ["27_0"])
+    assert [one.task for one in started(ZHANG, tmp_path).values()] == ["27_0"]
+
+
+def test_runs_that_are_queued_in_another_grouping_are_not_submitted_again(tmp_path, monkeypatch):
+    runs = [SNAPP.settings(model="linear", shuffle_log2=z).resolve() for z in range(6)]
+    (queued,) = make_jobs(SNAPP, runs, RunOptions(str(tmp_path), together=6))
+    note_started(SNAPP, tmp_path, [queued], ["30_0"])
+    monkeypatch.setattr(slurm, "queue", lambda: {"30_0": "PENDING"})
+    monkeypatch.setattr(slurm.SlurmExecutor, "_submit_array", None)  # nothing is submitted
+    jobs = [make_jobs(SNAPP, [run], RunOptions(str(tmp_path)))[0] for run in runs]
+    slurm.SlurmExecutor(slurm.Resources(), wait=False).run(SNAPP, jobs, str(tmp_path))
+    assert [tasks for _, tasks in slurm.live_tasks(SNAPP, jobs, str(tmp_path))] == [["30_0"]] * 6
+
+
+def test_a_task_that_wrote_nothing_has_the_words_of_slurm(tmp_path):
+    run = next(iter(ZHANG.runs_of_figure("1a", "smoke"))).resolve()
+    (job,) = make_jobs(ZHANG, [run], RunOptions(str(tmp_path)))
+    note_started(ZHANG, tmp_path, [job], ["26_0"])
+    log = slurm.task_log(ZHANG, tmp_path, "26_0")
+    assert sweep._last_words(ZHANG, job, str(tmp_path)) == ("ended without a word", log)
+    log.parent.mkdir(parents=True)
+    log.write_text("slurmstepd: error: Detected 1 oom_kill event\n")
+    assert sweep._last_words(ZHANG, job, str(tmp_path)) == (
+        "slurmstepd: error: Detected 1 oom_kill event",
+        log,
+    )
 
 
 def test_a_process_is_alive_on_its_machine_until_it_ends(monkeypatch):

@@ -58,6 +58,14 @@ def test_a_run_that_was_finished_before_is_packed_and_no_time_is_left_for_others
     assert folder.path.exists()  # the sweep is not complete
 
 
+def test_runs_that_were_finished_before_keep_their_folders(tmp_path):
+    folders = [record(s.resolve(), tmp_path / "runs") for s in runs_of_figure("4", "smoke")]
+    sweep = reference.read_sweep(*SMOKE[0], str(tmp_path / "packed"), [f"--out_dir={tmp_path / 'runs'}"])
+    assert reference.make(sweep, str(tmp_path / "packed"), float("inf")) == []
+    assert reference.read_sweep(*SMOKE[0], str(tmp_path / "packed"), []).missing == []
+    assert all(folder.path.exists() for folder in folders)
+
+
 @pytest.mark.parametrize("seen", [False, True])
 def test_a_run_of_two_sweeps_is_made_once_and_packed_though_nobody_saw_its_end(seen, tmp_path, monkeypatch):
     made, sweeps = [], [SMOKE[0]] * (2 if seen else 1)

@@ -131,6 +131,15 @@ def test_a_writer_that_is_killed_leaves_the_table_before_or_after(step, tmp_path
     assert not list((tmp_path / "paper").glob("*.next"))
 
 
+def test_a_writer_of_the_first_run_that_is_killed_is_gone_over(tmp_path):
+    """Between the next checksums and the first table."""
+    folder = tmp_path / "paper"
+    folder.mkdir()
+    (folder / f"{SUMS}.next").write_text("")
+    _, archive, identifier = packed(tmp_path, "a")
+    assert archive.holds(identifier) and not list(folder.glob("*.next"))
+
+
 def test_changes_within_one_second_are_seen(tmp_path, monkeypatch):
     """Some file systems keep times in whole seconds."""
     packed(tmp_path, "a")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from common import distribution
-from common.errors import UserError
+from common.errors import BusyError, LayoutError, UserError
 from common.study import command_line, program
 from common.study.runs import run_folder
 from replications.snapp_shamir import engine, experiment
@@ -98,6 +98,22 @@ def test_an_unfinished_run_goes_on_with_the_same_others_or_says_why_not(tmp_path
         together(tmp_path, CHOSEN[::2])
     with pytest.raises(UserError, match="was begun with .*together"):
         experiment.run(STUDY, CHOSEN[1], options(tmp_path))
+
+
+def test_a_run_that_cannot_go_on_holds_up_no_other(tmp_path, monkeypatch, capsys):
+    made = []
+
+    def run(study, settings, options, label):
+        if settings == CHOSEN[0]:
+            raise BusyError("another process is working on a")
+        if settings == CHOSEN[1]:
+            raise LayoutError("b was begun with")
+        made.append(settings)
+
+    monkeypatch.setattr(experiment, "run", run)
+    with pytest.raises(UserError, match="^b was begun"):
+        program._run_all(STUDY, CHOSEN, options(tmp_path))
+    assert made == list(CHOSEN[2:]) and "another process" in capsys.readouterr().err
 
 
 def test_only_runs_that_differ_in_window_and_initialization_are_trained_together():
