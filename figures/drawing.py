@@ -234,6 +234,8 @@ def command(paper_figures, name, scale, records):
     is_packed = (pathlib.Path(records) / paper_figures.study / TABLE).exists()
     place = "" if records == RECORDS or is_packed else f" --out_dir={shlex.quote(str(records))}"
     changes = "".join(f" {argument}" for argument in paper_figures.arguments)
+    if any(getattr(settings, "needs_files", False) for settings in paper_figures.settings(name, scale)):
+        place = f" --data_dir=DIR{place}"
     return f"python -m replications.{paper_figures.study} --figure={name} --scale={scale}{changes}{place}"
 
 

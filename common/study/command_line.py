@@ -182,7 +182,11 @@ def define_flags(study: "Study", flag_values: flags.FlagValues) -> None:
         flag_values=flag_values,
     )
     flags.DEFINE_integer(
-        "num_seeds", 1, "Number of runs with consecutive root seeds.", flag_values=flag_values
+        "num_seeds",
+        1,
+        "How many consecutive seeds, from each seed of the settings on: with 3 a figure that has seeds 0 to "
+        "2 gets 0 to 4.",
+        flag_values=flag_values,
     )
     flags.DEFINE_string(
         "out_dir", "results/runs", "Folder that holds the run folders.", flag_values=flag_values
