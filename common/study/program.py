@@ -23,7 +23,7 @@ from .folders import check_folder, check_folder_to_make
 from .progress import duration
 from .runs import Study, differing, named, run_folder, unfinished
 from .setting import Settings, without
-from .variation import changed_defaults, changed_figure, check_number
+from .variation import changed_defaults, changed_figure, check_number, has_use
 
 
 def expand(study: Study, flag_values: flags.FlagValues) -> list[Settings]:
@@ -57,9 +57,9 @@ def machine_of(study: Study, runs: Sequence[Any], device: str) -> costs.Machine:
 
 def _print_plan(study, runs, out_dir, machine):
     common = {
-        name: value
-        for name, value in dataclasses.asdict(runs[0]).items()
-        if len({getattr(run, name) for run in runs}) == 1
+        field.name: getattr(runs[0], field.name)
+        for field in dataclasses.fields(runs[0])
+        if len({getattr(run, field.name) for run in runs}) == 1 and any(has_use(run, field) for run in runs)
     }
     print("settings: " + " ".join(f"{name}={value}" for name, value in common.items()))
     prices, names = [], differing(runs)

@@ -90,7 +90,7 @@ def _varied(bases: Iterable, given: Mapping[str, tuple], sizes: Mapping | None =
             changed = []
             for run in varied:
                 candidates = [_with_value(run, field, value, sizes) for value in given[field.name]]
-                if any(_has_use(r, field) for r in (candidates if sizes is None else [run])):
+                if any(has_use(r, field) for r in (candidates if sizes is None else [run])):
                     used.add(field.name)
                     changed += candidates
                 else:
@@ -105,7 +105,8 @@ def _fields(settings: Any) -> Sequence[dataclasses.Field]:
     return dataclasses.fields(settings)
 
 
-def _has_use(run: Any, field: dataclasses.Field) -> bool:
+def has_use(run: Any, field: dataclasses.Field) -> bool:
+    """Whether a run has a use for a setting, a field of its settings."""
     used = field.metadata["applies_to"]
     return used is None or bool(used(run))
 
@@ -124,7 +125,7 @@ def _of_size(run: Any, network: str, sizes: Mapping[str, Mapping]) -> Any:
 
 def _without_lost_values(base: Any, run: Any) -> Any:
     """A changed run with defaults in the place of the values that only the base had a use for."""
-    lost = [field.name for field in _fields(run) if _has_use(base, field) and not _has_use(run, field)]
+    lost = [field.name for field in _fields(run) if has_use(base, field) and not has_use(run, field)]
     return without(run, lost)
 
 
