@@ -10,7 +10,8 @@ from .errors import UserError
 
 _Item = TypeVar("_Item")
 _FIRST_PORT, _NUM_PORTS = 10_000, 20_000  # below those that systems give to outgoing connections
-_PORTS_OF_A_JOB = 16  # one a task of a node, of which few have more GPUs
+_PORTS_OF_A_STEP = 16  # one a task of a node, of which few have more GPUs
+_PLACES_BETWEEN_STEPS = 33  # of 1,250: 37 steps of 33 jobs that follow each other
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,8 +74,13 @@ def in_tf_config() -> bool:
 
 
 def step_ports() -> int:
-    """Returns the first of the ports of this Slurm step on a node; jobs of near numbers have others."""
-    return _FIRST_PORT + int(os.environ["SLURM_JOB_ID"]) * _PORTS_OF_A_JOB % _NUM_PORTS
+    """Returns the first of the ports of this Slurm step on a node.
+
+    Jobs of near numbers and steps of one job have others.
+    """
+    step = int(os.environ.get("SLURM_STEP_ID", 0))
+    place = int(os.environ["SLURM_JOB_ID"]) + _PLACES_BETWEEN_STEPS * step
+    return _FIRST_PORT + place * _PORTS_OF_A_STEP % _NUM_PORTS
 
 
 def _checked(addresses):

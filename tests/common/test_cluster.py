@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from common.cluster import Worker, current_worker
+from common.cluster import Worker, current_worker, step_ports
 from common.errors import UserError
 
 
@@ -78,3 +78,14 @@ def test_text_that_is_no_configuration_is_refused(config, monkeypatch):
         monkeypatch.setenv("TF_CONFIG", config)
     with pytest.raises(UserError, match="TF_CONFIG"):
         current_worker("multi_worker")
+
+
+def test_steps_that_may_run_on_one_node_have_ports_of_their_own(monkeypatch):
+    found = set()
+    for job in range(4000, 4020):
+        for step in range(20):
+            monkeypatch.setenv("SLURM_JOB_ID", str(job))
+            monkeypatch.setenv("SLURM_STEP_ID", str(step))
+            found.add(step_ports())
+    assert len(found) == 20 * 20 and min(found) >= 10_000 and max(found) + 16 <= 30_000
+    assert all(port % 16 == min(found) % 16 for port in found)  # none begins among those of another
