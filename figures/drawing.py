@@ -264,6 +264,8 @@ def draw(paper_figures, name, records=RECORDS, scale=None, out_dir=OUT_DIR, kind
 
 def draw_runs(paper_figures, name, scale, runs, out_dir, kinds=KINDS):
     """Draws one figure of runs that were found, (settings, Run) pairs; else as `draw`."""
+    if all(run.diverged for _, run in runs):
+        raise UserError(f"figure {name}: all of its {len(runs)} runs diverged")
     paths = []
     own = paper_figures.styles[paper_figures.style]() if paper_figures.style else contextlib.nullcontext()
     with style.applied(), own:

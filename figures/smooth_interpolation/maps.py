@@ -38,7 +38,11 @@ def grid(groups, metric):
                 values = 100 * (1 - values)
             else:
                 epochs, values = read.history(run, metric, subset="all", anchors=1)
+            # Where a run diverged is no checkpoint of the others; nan where it did not.
+            end = run.rows.epoch[run.rows.metric == "diverged"].min()
             for epoch, value in zip(epochs, values, strict=True):
+                if epoch >= end:
+                    break
                 columns.setdefault(epoch, {}).setdefault(width, []).append(value)
     epochs = sorted(columns)
     values = [[np.mean(columns[e].get(width, np.nan)) for width in groups] for e in epochs]
@@ -56,9 +60,9 @@ def _edges(epochs):
 def _draw_map(figure, panel, groups, metric):
     label, logarithmic = _MAPS[metric]
     epochs, values = grid(groups, metric)
-    finite = values[np.isfinite(values)]
+    finite = values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1)
     lowest, norm = finite.min(), Normalize(finite.min(), finite.max())
-    if logarithmic:
+    if logarithmic and finite.max() > 0:
         # Differences below this are invisible in the other panels as well, and would take all the colors.
         lowest = max(finite.min(), _SMALLEST * finite.max())
         norm = LogNorm(lowest, finite.max(), clip=True)

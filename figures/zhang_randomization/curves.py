@@ -1,6 +1,7 @@
 """Zhang et al. 2017, figures 1a, 2a and 2b: losses and accuracies in the course of training."""
 
 import dataclasses
+import functools
 import math
 
 import numpy as np
@@ -67,14 +68,16 @@ def smoothed(run):
     return ends, (sums[ends] - sums[ends - window]) / window
 
 
-def _draw_mean(panel, curves, color, label, **how):
-    """Draws curves faintly and, as far as all of them go, their mean."""
+def _draw_mean(panel, members, curve, color, label, **how):
+    """Draws each run's curve faintly, and the mean of those that do not diverge, where all have a point."""
+    curves = [curve(run) for run in members]
     if len(curves) > 1:
         for xs, ys in curves:
             panel.plot(xs, ys, color=color, label="_seed", **_FAINT, **how)
-    shortest = min((xs for xs, _ in curves), key=len)
-    mean = np.mean([ys[: len(shortest)] for _, ys in curves], axis=0)
-    panel.plot(shortest, mean, color=color, label=label, **_STRONG, **how)
+    whole = [one for run, one in zip(members, curves, strict=True) if not run.diverged] or curves
+    shared = functools.reduce(np.intersect1d, [xs for xs, _ in whole])
+    mean = np.mean([ys[np.isin(xs, shared)] for xs, ys in whole], axis=0)
+    panel.plot(shared, mean, color=color, label=label, **_STRONG, **how)
 
 
 def _mark_end(panel, run, color):
@@ -98,11 +101,10 @@ def figure_1a(runs):
     highest = 0.0
     for settings, members in groups.items():
         name, color = _CONDITIONS[settings.condition]
-        curves = [smoothed(run) for run in members]
-        _draw_mean(panel, curves, color, name)
+        _draw_mean(panel, members, smoothed, color, name)
         for run in members:
             _mark_end(panel, run, color)
-        highest = max(highest, *(np.nanmax(ys, initial=0) for _, ys in curves))
+        highest = max(highest, *(np.nanmax(smoothed(run)[1], initial=0) for run in members))
     panel.axhline(math.log(num_classes(runs[0][1])), color=GREY, **_DOTTED)
     panel.set(
         xlabel=f"training step (mini-batches; an epoch has {steps_per_epoch(runs[0][1])})",
@@ -112,7 +114,7 @@ def figure_1a(runs):
     panel.set_xlim(left=0)
     handles = [Line2D([], [], color=color, label=name, **_STRONG) for name, color in _CONDITIONS.values()]
     grey = {"color": GREY, "linestyle": "none", "marker": "o"}
-    ends = {last(run, "fit") for _, run in runs}
+    ends = {last(run, "fit") for _, run in runs if not run.diverged}
     if 1 in ends:
         handles.append(Line2D([], [], label="training set fitted", **grey))
     if 0 in ends:
@@ -159,9 +161,9 @@ def _accuracy_figure(title, groups, names):
     handles = []
     for (name, color), members in zip(names, groups.values(), strict=True):
         for panel, metric in zip(panels, ("batch_accuracy", "test_accuracy"), strict=True):
-            curves = [_accuracies(run, metric) for run in members]
-            marker = {} if len(curves[0][0]) > 2 else {"marker": "o", "markersize": 4}
-            _draw_mean(panel, curves, color, name, **marker)
+            curve = functools.partial(_accuracies, metric=metric)
+            marker = {} if len(curve(members[0])[0]) > 2 else {"marker": "o", "markersize": 4}
+            _draw_mean(panel, members, curve, color, name, **marker)
         for run in members:
             xs, ys = _accuracies(run, "train_accuracy")
             panels[0].plot(xs[-1:], ys[-1:], "D", color=color, markersize=4.5, zorder=4, label="_end")

@@ -23,12 +23,16 @@ _LINE = 60  # characters of a title's line that leave room for the seeds
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """A row of table 1 as we measured it: percent over the seeds, each of them, and whether all fitted."""
+    """A row of table 1 as we measured it: percent over the seeds, each of them, and whether all fitted.
+
+    Runs that diverged are in no mean, as in the claims, unless all did; `fate` says how many.
+    """
 
     train: Summary
     test: Summary
     fitted: bool
     values: Mapping[str, list[float]]
+    fate: str
 
     @staticmethod
     def text(summary):
@@ -39,11 +43,15 @@ class Cell:
     @staticmethod
     def of(members):
         """The Cell of the runs of one setting."""
-        values = {
-            part: [100 * last(run, f"{part}_accuracy") for run in members] for part in ("train", "test")
-        }
+        whole = [run for run in members if not run.diverged]
+        shown = whole or members
+        values = {part: [100 * last(run, f"{part}_accuracy") for run in shown] for part in ("train", "test")}
         train, test = (summarize(found, "percentage") for found in values.values())
-        return Cell(train, test, not any(map(is_capped, members)), values)
+        fitted = not any(map(is_capped, shown))
+        fate = "yes" if fitted else "no, capped"
+        if len(whole) < len(members):
+            fate = f"{len(members) - len(whole)} of {len(members)} diverged"
+        return Cell(train, test, fitted, values, fate)
 
     def draw_spread(self, panel, part, place, color, *, along_x=True):
         """Draws the interval of a mean, or each of few seeds."""
@@ -147,8 +155,7 @@ def table_1(runs):
         if published:
             train.append(f"{row.train:.2f}")
             test.append(f"{row.test:.2f}")
-        fitted = "yes" if cell.fitted else "no, capped"
-        rows.append([row.group, row.variant, *train, *test, cell.test.n, fitted])
+        rows.append([row.group, row.variant, *train, *test, cell.test.n, cell.fate])
     train, test = (
         [f"{part}, ours (%)", *[f"{part}, Zhang et al."] * published] for part in ("train", "test")
     )

@@ -320,7 +320,7 @@ class Settings(ImageSettings):
                 if getattr(self, name) is not None:
                     raise UserError(f"--{name}={getattr(self, name)}: needs --teacher")
             return self
-        defaults = {"teacher_width": WIDTHS[self.teacher], "teacher_seed": self.seed + 1}
+        defaults = {"teacher_width": WIDTHS[self.teacher], "teacher_seed": self.seeds["init_seed"] + 1}
         settings = filled(self, defaults | {"distillation": "kl"})
         if settings.distillation == "kl":
             return filled(settings, {"temperature": 30.0})

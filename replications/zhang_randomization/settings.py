@@ -214,7 +214,8 @@ class Settings(ImageSettings):
             filled(self, protocol), condition=condition, label_noise=noise, weight_decay=self._weight_decay()
         )
         check_limits(resolved)
-        resolved.check_batch()
+        if self.trains:
+            resolved.check_batch()
         resolved._check_combinations()
         # One run must not have two folders.
         resolved = dataclasses.replace(resolved, decay_weights=resolved.weight_decay > 0)
@@ -256,6 +257,8 @@ class Settings(ImageSettings):
             raise UserError(f"--{targets[0]}: only with --stop=fitted")
         if self.bandwidth is not None and self.network != "gaussian_kernel":
             raise UserError(f"--bandwidth={self.bandwidth}: only with --network=gaussian_kernel")
+        if self.network == "gaussian_kernel" and self.train_size < 2:
+            raise UserError(f"--num_train={self.train_size}: a kernel needs two images, for its width")
         if not self.trains and (self.weight_decay or self.augmentation != "central_crop"):
             raise UserError(f"--network={self.network}: is computed without weight decay and augmentation")
         if self.batch_norm != "all" and self.network != "inception":

@@ -180,6 +180,7 @@ OWN = {
             "--epochs=3: has no effect without a network that is trained",
         ),
         ("--network=theorem_1 --batch_size=16", "--batch_size=16: has no effect without"),
+        ("--network=gaussian_kernel --num_train=1", "--num_train=1: a kernel needs two images"),
         ("--figure=kernel --optimizer=adam", "--optimizer: no run of figure kernel has a use for it"),
         ("--nodecay_weights --weight_decay=0.1", "--weight_decay=0.1: has no effect without --decay_weights"),
         ("--decay_weights --weight_decay=0", "not with --decay_weights"),

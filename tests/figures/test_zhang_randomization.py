@@ -13,7 +13,7 @@ from common.study.variation import changed_figure
 from figures import drawing, report, style
 from figures.zhang_randomization.curves import chance, num_classes, smoothed
 from figures.zhang_randomization.noise import relative_times
-from figures.zhang_randomization.paper_figures import FIGURES, PAPER_FIGURES, cells, table_1
+from figures.zhang_randomization.paper_figures import FIGURES, PAPER_FIGURES, Cell, cells, table_1
 from replications.zhang_randomization.presets import STUDY, runs_of_figure
 from replications.zhang_randomization.published import TABLE_1
 from replications.zhang_randomization.settings import Settings
@@ -46,14 +46,14 @@ def rows(epochs, fitted, train, test, every=None, diverged=False):
     return found
 
 
-def write(out_dir, settings, seed=0, title=SYNTHETIC, epochs=4, losses=None, **values):
+def write(out_dir, settings, seed=0, title=SYNTHETIC, epochs=4, losses=None, status="done", **values):
     """Writes a finished run by hand."""
     settings = dataclasses.replace(settings, seed=seed).resolve()
     values = {"fitted": settings.stop == "fitted" or None, "train": 1.0, "test": 0.5} | values
     losses = np.linspace(2, 0, 2 * epochs) if losses is None else losses
     with run_folder(STUDY, settings, str(out_dir)) as folder:
         folder.start({}, title)
-        folder.finish("done", rows(epochs, **values), {"batch_losses": np.asarray(losses, np.float32)})
+        folder.finish(status, rows(epochs, **values), {"batch_losses": np.asarray(losses, np.float32)})
 
 
 def lines(panel, label):
@@ -335,6 +335,25 @@ def test_table_1_counts_seeds_and_names_capped_rows(table_records):
     row = dict(zip(head, found[12], strict=True))
     assert (row["network"], row["variant"]) == ("AlexNet", "random labels")
     assert (row["seeds"], row["fitted"]) == (2, "no, capped")
+
+
+def test_diverged_seeds_are_in_no_mean(tmp_path):
+    settings = runs_of_figure("table1", "laptop")[0]
+    for seed, test in enumerate((0.8, 0.6)):
+        write(tmp_path, settings, seed, test=test)
+    write(tmp_path, settings, 2, test=0.1, train=0.1, fitted=False, status="diverged")
+    seeds = [dataclasses.replace(settings, seed=seed).resolve() for seed in range(3)]
+    found = Cell.of([run_folder(STUDY, one, str(tmp_path)).run() for one in seeds])
+    assert found.test.mean == pytest.approx(70) and found.fate == "1 of 3 diverged" and found.fitted
+
+
+def test_a_mean_is_drawn_where_all_seeds_that_do_not_diverge_have_a_point(tmp_path, draw):
+    for settings in runs_of_figure("2a", "laptop"):
+        for seed, (epochs, status) in enumerate(((8, "done"), (6, "done"), (3, "diverged"))):
+            write(tmp_path, settings, seed, epochs=epochs, status=status)
+    left, _ = draw(PAPER_FIGURES, "2a", tmp_path, "laptop").axes
+    mean = next(line for line in lines(left, "no regularizer"))
+    assert mean.get_xdata()[-1] == 6 and len(lines(left, "_seed")) == 9
 
 
 @pytest.mark.parametrize("dataset", ["synthetic", "cifar100"])

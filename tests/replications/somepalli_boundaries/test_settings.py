@@ -244,6 +244,12 @@ def test_sources_differ_from_the_reference_run_in_their_streams():
     assert counts == {(): 1, everything: 2, everything[:2]: 2} | {(name,): 2 for name in everything}
 
 
+def test_a_teacher_never_starts_as_its_student():
+    for flags in ({}, {"seed": 3}, {"init_seed": 1}, {"seed": 2, "init_seed": 5}):
+        student = Settings(network="resnet18", teacher="resnet18", **flags).resolve()
+        assert student.teacher_settings().seeds["init_seed"] != student.seeds["init_seed"]
+
+
 def test_a_teacher_is_an_ordinary_run():
     student = Settings(network="vgg19", teacher="resnet18", seed=4, learning_rate=0.3).resolve()
     assert student.teacher_settings() == Settings(network="resnet18", seed=5).resolve()
