@@ -192,7 +192,10 @@ class Settings(ImageSettings):
         None, "Width of the teacher; by default the published one.", limits=WIDTH, **_OF_STUDENTS
     )
     teacher_seed: int | None = setting(
-        None, "Root seed of the teacher's run; by default --seed plus 1.", limits=SEED, **_OF_STUDENTS
+        None,
+        "Root seed of the teacher's run; by default --init_seed, or else --seed, plus 1.",
+        limits=SEED,
+        **_OF_STUDENTS,
     )
     temperature: float | None = setting(
         None,
