@@ -1,8 +1,8 @@
 """The ensemble engine: trains the models of all pairs side by side, data and shuffling included.
 
-One Keras model with a leading models axis stands on each device. A block of steps is one compiled program, a
-loop over chunks of steps: positions, patterns, features and labels of a chunk's examples, each one elementwise
-pass that writes one array, then the training steps. A chunk's arrays stay in the cache of a core.
+One Keras model with a leading models axis stands on each device. A block of steps is one compiled program,
+a loop over chunks of steps: positions, patterns, features and labels of a chunk's examples, each one
+elementwise pass that writes one array, then the training steps. A chunk's arrays stay in the cache of a core.
 """
 
 import dataclasses
