@@ -1,6 +1,7 @@
 import dataclasses
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -237,6 +238,12 @@ def test_all_goes_on_after_a_picture_that_cannot_be_drawn(paper_figures, write_f
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "not drawn: figure 7: all of its runs diverged"
     assert len(lines) == 3
+
+
+def test_a_figure_whose_runs_all_diverged_is_one_line(paper_figures, paper, tmp_path):
+    runs = [(s.resolve(), types.SimpleNamespace(diverged=True)) for s in paper.runs_of_figure("4", "smoke")]
+    with pytest.raises(UserError, match="^figure 4: all of its 2 runs diverged$"):
+        drawing.draw_runs(paper_figures, "4", "smoke", runs, tmp_path)
 
 
 def test_all_without_records_exits_2(paper_figures, capsys, tmp_path):

@@ -1,6 +1,7 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -204,6 +205,19 @@ def test_heat_maps_hold_the_mean_of_the_seeds(drawn, tmp_path):
     assert thresholds(picture.axes[0]) == [1]
     assert "width 2; mean of 2 seeds" in picture.texts[-1].get_text()
     assert len(drawn("heatmaps").axes) == 8
+
+
+def test_where_a_run_diverged_is_no_row_of_a_map(drawn, tmp_path):
+    drawn("5", seeds=2)
+    groups = by_width(PAPER_FIGURES.runs("5", "smoke", str(tmp_path)))
+    run = groups[4][0]
+    rows = run.rows[run.rows.epoch <= 3]
+    end = rows[rows.metric == "test_accuracy"].iloc[-1:].assign(epoch=5.3, value=0.1)
+    rows = pd.concat([rows, end, end.assign(metric="diverged", value=1)])
+    vars(run)["_frames"] = rows, dict(list(rows.groupby("metric")))  # in place of what it has read
+    epochs, values = grid({2: {0: groups[2][0]}, 4: {0: run}}, "test_error")
+    np.testing.assert_array_equal(epochs, [1, 2, 3, 6, 12, 22, 40])
+    assert np.isfinite(values[:, 0]).all() and (np.isnan(values[:, 1]) == (epochs > 3)).all()
 
 
 def test_pairs_of_seeds_stand_below_errors_and_sharpness(drawn):
