@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
-from .setting import without
+from .setting import Settings, without
 
 if TYPE_CHECKING:
     from .runs import Study
@@ -105,8 +105,13 @@ def _fields(settings: Any) -> Sequence[dataclasses.Field]:
     return dataclasses.fields(settings)
 
 
-def has_use(run: Any, field: dataclasses.Field) -> bool:
-    """Whether a run has a use for a setting, a field of its settings."""
+def has_use(run: Settings, field: dataclasses.Field) -> bool:
+    """Whether a run has a use for a setting.
+
+    Args:
+        run: Settings of a run.
+        field: A field of them.
+    """
     used = field.metadata["applies_to"]
     return used is None or bool(used(run))
 
