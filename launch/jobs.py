@@ -175,9 +175,11 @@ def note_started(
         process = identity(job.process.pid) if job.process else None
         started = Started(runs, str(job.log.absolute()), tasks[i] if tasks else None, process)
         lines.append(json.dumps(dataclasses.asdict(started)))
-    with open(folder / "started.jsonl", "a") as file:
-        # A line break first: the line before may have been cut by a full disk.
-        file.write("".join(f"\n{line}" for line in lines) + "\n")
+    path = folder / "started.jsonl"
+    # A line that was cut by a full disk must not take the next one with it.
+    is_cut = path.exists() and path.read_bytes()[-1:] not in (b"", b"\n")
+    with open(path, "a") as file:
+        file.write("\n" * is_cut + "".join(f"{line}\n" for line in lines))
 
 
 def started(study: Study, out_dir: str | os.PathLike) -> dict[str, Started]:
