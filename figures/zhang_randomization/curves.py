@@ -69,7 +69,11 @@ def smoothed(run):
 
 
 def _draw_mean(panel, members, curve, color, label, **how):
-    """Draws each run's curve faintly, and the mean of those that do not diverge, where all have a point."""
+    """Draws each run's curve faintly, and the mean of those that do not diverge, where all have a point.
+
+    Returns:
+        The curves.
+    """
     curves = [curve(run) for run in members]
     if len(curves) > 1:
         for xs, ys in curves:
@@ -78,6 +82,7 @@ def _draw_mean(panel, members, curve, color, label, **how):
     shared = functools.reduce(np.intersect1d, [xs for xs, _ in whole])
     mean = np.mean([ys[np.isin(xs, shared)] for xs, ys in whole], axis=0)
     panel.plot(shared, mean, color=color, label=label, **_STRONG, **how)
+    return curves
 
 
 def _mark_end(panel, run, color):
@@ -101,10 +106,10 @@ def figure_1a(runs):
     highest = 0.0
     for settings, members in groups.items():
         name, color = _CONDITIONS[settings.condition]
-        _draw_mean(panel, members, smoothed, color, name)
+        curves = _draw_mean(panel, members, smoothed, color, name)
         for run in members:
             _mark_end(panel, run, color)
-        highest = max(highest, *(np.nanmax(smoothed(run)[1], initial=0) for run in members))
+        highest = max(highest, *(np.nanmax(ys, initial=0) for _, ys in curves))
     panel.axhline(math.log(num_classes(runs[0][1])), color=GREY, **_DOTTED)
     panel.set(
         xlabel=f"training step (mini-batches; an epoch has {steps_per_epoch(runs[0][1])})",
