@@ -192,16 +192,18 @@ class _Shard:
         start = tf.bitwise.left_shift(window, window_log2)
         return tf.bitwise.bitwise_or(start, permute(offset, key, window_log2))
 
+    def _key(self):
+        """The key of each model's examples."""
+        return [half.read_value() for half in self._data_key]
+
     def _patterns(self, positions):
-        return ExampleStream.patterns([k.read_value() for k in self._data_key], positions)
+        return ExampleStream.patterns(self._key(), positions)
 
     def _features(self, tables, positions, patterns):
-        key = [k.read_value() for k in self._data_key]
-        return ExampleStream.features(tables, key, positions, patterns)
+        return ExampleStream.features(tables, self._key(), positions, patterns)
 
     def _labels(self, tables, positions, examples):
-        key = [k.read_value() for k in self._data_key]
-        return ExampleStream.labels(tables, key, positions, examples)
+        return ExampleStream.labels(tables, self._key(), positions, examples)
 
     def _step(self, examples, labels):
         shifts = tf.constant(np.arange(NUM_FEATURES, dtype=np.uint32))
