@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import errno
+import itertools
 import math
 import os
 import shutil
@@ -189,6 +190,13 @@ def define_flags(study: "Study", flag_values: flags.FlagValues) -> None:
         flag_values=flag_values,
     )
     flags.DEFINE_string(
+        "only",
+        None,
+        "Of the runs that the other flags ask for, those with these values of settings: "
+        '--only="network=alexnet,inception seed=0", as a plan names them.',
+        flag_values=flag_values,
+    )
+    flags.DEFINE_string(
         "out_dir", "results/runs", "Folder that holds the run folders.", flag_values=flag_values
     )
     _define_device_flags(study, flag_values)
@@ -214,6 +222,33 @@ def given_settings(study: "Study", flag_values: flags.FlagValues) -> dict[str, t
     """Returns the settings that flags give: name -> tuple of values."""
     values = {field.name: flag_values[field.name].value for field in dataclasses.fields(study.settings)}
     return {name: value for name, value in values.items() if value is not None}
+
+
+def wanted_settings(study: "Study", flag_values: flags.FlagValues) -> dict[str, tuple]:
+    """Returns the values of settings that --only asks for: name -> tuple of values, None where it says None.
+
+    Raises:
+        UserError: A word is not the name of a setting and values of it.
+    """
+    wanted: dict[str, tuple] = {}
+    names = {field.name for field in dataclasses.fields(study.settings)}
+    for word in (flag_values.only or "").split():
+        name, _, text = word.partition("=")
+        if name not in names or not text:
+            raise UserError(
+                f"--only={flag_values.only}: {word!r} is not a setting with its values, NAME=VALUE"
+            )
+        if name in wanted:
+            raise UserError(f"--only={flag_values.only}: names {name} twice")
+        try:
+            parts = [
+                (None,) if part == "None" else flag_values[name].parser.parse(part)
+                for part in text.split(",")
+            ]
+        except ValueError as error:
+            raise UserError(f"--only={flag_values.only}: {name}: {error}") from error
+        wanted[name] = tuple(itertools.chain.from_iterable(parts))
+    return wanted
 
 
 def given_options(flag_values: flags.FlagValues) -> RunOptions:
@@ -277,6 +312,7 @@ _SHARED = (
     "figure",
     "scale",
     "num_seeds",
+    "only",
     "out_dir",
     "data_dir",
     "download",

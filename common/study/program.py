@@ -18,7 +18,14 @@ from ..data.datasets import DATASETS
 from ..errors import BusyError, LayoutError, UserError
 from ..gpus import visible_gpus
 from . import costs
-from .command_line import define_flags, exit_status, given_options, given_settings, parse_flags
+from .command_line import (
+    define_flags,
+    exit_status,
+    given_options,
+    given_settings,
+    parse_flags,
+    wanted_settings,
+)
 from .folders import check_folder, check_folder_to_make
 from .progress import duration
 from .runs import Study, differing, named, run_folder, unfinished
@@ -30,7 +37,7 @@ def expand(study: Study, flag_values: flags.FlagValues) -> list[Settings]:
     """Returns the resolved settings of every run that the flags ask for, each once.
 
     Raises:
-        UserError: A value is outside its limits, or a flag has no effect.
+        UserError: A value is outside its limits, a flag has no effect, or --only leaves no run.
     """
     given, figure = given_settings(study, flag_values), flag_values.figure
     num_seeds, scale = flag_values.num_seeds, flag_values.scale
@@ -46,7 +53,19 @@ def expand(study: Study, flag_values: flags.FlagValues) -> list[Settings]:
     for settings in chosen:
         for offset in range(num_seeds):
             runs[dataclasses.replace(settings, seed=settings.seed + offset).resolve()] = None
-    return list(runs)
+    return _only(list(runs), wanted_settings(study, flag_values))
+
+
+def _only(runs, wanted):
+    """The runs that have one of the wanted values of each setting."""
+    for name, values in wanted.items():
+        there = dict.fromkeys(getattr(run, name) for run in runs)
+        for value in values:
+            if value not in there:
+                has = ", ".join(map(str, there))
+                raise UserError(f"--only: no run has {name}={value}; {name} is {has}")
+        runs = [run for run in runs if getattr(run, name) in values]
+    return runs
 
 
 def machine_of(study: Study, runs: Sequence[Any], device: str) -> costs.Machine:

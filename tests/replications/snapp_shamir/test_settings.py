@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 
@@ -110,6 +111,46 @@ def test_a_flag_leaves_the_runs_of_a_figure_alone_that_have_no_use_for_it():
     assert {(r.warm_start, r.warm_start_learning_rate) for r in runs} == {(False, None), (True, 0.05)}
     with pytest.raises(UserError, match="--beta: no run of figure 4 has a use for it"):
         parse("--figure=4", "--beta=3")
+
+
+def test_only_leaves_the_runs_with_the_wanted_values_as_they_are():
+    every = parse("--figure=10", "--scale=laptop", "--num_seeds=2")
+    some = parse(
+        "--figure=10",
+        "--scale=laptop",
+        "--num_seeds=2",
+        "--only=activation=relu,smelu shuffle_log2=14 beta=None,.1",
+    )
+    assert some == [
+        run
+        for run in every
+        if run.shuffle_log2 == 14
+        and (run.activation == "relu" or (run.activation == "smelu" and run.beta == 0.1))
+    ]
+    assert {(run.activation, run.beta, run.warm_start, run.seed) for run in some} == {
+        *(("relu", None, warm, seed) for warm in (False, True) for seed in (0, 1)),
+        *(("smelu", 0.1, False, seed) for seed in (0, 1)),
+    }
+    assert len(parse("--shuffle_log2=0,5", "--only=shuffle_log2=5")) == 1
+    assert len(parse("--figure=10", "--scale=laptop", "--only=warm_start=true")) == 3
+
+
+@pytest.mark.parametrize(
+    ("only", "message"),
+    [
+        ("relu", "'relu' is not a setting with its values, NAME=VALUE"),
+        ("colour=red", "'colour=red' is not a setting"),
+        ("beta=", "'beta=' is not a setting"),
+        ("beta=0.1 beta=2", "names beta twice"),
+        ("activation=elu", "activation: 'elu' is not one of"),
+        ("shuffle_log2=0,,7", "shuffle_log2: '' is not a whole number"),
+        ("shuffle_log2=3", "no run has shuffle_log2=3; shuffle_log2 is 0, 7, 14"),
+        ("activation=smelu beta=10", "no run has beta=10.0; beta is 0.1, 0.5, 2.0"),
+    ],
+)
+def test_only_says_what_it_did_not_find(only, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        parse("--figure=10", "--scale=laptop", f"--only={only}")
 
 
 @pytest.mark.parametrize(
