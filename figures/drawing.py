@@ -35,7 +35,7 @@ from common.study.command_line import (
 )
 from common.study.files import replacing
 from common.study.folders import check_folder, check_folder_to_make
-from common.study.runs import describe, find_runs, finished_seeds, load_study
+from common.study.runs import describe, find_runs, finished_seeds, load_study, need_files
 from common.study.variation import changed_figure
 from figures import style
 
@@ -234,7 +234,7 @@ def command(paper_figures, name, scale, records):
     is_packed = (pathlib.Path(records) / paper_figures.study / TABLE).exists()
     place = "" if records == RECORDS or is_packed else f" --out_dir={shlex.quote(str(records))}"
     changes = "".join(f" {argument}" for argument in paper_figures.arguments)
-    if any(getattr(settings, "needs_files", False) for settings in paper_figures.settings(name, scale)):
+    if need_files(paper_figures.settings(name, scale)):
         place = f" --data_dir=DIR{place}"
     return f"python -m replications.{paper_figures.study} --figure={name} --scale={scale}{changes}{place}"
 

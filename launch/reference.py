@@ -5,7 +5,7 @@ is missing at low priority, and packs each run when it is finished. The same com
 """
 
 from common.study import interruption
-from common.study.runs import Study, find_runs, load_study, run_folder, study_names
+from common.study.runs import Study, find_runs, load_study, need_files, run_folder, study_names
 from common.study.setting import Settings
 
 if __name__ == "__main__":
@@ -134,7 +134,7 @@ def read_sweep(name: str, text: str, records: str, options: list[str]) -> Sweep:
     """
     study, arguments = load_study(name), shlex.split(text)
     runs = program.expand(study, _parsed(study, arguments))
-    if not (study.images and any(run.needs_files for run in runs)):
+    if not need_files(runs):
         options = [option for option in options if not option.startswith("--data_dir")]
     flag_values = _parsed(study, [*arguments, *options])
     return Sweep(study, arguments, runs, _missing(study, runs, records), flag_values)

@@ -28,7 +28,7 @@ from .command_line import (
 )
 from .folders import check_folder, check_folder_to_make
 from .progress import duration
-from .runs import Study, differing, named, run_folder, unfinished
+from .runs import Study, differing, named, need_files, run_folder, unfinished
 from .setting import Settings, without
 from .variation import changed_defaults, changed_figure, check_number, has_use
 
@@ -120,7 +120,7 @@ def check_options(study: Study, runs: Sequence[Any], flag_values: flags.FlagValu
     current_worker(flag_values.strategy)
     if study.images:
         for name in ("data_dir", "download"):
-            if flag_values[name].present and not any(run.needs_files for run in runs):
+            if flag_values[name].present and not need_files(runs):
                 raise UserError(f"--{name}: no run reads a data set from files")
         if not any(run.of_images for run in runs):
             if flag_values.tensorboard:

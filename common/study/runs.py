@@ -108,6 +108,11 @@ def describe(settings: Settings, among: Sequence[Settings]) -> str:
     return named(settings, differing(among))
 
 
+def need_files(runs: Iterable[Any]) -> bool:
+    """Whether any of the runs reads a data set from files, of which --data_dir says where they are."""
+    return any(getattr(run, "needs_files", False) for run in runs)
+
+
 def run_folder(study: Study, settings: Settings, out_dir: str | os.PathLike, worker: int = 0) -> RunFolder:
     """Returns the `run_folders.RunFolder` of a run."""
     values, names = dataclasses.asdict(settings), study.earlier_names

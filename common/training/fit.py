@@ -147,9 +147,6 @@ class Fit:
             self.batch_losses[first : trainer.step], self._hits[first : trainer.step] = losses, hits
             if self._progress:
                 self._progress.add(self._images_seen(trainer.step) - self._images_seen(first))
-            if not np.isfinite(losses[-1]):
-                self._end("diverged")
-                return
             self._adapt(trainer.agreed(time.monotonic() - started))
             if trainer.step == end:
                 with self.folder.timed("evaluate_seconds"):
@@ -165,6 +162,10 @@ class Fit:
 
     def _end_epoch(self, epoch):
         trainer, rule, before = self.trainer, self.rule, len(self.rows)
+        # Looked at here alone: how many steps are trained at once depends on the speed of the machine.
+        if not np.isfinite(self.batch_losses[trainer.step - 1]):
+            self._end("diverged")
+            return
         last = slice(trainer.step - trainer.steps_per_epoch, trainer.step)
         self.rows += [
             trainer.row("batch_loss", np.mean(self.batch_losses[last])),
