@@ -137,8 +137,11 @@ class Boundaries:
                 "and between them there are none"
             )
             return self
+        triplets, numbers = None, tuple(range(len(self.names)))
         if self.options.num_planes:
-            self._measure_planes()
+            triplets, numbers = self._measure_planes()
+        if numbers and (triplets is not None or self.options.picture is not None):
+            self._draw_plane(triplets, numbers)
         if self.options.num_margins:
             self._of_each("margin", self._margin)
         if self.options.num_gradients and self.y is not None:
@@ -188,11 +191,12 @@ class Boundaries:
         return np.array(found), planes
 
     def _measure_planes(self):
+        """Returns the positions of the planes' examples, None if there are too few, and the models left."""
         try:
             triplets, planes = self._triplets()
         except ValueError as error:
             self._leave_out("planes", error)
-            return
+            return None, tuple(range(len(self.names)))
         maps = {}
         for number, name in enumerate(self.names):
             try:
@@ -203,8 +207,7 @@ class Boundaries:
             scores = fragmentation_scores(maps[number])
             self.of_models[number]["fragmentation"] = mean_over_planes(scores, "positive")
         self.agreement = {(i, j): triplet_agreement(maps[i], maps[j]) for i, j in pairs_of(list(maps))}
-        if maps:
-            self._draw_plane(triplets, tuple(maps))
+        return triplets, tuple(maps)
 
     def _maps(self, number, planes):
         """The classes of one model at the points of all planes: (planes, resolution, resolution)."""
@@ -218,6 +221,7 @@ class Boundaries:
         return np.stack(found)
 
     def _draw_plane(self, triplets, numbers):
+        """Draws the plane that was asked for, else that of the triplet in the middle of the agreement."""
         positions = self.options.picture
         if positions is None:
             order = [0]

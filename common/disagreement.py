@@ -220,7 +220,9 @@ def mean_over_examples(values: np.ndarray, quantity: str) -> Measured:
     """The mean of a value an example, with an interval over examples.
 
     Shares of examples that are or are not something have Wilson's interval (1927), which is not empty where
-    none is; other means Student's, on the scale of `statistics.around`.
+    none is, and what is better, worse or neither in each example that of Agresti & Min (2005, section 2: half
+    an example more of each kind), for the same reason; other means Student's, on the scale of
+    `statistics.around`.
 
     Args:
         values: Float array of shape (examples,).
@@ -231,6 +233,11 @@ def mean_over_examples(values: np.ndarray, quantity: str) -> Measured:
     if quantity == "fraction" and (mean in (0.0, 1.0) or np.isin(values, (0.0, 1.0)).all()):
         found = stats.binomtest(round(mean * n), n).proportion_ci(0.95, "wilson")
         return Measured(mean, float(found.low), float(found.high), n)
+    if quantity == "difference" and np.isin(values, (-1.0, 0.0, 1.0)).all():
+        better, worse = (np.sum(values == sign) + 0.5 for sign in (1, -1))
+        centre, all_of = (better - worse) / (n + 2), n + 2
+        reach = stats.norm.ppf(0.975) * math.sqrt(((better + worse) / all_of - centre**2) / all_of)
+        return Measured(mean, *around(float(centre), reach, quantity), n)
     if n < 2:
         return Measured(mean, math.nan, math.nan, n)
     reach = stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / math.sqrt(n)
@@ -279,6 +286,7 @@ def pairs_of(numbers: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def is_chance(accuracy: float, num_classes: int, num_examples: int) -> bool:
-    """Whether an accuracy is at most three standard errors above that of guessing."""
+    """Whether an accuracy is at most three standard errors above guessing's; never of a few examples."""
     chance = 1 / num_classes
-    return accuracy <= chance + 3 * math.sqrt(chance * (1 - chance) / num_examples)
+    limit = chance + 3 * math.sqrt(chance * (1 - chance) / num_examples)
+    return accuracy <= limit < 1

@@ -50,9 +50,9 @@ def check_file(path: str) -> None:
         raise _refusal(path, "it is empty")
     if head not in _FORMATS:
         raise _refusal(path, "it is neither a .keras archive nor HDF5")
+    config = _archive_config(path) if head.startswith(b"PK") else _hdf5_config(path)
     if file.suffix not in _FORMATS[head]:
         raise _refusal(path, f"by its content its name should end in {_FORMATS[head][0]}")
-    config = _archive_config(path) if head.startswith(b"PK") else _hdf5_config(path)
     if {"Lambda", "__lambda__"} & _class_names(config):
         raise _refusal(path, "it has a Lambda layer or function, which may hold any code")
 

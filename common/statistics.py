@@ -16,6 +16,7 @@ itself:
 """
 
 import dataclasses
+import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
@@ -181,6 +182,9 @@ def interval(
 ) -> tuple[float, float]:
     """Confidence interval of a statistic over independent values; which one, `interval_of_samples` says.
 
+    That of the median of fewer than FEW values lies between two of them (the sign test's): of fewer than six
+    there is none at 95 %.
+
     Args:
         values: Sequence of numbers, one for each independent run or pair.
         statistic: Function of an array and an `axis`.
@@ -189,7 +193,7 @@ def interval(
         quantity: What the values are, one of QUANTITIES: the interval lies inside what they can be.
 
     Returns:
-        (low, high); (nan, nan) for fewer than two values.
+        (low, high); (nan, nan) for fewer than two values, or where there is none.
 
     Raises:
         ValueError: If a value is none that such a quantity can have.
@@ -199,6 +203,9 @@ def interval(
     _check_quantity(values, quantity)
     if len(values) > 1 and not groups and np.all(values == values[0]):
         return float(values[0]), float(values[0])
+    if statistic is np.median and not groups and len(values) < FEW:
+        found = stats.quantile_test(values, p=0.5).confidence_interval(confidence) if len(values) else None
+        return (float(found.low), float(found.high)) if found else (math.nan, math.nan)
     of_means = statistic is np.mean
     return interval_of_samples(
         (values,),

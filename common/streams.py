@@ -110,7 +110,7 @@ def fold_in(key: tf.Tensor, number: int | tf.Tensor) -> tf.Tensor:
 
 
 def uniform_numbers(key: tf.Tensor, num_rows: int | tf.Tensor, num_columns: int) -> tf.Tensor:
-    """Numbers in [0, 1) that depend on the key, the row and the column alone.
+    """Numbers in [0, 1) that depend on the key, the row, the column and how many columns there are.
 
     Threefry in place of `tf.random.stateless_uniform`, whose numbers differ between XLA and other kernels
     even when the generator is named.

@@ -57,8 +57,8 @@ class PaperFigures:
         study: Package name below `replications`.
         figures: Figure name -> function of a list of (settings, Run), giving a matplotlib Figure.
         size: Function of a list of settings, giving the words for how large their runs are.
-        num_seeds: How many consecutive seeds a figure shows of each run, where they exist; it is complete
-            with the seed that its preset names.
+        num_seeds: How many consecutive seeds a figure shows of each run, where they exist and no change names
+            one; it is complete with the seed that its preset names.
         tables: Figure name -> function of the same list, giving the head and the rows of a table that has
             ours beside the published numbers.
         curves: Figure -> the settings that tell its curves apart: a change to one may leave fewer curves.
@@ -137,7 +137,7 @@ class PaperFigures:
         known = {settings for settings, _ in found}
         further = dict.fromkeys(
             dataclasses.replace(settings, seed=settings.seed + i)
-            for i in range(1, self.num_seeds)
+            for i in range(1, 1 if "seed" in self.changes else self.num_seeds)
             for settings, _ in found
         )
         further = find_runs(paper, [settings for settings in further if settings not in known], records)

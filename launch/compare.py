@@ -125,7 +125,10 @@ def _define_flags(flag_values):
 def _limits(flag_values):
     found = []
     for flag, above in (("fail_above", True), ("fail_below", False)):
-        for text in flag_values[flag].value or []:
+        texts = flag_values[flag].value or []
+        if not all(texts):
+            raise UserError(f"--{flag}={','.join(texts)}: has an empty place")
+        for text in texts:
             name, _, number = text.strip().partition(":")
             try:
                 bound = float(number)
@@ -144,6 +147,8 @@ def _check(flag_values):
     paths = flag_values.models or []
     if len(paths) < 2:
         raise UserError(f"--models={','.join(paths)}: must be two files or more, separated by commas")
+    if not all(paths):
+        raise UserError(f"--models={','.join(paths)}: has an empty place")
     scalings = flag_values.input_scaling
     if scalings is not None and (len(scalings) not in (1, len(paths)) or not set(scalings) <= set(SCALINGS)):
         raise UserError(
@@ -151,8 +156,7 @@ def _check(flag_values):
             f"each of {len(paths)} models"
         )
     compare_data.check_name(flag_values.data)
-    if flag_values.num_triplets == 1:
-        raise UserError("--num_triplets=1: must be 0, or 2 and more")
+    _check_planes(flag_values)
     if pathlib.Path(flag_values.out).suffix != ".html":
         raise UserError(f"--out={flag_values.out}: must be an .html file")
     check_file_to_make("out", flag_values.out)
@@ -166,6 +170,16 @@ def _check(flag_values):
     for path in paths:  # last: it takes the longest
         saved_models.check_file(path)
     return limits, triplet, data
+
+
+def _check_planes(flag_values):
+    """Refuses one plane, and flags of planes where there are none."""
+    if flag_values.num_triplets == 1:
+        raise UserError("--num_triplets=1: must be 0, or 2 and more")
+    idle = ["resolution", "triplets"] + ["picture_resolution"] * (flag_values.triplet is None)
+    for name in idle:
+        if flag_values.num_triplets == 0 and flag_values[name].present:
+            raise UserError(f"--{name}: has no effect with --num_triplets=0")
 
 
 def _read_file(flag_values, triplet):
@@ -191,6 +205,8 @@ def _read_file(flag_values, triplet):
 def _check_data_set(flag_values, triplet):
     """Refuses flags that ask for what a data set does not have."""
     if (data_dir := flag_values.data_dir) is not None:
+        if not DATASETS[flag_values.data].from_files:
+            raise UserError(f"--data_dir: {flag_values.data} is not read from files")
         check_folder("data_dir", os.path.expanduser(data_dir), "name the folder that holds the data sets")
     num_test, num_examples = DATASETS[flag_values.data].num_test, flag_values.num_examples
     if num_examples is not None and num_examples > num_test:

@@ -291,7 +291,11 @@ def notes(models: Sequence, paths: Sequence[str], data: Data, prepared: Prepared
         if accuracies:
             num_classes = max(2, model.output_shape[-1])
             if is_chance(accuracies[place], num_classes, len(data.x)):
-                advice = "is --input_scaling what it was trained with?" if prepared.scalings else "is x?"
+                advice = (
+                    "is --input_scaling what it was trained with?"
+                    if prepared.scalings
+                    else "is x what it takes?"
+                )
                 found.append(f"warning: {path} is at chance level; {advice}")
         if prepared.scalings:
             found += _scaling_notes(path, model, data, prepared.scalings[place])

@@ -166,7 +166,7 @@ def _part(flag, num_images, split, rng, keep=()):
         return np.arange(whole)
     if not 1 <= num_images <= whole:
         raise UserError(f"--{flag}={num_images}: must be from 1 to {whole}")
-    first = np.isin(split.ids, keep)
+    first = np.isin(split.ids, list(keep))
     order = balanced_order(split.labels, rng, first)
     needed = int(np.flatnonzero(first[order]).max(initial=-1)) + 1
     if num_images < needed:

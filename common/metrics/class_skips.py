@@ -30,7 +30,7 @@ def class_skips(
         Integer array of shape (pairs,), from 0 to `num_points - 1`.
 
     Raises:
-        ValueError: If shapes differ, there are too few points, or logits are not finite.
+        ValueError: If shapes differ, there are too few points, or a logit is nan or +inf.
 
     Reference:
 

@@ -129,7 +129,7 @@ class Rays:
         """Returns the classes at `distances` along `rays` (origin * rays per origin + ray), a 1-D array.
 
         Raises:
-            ValueError: If a logit is not finite.
+            ValueError: If a logit is nan or +inf.
         """
         num_points = len(rays)
         padding = (0, -num_points % self._batch_size)

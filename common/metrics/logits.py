@@ -18,6 +18,8 @@ _Results = TypeVar("_Results")
 # The logarithm of a smaller probability says nothing: float32 has none far below.
 _LEAST_PROBABILITY = 1e-30
 
+_HALF_STEP_BELOW_1 = {tf.float16: 2.0**-12, tf.bfloat16: 2.0**-9, tf.float64: 2.0**-54}  # else float32
+
 # Half precision computes each probability to within 2^-9 (bfloat16) of itself; a cast to float32 hides that.
 _HALF_PRECISION = 2.0**-7
 
@@ -86,7 +88,8 @@ def as_logits(
 
     The logits of probabilities are their logarithms. One number z an example is the logit of class 1 against
     class 0, whose logits are then 0 and z; one probability p is that of class 1, and they are those of
-    1 - p and p.
+    1 - p and p. Where p is rounded to 1, 1 - p is taken to be half the step below 1 of the model's type,
+    2^-25 in float32: a loss of 17.3, the least that it may be.
 
     Args:
         model: Gives numbers of shape (batch, classes), or (batch, 1) for two classes.
@@ -111,10 +114,13 @@ def as_logits(
         raise ValueError("The model must give probabilities: numbers from 0 to 1, whose rows sum to 1")
 
     def logits(inputs):
-        values = floating(_outputs_of(model, inputs))
-        if one:
-            rest = 1 - values if probabilities else tf.zeros_like(values)
-            values = tf.concat([rest, values], axis=-1)
+        given = _outputs_of(model, inputs)
+        values = floating(given)
+        if one and probabilities:
+            half_step = tf.cast(_HALF_STEP_BELOW_1.get(given.dtype, 2.0**-25), values.dtype)
+            values = tf.concat([tf.where(values == 1, half_step, 1 - values), values], axis=-1)
+        elif one:
+            values = tf.concat([tf.zeros_like(values), values], axis=-1)
         if not probabilities:
             return values
         # Unlike a maximum it keeps nan.

@@ -95,7 +95,7 @@ def margins(
 
     Raises:
         ValueError: If bases or targets are not positions of images, a base has no other image as target, or
-            logits are not finite.
+            a logit is nan or +inf.
 
     Reference:
 
@@ -143,7 +143,7 @@ def gaussian_margins(
         Margins in the unit of the images' pixels.
 
     Raises:
-        ValueError: If bases are not positions of images, or logits are not finite.
+        ValueError: If bases are not positions of images, or a logit is nan or +inf.
 
     Reference:
 

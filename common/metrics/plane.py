@@ -285,8 +285,8 @@ def predict_planes(
         axis along `u`; with `confidences`, also a float32 array of that shape.
 
     Raises:
-        ValueError: If there is nothing to predict, the planes differ in resolution, or logits are not finite;
-            with `confidences`, also if a model gives probabilities.
+        ValueError: If there is nothing to predict, the planes differ in resolution, or a logit is nan or
+            +inf; with `confidences`, also if a model gives probabilities.
 
     Reference:
 

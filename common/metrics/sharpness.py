@@ -95,8 +95,8 @@ def input_gradients(
 
     Returns:
         Cross-entropies (batch,); 1 where the largest logit is the label's, else 0 (batch,); gradients of
-        each cross-entropy by its own input, float32, of the shape of the inputs, nan where the cross-entropy
-        is not finite.
+        each cross-entropy by its own input, in the type that is computed in, of the shape of the inputs, nan
+        where the cross-entropy is not finite.
 
     Raises:
         ValueError: If the logits do not depend differentiably on the inputs, or labels have another shape.

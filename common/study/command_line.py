@@ -367,14 +367,23 @@ def parse_flags(flag_values: flags.FlagValues, argv: Sequence[str], usage: str) 
     for argument in argv[1:]:
         if not _is_utf8(argument):
             raise UserError(f"{argument!a}: is not UTF-8; choose another name")
-    rest = flag_values(argv)
+    try:
+        rest = flag_values(argv)
+    except ValueError as error:  # of --noflag=1 absl has no error of its own
+        raise UserError(str(error)) from error
+    for name in flag_values:
+        _check_flag(flag_values[name])
     for name in _PLACES:
         value = flag_values[name].value if name in flag_values else None
         if isinstance(value, str):
             flag_values[name].value = os.path.expanduser(value)  # a shell leaves the ~ of --out_dir=~/runs
-    for name in flag_values:
-        value = flag_values[name].value
-        if isinstance(value, float) and math.isnan(value):  # absl's limits let it pass
-            raise UserError(f"--{name}=nan: must be a finite number")
     if len(rest) > 1:
         raise UserError(f"unexpected argument {rest[1]!r}; every option is a flag, --name=value")
+
+
+def _check_flag(flag):
+    """Refuses what absl lets pass."""
+    if flag.present > 1:
+        raise UserError(f"--{flag.name}: is given {flag.present} times, and all but the last would be lost")
+    if isinstance(flag.value, float) and math.isnan(flag.value):
+        raise UserError(f"--{flag.name}=nan: must be a finite number")

@@ -168,12 +168,14 @@ def choosing_and_deciding(pilot: np.ndarray, values: np.ndarray) -> tuple[np.nda
         values: Array of shape (seeds, cells).
 
     Returns:
-        The seeds' mean that chooses, of shape (cells,); the values that decide.
+        The seeds' mean that chooses, of shape (cells,), in each cell over the seeds that have a value, nan
+        if none has; the values that decide.
     """
     pilot, values = np.asarray(pilot, np.float64), np.asarray(values, np.float64)
     if not len(pilot):
         pilot, values = values[:1], values[1:]
-    return pilot.mean(axis=0), values
+    with np.errstate(invalid="ignore"):  # of a cell without any
+        return np.nansum(pilot, axis=0) / np.isfinite(pilot).sum(axis=0), values
 
 
 def peak(
@@ -198,7 +200,9 @@ def peak(
         factor: Whether values are compared by ratios.
     """
     chooser, values = choosing_and_deciding(pilot, values)
-    if not len(values) or not np.isfinite(chooser).all():
+    if not np.isfinite(chooser).all():
+        return Outcome("open", f"{question}: no seed that chooses the peak has a value at every place")
+    if not len(values):
         return Outcome("open", f"{question}: no seed is left that decides at the place another one chose")
     top = int(np.argmax(np.where(near, chooser, -np.inf)))
     if top in (0, len(places) - 1):

@@ -34,7 +34,7 @@ class Preprocessing:
 
     Args:
         training: Augmentation of the training images.
-        evaluation: The same for evaluation; it draws nothing.
+        evaluation: The same for evaluation; it draws nothing, and its images have the same size.
         normalize: Function of a float32 batch, such as `per_image_standardization`.
     """
 
@@ -44,8 +44,15 @@ class Preprocessing:
 
     def evaluated(self, images: np.ndarray) -> np.ndarray:
         """Returns a float32 array of images as they are evaluated."""
+        return self._without_draws(self.evaluation, images)
+
+    def trained(self, images: np.ndarray) -> np.ndarray:
+        """Returns a float32 array of images as they are trained on, if `training` draws nothing."""
+        return self._without_draws(self.training, images)
+
+    def _without_draws(self, augmentation, images):
         blocks = [
-            self.normalize(self.evaluation(tf.constant(images[i : i + _AUGMENTATION_BLOCK]), {})).numpy()
+            self.normalize(augmentation(tf.constant(images[i : i + _AUGMENTATION_BLOCK]), {})).numpy()
             for i in range(0, len(images), _AUGMENTATION_BLOCK)
         ]
         return np.concatenate(blocks)
@@ -171,7 +178,7 @@ class Trainer:
         self._last_batch = self.num_images - (self.steps_per_epoch - 1) * self.batch_size
         self._check_divides(self._last_batch, f"--batch_size={self.batch_size} with {self.num_images} images")
         if not self._preprocessing.training.random:
-            images = self._preprocessing.evaluated(images)
+            images = self._preprocessing.trained(images)
         self._images = on_replicas(self.strategy, images)
         self._labels = on_replicas(self.strategy, labels)
         self._key = tf.constant((augmentation or streams).key("augmentation").view(np.int32))
@@ -365,7 +372,8 @@ class Trainer:
             Mean cross-entropy in nats and accuracy, of all images.
         """
         sums = self._evaluation(data.images, data.labels, tf.constant(data.count), data.batch_size)
-        loss, accuracy = sums.numpy() / data.count
+        # In float32 900 of 1,000 would be less than a target of 0.9.
+        loss, accuracy = sums.numpy().astype(np.float64) / data.count
         return float(loss), float(accuracy)
 
     def _evaluate_all(self, images, labels, count, size):

@@ -296,7 +296,7 @@ def figure_7(runs):
                 panels[row, column].set_title(f"k = {width}\n" * (row == 0) + _accuracy(run), pad=3)
             panels[row, 0].set_ylabel(_noise(noise), labelpad=3)
         draw_key(keys[len(noises) * i], key)
-    add_legend(figure)
+    add_legend(figure, "7")
     return figure
 
 
@@ -309,7 +309,7 @@ def _figure_of_columns(runs, prefix, title):
     height = 1.5 if len(blocks[0]) > 3 else 2
     figure = style.new_figure(style.WIDTH, height * (len(rows) + 1) * len(blocks) + 1.2, title)
     _draw_columns(figure, blocks, rows)
-    add_legend(figure, noisy=prefix == "9")
+    add_legend(figure, prefix, noisy=prefix == "9")
     return figure
 
 

@@ -89,10 +89,15 @@ def picture_names(run, prefix=""):
     return [str(name) for name in run.arrays["picture_names"] if str(name).startswith(prefix)]
 
 
+def _is_flat(name):
+    """Whether a picture has one opacity everywhere, as the released ones of double descent."""
+    return _is_paper_style.get() and name[:1] in ("7", "8", "9")
+
+
 def paint(shown):
     """Colours of the points of a plane: (resolution, resolution, 3), rows along the second direction."""
     confidence = shown.confidences.T[..., None] / 255
-    if _is_paper_style.get() and shown.name[:1] in ("7", "8", "9"):
+    if _is_flat(shown.name):
         confidence = np.full_like(confidence, _FLAT)
     return confidence * COLORS[shown.classes.T % len(COLORS)] + (1 - confidence)
 
@@ -171,9 +176,10 @@ def draw_key(panel, shown, zoom=0.85, names=CLASSES):
     panel.set_axis_off()
 
 
-def class_handles():
-    """Legend entries of the classes."""
-    return [Patch(facecolor=color, label=name) for name, color in CLASS_COLORS.items()]
+def class_handles(name=""):
+    """Legend entries of the classes, in the colours of the picture of a name."""
+    opacity = _FLAT if _is_flat(name) else None
+    return [Patch(facecolor=color, label=name, alpha=opacity) for name, color in CLASS_COLORS.items()]
 
 
 def mark_handles(noisy=False):
@@ -188,7 +194,7 @@ def mark_handles(noisy=False):
     return handles
 
 
-def add_legend(figure, noisy=False):
-    """Puts classes and marks below the panels."""
-    handles = class_handles() + mark_handles(noisy)
+def add_legend(figure, name="", noisy=False):
+    """Puts classes and marks of the pictures of a name below the panels."""
+    handles = class_handles(name) + mark_handles(noisy)
     figure.legend(handles=handles, loc="outside lower center", ncols=6, columnspacing=1.0, handlelength=1.2)

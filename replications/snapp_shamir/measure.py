@@ -140,7 +140,8 @@ def table_row(settings, folder):
         pairs = last[(last.metric == metric) & (last.statistic == "pair")].value
         value["low"], value["high"] = interval_of_pairs(pairs, value["low"], value["high"])
         found[name] = f"{value['mean']:.3g}"
-        found[f"{name} 95 %"] = f"[{value['low']:.2g}, {value['high']:.2g}]"
+        is_known = np.isfinite(value["low"])
+        found[f"{name} 95 %"] = f"[{value['low']:.2g}, {value['high']:.2g}]" if is_known else "no interval"
         found[f"{name} median"] = f"{value['median']:.3g}"
     # Each pair of a warm start also trains its donor.
     models = settings.pairs * (3 if settings.warm_start else 2)

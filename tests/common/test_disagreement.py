@@ -105,8 +105,31 @@ def test_the_interval_of_a_change_of_accuracy_ends_at_one():
     pairs = {(0, 1): np.ones(4), (0, 2): np.ones(4), (1, 2): np.zeros(4)}
     found = mean_over_pairs(pairs, "accuracy_change")
     assert (found.value, found.over_models) == (pytest.approx(2 / 3), (-1.0, 1.0, 3))
-    found = mean_over_pairs({(0, 1): np.array([-1.0, 1.0])}, "accuracy_change")
+    found = mean_over_pairs({(0, 1): np.array([-0.9, 0.9])}, "accuracy_change")
     assert (found.value, found.low, found.high) == (0, -1, 1)
+
+
+def test_no_change_of_accuracy_among_few_examples_is_no_proof_of_none():
+    """Agresti & Min: half an example better and half worse of n + 2, so 0 -+ z sqrt(1 / 22) / sqrt(22)."""
+    found = mean_over_examples(np.zeros(20), "difference")
+    assert (found.value, found.low, found.high) == (0, -found.high, pytest.approx(1.96 / 22, rel=1e-4))
+
+
+@pytest.mark.parametrize(
+    "n,worse,better", [(100, 0.005, 0.001), (100, 0.01, 0), (500, 0.002, 0.0005), (100, 0.1, 0.12)]
+)
+def test_the_interval_of_a_change_of_accuracy_covers_it(n, worse, better):
+    """Exactly: over how many examples get worse and how many better, as far as that is likely."""
+    covered = 0.0
+    for lost in range(n + 1):
+        p_lost = stats.binom.pmf(lost, n, worse)
+        for won in range(n - lost + 1) if p_lost > 1e-6 else ():
+            if (p := p_lost * stats.binom.pmf(won, n - lost, better / (1 - worse))) > 1e-7:
+                found = mean_over_examples(
+                    np.repeat([-1.0, 1.0, 0.0], [lost, won, n - lost - won]), "difference"
+                )
+                covered += p * (found.low <= better - worse <= found.high)
+    assert covered > 0.94
 
 
 def test_json_has_no_nan():
@@ -120,7 +143,13 @@ def test_every_measure_says_what_it_is():
 
 @pytest.mark.parametrize(
     "accuracy,num_test,expected",
-    [(0.10, 10_000, True), (0.109, 10_000, True), (0.1091, 10_000, False), (0.15, 100, True)],
+    [
+        (0.10, 10_000, True),
+        (0.109, 10_000, True),
+        (0.1091, 10_000, False),
+        (0.15, 100, True),
+        (1.0, 1, False),
+    ],
 )
 def test_chance_is_three_standard_errors_wide(accuracy, num_test, expected):
     assert disagreement.is_chance(accuracy, 10, num_test) == expected

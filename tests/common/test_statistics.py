@@ -97,8 +97,16 @@ def test_other_statistics():
     assert high - low == pytest.approx(4 * 50 / np.sqrt(101) * 0.96, rel=0.5)
 
 
+def test_the_median_of_few_values_lies_between_two_of_them():
+    """It is below the least of six values in one sample of 64, and above the largest in another."""
+    assert interval([5.0, 1, 4, 2, 6, 3], np.median) == (1, 6)
+    for few in ([1.0, 2, 3, 4, 5], [1.0, 2, 3]):  # 2 / 32 is more than 5 %
+        assert np.isnan(interval(few, np.median)).all()
+    assert interval([1.0, 2, 3, 4, 5], np.median, confidence=0.9) == (1, 5)
+
+
 def test_a_constant_jackknife_falls_back_without_a_warning(recwarn):
-    low, high = interval([1.0, 2.0, 2.0, 2.0, 2.0, 3.0], statistic=np.median)
+    low, high = interval([1.0, *[2.0] * 8, 3.0], statistic=np.median)
     assert 1 <= low <= 2 <= high <= 3
     assert not recwarn.list
 

@@ -213,6 +213,14 @@ def test_a_seed_that_the_preset_has_is_no_further_one(tmp_path, monkeypatch):
     assert {settings.seed for settings, _ in runs} == {0, 1, 2, 3}
 
 
+def test_a_seed_that_is_asked_for_is_shown_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(drawing, "find_runs", lambda study, found, records: [(s, object()) for s in found])
+    figures = PaperFigures("zhang_randomization", {}, len, num_seeds=5)
+    assert {settings.seed for settings, _ in figures.runs("2a", "smoke", tmp_path)} == {0, 1, 2, 3, 4}
+    runs = figures.changed({"seed": 3}).runs("2a", "smoke", tmp_path)
+    assert {settings.seed for settings, _ in runs} == {3}
+
+
 def test_a_picture_has_one_value_of_a_setting(paper_figures, capsys):
     status, error = _run(paper_figures, capsys, "--figure=4", "--learning_rate=0.1,0.5")
     assert status == 2

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import types
 import zipfile
@@ -82,7 +83,8 @@ def run(tmp_path, capsys):
     """Runs the program: exit status, lines on standard output, text on standard error."""
 
     def started(*arguments, small=SMALL):
-        arguments = [*small, *arguments]
+        given = {argument.partition("=")[0] for argument in arguments}
+        arguments = [*(a for a in small if a.partition("=")[0] not in given), *arguments]
         if not any(argument.startswith("--out=") for argument in arguments):
             arguments.append(f"--out={tmp_path / 'page.html'}")
         status = 0
@@ -343,6 +345,17 @@ def test_no_call_of_a_model_has_more_examples_than_the_option_says():
     assert found.picture and {"fragmentation", "margin", "jacobian_norm"} <= set(found.of_models[0])
 
 
+@pytest.mark.parametrize("options", [{"num_planes": 0}, {"triplets": np.array([[0, 0, 1], [1, 1, 2]])}])
+def test_a_plane_that_is_asked_for_is_drawn_without_planes_for_scores(options):
+    x = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    none = Options(num_margins=0, num_gradients=0, picture_resolution=6, **options)
+    found = compare([lambda x: x, lambda x: -x], x, np.arange(40) % 3, options=none)
+    assert found.picture is None and "fragmentation" not in found.of_models[0]
+    asked = dataclasses.replace(none, picture=(4, 5, 6))
+    found = compare([lambda x: x, lambda x: -x], x, np.arange(40) % 3, options=asked)
+    assert found.picture.positions.tolist() == [4, 5, 6] and found.picture.classes.shape == (2, 6, 6)
+
+
 @pytest.mark.parametrize(
     "options,names,message",
     [
@@ -445,6 +458,19 @@ SCALED = "--input_scaling=0-1"
         (["--models={a},{b}", "--input_scaling=0-1,0-1,0-1"], "one of them for each of 2 models"),
         (["--models={a},{b}", SCALED, "--triplet=0,1,2"], "is not among the 100 examples"),
         (["--models={a},{b}", SCALED, "--triplets=released"], "drawn from all 10,000 test images"),
+        (["--models={a},,{b}"], "--models={a},,{b}: has an empty place"),
+        (["--models={a},{b}", "--fail_above=churn:0.5,"], "--fail_above=churn:0.5,: has an empty place"),
+        (
+            ["--models={a},{b}", "--fail_above=churn:1", "--fail_above=loss:1"],
+            "--fail_above: is given 2 times",
+        ),
+        (["--models={a},{b}", "--nojson=1"], "--nojson=1 does not take an argument"),
+        (["--models={a},{b}", SCALED, "--data_dir=."], "--data_dir: synthetic is not read from files"),
+        (["--models={a},{b}", "--num_triplets=0", "--resolution=9"], "--resolution: has no effect with"),
+        (
+            ["--models={a},{b}", "--num_triplets=0"],
+            "--picture_resolution: has no effect with --num_triplets=0",
+        ),
     ],
 )
 def test_what_loading_finds_is_one_line(arguments, message, saved, run, tmp_path):
@@ -454,7 +480,7 @@ def test_what_loading_finds_is_one_line(arguments, message, saved, run, tmp_path
     arguments = [argument.format(**paths) for argument in arguments]
     status, lines, error = run("--data=synthetic", *arguments)
     assert (status, lines, error.count("\n")) == (2, [], 1)
-    assert message in error
+    assert message.format(**paths) in error
     assert sorted(tmp_path.iterdir()) == before
 
 

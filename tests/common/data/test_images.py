@@ -237,6 +237,8 @@ def test_images_to_keep_take_places_in_their_class():
     keep = (49_991, 1, 11, 5)
     part = load("synthetic", num_train=40, num_test=1, keep=keep).train
     assert set(keep) <= set(part.ids.tolist())
+    of_a_set = load("synthetic", num_train=40, num_test=1, keep=set(keep)).train
+    np.testing.assert_array_equal(of_a_set.ids, part.ids)
     assert np.bincount(part.labels).tolist() == [4] * 10
     # Three kept images of class 1, one of class 5: as many others have gone.
     assert len(set(without.ids) - set(part.ids)) == 4

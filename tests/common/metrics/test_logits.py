@@ -193,6 +193,15 @@ def test_what_a_model_gives_is_seen_a_batch_at_a_time():
         check_logits(model, ODDS, batch_size=2)
 
 
+@pytest.mark.parametrize("dtype,least", [(np.float32, 25), (np.float64, 54), (np.float16, 12)])
+def test_a_probability_that_is_rounded_to_one_has_the_least_loss_that_it_may_have(dtype, least):
+    """Not 69 nats: in float32 sigmoid(17) is 1, and what is left is below half a step, 2^-25."""
+    p = np.array([[1.0], [0.5], [1 - np.finfo(dtype).epsneg]], dtype)
+    logits = as_logits(lambda x: tf.cast(x, dtype), p)(p).numpy()
+    np.testing.assert_allclose(logits[0], [-least * math.log(2), 0], rtol=1e-6)
+    np.testing.assert_allclose(logits[2, 0], (1 - least) * math.log(2), rtol=1e-6)
+
+
 def test_undefined_probabilities_stay_undefined():
     function = as_logits(lambda x: x, ODDS)
     assert np.isnan(function(np.array([[np.nan, 0.5]], np.float32))).any()

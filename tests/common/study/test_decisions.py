@@ -32,20 +32,17 @@ def draws(curve, seeds, rng, spread=1.0):
 
 
 def test_contrast_of_three_cells_by_hand():
-    # Seeds' means 2 and 5, cells' 2.25, 3, 5.25: what is left is +-0.25 in the first and the last cell.
+    # Of the seeds 2.5 - 1 = 1.5 and 5.75 - 3.5 = 2.25.
     effect = Effect("b and c - a", np.array([[1.0, 1.5, 3.5], [3.5, 4.5, 7.0]]), np.array([-1.0, 0.5, 0.5]))
     assert effect.value == pytest.approx(1.875)
-    # Of each 2 * 0.25^2 / (2 - 1) * 3 / (3 - 1) = 0.1875, the last one times 0.5^2.
-    assert effect.deviation == pytest.approx(math.sqrt(1.25 * 0.1875))
-    # Parts of 1 and 0.25 count as 1.25^2 / (1 + 0.0625) * (3 - 1) / 3 cells.
-    freedom = 1.5625 / 1.0625 * 2 / 3
-    assert effect.freedom == pytest.approx(freedom)
-    t = 1.875 / (effect.deviation / math.sqrt(2))
-    assert effect.p_above(0) == pytest.approx(stats.t.sf(t, freedom))
-    assert effect.p_below(0) == pytest.approx(stats.t.cdf(t, freedom))
+    assert effect.deviation == pytest.approx(0.75 / math.sqrt(2))
+    assert effect.freedom == 1
+    # t of one degree of freedom is Cauchy's: 1.875 / 0.375 = 5.
+    assert effect.p_above(0) == pytest.approx(0.5 - math.atan(5) / math.pi)
+    assert effect.p_below(0) == pytest.approx(0.5 + math.atan(5) / math.pi)
     low, high = effect.interval()
     assert (low + high) / 2 == pytest.approx(1.875)
-    assert high - 1.875 == pytest.approx(stats.t.ppf(0.95, freedom) * effect.deviation / math.sqrt(2))
+    assert high - 1.875 == pytest.approx(0.375 * math.tan(0.45 * math.pi))
 
 
 def test_two_cells_are_the_paired_t_test():
@@ -78,6 +75,17 @@ def test_pairs_of_seeds_by_hand():
     assert effects.over_pairs(scores).ravel() == pytest.approx([3 * 3 - 2 * 6, 3 * 3 - 2 * 2, 3 * 3 - 2 * 1])
     assert effects.over_pairs(scores[:2, :2]).tolist() == [[1.0]]
     assert effects.over_pairs(scores[:1, :1]).shape == (0, 1)
+
+
+def test_a_seed_that_diverged_has_no_pairs():
+    scores = np.array(
+        [[9.0, 1.0, np.nan, 2.0], [1.0, 9.0, np.nan, 6.0], [np.nan] * 4, [2.0, 6.0, np.nan, 9.0]]
+    )
+    rest = [0, 1, 3]
+    np.testing.assert_array_equal(
+        effects.over_pairs(scores[..., None]), effects.over_pairs(scores[np.ix_(rest, rest)][..., None])
+    )
+    assert effects.over_pairs(scores[1:3, 1:3, None]).shape == (0, 1)
 
 
 def test_a_mean_over_pairs_loses_what_its_seed_adds():
@@ -173,6 +181,15 @@ def test_one_seed_decides_nothing():
     assert decisions.peak("", np.empty((0, 9)), values, WIDTHS, NEAR, False).verdict == "open"
 
 
+def test_a_seed_that_diverged_at_one_width_closes_no_claim():
+    pilot, values = (draws(PEAKED, n, np.random.default_rng(n), 0.1) for n in (3, 5))
+    pilot[1, 4] = np.nan
+    assert decisions.peak("", pilot, values, WIDTHS, NEAR, False).verdict == "reproduced"
+    pilot[:, 4] = np.nan
+    outcome = decisions.peak("", pilot, values, WIDTHS, NEAR, False)
+    assert outcome.verdict == "open" and "no seed that chooses the peak has a value at every" in outcome.seen
+
+
 def test_a_peak_at_an_end_is_no_peak():
     assert (
         decisions.peak(
@@ -199,11 +216,18 @@ def _ordering(curve, seeds, rng):
     return decisions.ordering("", effects.difference("", values[:, -1], values[:, 0]))
 
 
-def _pooled(curve, seeds, rng):
+def _slope(curve, seeds, rng):
     """With deviations that differ by a factor of three between cells, as they do at most in our records."""
     uneven = np.linspace(0.5, 1.5, len(curve))
     values = curve + rng.normal(0, 1, (seeds, len(curve))) * uneven
     return decisions.ordering("", effects.slope("", values, WIDTHS))
+
+
+def _groups(curve, seeds, rng):
+    """The second half of the cells minus the first; a seed adds something else to each half."""
+    half = len(curve) // 2
+    first, second = (draws(part, seeds, rng, 0.5) for part in (curve[:half], curve[-half:]))
+    return decisions.ordering("", effects.mean_difference("", second, first))
 
 
 def _equality(curve, seeds, rng):
@@ -233,7 +257,8 @@ FAMILIES = {
     "peak, places from the first seed": (_peak_first_seed, RISING, FALLING, PEAKED),
     "trend": (_trend, FLAT, FALLING, RISING),
     "ordering": (_ordering, FLAT, FALLING / 3, RISING / 3),
-    "slope with a pooled variance": (_pooled, FLAT, FALLING / 5, RISING / 5),
+    "slope": (_slope, FLAT, FALLING / 5, RISING / 5),
+    "two groups of cells": (_groups, FLAT, FALLING / 2, RISING / 2),
     "equality": (_equality, FLAT + 1.0, FLAT + 3.0, FLAT),
     "rate": (_rate, FLAT, FALLING, RISING),
     "correlation": (_correlation, FLAT, FALLING, RISING),

@@ -1,5 +1,8 @@
+import dataclasses
+
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from common.streams import Streams
 from common.study.progress import Progress
@@ -96,6 +99,14 @@ def test_a_run_that_meets_its_cap_is_censored(start):
 )
 def test_targets(targets, loss, accuracy, reached):
     assert StoppingRule(1, **targets).reached(loss, accuracy) is reached
+
+
+def test_a_target_that_is_met_exactly_is_met(start, images, monkeypatch):
+    """9 of 10 in float32 is less than 0.9."""
+    run = start(StoppingRule(3, target_accuracy=0.9))
+    monkeypatch.setattr(run.trainer, "_evaluation", lambda *_: tf.constant([5.0, 9.0]))
+    data = dataclasses.replace(run._data["train"], count=10)
+    assert run.rule.reached(*run.trainer.evaluate(data))
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1e9])  # one step at a time; more and more

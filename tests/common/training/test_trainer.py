@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.data.augmentation import augmentation
+from common.data.augmentation import Augmentation, CentralCrop, augmentation
 from common.distribution import replica_strategy
 from common.errors import UserError
 from common.streams import Streams, fold_in
 from common.training import schedules
+from common.training.trainer import Preprocessing
 
 ORDER = np.random.default_rng(1).permutation(22)
 BATCHES = [slice(0, 8), slice(8, 16), slice(16, 22)]
@@ -43,6 +44,16 @@ def plain_loop(model, images, rate, weight_decay, epochs, decayed=("kernel", "bi
             velocity[i] = 0.9 * velocity[i] - rate(step) * gradients[i].numpy()
             variable.assign_add(velocity[i])
     return losses
+
+
+def test_training_images_that_nothing_is_drawn_for_are_cropped_as_in_training(
+    make_trainer, images, monkeypatch
+):
+    trainer = make_trainer()
+    crops = [Augmentation((CentralCrop(size),)) for size in (24, 28)]
+    monkeypatch.setattr(trainer, "_preprocessing", Preprocessing(*crops, lambda batch: batch))
+    trainer.load(images.images, images.labels, Streams(0))
+    np.testing.assert_array_equal(trainer._images, images.images[:, 4:28, 4:28])
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
