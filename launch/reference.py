@@ -69,7 +69,7 @@ SWEEPS: tuple[tuple[str, str], ...] = (
     # Two more seeds for claim 3, which three left open: as many as its row asked for.
     (_SNAPP, f"--figure=2 --scale=paper --num_seeds=6 --only='model=single,double {_OF_FIGURE_2}'"),
     (_SNAPP, "--figure=9 --scale=laptop --num_seeds=4"),
-    (_SNAPP, "--figure=7 --scale=paper --num_seeds=3 --only=shuffle_log2=20"),
+    (_SNAPP, "--figure=7 --scale=paper --num_seeds=3"),
     (_SNAPP, "--figure=6 --scale=paper --activation=identity,relu --num_seeds=4"),
     (_SNAPP, "--figure=6 --scale=paper --activation=smelu,swish --shuffle_log2=0 --num_seeds=4"),
     (_SOMEPALLI, "--figure=10 --scale=laptop"),

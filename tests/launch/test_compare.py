@@ -467,10 +467,6 @@ SCALED = "--input_scaling=0-1"
         (["--models={a},{b}", "--nojson=1"], "--nojson=1 does not take an argument"),
         (["--models={a},{b}", SCALED, "--data_dir=."], "--data_dir: synthetic is not read from files"),
         (["--models={a},{b}", "--num_triplets=0", "--resolution=9"], "--resolution: has no effect with"),
-        (
-            ["--models={a},{b}", "--num_triplets=0"],
-            "--picture_resolution: has no effect with --num_triplets=0",
-        ),
     ],
 )
 def test_what_loading_finds_is_one_line(arguments, message, saved, run, tmp_path):
