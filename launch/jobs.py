@@ -17,6 +17,7 @@ from common.errors import BusyError
 from common.study import command_line
 from common.study.runs import Study, run_folder
 from common.study.setting import Settings, without
+from common.study.variation import has_use
 
 _BUSY_STATUS = 2
 
@@ -75,7 +76,7 @@ def make_jobs(study: Study, runs: Iterable[Any], options: command_line.RunOption
         options: `command_line.RunOptions` of every process.
 
     Returns:
-        List of `SweepProcess`; each argv names every setting that is not the default.
+        List of `SweepProcess`; each argv names every setting in use that is not the default.
     """
     groups = _groups(study, runs, options.together)
     # No two sweeps of one folder write the same logs: processes of two containers may have one number.
@@ -84,7 +85,9 @@ def make_jobs(study: Study, runs: Iterable[Any], options: command_line.RunOption
     for i, (lists, members) in enumerate(groups):
         argv = [sys.executable, "-m", f"replications.{study.name}"]
         for field in dataclasses.fields(members[0]):
-            if field.name not in lists and getattr(members[0], field.name) != field.default:
+            if field.name in lists or not has_use(members[0], field):
+                continue
+            if getattr(members[0], field.name) != field.default:
                 argv.append(command_line.flag_text(field.name, getattr(members[0], field.name)))
         argv += [f"--{name}={','.join(map(str, values))}" for name, values in lists.items()]
         for field in dataclasses.fields(options):
