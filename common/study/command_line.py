@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import errno
-import itertools
 import math
 import os
 import shutil
@@ -241,13 +240,12 @@ def wanted_settings(study: "Study", flag_values: flags.FlagValues) -> dict[str, 
         if name in wanted:
             raise UserError(f"--only={flag_values.only}: names {name} twice")
         try:
-            parts = [
-                (None,) if part == "None" else flag_values[name].parser.parse(part)
-                for part in text.split(",")
+            values = [
+                None if part == "None" else flag_values[name].parser.parse(part) for part in text.split(",")
             ]
         except ValueError as error:
             raise UserError(f"--only={flag_values.only}: {name}: {error}") from error
-        wanted[name] = tuple(itertools.chain.from_iterable(parts))
+        wanted[name] = tuple(value if value is None else value[0] for value in values)
     return wanted
 
 
