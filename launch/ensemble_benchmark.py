@@ -22,6 +22,7 @@ from replications.snapp_shamir.engine import (
     tile_size,
 )
 from replications.snapp_shamir.models import build
+from replications.snapp_shamir.presets import prefer_wide_vectors
 from replications.snapp_shamir.settings import Settings
 
 # jax would otherwise reserve most of a GPU's memory.
@@ -43,6 +44,7 @@ def contenders(model, devices=None):
         model: One of `settings.MODELS`.
         devices: Device names; default: all, as a run would take.
     """
+    prefer_wide_vectors([model])  # of the first model of the process
     settings = Settings(model=model, shuffle_log2=20).resolve()
     devices = devices or ensemble_devices("auto")
     stream, members = stream_and_members(settings)

@@ -188,6 +188,7 @@ def main(study: Study, argv: Sequence[str] | None = None) -> None:
 
 def _run_all(study, runs, options):
     """Makes the runs one after the other; one that cannot go on here holds up none that can."""
+    study.prepare(runs)
     experiment, names, begun = study.experiment(), differing(runs), 0
     alone, held_up = current_worker(options.strategy).count == 1, []
     for group in _groups(study, runs, options.together):

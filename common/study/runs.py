@@ -27,6 +27,10 @@ def _never_raised(settings: Settings) -> int:
     return 0
 
 
+def _nothing(runs: Sequence[Any]) -> None:
+    pass
+
+
 @dataclasses.dataclass(frozen=True)
 class Study:
     """What the shared program needs to know of a paper.
@@ -49,6 +53,7 @@ class Study:
         takes_gpu: Function settings -> whether a GPU, where there is one, makes the run faster.
         earlier_names: What metrics were called once -> the columns they have now, see `rows.renamed`.
         raised: Function settings -> by how much the version of these runs alone was raised.
+        prepare: Called with all runs of a process, finished ones too, before its first is made.
     """
 
     name: str
@@ -68,6 +73,7 @@ class Study:
     takes_gpu: Callable[[Any], bool] = _takes_gpu
     earlier_names: EarlierNames = dataclasses.field(default_factory=dict)
     raised: Callable[[Any], int] = _never_raised
+    prepare: Callable[[Sequence[Any]], None] = _nothing
 
     def version(self, settings: Settings) -> int:
         """Returns the protocol version of a run."""

@@ -8,7 +8,6 @@ elementwise pass that writes one array, then the training steps. A chunk's array
 import dataclasses
 import functools
 import math
-import os
 
 import keras
 import numpy as np
@@ -21,9 +20,6 @@ from replications.snapp_shamir.sizes import NUM_FEATURES, num_parameters
 
 MAX_BLOCK_STEPS = 512
 CHUNK_STEPS = 32
-# Models for which XLA's vectors should be as wide as the processor's: 1.2 to 1.5 times faster on one with
-# AVX-512, where the small products of the other models are slower with them.
-_WIDE_VECTORS = ("linear", "single", "double")
 # Weights and optimizer state of the models trained together. On cores with 1 MiB of second-level cache the
 # wide model (48 kB) is as fast with 16 models as with fewer, [1024, 512] (4.5 MB) 1.8 times faster alone than
 # with 32; a GPU takes what it is given.
@@ -230,8 +226,6 @@ class Ensemble:
     """
 
     def __init__(self, settings, devices, tile, windows_differ=False):
-        if settings.model in _WIDE_VECTORS:  # heard until the first program of a process is compiled
-            os.environ.setdefault("XLA_FLAGS", "--xla_cpu_prefer_vector_width=512")
         self.num_slots = tile * len(devices)
         self._tile = tile
         self._shards = [_Shard(settings, device, tile, windows_differ) for device in devices]

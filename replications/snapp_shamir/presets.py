@@ -2,12 +2,15 @@
 
 import dataclasses
 import functools
+import os
+from collections.abc import Iterable, Sequence
 
 from common.study.runs import Study
 from replications.snapp_shamir.published import SMOOTH
 from replications.snapp_shamir.settings import PROTOCOL_VERSION, Settings
 from replications.snapp_shamir.sizes import fills_gpu
 
+_FEW_UNITS = ("linear", "single", "double")
 # Microseconds of one step of 32 models on two cores (batch 32, AdaGrad), data included.
 _STEP_MICROSECONDS = {
     "linear": 8,
@@ -203,6 +206,24 @@ def _raised(settings: Settings) -> int:
     )
 
 
+def prefer_wide_vectors(models: Iterable[str]) -> None:
+    """Has XLA's vectors be as wide as the processor's, if all models of a process are of few units.
+
+    These are then 1.2 to 1.5 times faster on a processor with AVX-512, where the small products of the others
+    are slower. It is heard until a process compiles its first program, and changes the order of additions, so
+    it must not depend on which run that is.
+
+    Args:
+        models: The models of all runs of the process, those too that are finished.
+    """
+    if all(model in _FEW_UNITS for model in models):
+        os.environ.setdefault("XLA_FLAGS", "--xla_cpu_prefer_vector_width=512")
+
+
+def _prepare(runs: Sequence[Settings]) -> None:
+    prefer_wide_vectors(run.model for run in runs)
+
+
 def _keeps_array(settings: Settings, name: str) -> bool:
     return dataclasses.replace(settings, seed=0) in _with_weights()
 
@@ -221,4 +242,5 @@ STUDY = Study(
     trains_together=("shuffle_log2", "init"),
     takes_gpu=fills_gpu,
     raised=_raised,
+    prepare=_prepare,
 )

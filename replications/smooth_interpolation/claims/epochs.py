@@ -13,8 +13,11 @@ from replications.smooth_interpolation.claims.shared import (
     POINT,
     from_threshold,
 )
-from replications.smooth_interpolation.claims.widths import NOISY, NOISY_PEAK, OTHERS
+from replications.smooth_interpolation.claims.widths import NOISY_PEAK, OTHERS
 
+# An earlier check, which seeds 3 to 7 decided, began where the wider networks' error has its largest bump,
+# however small: at epoch 460 of 600, for half a point. Seed 8 was begun by then.
+_NARROW = 9
 _METRICS = ("test_error", "cross_entropy", "jacobian_norm")
 _BUMP = (
     "mean over the widths from the threshold on: at the epoch where the exploratory seeds have the largest "
@@ -109,9 +112,10 @@ def curvature_recovers(sweep):
     quote="models with base width w<15 are unable to reduce their test error within 4k training epochs, "
     "and this is associated to non-decreasing training loss as well as Jacobian norm",
     tests="Mean over the widths below the threshold, from the epoch where the exploratory seeds' wider "
-    "networks have their peak of the test error to the last tenth of the epochs: the error does not fall "
-    "by more than a point, loss and Jacobian norm not by more than a factor of 1.5.",
-    confirmatory_from=NOISY,
+    "networks have the largest rise and fall of the test error, of a point at least, to the last tenth of "
+    "the epochs: the error does not fall by more than a point, loss and Jacobian norm not by more than a "
+    "factor of 1.5.",
+    confirmatory_from=_NARROW,
 )
 @from_threshold
 def narrow_do_not(sweep):
@@ -121,6 +125,10 @@ def narrow_do_not(sweep):
             "open", "No width is below the threshold, or a run of the seeds that choose has diverged."
         )
     top = top_of_bump(error)
+    if min(error[top] - error[:top].min(), error[top] - error[-1]) < POINT:
+        return Outcome(
+            "open", "The wider networks' test error has no bump of a point in the seeds that choose."
+        )
     outcomes = []
     for metric in _METRICS:
         factor = metric != "test_error"

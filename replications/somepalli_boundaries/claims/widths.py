@@ -74,7 +74,7 @@ def _names(sweeps):
 
 @claim(
     14,
-    "Without label noise fragmentation is much lower and its curve flatter.",
+    "Without label noise fragmentation is lower and its curve flatter.",
     "figure 10",
     _SWEEP,
     quote="models trained with and without label noise",
@@ -163,7 +163,7 @@ def margins_are_smallest_at_the_threshold(sweeps):
 
 @claim(
     18,
-    "Label noise lowers margins at every width.",
+    "Label noise lowers margins, in the mean over the widths.",
     "figure 12",
     ("12",),
     quote="Median Margins - models with and without label noise",
@@ -292,7 +292,7 @@ def _minus_training_error(run):
 
 @claim(
     22,
-    "With 15 % label noise the training error falls to zero with the width; the test error descends twice.",
+    "With 15 % label noise the training error falls with the width; the test error descends twice.",
     "Nakkiran et al. 2020, figure 1, as shown in section 4",
     ("nakkiran_1",),
     quote="Train and test error as a function of model size, for ResNet18s of varying width on CIFAR-10 "

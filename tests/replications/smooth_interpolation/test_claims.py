@@ -173,9 +173,26 @@ def test_the_papers_behaviour_is_reproduced(published):
 
 
 def test_the_opposite_contradicts():
-    numbers = (4, 5, 6, 7, 8, 9, 10, 11, 14, 15, 25, 28, 29)
+    numbers = (4, 5, 6, 7, 8, 9, 10, 11, 14, 25, 28, 29)
     assert verdicts(Made(falling), numbers) == dict.fromkeys(numbers, "contradicted")
     assert verdicts(Made(sharper), (24, 26, 27)) == dict.fromkeys((24, 26, 27), "contradicted")
+
+
+def test_narrow_networks_are_judged_from_the_bump_of_the_wider_ones_on():
+    def recovering(width):
+        published = as_published(width)
+        course = {"test_error": lambda share: (ERRORS[width] + 8 * (1 - share)) / 100}
+
+        def value(metric, subset, anchors, share):
+            if width >= THRESHOLD or metric in ("train_accuracy", "accuracy"):
+                return published(metric, subset, anchors, share)
+            return course.get(metric, lambda share: NORMS[width] * (3 - 2 * share))(share)
+
+        return value
+
+    assert verdicts(Made(recovering), (14, 15)) == {14: "reproduced", 15: "contradicted"}
+    flat = BY_NUMBER[15].check(Made(falling))
+    assert flat.verdict == "open" and "no bump of a point" in flat.seen
 
 
 def test_a_seed_and_pilots_decide_nothing():

@@ -2,6 +2,7 @@ import os
 import re
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -190,3 +191,21 @@ def test_dry_run_lists_the_runs_and_writes_nothing(tmp_path):
     assert done.stdout.count("run: shuffle_log2=") == 2
     assert "2 runs, about" in done.stdout
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("models", "is_wide"),
+    [("linear", True), ("single,double", True), ("linear,tower", False), ("wide", False)],
+)
+def test_the_width_of_vectors_depends_on_all_runs_of_a_process(models, is_wide, monkeypatch, tmp_path):
+    """Not on the one that comes first, which changes when some are finished: it changes the last digits."""
+    monkeypatch.setenv("XLA_FLAGS", "")  # so that it is put back
+    monkeypatch.delenv("XLA_FLAGS")
+    made = []
+    experiment = types.SimpleNamespace(run=lambda study, settings, options, label: made.append(settings))
+    monkeypatch.setattr(type(STUDY), "experiment", lambda self: experiment)
+    runs = parse(f"--model={models}")
+    options = command_line.RunOptions(str(tmp_path))
+    program._run_all(STUDY, runs, options)
+    assert made == runs
+    assert (os.environ.get("XLA_FLAGS") == "--xla_cpu_prefer_vector_width=512") is is_wide
