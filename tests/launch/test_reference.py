@@ -17,7 +17,9 @@ def small_list(monkeypatch):
 
 
 def run(tmp_path, *flags):
-    folders = f"--records={tmp_path / 'packed'}", f"--out_dir={tmp_path / 'runs'}"
+    folders = [f"--out_dir={tmp_path / 'runs'}"]
+    if not any(flag.startswith("--records") for flag in flags):
+        folders.append(f"--records={tmp_path / 'packed'}")
     try:
         reference.main(["reference", *folders, *flags])
     except SystemExit as end:
@@ -90,10 +92,19 @@ def test_no_minute_makes_no_run_and_data_are_for_those_that_read_files(tmp_path,
     assert capsys.readouterr().out.splitlines()[-1].startswith("5 runs are missing")
 
 
-@pytest.mark.parametrize("flags", [["--minutes=-1"], ["--minutes=soon"], ["--records="], ["--figure=2"]])
-def test_bad_input_gets_one_line(flags, tmp_path, capsys):
-    assert run(tmp_path, *flags) == 2
-    assert capsys.readouterr().err.count("\n") == 1
+@pytest.mark.parametrize(
+    ("flag", "words"),
+    [
+        ("--minutes=-1", "minutes"),
+        ("--minutes=soon", "minutes"),
+        ("--records=", "--records="),
+        ("--figure=2", "Unknown command line flag 'figure'"),
+    ],
+)
+def test_bad_input_gets_one_line(flag, words, tmp_path, capsys):
+    assert run(tmp_path, flag) == 2
+    error = capsys.readouterr().err
+    assert words in error and error.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 

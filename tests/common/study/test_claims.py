@@ -1,5 +1,6 @@
 import dataclasses
 
+import numpy as np
 import pytest
 
 from common.study import claims
@@ -183,3 +184,27 @@ def test_one_confirmatory_seed_asks_for_two_more(tmp_path):
     opened = claim(lambda evidence: Outcome("open", str(len(evidence.seeds(width=1)))))
     (judgement,) = claims.judge([dataclasses.replace(opened, confirmatory_from=1)], TOY, tmp_path)
     assert sorted(settings.seed for settings in judgement.needed) == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("first", "seeds", "pilot"),
+    [(0, (0, 1, 3), ()), (1, (1, 3), (0,)), (3, (3,), (0, 1)), (4, (0, 1, 3), ())],
+)
+def test_a_table_has_the_seeds_that_all_cells_have_and_later_ones_decide(first, seeds, pilot, tmp_path):
+    for width, written in {1: (0, 1, 2, 3), 2: (0, 1, 3)}.items():
+        for seed in written:
+            write(tmp_path, Settings(width, 8, seed=seed), 10.0 * width + seed)
+    evidence = claims.Evidence(TOY, ("1",), tmp_path, "paper", first)
+    table = evidence.table([{"width": 1}, {"width": 2}], lambda run: run.rows.value[0])
+    assert table.seeds == seeds
+    np.testing.assert_array_equal(table.values, [[10 + s, 20 + s] for s in seeds])
+    np.testing.assert_array_equal(table.pilot, np.reshape([[10 + s, 20 + s] for s in pilot], (len(pilot), 2)))
+
+
+def test_an_open_claim_asks_for_the_seeds_that_decide_it_and_for_three_at_least(tmp_path):
+    for width in (1, 2):
+        write(tmp_path, Settings(width, 8, seed=0))
+    for more, asked in ((9, 9), (1, 2), (None, 2)):
+        check = lambda evidence, more=more: (evidence.run(width=1), Outcome("open", "", more=more))[1]  # noqa: E731
+        (judgement,) = claims.judge([claim(check)], TOY, tmp_path)
+        assert judgement.outcome.more == asked

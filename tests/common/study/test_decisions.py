@@ -175,6 +175,37 @@ def test_parts_say_how_many_hold_and_the_largest_p_that_decides():
     assert parts("contradicted", NOT_JUDGED).p == 0.01
 
 
+def test_all_parts_have_to_hold_and_one_that_is_contradicted_pays_for_the_others():
+    reproduced, contradicted = (lambda p, v=v: Outcome(v, v, p=p) for v in ("reproduced", "contradicted"))
+    both = decisions.every(reproduced(0.01), reproduced(0.03))
+    assert (both.verdict, both.p) == ("reproduced", 0.03)
+    assert decisions.every(contradicted(0.04), reproduced(0.01)).verdict == "open"
+    against = decisions.every(contradicted(0.02), reproduced(0.01))
+    assert (against.verdict, against.p) == ("contradicted", 0.04)
+
+
+@pytest.mark.parametrize("join", [decisions.every, decisions.together])
+def test_the_part_that_needs_most_seeds_says_how_many(join):
+    def parts(*needed):
+        return join(*(Outcome("open", "", p=0.5, more=more) for more in needed))
+
+    assert parts(3, 7).more == parts(7, 3).more == 7
+    assert parts(3, None).more is None
+
+
+def test_a_seed_without_a_value_has_no_part_in_a_trend():
+    found = decisions.trend("", "", [[1, 2, 3]] * 3 + [[math.nan, 2, 1]])
+    assert found.verdict == "reproduced" and "over 3 seeds" in found.seen
+    assert found.p == pytest.approx(1 / 6**3)  # of all orders of three seeds' ranks it is one
+
+
+def test_a_factor_needs_positive_values_of_the_cells_that_it_compares():
+    values = [[2.0, 1.0, -1.0], [4.0, 2.0, 0.0]]
+    assert Effect("", values, np.array([1.0, -1.0, 0.0]), True).value == pytest.approx(2)
+    assert "a value is not above 0" in str(effects.level("", [0.0, 1.0, 1.1], factor=True))
+    assert effects.level("", [0.0, 1.0, 1.1], factor=True).p_above(0.1) == 1
+
+
 def test_one_seed_decides_nothing():
     values = np.arange(9.0).reshape(1, 9)
     assert decisions.trend("", "", values).verdict == "open"

@@ -2,7 +2,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -40,6 +39,8 @@ def end(process):
 
 
 READY = "print('ready', flush=True)"
+NOTED = "interruption._listener.received.wait(); print('noted', flush=True)"
+FOR_EVER = 3600.0
 LINE = "script: interrupted; the same command goes on\n"
 
 
@@ -69,7 +70,7 @@ WORK = """
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_within_a_run_the_block_is_finished(number):
-    process = start(WORK)
+    process = start(WORK, grace=FOR_EVER)
     process.send_signal(number)
     status, output, error = end(process)
     assert (status, error) == (130, LINE)
@@ -77,15 +78,18 @@ def test_within_a_run_the_block_is_finished(number):
 
 
 def test_a_second_signal_ends_a_block_at_once():
-    process = start(f"""
+    process = start(
+        f"""
     with interruption.deferred():
         {READY}
-        time.sleep(60)
+        {NOTED}
+        time.sleep(600)
         print('block')
-""")
+""",
+        grace=FOR_EVER,
+    )
     process.send_signal(signal.SIGINT)
-    time.sleep(0.2)
-    assert process.poll() is None
+    assert process.stdout.readline() == "noted\n"
     process.send_signal(signal.SIGINT)
     assert end(process) == (130, "", LINE)
 
@@ -107,19 +111,22 @@ def test_a_signal_in_the_last_block_is_not_forgotten():
     process = start(f"""
     with interruption.deferred():
         {READY}
-        time.sleep(0.5)
+        {NOTED}
     print('further work')
 """)
     process.send_signal(signal.SIGINT)
-    assert end(process) == (130, "", LINE)
+    assert end(process) == (130, "noted\n", LINE)
 
 
 def test_it_does_not_sleep_through_a_signal():
-    process = start(f"""
+    process = start(
+        f"""
     with interruption.deferred():
         {READY}
-        interruption.sleep(60)
-""")
+        interruption.sleep(600)
+""",
+        grace=FOR_EVER,
+    )
     process.send_signal(signal.SIGINT)
     assert end(process) == (130, "", LINE)
 

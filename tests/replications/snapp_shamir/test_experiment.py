@@ -230,7 +230,7 @@ def test_sigkill_then_the_same_command(delay, tmp_path):
 
 @pytest.mark.slow
 def test_ctrl_c_and_a_second_process(tmp_path):
-    flags = (*LONG, "--examples_log2=30")
+    flags = ("--examples_log2=30", *LONG[1:])
     process = start(tmp_path, *flags)
     wait_for("**/*-checkpoints/*/SHA256SUMS", tmp_path, process)
     second = start(tmp_path, *flags)
