@@ -5,6 +5,7 @@ from scipy import stats
 from common.statistics import (
     QUANTITIES,
     interval,
+    interval_of_pairs,
     interval_over_units,
     jackknife_interval,
     summarize,
@@ -185,3 +186,17 @@ def test_levels_that_are_none(confidence):
     for values in ([1.0, 2.0, 3.0], [1.0]):
         with pytest.raises(ValueError, match="`confidence` must lie between 0 and 1"):
             interval(values, confidence=confidence)
+
+
+def test_eight_values_have_the_bootstraps_interval_and_seven_students():
+    """Student's of a mean of 1 with one value that is not 0 reaches below 0, where no mean of a sample is."""
+    assert interval([0.0] * 7 + [8.0])[0] >= 0
+    assert interval([0.0] * 6 + [7.0])[0] < 0
+
+
+def test_the_interval_of_few_pairs_leaves_out_those_that_diverged():
+    """1 and 3: mean 2, standard error 1, t of one degree of freedom 12.706, on the scale of positives."""
+    reach = np.exp(12.7062 / 2)
+    assert interval_of_pairs([1, 3, np.nan], 0.1, 0.2) == pytest.approx((2 / reach, 2 * reach), rel=1e-4)
+    assert interval_of_pairs([1, np.nan], 0.1, 0.2) == (0.1, 0.2)
+    assert interval_of_pairs([1.0] * 8, 0.1, 0.2) == (0.1, 0.2)

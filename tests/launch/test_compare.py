@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from common.boundaries import Boundaries
 from common.comparison import Options, compare
 from common.data import images
 from common.data.augmentation import normalize
@@ -343,6 +344,14 @@ def test_no_call_of_a_model_has_more_examples_than_the_option_says():
     found = compare([model, model], x, np.arange(40) % 3, options=options)
     assert max(sizes) == 6 and found.left_out == ()
     assert found.picture and {"fragmentation", "margin", "jacobian_norm"} <= set(found.of_models[0])
+
+
+def test_the_plane_that_is_drawn_is_the_one_in_the_middle_of_the_agreement():
+    x = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
+    found = Boundaries([lambda x: x, lambda x: -x], x, None, ["a", "b"], FEW, None)
+    found.agreement = {(0, 1): np.array([0.9, 0.1, 0.5])}
+    found._draw_plane(np.arange(9).reshape(3, 3), (0, 1))
+    assert found.picture.positions.tolist() == [6, 7, 8]
 
 
 @pytest.mark.parametrize("options", [{"num_planes": 0}, {"triplets": np.array([[0, 0, 1], [1, 1, 2]])}])

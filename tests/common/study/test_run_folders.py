@@ -329,3 +329,13 @@ def test_starting_takes_nothing_that_is_being_made(worker, tmp_path):
     with RunFolder(tmp_path, "paper", 1, SETTINGS) as again:
         again.start({"tile": 1})
     assert (chief.work / "state").read_text() == "so far"
+
+
+def test_a_run_that_another_process_has_finished_meanwhile_is_seen_as_finished(tmp_path):
+    late = RunFolder(tmp_path, "paper", 1, {"seed": 0})
+    with RunFolder(tmp_path, "paper", 1, {"seed": 0}) as other:
+        other.start({"tile": 1})
+        other.finish("done", [], {})
+    assert not late.finished
+    with late:
+        assert late.finished

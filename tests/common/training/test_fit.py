@@ -123,9 +123,35 @@ def test_a_diverged_run_is_a_result_that_does_not_depend_on_the_speed_of_the_mac
     assert [r["value"] for r in run.rows if r["metric"] == "fit"] == [0]
 
 
-def test_a_run_whose_weights_are_lost_behind_a_finite_loss_has_diverged(start):
+@pytest.mark.parametrize(
+    ("rule", "rate"), [(StoppingRule(200, target_accuracy=1.0), 0.05), (StoppingRule(50), 1e30)]
+)
+def test_a_run_that_is_killed_after_its_end_is_not_trained_further(start, monkeypatch, rule, rate):
+    def killed(self):
+        raise KilledError
+
+    first = start(rule, rate)
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        patch.setattr(Fit, "_finish", killed)
+        first.run()
+    assert first.trainer.step < 3 * rule.epochs
+    second = start(rule, rate)
+    monkeypatch.setattr(second.trainer, "train", lambda *_: pytest.fail("it is trained"))
+    assert second.run() == first.status
+    assert second.trainer.step == first.trainer.step
+
+
+def test_the_last_loss_says_whether_the_last_update_diverged(start, monkeypatch):
+    run = start(StoppingRule(2, target_accuracy=2.0))
+    last = lambda _: (np.inf if run.trainer.step == 6 else 0.5, 0.2)  # noqa: E731
+    monkeypatch.setattr(run.trainer, "evaluate", last)
+    assert run.run() == "diverged"
+
+
+@pytest.mark.parametrize("name", ["bias", "moving_variance"])
+def test_a_run_whose_weights_are_lost_behind_a_finite_loss_has_diverged(start, name):
     run = start(StoppingRule(5))
-    train, bias = run.trainer.train, run.trainer.model.variables[1]
+    train, bias = run.trainer.train, next(v for v in run.trainer.model.variables if v.name == name)
 
     def losing(order, num_steps):
         result = train(order, num_steps)

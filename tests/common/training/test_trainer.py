@@ -9,7 +9,7 @@ import tensorflow as tf
 from common.data.augmentation import Augmentation, CentralCrop, augmentation
 from common.distribution import replica_strategy
 from common.errors import UserError
-from common.streams import Streams, fold_in
+from common.streams import Streams, fold_in, uniform_numbers
 from common.training import schedules
 from common.training.trainer import Preprocessing
 
@@ -274,6 +274,26 @@ def test_sharpness_aware_gradients_go_through_the_statistics_of_the_batch(make_t
     trainer.train(ORDER, 1)
     assert_close([v.numpy() for v in trainer.model.trainable_variables], expected, 1e-5)
     assert_close([v.numpy() for v in trainer.model.non_trainable_variables], statistics, 1e-6)
+
+
+def test_an_image_is_mixed_with_another_as_that_one_is_augmented(make_trainer, images):
+    seen = []
+
+    def objective(inputs, labels, logits):
+        tf.py_function(lambda x: seen.append(x.numpy()), [inputs], [])
+        return tf.reduce_sum(logits, axis=1)
+
+    trainer = make_trainer(training="pad_crop_flip", mixup=True, objective=objective)
+    trainer.load(images.images, images.labels, Streams(0))
+    trainer.train(np.arange(22), 1)
+    key = fold_in(tf.constant(Streams(0).key("augmentation").view(np.int32)), 0)
+    augment, batch = augmentation("pad_crop_flip"), images.images[:8]
+    draws = augment.draw(key, 8)
+    numbers = uniform_numbers(fold_in(key, 1), 9, 1)[:, 0].numpy()
+    share, other = numbers[0], np.argsort(numbers[1:], kind="stable")
+    own = augment(tf.constant(batch), draws).numpy()
+    partners = augment(tf.constant(batch[other]), {k: v.numpy()[other] for k, v in draws.items()}).numpy()
+    np.testing.assert_allclose(seen[0], share * own + (1 - share) * partners, atol=1e-6)
 
 
 def test_mixup_mixes_images_and_losses_with_one_share_a_batch(make_trainer, images):

@@ -91,6 +91,13 @@ def test_a_constant_model_is_dead(evaluation):
     assert [(r["value"], r["member"]) for r in rows if r["metric"] == "dead"] == [(1.0, 1)]
 
 
+def test_a_model_whose_lost_weights_no_logit_shows_has_diverged(evaluation, monkeypatch):
+    monkeypatch.setattr(type(evaluation), "logits", lambda self, weights, examples: np.zeros(len(examples)))
+    rows = evaluation.rows(linear_model(THETA), linear_model(np.full(32, np.nan)), pair=0, examples=1)
+    assert [r["member"] for r in rows if r["metric"] == "diverged"] == [1]
+    assert np.isnan(values(rows, "relative_prediction_difference", "pair")).all()
+
+
 def test_a_diverged_model_leaves_no_numbers(evaluation):
     broken = linear_model(np.full(32, np.nan))
     rows = evaluation.rows(linear_model(THETA), broken, pair=0, examples=1)

@@ -1,6 +1,7 @@
 """Every claim on made-up records: as the paper has it, contradicted, and not decided."""
 
 import dataclasses
+import math
 import zlib
 
 import numpy as np
@@ -402,3 +403,8 @@ def test_the_published_threshold_is_judged_at_paper_scale(threshold, verdict):
     assert shared.near_published(sweeps, 10).verdict == verdict
     sweeps.scale = "laptop"
     assert shared.near_published(sweeps, 10).verdict == "not judged"
+
+
+def test_a_run_is_fitted_from_a_width_on_if_all_wider_networks_are():
+    assert shared._own_threshold([1, 2, 3, 4], [0.96, 0.5, 0.97, 0.99]) == 3
+    assert math.isnan(shared._own_threshold([1, 2], [0.99, 0.5]))
