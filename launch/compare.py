@@ -205,9 +205,9 @@ def _read_file(flag_values, triplet):
 def _check_data_set(flag_values, triplet):
     """Refuses flags that ask for what a data set does not have."""
     if (data_dir := flag_values.data_dir) is not None:
+        check_folder("data_dir", os.path.expanduser(data_dir), "name the folder that holds the data sets")
         if not DATASETS[flag_values.data].from_files:
             raise UserError(f"--data_dir: {flag_values.data} is not read from files")
-        check_folder("data_dir", os.path.expanduser(data_dir), "name the folder that holds the data sets")
     num_test, num_examples = DATASETS[flag_values.data].num_test, flag_values.num_examples
     if num_examples is not None and num_examples > num_test:
         raise UserError(f"--num_examples={num_examples}: must be from 2 to {num_test}")

@@ -114,7 +114,7 @@ def describe(settings: Settings, among: Sequence[Settings]) -> str:
     return named(settings, differing(among))
 
 
-def need_files(runs: Iterable[Any]) -> bool:
+def need_files(runs: Iterable[Settings]) -> bool:
     """Whether any of the runs reads a data set from files, of which --data_dir says where they are."""
     return any(getattr(run, "needs_files", False) for run in runs)
 

@@ -149,7 +149,10 @@ def figure_3(runs):
 
 
 def median_difference(run):
-    """Median over pairs of the root mean square of w_a - w_b, with its 95 % interval: (median, low, high)."""
+    """Median over pairs of the root mean square of w_a - w_b, with its 95 % interval: (median, low, high).
+
+    Of fewer than six pairs there is none: nan.
+    """
     values = root_mean_square_differences(run)
     with np.errstate(invalid="ignore"):  # the median of a resample can be constant
         return float(np.median(values)), *interval(values, np.median)
@@ -177,10 +180,13 @@ def _draw_differences(panel, settings, run, pair, why):
     _draw_others(panel, differences, pair)
     panel.plot(differences[pair], "o", color=BLUE, markersize=4.5, label="difference")
     panel.axhline(0, color=GREY, linewidth=0.6)
-    median, low, high = map(_number, median_difference(run))
+    median, *limits = median_difference(run)
+    is_known = np.isfinite(limits).all()
+    limits = f" [{', '.join(map(_number, limits))}]" if is_known else ", no interval of so few pairs"
     panel.set_title(
         f"{_title(settings, run, pair, why)}, others in grey (triangle: beyond the axis)\n"
-        f"root mean square of a pair, median over pairs [95 % interval]: {median} [{low}, {high}]"
+        f"root mean square of a pair, median over pairs{' [95 % interval]' * bool(is_known)}: "
+        f"{_number(median)}{limits}"
     )
     panel.set_ylabel("difference of weights")
     panel.ticklabel_format(axis="y", scilimits=(-2, 3), useMathText=True)

@@ -21,6 +21,7 @@ UNTYPED = {
     "program.check_data: runs": "settings of images have more than `Settings` says",
     "runs.Study: estimate": "of settings that have more than `Settings` says",
     "runs.Study: keeps_array": "of settings that have more than `Settings` says",
+    "runs.Study: prepare": "of settings that have more than `Settings` says",
     "runs.Study: raised": "of settings that have more than `Settings` says",
     "runs.Study: takes_gpu": "of settings that have more than `Settings` says",
     "costs.price: settings": "of settings that have more than `Settings` says",

@@ -23,12 +23,16 @@ def _arrays(settings, seed=0):
 
 
 def test_the_median_difference_has_an_interval_over_pairs():
-    kernel = np.zeros((3, 2, 2, 1))
-    kernel[:, 1, :, 0] = [[1, 3], [2, -2], [-4, 6]]  # mean squares: 5, 4, 26
+    kernel = np.zeros((6, 2, 2, 1))
+    # Mean squares: 5, 4, 26, 9, 8, 10.
+    kernel[:, 1, :, 0] = [[1, 3], [2, -2], [-4, 6], [3, 3], [0, 4], [2, 4]]
     run = types.SimpleNamespace(arrays={"weights_0": kernel})
     median, low, high = weights.median_difference(run)
-    assert median == pytest.approx(5**0.5)
+    assert median == pytest.approx((8**0.5 + 3) / 2)
     assert (low, high) == pytest.approx((2, 26**0.5))
+    run = types.SimpleNamespace(arrays={"weights_0": kernel[:3]})
+    median, low, high = weights.median_difference(run)
+    assert median == pytest.approx(5**0.5) and np.isnan([low, high]).all()
 
 
 @pytest.fixture
