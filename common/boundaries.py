@@ -137,9 +137,8 @@ class Boundaries:
                 "and between them there are none"
             )
             return self
-        triplets, numbers = None, tuple(range(len(self.names)))
-        if self.options.num_planes:
-            triplets, numbers = self._measure_planes()
+        found = self._measure_planes() if self.options.num_planes else None
+        triplets, numbers = found or (None, tuple(range(len(self.names))))
         if numbers and (triplets is not None or self.options.picture is not None):
             self._draw_plane(triplets, numbers)
         if self.options.num_margins:
@@ -191,12 +190,12 @@ class Boundaries:
         return np.array(found), planes
 
     def _measure_planes(self):
-        """Returns the positions of the planes' examples, None if there are too few, and the models left."""
+        """Returns the positions of the planes' examples and the models left; None if there are too few."""
         try:
             triplets, planes = self._triplets()
         except ValueError as error:
             self._leave_out("planes", error)
-            return None, tuple(range(len(self.names)))
+            return None
         maps = {}
         for number, name in enumerate(self.names):
             try:

@@ -16,7 +16,6 @@ itself:
 """
 
 import dataclasses
-import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
@@ -203,9 +202,9 @@ def interval(
     _check_quantity(values, quantity)
     if len(values) > 1 and not groups and np.all(values == values[0]):
         return float(values[0]), float(values[0])
-    if statistic is np.median and not groups and len(values) < FEW:
-        found = stats.quantile_test(values, p=0.5).confidence_interval(confidence) if len(values) else None
-        return (float(found.low), float(found.high)) if found else (math.nan, math.nan)
+    if statistic is np.median and not groups and 2 <= len(values) < FEW:
+        found = stats.quantile_test(values, p=0.5).confidence_interval(confidence)
+        return float(found.low), float(found.high)
     of_means = statistic is np.mean
     return interval_of_samples(
         (values,),
