@@ -5,12 +5,16 @@ import signal
 import hypothesis
 import pytest
 
+from common.study.startup import prefer_onednn
+
 # No test is timed: a busy machine is slower than any deadline.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 # What TensorFlow makes are millions of objects, which the garbage collector looks through too often.
 gc.set_threshold(100_000, 20, 100)
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# As the programs do.
+prefer_onednn()
 # A shell that starts the tests in the background makes them, and the programs that they start, ignore
 # Ctrl-C: a test that interrupts one would wait for ever.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

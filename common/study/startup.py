@@ -7,6 +7,7 @@ they are held back here, and shown if the import fails.
 import contextlib
 import importlib
 import os
+import platform
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -47,6 +48,16 @@ def check_backend() -> None:
         raise UserError(f"KERAS_BACKEND={backend}: only TensorFlow will do; unset it or set it to tensorflow")
 
 
+def prefer_onednn() -> None:
+    """Asks for oneDNN's operations, unless the environment says otherwise; heard until TensorFlow is loaded.
+
+    TensorFlow uses them of its own accord only on x86 processors with instructions for neural networks, as
+    AVX512_VNNI (release notes of 2.9). On one with AVX2 alone runs are up to 3 times as fast with them.
+    """
+    if platform.machine() in ("x86_64", "AMD64"):
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+
 def import_quietly(module: str) -> ModuleType:
     """Imports a module that imports TensorFlow, and starts TensorFlow's logging, without noise.
 
@@ -54,6 +65,7 @@ def import_quietly(module: str) -> ModuleType:
         UserError: The environment asks for another backend of Keras.
     """
     check_backend()
+    prefer_onednn()
     with quiet_stderr():
         import tensorflow as tf
 
