@@ -225,12 +225,12 @@ def _draw_lemma(panel, networks):
 
 
 def figure_mixup(runs):
-    """Figure 13: planes of ResNet18 trained without and with mixup."""
+    """Figure 15: planes of ResNet18 trained without and with mixup."""
     first = min(settings.seed for settings, _ in runs)
     members = {settings.mixup: run for settings, run in runs if settings.seed == first}
     names = picture_names(next(iter(members.values())), "mixup")
     figure = style.new_figure(
-        style.WIDTH, 6.2, f"{PAPER}, figure 13: {NETWORK_NAMES['resnet18']} without and with mixup"
+        style.WIDTH, 6.2, f"{PAPER}, figure 15: {NETWORK_NAMES['resnet18']} without and with mixup"
     )
     rows = [(run, "with mixup" if mixup else "without") for mixup, run in sorted(members.items())]
     _draw_columns(figure, [names], rows)

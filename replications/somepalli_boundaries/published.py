@@ -89,8 +89,8 @@ class Picture:
 
 
 PLANE = Picture("planes", (30, 72, 42))  # script_plots.sh, figures 1 and 3
-UNIFORM, SHUFFLED = Picture("uniform"), Picture("shuffled")  # figures 2, 11 and 12
-_MIXUP = tuple(  # script_plots.sh, figure 13
+UNIFORM, SHUFFLED = Picture("uniform"), Picture("shuffled")  # figures 2, 13 and 14
+_MIXUP = tuple(  # script_plots.sh; figure 15, which the script calls 13
     Picture(f"mixup_{i}", ids)
     for i, ids in enumerate(((3, 84, 18), (19, 22, 72), (46, 43, 67), (62, 27, 3), (111, 71, 115)))
 )
@@ -143,9 +143,8 @@ OPTIMIZER_ACCURACY = np.array(
     [[93.04, 95.30, 95.68], [92.87, 93.13, 93.90], [82.22, 82.04, 82.18], [70.89, 75.49, 74.72]]
 )
 
-# Rows: five teachers, columns: five students; nan: not given. Legible are ResNet18 (the first), DenseNet
-# (the third), VGG and ViT (the last two); the fifth must be the pretrained ViT, since it agrees with
-# convolutional networks by 0.75, the ViT of the matrix by 0.63.
+# Figure 5. Rows: five teachers, columns: five students, the first four DISTILLATION_NETWORKS and the fifth a
+# ViT that was trained on ImageNet; nan: not applicable, since both start from the same weights.
 DISTILLED = np.array(
     [
         [0.87, 0.87, 0.86, 0.85, 0.77],

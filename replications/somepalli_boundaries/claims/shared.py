@@ -19,6 +19,8 @@ from replications.somepalli_boundaries.results import FITTED, accuracy, agreemen
 # The share of its training labels that a network below paper scale must have fitted for its scores to count:
 # the paper's networks have. Those of the paper's protocol count as they come.
 _FITTED = 0.99
+SWEEP = ("10",)
+FIRST = 2  # of the sweep over width, whose seeds 0 and 1 were looked at
 # "Near the threshold": from half to twice its width.
 _NEAR = 2.0
 
@@ -174,6 +176,16 @@ class Sweeps:
         """All widths, increasing."""
         return self.evidence.values("width")
 
+    @property
+    def names(self) -> list[str]:
+        """Names of the widths."""
+        return [f"k = {width}" for width in self.widths]
+
+    def by_width(self, values: np.ndarray) -> list[tuple[str, str]]:
+        """(width, mean over the seeds) of values of shape (seeds, widths), for a description."""
+        means = values.mean(axis=0) if len(values) else []
+        return [(name, f"{value:.3g}") for name, value in zip(self.names, means, strict=False)]
+
     @functools.cached_property
     def noise(self) -> float:
         """The largest label noise."""
@@ -187,8 +199,12 @@ class Sweeps:
         """`Table` of a function of a run with noise: (seeds, widths)."""
         return self.evidence.table(list(self.cells(self.noise).values()), measure)
 
+    def clean(self, measure: Callable[[Run], float]) -> Table:
+        """The same without noise."""
+        return self.evidence.table(list(self.cells(0.0).values()), measure)
+
     def noisy_and_clean(self, measure: Callable[[Run], float]) -> Table:
-        """The same with noise and without, beside each other: (seeds, 2 widths)."""
+        """Both, noise first, beside each other: (seeds, 2 widths)."""
         cells = [*self.cells(self.noise).values(), *self.cells(0.0).values()]
         return self.evidence.table(cells, measure)
 
@@ -272,3 +288,26 @@ def near_published(sweeps: Sweeps, published: int) -> Outcome:
         return Outcome(NOT_JUDGED, f"{text}, judged at paper scale only")
     factor = max(sweeps.threshold / published, published / sweeps.threshold)
     return Outcome("reproduced" if factor <= _NEAR else "contradicted", text)
+
+
+def with_threshold(check: Callable[[Sweeps], Outcome]) -> Callable[[Evidence], Outcome]:
+    """Makes a check of `Sweeps` with a threshold between their ends into one of an Evidence."""
+
+    @functools.wraps(check)
+    def checked(evidence):
+        sweeps = Sweeps(evidence)
+        return sweeps.no_threshold() or check(sweeps)
+
+    return checked
+
+
+def at_end(question: str) -> Outcome:
+    """The Outcome where the exploratory seeds have an extreme at the narrowest width."""
+    return Outcome("open", f"{question}: the extreme of the seeds that choose is the narrowest width")
+
+
+def effect_of(label: str, values: np.ndarray, signs: Mapping[int, float], factor: bool = False) -> Effect:
+    """The Effect of some columns of values of shape (seeds, cells): {column: coefficient}."""
+    coefficients = np.zeros(np.shape(values)[1])
+    coefficients[list(signs)] = list(signs.values())
+    return Effect(label, values, coefficients, factor)

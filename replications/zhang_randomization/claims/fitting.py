@@ -49,6 +49,7 @@ def _accuracies(evidence, quantity, measure, named):
     "Inception fits the training set under all five conditions, even random labels and random pixels.",
     _ZHANG_1.format("a"),
     ("1a",),
+    quote="But the networks we tested are still able to fit.",
     tests="In more than four of five runs of the five conditions 99 % of the training images are right at "
     "the end: more than all conditions but one could give. "
     "Contradicted where it is not, and so few fit that 99 % of all runs cannot.",
@@ -82,6 +83,7 @@ def _times(evidence):
     "Random labels are fitted after true labels.",
     _ZHANG_1.format("a"),
     ("1a",),
+    quote="We expect the objective function to take longer to start decreasing on random labels",
     tests="Random labels take more epochs to a training loss of 0.1 than true labels (a tie: within a factor "
     "of 1.5).",
     confirmatory_from=1,
@@ -97,6 +99,7 @@ def random_labels_after_true_labels(evidence):
     "labels last.",
     _ZHANG_1.format("a"),
     ("1a",),
+    quote='Also note that "random pixels" and "Gaussian" start converging faster than "random labels"',
     tests="Three steps of the order, each a ratio of epochs to a training loss of 0.1 above 1 (a tie: within "
     "a factor of 1.5): the three kinds of pixels after true labels, random and Gaussian pixels after "
     "shuffled ones, random labels after the three kinds of pixels.",
@@ -170,6 +173,7 @@ def _random_labels(evidence):
     "Every network fits random labels.",
     _ZHANG_1.format("b"),
     ("1b",),
+    quote="On the CIFAR10 dataset, Alexnet and MLPs all converge to zero loss on the training set.",
     tests="In more than two of three runs of the three networks at p = 1 99 % of the training images are "
     "right at the end: more than all networks but one could give. "
     "Contradicted where it is not, and so few fit that 99 % of all runs cannot.",
@@ -188,6 +192,7 @@ def random_labels_are_fitted(evidence):
     "Fitting takes longer the more labels are corrupted.",
     _ZHANG_1.format("b"),
     ("1b",),
+    quote="Figure 1b shows the slowdown of the convergence time with increasing level of label noises.",
     tests="For each network the slope over p of the logarithm of the epochs to fit is above 0 (a tie: a "
     "factor within 1.5 from p = 0 to 1).",
     confirmatory_from=1,
@@ -207,6 +212,7 @@ def slower_with_noise(evidence):
     "Random labels slow fitting down by a small constant factor, at most about 4.",
     _ZHANG_1.format("b"),
     ("1b",),
+    quote="training time increases only by a small constant factor compared with training on the true labels",
     tests="For each network the epochs to fit at p = 1 are less than 4 times those at p = 0. A run at p = 1 "
     "that did not fit counts with all its epochs where these are more; else the part is open.",
     confirmatory_from=1,
@@ -249,6 +255,7 @@ def nothing_fits_in_40_epochs(evidence):
     "With random labels the test error is 90 %, chance, for every network.",
     _ZHANG_1.format("c"),
     ("1c",),
+    quote="As the noise level approaches 1, the generalization errors converge to 90%",
     tests="For each network that fits at p = 1 the test error is 90 % within 1 point (2 at laptop scale, "
     "whose test set is smaller).",
     confirmatory_from=1,
@@ -323,6 +330,7 @@ _MOST, _ALL = 0.9, 0.99
     "Once the fitting of random labels starts, it converges quickly.",
     "Zhang et al., section 2.1, figure 1a",
     ("1b",),
+    quote="once the fitting starts, it converges quickly",
     tests="For each network at p = 1 the last tenth is short: from 90 to 99 % of the training images, as "
     "they are trained, it takes fewer epochs than to 90 %. A run that does not get there counts with all its "
     "epochs where these are more; else the part is open.",
@@ -342,6 +350,7 @@ def fitting_is_quick_once_it_starts(evidence):
     "All levels of corruption are fitted, not only p = 0 and 1.",
     _ZHANG_1.format("b"),
     ("1b",),
+    quote="The networks fit the corrupted training set perfectly for all the cases.",
     tests="Of the runs of all networks at all values of p those with 99 % of the training images right at "
     "the end are more than all settings but one could give. "
     "Contradicted where it is not, and so few fit that 99 % of all runs cannot.",

@@ -234,6 +234,7 @@ def _course(run):
     "Early stopping brings no benefit on CIFAR-10.",
     "Zhang et al., section 3.1, figure 2b",
     ("2b",),
+    quote="on the CIFAR10 dataset, we do not observe any potential benefit of early stopping",
     tests="With batch normalization the test accuracy after the last epoch is at most 1 point lower than at "
     "the best earlier epoch, which the pilot seed chooses.",
     confirmatory_from=1,
@@ -266,6 +267,7 @@ def _rises(run):
     "Batch normalization stabilizes training.",
     "Zhang et al., section 3.1, figure 2b",
     ("2b",),
+    quote="The normalization operator helps stablize the learning dynamics",
     tests="The rises of the mean training loss from one epoch to the next, summed over the epochs, are "
     "larger without batch normalization, at the smaller of the two rates that are run without, than with it.",
     confirmatory_from=1,

@@ -14,6 +14,8 @@ from replications.zhang_randomization.results import accuracy, fitted_share
     "A two-layer ReLU network of 2n + d weights represents any labels of n points in d dimensions.",
     "Zhang et al., section 4, theorem 1",
     ("theorem1",),
+    quote="There exists a two-layer neural network with ReLU activations and 2n + d weights that can "
+    "represent any function on a sample of size n in d dimensions.",
     tests="In more than half of the runs of the proof's construction, on images with random labels, every "
     "label is right and the network has 2n + 2,352 weights.",
     confirmatory_from=1,
@@ -41,6 +43,7 @@ def _weights(run):
     "test error about 46 % on raw pixels.",
     "Zhang et al., section 5",
     ("kernel",),
+    quote="Simply applying a Gaussian kernel on pixels and using no regularization achieves 46% test error.",
     tests="All runs fit; the test accuracy grows with the number of images (Page's test), and is above 20 % "
     "at the largest; at paper scale its error there is 46 % within 2 points.",
     confirmatory_from=1,

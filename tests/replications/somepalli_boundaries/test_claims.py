@@ -9,7 +9,7 @@ import pytest
 
 from common.study.claims import judge
 from common.study.runs import run_folder
-from replications.somepalli_boundaries.claims import CLAIMS, DISAGREEMENTS, shared, widths
+from replications.somepalli_boundaries.claims import CLAIMS, DISAGREEMENTS, shared, wrong_labels
 from replications.somepalli_boundaries.presets import STUDY, runs_of_figure
 from replications.somepalli_boundaries.published import (
     MATRIX_NETWORKS,
@@ -27,7 +27,9 @@ NUMBERS = {claim.number: claim for claim in CLAIMS}
 THRESHOLD = 4
 MATRIX_CLAIMS = (1, 2, 3, 4, 23)
 OPTIMIZER_CLAIMS = (6, 7, 8, 24)
-WIDTH_CLAIMS = (13, 14, 15, 16, 17, 18, 19, 21)
+WIDTH_CLAIMS = (13, 14, 15, 16, 17, 18, 19, 21, 25, 28, 29)
+# Of networks without noise, which do not depend on what noise does.
+CLEAN_CLAIMS = (26, 27)
 FITTED = {("accuracy", "all"): 1.0}
 
 
@@ -237,16 +239,21 @@ def bump(width, low, high, center):
     return low + (high - low) * np.exp(-2 * (np.log(width / center) ** 2))
 
 
-def sweep_values(settings, effect=1.0, center=THRESHOLD):
+def sweep_values(settings, effect=1.0, center=THRESHOLD, clean_gain=1.0, clean_rise=2.0):
     """Values with the published effect of noise, times a number."""
     part = effect * (settings.label_noise > 0)
     found = dataclasses.asdict(settings)
     jitter = 1 + 1e3 * own(found, settings.seed)
-    fragments = bump(settings.width, 10, 12 + 18 * part, center)
+    fragments = bump(settings.width, 10, 10 + clean_rise + 18 * part, center)
     margin = 1 / bump(settings.width, 0.1 + 0.02 * part, 0.11 + 0.4 * part, center)
     error = 0.5 - 0.01 * np.log(settings.width) + bump(settings.width, 0, 0.2 * part, center)
+    fitted = min(1.0, 0.5 + 0.5 * settings.width / THRESHOLD)
+    unfitted = 1 - fitted
     return {
-        "train_accuracy": min(1.0, 0.5 + 0.5 * settings.width / THRESHOLD),
+        "train_accuracy": fitted + unfitted * (0 if settings.label_noise else 0.5 * clean_gain) * jitter,
+        ("accuracy", "clean"): fitted + unfitted * 0.2 * effect * jitter,
+        ("accuracy", "noisy"): fitted - unfitted * 0.6 * effect,
+        ("margin", "noisy", "median"): bump(settings.width, 1, np.exp(-effect), center) * jitter,
         "test_accuracy": 1 - error * jitter,
         ("fragmentation", "all"): fragments * jitter,
         ("fragmentation", "clean"): fragments * jitter,
@@ -259,9 +266,9 @@ def write_sweep(folder, name, seeds=range(5), **effects):
         write(folder, settings, sweep_values(settings, **effects))
 
 
-def dip(effect=0.3, center=THRESHOLD):
+def dip(effect=0.3, center=THRESHOLD, clean=0.1):
     def score(a, b):
-        return 0.7 - (bump(a["width"], 0, effect, center) if a["label_noise"] else 0)
+        return 0.7 - bump(a["width"], 0, effect if a["label_noise"] else clean, center)
 
     return score
 
@@ -275,7 +282,8 @@ def sweep_records(tmp_path_factory):
 
 def test_double_descent_as_the_paper_has_it(sweep_records, scores):
     scores(dip())
-    assert verdicts(sweep_records, WIDTH_CLAIMS) == dict.fromkeys(WIDTH_CLAIMS, "reproduced")
+    numbers = (*WIDTH_CLAIMS, *CLEAN_CLAIMS)
+    assert verdicts(sweep_records, numbers) == dict.fromkeys(numbers, "reproduced")
 
 
 def test_the_threshold_is_that_of_the_seeds_that_choose(sweep_records):
@@ -287,23 +295,29 @@ def test_the_threshold_is_that_of_the_seeds_that_choose(sweep_records):
 
 
 def test_noise_with_the_opposite_effect_contradicts(tmp_path, scores):
-    write_sweep(tmp_path, "10", effect=-0.2)
-    scores(dip(-0.1))
+    write_sweep(tmp_path, "10", effect=-0.2, clean_gain=-1.0)
+    scores(dip(-0.1, clean=0.0))
     found = verdicts(tmp_path, WIDTH_CLAIMS)
     assert found == dict.fromkeys(found, "contradicted")
+
+
+def test_networks_without_noise_that_do_the_opposite(tmp_path, scores):
+    write_sweep(tmp_path, "10", clean_rise=-5.0)
+    scores(dip(clean=-0.1))
+    assert verdicts(tmp_path, CLEAN_CLAIMS) == dict.fromkeys(CLEAN_CLAIMS, "contradicted")
 
 
 def test_seeds_that_were_looked_at_decide_nothing(tmp_path, scores):
     write_sweep(tmp_path, "10", seeds=(0, 1))
     write_sweep(tmp_path, "nakkiran_1", seeds=(0, 1))
     scores(dip())
-    assert set(verdicts(tmp_path, (*WIDTH_CLAIMS, 22)).values()) == {"open"}
+    assert set(verdicts(tmp_path, (*WIDTH_CLAIMS, *CLEAN_CLAIMS, 22)).values()) == {"open"}
 
 
 def test_without_a_threshold_nothing_at_it_is_decided(tmp_path):
     for settings in seeded("10", (0, 1, 2)):
         write(tmp_path, settings, sweep_values(settings) | {"train_accuracy": 0.9})
-    for number in (13, 14, 15, 16, 17, 19, 21):
+    for number in (13, 14, 15, 16, 17, 19, 21, 25, 26, 27, 28, 29):
         assert judged(tmp_path, number).seen.startswith("No width fits all noisy labels")
 
 
@@ -337,51 +351,61 @@ def test_the_test_error_is_read_over_the_last_tenth_of_the_epochs():
     assert late_test_error(made_run(rows[-1:])) == pytest.approx(40.0)
 
 
-def picture_arrays(share):
-    """Pictures in which the region around the third image covers a share of the rows."""
+def picture_arrays(classes, window=(0.0, 19.0, 0.0, 19.0), third=(19.0, 19.0)):
+    """The same picture of every plane, whose third image, of label 7, is at a place."""
     names = [picture.name for picture in PICTURES["double_descent"]]
-    rows = np.arange(20)[None, :, None] >= 20 * (1 - share)
-    classes = np.where(np.broadcast_to(rows, (len(names), 20, 20)), 7, 1).astype(np.uint8)
-    coordinates = np.tile([[0, 0], [5, 0], [20 - 1, 19]], (len(names), 1, 1))
+    number = len(names)
     return {
         "picture_names": np.array(names),
-        "picture_classes": classes,
-        "picture_windows": np.tile([0.0, 19.0, 0.0, 19.0], (len(names), 1)),
-        "picture_coordinates": coordinates.astype(np.float32),
-        "picture_labels": np.tile([1, 1, 7], (len(names), 1)).astype(np.int8),
+        "picture_classes": np.tile(np.array(classes, np.uint8), (number, 1, 1)),
+        "picture_windows": np.tile(window, (number, 1)),
+        "picture_coordinates": np.tile([[0, 0], [5, 0], third], (number, 1, 1)).astype(np.float32),
+        "picture_labels": np.tile([1, 1, 7], (number, 1)).astype(np.int8),
     }
 
 
-def test_the_region_of_a_wrong_label_by_hand():
-    run = type("Run", (), {"arrays": picture_arrays(0.25)})
-    assert widths.region_share(run, "9_0") == 0.25
-    run.arrays["picture_classes"][:, 10:12] = 7  # another island of the class
-    assert widths.region_share(run, "9_0") == 0.25
-    run.arrays["picture_labels"][:, 2] = 3
-    assert widths.region_share(run, "9_0") == 0
+def depth(arrays):
+    return wrong_labels.depth_of_wrong_label(type("Run", (), {"arrays": arrays}), "9_0")
 
 
-def test_the_region_of_a_wrong_label_in_a_window_of_other_lengths():
-    """The third image is at row 15 and column 5."""
-    arrays = picture_arrays(0.25)
-    number = len(arrays["picture_names"])
-    arrays["picture_classes"][:] = 1
-    arrays["picture_classes"][:, 14:17, :6] = 7
-    arrays["picture_windows"] = np.tile([-10.0, 28.0, 2.0, 21.0], (number, 1))
-    arrays["picture_coordinates"] = np.tile([[0, 0], [5, 0], [20, 7]], (number, 1, 1)).astype(np.float32)
-    assert widths.region_share(type("Run", (), {"arrays": arrays}), "9_0") == 18 / 400
+def rows_of_seven(share):
+    """Of 20 rows the last part has class 7."""
+    return np.where(np.arange(20)[:, None] >= 20 * (1 - share), 7, 1) * np.ones((1, 20))
+
+
+def test_the_distance_of_a_wrong_label_from_another_class_by_hand():
+    """The image is in the last of 20 rows, the first two are 5 apart."""
+    assert depth(picture_arrays(rows_of_seven(0.25))) == 5 / 5
+    assert depth(picture_arrays(rows_of_seven(0.05))) == 1 / 5
+    other = picture_arrays(rows_of_seven(0.25))
+    other["picture_labels"][:, 2] = 3  # which the network does not give it
+    assert depth(other) == 0
+
+
+def test_the_distance_in_a_window_of_other_lengths():
+    """Points are 2 apart in one direction and 1 in the other; the image is at row 15 and column 5."""
+    classes = np.full((20, 20), 7)
+    classes[12, 5] = classes[15, 8] = 1  # 6 and 3 away
+    place = {"window": (-10.0, 28.0, 2.0, 21.0), "third": (20.0, 7.0)}
+    assert depth(picture_arrays(classes, **place)) == 3 / 5
+    classes[15, 8] = 7
+    assert depth(picture_arrays(classes, **place)) == 6 / 5
+
+
+def test_the_distance_on_a_plane_of_one_class_is_that_to_a_corner():
+    assert depth(picture_arrays(np.full((20, 20), 7), third=(16.0, 15.0))) == 5 / 5
 
 
 @pytest.mark.parametrize(
     "wide,regions,verdict",
-    [(0.1, 10, "reproduced"), (0.8, 10, "in part"), (0.8, 50, "contradicted")],
+    [(0.8, 10, "reproduced"), (0.1, 10, "in part"), (0.1, 50, "contradicted")],
 )
 def test_wrong_labels_in_wide_networks(wide, regions, verdict, tmp_path):
     for settings in seeded("9", range(5)):
         is_wide = settings.width == 12
         share = 0.05 * (settings.seed % 3) * is_wide + (wide if is_wide else 0.4)
         found = (regions + settings.seed if is_wide else 30) + settings.seed
-        write(tmp_path, settings, {("fragmentation", "clean"): found}, picture_arrays(share))
+        write(tmp_path, settings, {("fragmentation", "clean"): found}, picture_arrays(rows_of_seven(share)))
     assert verdicts(tmp_path, (20,)) == {20: verdict}
 
 

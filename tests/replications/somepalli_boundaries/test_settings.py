@@ -192,8 +192,8 @@ def test_networks_of_the_laptop_are_trained_to_fit_and_drawn_finely(name):
 
 def test_the_paper_scale_is_the_published_protocol():
     matrix = resolved("reproducibility", "paper")
-    assert len(matrix) == 27
-    assert {(s.network, s.seed) for s in matrix} == {(n, seed) for n in MATRIX_NETWORKS for seed in range(3)}
+    assert len(matrix) == 45
+    assert {(s.network, s.seed) for s in matrix} == {(n, seed) for n in MATRIX_NETWORKS for seed in range(5)}
     assert {(s.epochs, s.batch_size, s.num_triplets) for s in matrix} == {(100, 128, 500)}
     optimizers = resolved("optimizers", "paper")
     assert {(s.optimizer_name, s.network, s.learning_rate) for s in optimizers} == {
@@ -206,7 +206,7 @@ def test_the_paper_scale_is_the_published_protocol():
         }.items()
         for optimizer in ("adam", "sgd", "sam")
     }
-    assert {s.sam_radius for s in optimizers} == {0.0, 0.05}
+    assert {s.sam_radius for s in optimizers} == {0.0, 0.01}
     assert all(s.optimizer == "sgd" for s in optimizers if s.sam_radius)
     sweep = resolved("10", "paper")
     assert {s.width for s in sweep} >= {13, 14, 15, 64}
