@@ -15,7 +15,12 @@ from replications.somepalli_boundaries.claims.shared import (
     with_threshold,
 )
 from replications.somepalli_boundaries.published import FIGURE_8_WIDTH
-from replications.somepalli_boundaries.results import accuracy, fragmentation, late_test_error
+from replications.somepalli_boundaries.results import (
+    FITTED,
+    accuracy,
+    fragmentation,
+    late_test_error,
+)
 
 _FACTOR = MARGINS["factor"]
 _SCORE = MARGINS["score"]
@@ -45,9 +50,8 @@ def fragmentation_peaks_at_the_threshold(sweeps):
 @claim(
     14,
     "Without label noise fragmentation is lower and its curve flatter.",
-    "figure 10",
+    "section 4.2, figure 10",
     SWEEP,
-    quote="models trained with and without label noise",
     tests="two parts: the geometric mean over the widths of the regions with noise over those without is "
     "above 1; so is, with noise over without, the ratio of the regions at the highest width near the"
     " threshold to the widest network's; ties within a factor of 1.5",
@@ -71,7 +75,7 @@ def fragmentation_without_noise(sweeps):
 
 @claim(
     15,
-    "With label noise reproducibility is lowest at the same width; very narrow and very wide networks "
+    "With label noise reproducibility is lowest near the threshold; very narrow and very wide networks "
     "are highly reproducible.",
     "section 4.3, figure 11",
     ("11",),
@@ -100,8 +104,6 @@ def _dip(sweeps, noise, question):
     "At the threshold label noise lowers reproducibility.",
     "section 4.3, figure 11",
     ("11",),
-    quote="the fragmentation of neural decision boundaries at the interpolation threshold is associated with "
-    "high variance and model instability",
     tests="at the threshold of the exploratory seeds the score between seeds is higher without noise; a tie "
     "within 0.02",
     confirmatory_from=FIRST,
@@ -166,6 +168,27 @@ def error_descends_twice(sweeps):
 
 
 @claim(
+    30,
+    "The test error has its peak at a narrower network than the first that fits all labels.",
+    "appendix D, figure 17",
+    SWEEP,
+    quote="This trend diverges from what is seen in simple model families where the second peak of test "
+    "error coincides with the model capacity with 0 training error.",
+    tests="with noise, at the width near the threshold at which the exploratory seeds have the highest test "
+    "error, less than 95 % of the training labels are fitted",
+    confirmatory_from=FIRST,
+)
+@with_threshold
+def error_peaks_before_all_labels_are_fitted(sweeps):
+    errors = sweeps.noisy(_test_error)
+    top, _, _ = sweeps.extreme(errors.pilot, errors.values)
+    fitted = sweeps.noisy(lambda run: 100 * accuracy(run, "train")).values
+    missing = effects.level(sweeps.names[top], 100 * FITTED - fitted[:, top])
+    found = ordering("95 minus the training labels that are fitted (%)", missing)
+    return together(found, described("labels fitted (%)", sweeps.by_width(fitted)))
+
+
+@claim(
     26,
     "Without label noise fragmentation has a peak as well, near k = 7.",
     "section 4.2, figure 10",
@@ -181,6 +204,24 @@ def error_descends_twice(sweeps):
 def fragmentation_peaks_without_noise(sweeps):
     table = sweeps.clean(fragmentation)
     found = peak("regions without noise", table.pilot, table.values, sweeps.names, sweeps.near, factor=True)
+    return together(found, described("regions", sweeps.by_width(table.values)))
+
+
+@claim(
+    31,
+    "With label noise fragmentation between images of one class, with right labels, has that peak as well.",
+    "section 4.2, figure 10, bottom",
+    SWEEP,
+    quote="quantifies the fragmentation trend for the decision regions spanned by triplets of the same class",
+    tests="with noise the number of regions on planes through right labels of one class, at its highest "
+    "width near the threshold, chosen by the exploratory seeds, is above the least before it and above the "
+    "widest network's",
+    confirmatory_from=FIRST,
+)
+@with_threshold
+def fragmentation_of_one_class_peaks(sweeps):
+    table, quantity = sweeps.noisy(_clean_fragmentation), "regions between right labels of one class"
+    found = peak(quantity, table.pilot, table.values, sweeps.names, sweeps.near, factor=True)
     return together(found, described("regions", sweeps.by_width(table.values)))
 
 
@@ -207,7 +248,7 @@ def _minus_training_error(run):
 @claim(
     22,
     "With 15 % label noise the training error falls with the width; the test error descends twice.",
-    "Nakkiran et al. 2020, figure 1, as shown in section 4",
+    "Nakkiran et al. 2020, figure 1",
     ("nakkiran_1",),
     quote="Train and test error as a function of model size, for ResNet18s of varying width on CIFAR-10 "
     "with 15% label noise",

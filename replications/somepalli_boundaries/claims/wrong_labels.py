@@ -84,7 +84,6 @@ def wrong_labels_gain_margin(sweeps):
     "Label noise lowers margins, in the mean over the widths.",
     "figure 12",
     ("12",),
-    quote="Median Margins - models with and without label noise",
     tests="the geometric mean over the widths of the median margin without noise over that with noise is "
     "above 1",
     confirmatory_from=FIRST,
@@ -193,7 +192,7 @@ def right_labels_are_fitted_first(sweeps):
 
 @claim(
     29,
-    "Without label noise narrower networks fit all training labels.",
+    "Label noise leaves more training labels of narrow networks unfitted.",
     "appendix D, figure 16",
     SWEEP,
     quote="the train error reaches 0 at much higher k with label noise than without",

@@ -27,7 +27,7 @@ NUMBERS = {claim.number: claim for claim in CLAIMS}
 THRESHOLD = 4
 MATRIX_CLAIMS = (1, 2, 3, 4, 23)
 OPTIMIZER_CLAIMS = (6, 7, 8, 24)
-WIDTH_CLAIMS = (13, 14, 15, 16, 17, 18, 19, 21, 25, 28, 29)
+WIDTH_CLAIMS = (13, 14, 15, 16, 17, 18, 19, 21, 25, 28, 29, 31)
 # Of networks without noise, which do not depend on what noise does.
 CLEAN_CLAIMS = (26, 27)
 FITTED = {("accuracy", "all"): 1.0}
@@ -301,6 +301,16 @@ def test_noise_with_the_opposite_effect_contradicts(tmp_path, scores):
     assert found == dict.fromkeys(found, "contradicted")
 
 
+@pytest.mark.parametrize("center,verdict", [(2, "reproduced"), (4, "contradicted")])
+def test_where_the_test_error_has_its_peak(center, verdict, tmp_path):
+    """Of the labels 75 % are fitted at k = 2, all at k = 4."""
+    for settings in seeded("10", range(5)):
+        fitted = sweep_values(settings)["train_accuracy"] - 1e-3 * (settings.seed % 3)
+        values = sweep_values(settings, center=center) | {"train_accuracy": fitted}
+        write(tmp_path, settings, values)
+    assert verdicts(tmp_path, (30,)) == {30: verdict}
+
+
 def test_networks_without_noise_that_do_the_opposite(tmp_path, scores):
     write_sweep(tmp_path, "10", clean_rise=-5.0)
     scores(dip(clean=-0.1))
@@ -317,7 +327,7 @@ def test_seeds_that_were_looked_at_decide_nothing(tmp_path, scores):
 def test_without_a_threshold_nothing_at_it_is_decided(tmp_path):
     for settings in seeded("10", (0, 1, 2)):
         write(tmp_path, settings, sweep_values(settings) | {"train_accuracy": 0.9})
-    for number in (13, 14, 15, 16, 17, 19, 21, 25, 26, 27, 28, 29):
+    for number in (13, 14, 15, 16, 17, 19, 21, 25, 26, 27, 28, 29, 30, 31):
         assert judged(tmp_path, number).seen.startswith("No width fits all noisy labels")
 
 
