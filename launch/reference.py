@@ -82,6 +82,7 @@ SWEEPS: tuple[tuple[str, str], ...] = (
     (_SNAPP, "--figure=10 --scale=laptop --num_seeds=4 --only='activation=smelu beta=0.1 shuffle_log2=14'"),
     (_SNAPP, "--figure=10 --scale=laptop --num_seeds=4 --only='activation=swish beta=10 shuffle_log2=14'"),
     (_ZHANG, f"{_TABLE_1} --num_seeds=6"),
+    (_ZHANG, f"{_TABLE_1} --num_seeds=9 --only='condition=true_labels batch_norm=all seed=6,7,8'"),
     *_sweeps(_GAMBA, "7 6 1d", "--scale=laptop --num_seeds=4"),
     *_sweeps(_SOMEPALLI, "reproducibility optimizers", "--scale=laptop --num_seeds=3"),
     (_SOMEPALLI, "--figure=nakkiran_1 --scale=laptop --num_seeds=4"),

@@ -27,7 +27,7 @@ _noisy_margin = functools.partial(median_margin, subset="noisy")
     17,
     "With label noise margins are smallest at the threshold; from there on they grow with the width, with "
     "noise and without.",
-    "section 4.4, figure 12",
+    "figure 12 and, for the growth, section 4.4",
     ("12",),
     quote="Both with and without label noise, the margins are increasing for k >= 10 (the over-parameterized "
     "regime).",

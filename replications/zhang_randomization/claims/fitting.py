@@ -210,7 +210,7 @@ def slower_with_noise(evidence):
 @claim(
     7,
     "Random labels slow fitting down by a small constant factor, at most about 4.",
-    _ZHANG_1.format("b"),
+    _ZHANG_1.format("b") + "; the words: section 1.1",
     ("1b",),
     quote="training time increases only by a small constant factor compared with training on the true labels",
     tests="For each network the epochs to fit at p = 1 are less than 4 times those at p = 0. A run at p = 1 "
@@ -278,9 +278,9 @@ def error_at_random_labels(evidence):
 @claim(
     10,
     "The test error of each network rises with the part of the labels that is corrupted.",
-    _ZHANG_1.format("c"),
+    _ZHANG_1.format("c") + "; the words: section 1.1",
     ("1c",),
-    quote="follows the same rising trend",
+    quote="We observe a steady deterioration of the generalization error as we increase the noise level.",
     tests="For each network Page's trend test of the test error over p, of runs that fit.",
     confirmatory_from=1,
 )

@@ -7,7 +7,7 @@ import numpy as np
 
 from common.study.claims import claim
 from common.study.decisions import MARGINS, correlation, described, equality, ordering, together
-from common.study.effects import level
+from common.study.effects import level, mean_difference
 from replications.zhang_randomization.claims.regularizers import (
     GAIN_TOLERANCE,
     GENERALIZES,
@@ -28,6 +28,7 @@ _TABLE_1 = "Zhang et al., table 1"
 _TRUE_ROWS = [row for row in TABLE_1 if not row.random_labels]
 _RANDOM_ROWS = [row for row in TABLE_1 if row.random_labels]
 _QUESTION = "test accuracy (points)"
+_MLPS = ("mlp_3x512", "mlp_1x512")
 
 
 def _row(network, crop=False, decay=False, batch_norm=True, random_labels=False):
@@ -56,7 +57,7 @@ def _published_gain(evidence, label, top, bottom):
     18,
     "In every row of the table the training set is fitted (99.3 to 100 %), and with random labels the "
     "test accuracy is chance (9.8 to 10.6 %).",
-    _TABLE_1,
+    f"{_TABLE_1}; the words: abstract",
     ("table1",),
     quote="easily fit a random labeling of the training data",
     tests="Of the runs of all rows those with 99 % of the training images right at the end are more than all "
@@ -115,7 +116,7 @@ def accuracies_of_table_1(evidence):
     20,
     "Random crops regularize more than weight decay: Inception gains 3.56 points against 0.28, AlexNet "
     "3.59 against 1.29.",
-    _TABLE_1,
+    f"{_TABLE_1}; the words, of section 3, are about ImageNet",
     ("table1",),
     quote="augment the data using known symmetries is significantly more powerful than just tuning "
     "weight decay",
@@ -138,7 +139,7 @@ _DECAYS = ((False, "without weight decay"), (True, "with weight decay"))
 @claim(
     21,
     "Batch normalization is worth 3.75 points to Inception, and 3.03 with weight decay.",
-    _TABLE_1,
+    f"{_TABLE_1} and section 3.1",
     ("table1",),
     quote="The normalization operator helps stablize the learning dynamics, but the impact on the "
     "generalization performance is only 3~4%.",
@@ -160,7 +161,6 @@ def batch_norm_gain(evidence):
     "Without regularizers Inception is best, then AlexNet, then the MLP 3x512.",
     _TABLE_1,
     ("table1",),
-    quote="bigger gains can be achieved by simply changing the model architecture",
     tests="The test accuracy of fitted runs on equal images, without regularizers: Inception above AlexNet, "
     "and AlexNet above the MLP 3x512 (a tie: within 1 point).",
     confirmatory_from=1,
@@ -198,7 +198,6 @@ def deeper_mlp_is_better(evidence):
     "Weight decay slightly hurts Inception with crop (-0.26 points) and the MLP 1x512 (-0.12).",
     _TABLE_1,
     ("table1",),
-    quote="Both regularization techniques help to improve the generalization performance",
     tests="The test accuracy of fitted runs of these two rows is lower with weight decay than without (a "
     "tie: within 1 point; the published differences are smaller than that, of one run each).",
     confirmatory_from=1,
@@ -214,7 +213,7 @@ def weight_decay_hurts(evidence):
 @claim(
     25,
     "Without any explicit regularizer every network still generalizes, far above chance.",
-    _TABLE_1,
+    f"{_TABLE_1} and section 3",
     ("table1",),
     quote="even with all of the regularizers turned off, all of the models still generalize very well",
     tests="For each of the five networks without regularizers, where it fits, the test accuracy is above "
@@ -226,6 +225,56 @@ def generalizes_without_regularizers(evidence):
     levels = (level(row.group, _values(evidence, [row])) for row in rows)
     question = "test accuracy (%) without regularizers"
     return together(*(ordering(question, one, bound=GENERALIZES) for one in levels))
+
+
+# Seeds 0 to 5 of the table's rows were there when these two were written.
+_UNSEEN = 6
+
+
+@claim(
+    36,
+    "Random crops and weight decay both improve the test accuracy: by 3.58 points in the mean over Inception "
+    "and AlexNet, and by 0.60 over these and the two MLPs.",
+    f"{_TABLE_1} and section 3",
+    ("table1",),
+    quote="Both regularization techniques help to improve the generalization performance",
+    tests="Two parts, means over networks of the test accuracy of fitted runs: with crops above without, "
+    "over Inception and AlexNet (a tie: within 1 point); with weight decay above without, over both and the "
+    "two MLPs.",
+    confirmatory_from=_UNSEEN,
+)
+def regularizers_help(evidence):
+    convolutional = ("inception", "alexnet")
+    parts = []
+    for label, networks, gain, margin in (
+        ("with random crops minus without", convolutional, {"crop": True}, MARGINS["points"]),
+        ("with weight decay minus without", (*convolutional, *_MLPS), {"decay": True}, None),
+    ):
+        better = _values(evidence, [_row(network, **gain) for network in networks])
+        plain = _values(evidence, [_row(network) for network in networks])
+        effect = mean_difference(f"{label}, mean over {len(networks)} networks", better, plain)
+        parts.append(ordering(_QUESTION, effect, margin=margin))
+    return together(*parts)
+
+
+@claim(
+    37,
+    "Another architecture gains more than regularizers: Inception without them (85.75 %) is better than "
+    "AlexNet with both (81.22), AlexNet without (76.07) better than the MLP 3x512 with weight decay (53.35).",
+    f"{_TABLE_1}; the words, of section 3, are about ImageNet",
+    ("table1",),
+    quote="while regularization is important, bigger gains can be achieved by simply changing the model "
+    "architecture",
+    tests="The test accuracy of fitted runs: Inception without regularizers above AlexNet with crops and "
+    "weight decay, and AlexNet without above the MLP 3x512 with weight decay (a tie: within 1 point).",
+    confirmatory_from=_UNSEEN,
+)
+def architecture_gains_more(evidence):
+    pairs = (
+        ("Inception minus AlexNet with both", _row("inception"), _row("alexnet", crop=True, decay=True)),
+        ("AlexNet minus MLP 3x512 with weight decay", _row("alexnet"), _row("mlp_3x512", decay=True)),
+    )
+    return together(*(_gain(evidence, *pair) for pair in pairs))
 
 
 @claim(
@@ -250,9 +299,9 @@ def accuracies_of_the_mlps(evidence):
 @claim(
     33,
     "The two MLPs fit all 50,000 images, even random labels (99.34 to 100 %), at chance on the test set.",
-    _TABLE_1,
+    f"{_TABLE_1}; the words: section 2.1",
     ("table1_mlp",),
-    quote="it converges to (over)fit the training set perfectly",
+    quote="On the CIFAR10 dataset, Alexnet and MLPs all converge to zero loss on the training set.",
     tests="Of the runs of the six rows those with 99 % of the training images right at the end are more than "
     "all rows but one could give (contradicted where so few fit that 99 % of all runs cannot); with "
     "random labels the test accuracy of each network is 10 % within 1 point (2 below paper scale).",
