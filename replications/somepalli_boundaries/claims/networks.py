@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 from scipy import stats
 
+from common.metrics.fragmentation import fragmentation_scores
 from common.study import effects
 from common.study.claims import claim
 from common.study.decisions import MARGINS, described, ordering, together
@@ -18,7 +19,7 @@ from replications.somepalli_boundaries.published import (
     REPRODUCIBILITY_MATRIX,
     WIDE_RESNETS,
 )
-from replications.somepalli_boundaries.results import plane_winners, random_classes
+from replications.somepalli_boundaries.results import class_maps, plane_winners, random_classes
 
 _MATRIX = "section 3.2, figure 4"
 _MATRIX_RUNS = ("reproducibility",)
@@ -328,3 +329,63 @@ def winner_is_the_architectures(evidence):
         effect = networks.effect(f"{kind}, two seeds minus two kinds of networks", terms, same)
         parts.append(ordering("share of planes with the same winner", effect, margin=_MARGIN))
     return noting(together(*parts), networks.note)
+
+
+def _regions(maps):
+    """The mean number of connected regions on planes."""
+    return float(np.mean(fragmentation_scores(maps)))
+
+
+@claim(
+    32,
+    "Fully connected networks have more complex and more fragmented decision regions than other families.",
+    "section 3.1, figure 3",
+    _MATRIX_RUNS,
+    quote="Fully Connected Nets show considerably more complex and fragmented decision regions than other "
+    "model families.",
+    tests="the number of regions on the planes of the scores is larger for the fully connected network than "
+    "for the others in the geometric mean; a tie within a factor of 1.5",
+    confirmatory_from=1,
+)
+def fully_connected_is_most_fragmented(evidence):
+    networks = _networks(evidence)
+    counts = {
+        name: networks.measured(name, lambda run: _regions(class_maps(run))) for name in _present(networks)
+    }
+    own = counts.get("fully_connected", np.empty(0))
+    others = [np.log(values) for name, values in counts.items() if name != "fully_connected"]
+    ratios = own / np.exp(np.mean(others, axis=0)) if others and len(own) else []
+    effect = effects.level("FullyCon over the others", ratios, factor=True)
+    each = [(NETWORK_NAMES[name], f"{np.nanmean(values):.1f}") for name, values in counts.items()]
+    outcome = together(
+        ordering("regions on a plane", effect, margin=MARGINS["factor"]), described("regions", each)
+    )
+    return noting(outcome, networks.note)
+
+
+@claim(
+    33,
+    "Decision regions are more structured near the images than far from them.",
+    "section 2.1; appendix B",
+    _OFF_MANIFOLD,
+    quote="the decision regions are more structured close to the image manifold and are rather uniform "
+    "farther away from the manifold",
+    tests="the number of regions on planes through three images is larger than on planes through uniform "
+    "noise and shuffled pixels, in the geometric mean over the networks; a tie within a factor of 1.5",
+    confirmatory_from=1,
+)
+def structured_near_the_manifold(evidence):
+    networks = _networks(evidence)
+
+    def ratio(run):
+        far = np.mean([_regions(random_classes(run, kind)) for kind in RANDOM_KINDS])
+        return _regions(class_maps(run)) / far
+
+    ratios = {name: networks.measured(name, ratio) for name in _present(networks)}
+    mean = np.exp(np.mean([np.log(values) for values in ratios.values()], axis=0)) if ratios else []
+    effect = effects.level(f"images over noise, mean over {len(ratios)} networks", mean, factor=True)
+    each = [(NETWORK_NAMES[name], f"{np.nanmean(values):.2f}") for name, values in ratios.items()]
+    outcome = together(
+        ordering("regions on a plane", effect, margin=MARGINS["factor"]), described("ratios", each)
+    )
+    return noting(outcome, networks.note)

@@ -26,6 +26,7 @@ from tests.made_rows import made_rows, made_run
 NUMBERS = {claim.number: claim for claim in CLAIMS}
 THRESHOLD = 4
 MATRIX_CLAIMS = (1, 2, 3, 4, 23)
+PLANE_CLAIMS = (11, 12, 32, 33)
 OPTIMIZER_CLAIMS = (6, 7, 8, 24)
 WIDTH_CLAIMS = (13, 14, 15, 16, 17, 18, 19, 21, 25, 28, 29, 31)
 # Of networks without noise, which do not depend on what noise does.
@@ -99,10 +100,19 @@ def random_planes(winners, num_classes):
     return {"random_classes": np.tile(planes, (2, 1, 1, 1))}
 
 
+def striped_planes(numbers, size=24):
+    """Planes of so many stripes each, which are its regions."""
+    rows = np.arange(size)[:, None] * np.ones((1, size), int)
+    return {"score_classes": np.stack([rows * number // size % 2 for number in numbers]).astype(np.uint8)}
+
+
 def few_classes(settings):
+    """Planes of images that are no data, and of images: most regions with the fully connected network."""
+    most = 2 * (settings.network == "fully_connected")
+    stripes = striped_planes([4 + most * 4, 4 + settings.seed % 3 + most * 4])
     winner = max(MATRIX_NETWORKS.index(settings.network) - 5, 0)
     other = 4 + zlib.crc32(f"{settings.network} {settings.seed}".encode()) % 3
-    return random_planes([winner] * 4 + [other], [1, 2, 1, 2, 1 + settings.seed % 3])
+    return stripes | random_planes([winner] * 4 + [other], [1, 2, 1, 2, 1 + settings.seed % 3])
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +127,7 @@ def matrix_records(tmp_path_factory):
 
 def test_the_published_matrix_is_reproduced_by_itself(matrix_records, scores):
     scores(matrix_score(REPRODUCIBILITY_MATRIX))
-    assert set(verdicts(matrix_records, (*MATRIX_CLAIMS, 11, 12)).values()) == {"reproduced"}
+    assert set(verdicts(matrix_records, (*MATRIX_CLAIMS, *PLANE_CLAIMS)).values()) == {"reproduced"}
     assert verdicts(matrix_records, (5,)) == {5: "out of reach"}
     assert verdicts(matrix_records, (5,), "paper") == {5: "reproduced"}
 
@@ -137,7 +147,22 @@ def test_the_pilot_alone_decides_nothing(tmp_path, scores):
     scores(matrix_score(REPRODUCIBILITY_MATRIX))
     for settings in seeded("reproducibility", (0,)):
         write(tmp_path, settings, FITTED, few_classes(settings))
-    assert set(verdicts(tmp_path, (*MATRIX_CLAIMS, 11, 12)).values()) == {"open"}
+    assert set(verdicts(tmp_path, (*MATRIX_CLAIMS, *PLANE_CLAIMS)).values()) == {"open"}
+
+
+def test_regions_by_hand(tmp_path):
+    """The fully connected network has 2 regions where others have 4; planes of noise have 8."""
+    noise = {"random_classes": np.tile(striped_planes([8])["score_classes"], (2, 1, 1, 1))}
+    for settings in seeded("reproducibility", range(5)):
+        # Of two planes; one region more or less in some seeds.
+        number = 2 if settings.network == "fully_connected" else 4 + (settings.seed == 2)
+        write(tmp_path, settings, FITTED, striped_planes([number, number]) | noise)
+    found = judged(tmp_path, 32)
+    assert found.verdict == "contradicted"
+    assert "FullyCon 2.0" in found.seen and "ResNet18 4.2" in found.seen
+    found = judged(tmp_path, 33)
+    assert found.verdict == "contradicted"
+    assert "FullyCon 0.25" in found.seen and "ResNet18 0.53" in found.seen
 
 
 @pytest.mark.parametrize("changed", ["unfitted", "unfitted once", "diverged once"])
