@@ -157,6 +157,8 @@ def test_a_claim_is_judged_on_finished_seeds_and_says_which(tmp_path):
     assert judgement.outcome.seen == (
         "4 runs. Seeds 0 and 1 alone: further seeds of the figure are not finished."
     )
+    (judgement,) = claims.judge([dataclasses.replace(everything, confirmatory_from=1)], SEEDED, tmp_path)
+    assert judgement.outcome.seen == "4 runs."  # such a check reads the seeds of its own cells
     needy = dataclasses.replace(SEEDED, min_seeds={"1": 3})
     assert claims.judge([everything], needy, tmp_path)[0].outcome.verdict == "not run"
     write_seeds(tmp_path, {2: (2,)})
