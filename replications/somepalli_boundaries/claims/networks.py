@@ -353,8 +353,8 @@ def fully_connected_is_most_fragmented(evidence):
         name: networks.measured(name, lambda run: _regions(class_maps(run))) for name in _present(networks)
     }
     own = counts.get("fully_connected", np.empty(0))
-    others = [np.log(values) for name, values in counts.items() if name != "fully_connected"]
-    ratios = own / np.exp(np.mean(others, axis=0)) if others and len(own) else []
+    others = [values for name, values in counts.items() if name != "fully_connected"]
+    ratios = own / stats.gmean(others) if others and len(own) else []
     effect = effects.level("FullyCon over the others", ratios, factor=True)
     each = [(NETWORK_NAMES[name], f"{np.nanmean(values):.1f}") for name, values in counts.items()]
     outcome = together(
@@ -382,7 +382,7 @@ def structured_near_the_manifold(evidence):
         return _regions(class_maps(run)) / far
 
     ratios = {name: networks.measured(name, ratio) for name in _present(networks)}
-    mean = np.exp(np.mean([np.log(values) for values in ratios.values()], axis=0)) if ratios else []
+    mean = stats.gmean(list(ratios.values())) if ratios else []
     effect = effects.level(f"images over noise, mean over {len(ratios)} networks", mean, factor=True)
     each = [(NETWORK_NAMES[name], f"{np.nanmean(values):.2f}") for name, values in ratios.items()]
     outcome = together(
