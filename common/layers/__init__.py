@@ -7,6 +7,7 @@ from ..metrics import excess_label_loss, prediction_difference  # noqa: F401
 from ..training import schedules  # noqa: F401
 from .activations import SmeLU, Swish, smelu, swish
 from .attention import ClassTokenAndPositions, SelfAttention
+from .batch_normalization import FusedBatchNormalization
 from .dropout import ReplicaDropout
 from .ensemble import EmbeddingSum, EnsembleDense
 from .local_response_normalization import LocalResponseNormalization
@@ -15,6 +16,7 @@ __all__ = [
     "ClassTokenAndPositions",
     "EmbeddingSum",
     "EnsembleDense",
+    "FusedBatchNormalization",
     "LocalResponseNormalization",
     "ReplicaDropout",
     "SelfAttention",

@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from ..layers import FusedBatchNormalization
+
 # PyTorch's defaults; its running-statistics momentum of 0.1 is 0.9 in Keras's convention.
 PYTORCH_MOMENTUM = 0.9
 PYTORCH_EPSILON = 1e-5
@@ -10,8 +12,8 @@ PYTORCH_EPSILON = 1e-5
 
 def batch_normalization(
     name: str, momentum: float = PYTORCH_MOMENTUM, epsilon: float = PYTORCH_EPSILON, scale: bool = True
-) -> keras.layers.BatchNormalization:
-    """Returns a `BatchNormalization` layer, synchronized if it is built for several replicas.
+) -> FusedBatchNormalization:
+    """Returns a `FusedBatchNormalization` layer, synchronized if it is built for several replicas.
 
     Without synchronization each replica of a `tf.distribute` strategy would normalize by its own share of
     the batch, and results would depend on the number of devices. The moving variance is the batch's own;
@@ -23,7 +25,7 @@ def batch_normalization(
         epsilon: Number added to the variance. Default: PyTorch's.
         scale: Whether there is a gamma besides beta.
     """
-    return keras.layers.BatchNormalization(
+    return FusedBatchNormalization(
         momentum=momentum,
         epsilon=epsilon,
         scale=scale,
