@@ -32,7 +32,7 @@ def class_labels(labels: np.ndarray, name: str = "labels") -> np.ndarray:
     `keras.datasets` gives labels of shape (n, 1), which NumPy would broadcast against those of shape (n,).
 
     Args:
-        labels: Integers of shape (n,) or (n, 1).
+        labels: Integers of shape (n,) or (n, 1); of two classes also booleans.
         name: How the caller calls them.
 
     Returns:
@@ -42,6 +42,8 @@ def class_labels(labels: np.ndarray, name: str = "labels") -> np.ndarray:
         ValueError: If they have another shape, such as that of one-hot labels, or are not integers.
     """
     labels = np.asarray(labels)
+    if labels.dtype.kind == "b":
+        labels = labels.astype(np.int64)
     if labels.ndim not in (1, 2) or labels.shape[1:] not in ((), (1,)) or labels.dtype.kind not in "iu":
         raise ValueError(
             f"`{name}` must be integers of shape (n,) or (n, 1), the class of each example. Received: "

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from .comparison import Options
 
 _BLOCK = 10  # examples whose margins are measured between two looks at the clock
+# Margins are searched from a ten-thousandth of the median distance between examples to 23 times of it.
+_UNITS_OF_DISTANCE, _BISECTIONS = 100, 8
 
 
 def _in_one_line(error: Exception) -> str:
@@ -243,21 +245,38 @@ class Boundaries:
         count = min(self.options.num_margins, len(self.x))
         bases = rng.choice(len(self.x), count, replace=False)
         progress = self.watch(f"{self.names[number]}: margins", count, "examples")
-        parts = []
+        parts, unit = [], self._distance() / _UNITS_OF_DISTANCE
         for start in range(0, count, _BLOCK):
             block = bases[start : start + _BLOCK]
             targets = np.arange(len(self.x))
             found = margins(
-                self.classifiers[number], self.x, block, targets, rng, batch_size=self.options.batch_size
+                self.classifiers[number],
+                self.x,
+                block,
+                targets,
+                rng,
+                num_bisections=_BISECTIONS,
+                batch_size=self.options.batch_size,
+                unit=unit,
             )
             parts.append(found.kept())
             progress.add(len(block))
         progress.close()
         kept = np.concatenate(parts)
-        if not kept.size:
-            raise ValueError(f"no change of class was met around {count} examples")
+        if 2 * kept.size < count:  # the median of the others would be that of the nearest alone
+            raise ValueError(f"a change of class was met around {kept.size} of {count} examples alone")
         low, high = interval(kept, statistic=np.median, quantity="positive")
         return Measured(float(np.median(kept)), low, high, len(kept))
+
+    def _distance(self):
+        """The median distance between two examples, of a thousand pairs."""
+        rng = self._stream("distances")
+        first, second = rng.integers(len(self.x), size=(2, 1000))
+        difference = (self.x[first] - self.x[second]).reshape(len(first), -1)
+        lengths = np.linalg.norm(difference, axis=1)
+        if not lengths.any():
+            raise ValueError("all examples are the same")
+        return float(np.median(lengths[lengths > 0]))
 
     def _jacobian_norm(self, number):
         count = min(self.options.num_gradients, len(self.x))

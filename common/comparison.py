@@ -5,12 +5,15 @@ models of any inputs will do, also functions made of TensorFlow operations.
 """
 
 import dataclasses
+import functools
+import os
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
 import tensorflow as tf
 
+from .arguments import whole_number
 from .arrays import class_labels
 from .boundaries import Boundaries, Picture, Silent, Watch
 from .disagreement import (
@@ -23,11 +26,17 @@ from .disagreement import (
     pair_of_examples,
     pairs_of,
 )
-from .metrics.logits import Network, as_logits, compiled, padded_batches
+from .metrics.logits import (
+    Network,
+    are_probabilities,
+    array_of,
+    compiled,
+    kind_of_outputs,
+    logits_from,
+    padded_batches,
+)
 
 Pair: TypeAlias = tuple[int, int]
-
-_NUM_SEEN = 1000  # examples from which is seen whether a model gives probabilities
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +76,7 @@ class Comparison:
 
     Args:
         names: The models' names.
+        outputs: What each model's outputs were taken for, "logits" or "probabilities".
         num_examples: Number of examples.
         num_classes: Number of classes.
         of_models: For each model its measures.
@@ -81,6 +91,7 @@ class Comparison:
     """
 
     names: tuple[str, ...]
+    outputs: tuple[str, ...]
     num_examples: int
     num_classes: int
     of_models: tuple[dict[str, Measured], ...]
@@ -108,8 +119,8 @@ class Comparison:
     def as_dict(self) -> dict:
         """Returns what JSON can hold: the measures of pairs by name, of models below "models"."""
         models = [
-            {"name": name} | {key: found.as_dict() for key, found in measures.items()}
-            for name, measures in zip(self.names, self.of_models, strict=True)
+            {"name": name, "outputs": kind} | {key: found.as_dict() for key, found in measures.items()}
+            for name, kind, measures in zip(self.names, self.outputs, self.of_models, strict=True)
         ]
         pairs = [
             {"models": [self.names[i], self.names[j]]} | {key: m.as_dict() for key, m in found.items()}
@@ -166,7 +177,7 @@ def compare(
     names = tuple(names or (f"model {i + 1}" for i in range(len(models))))
     y = _checked(models, x, y, names)
     _check_options(options, len(x))
-    predictions, networks = _predictions(models, x, y, names, options, watch)
+    predictions, networks, kinds = _predictions(models, x, y, names, options, watch)
     pairs = pairs_of(range(len(models)))
     of_examples = {(i, j): pair_of_examples(predictions[i], predictions[j]) for i, j in pairs}
     boundaries = Boundaries(networks, x, y, names, options, watch).measured()
@@ -192,6 +203,7 @@ def compare(
     missing = [] if y is not None else ["accuracy, loss and changes for the worse: there are no labels"]
     return Comparison(
         names=names,
+        outputs=kinds,
         num_examples=len(x),
         num_classes=predictions[0].log_probabilities.shape[1],
         of_models=tuple(of_models),
@@ -210,6 +222,13 @@ def _checked(models, x, y, names):
     """Returns the labels; refuses what cannot be compared."""
     if len(models) < 2 or len(names) != len(models):
         raise ValueError(f"Two or more models with a name each. Received: {len(models)}, {len(names)} names")
+    for model, name in zip(models, names, strict=True):
+        if not callable(model):
+            advice = "; keras.models.load_model reads a file" if isinstance(model, str | os.PathLike) else ""
+            raise ValueError(
+                f"{name} must be a Keras model or a function made of TensorFlow operations{advice}. "
+                f"Received: {type(model).__name__}"
+            )
     if len(set(names)) < len(names):
         raise ValueError(f"`names` must differ. Received: names={names}")
     if x.ndim < 2 or len(x) < 2 or x.dtype.kind not in "fiub" or 0 in x.shape:
@@ -222,11 +241,14 @@ def _checked(models, x, y, names):
 
 def _check_options(options, num_examples):
     """Refuses before the models are called what would fail after it."""
+    for name in ("num_planes", "num_margins", "num_gradients", "batch_size"):
+        whole_number(name, getattr(options, name), int(name == "batch_size"))
+    for name in ("resolution", "picture_resolution"):
+        if whole_number(name, getattr(options, name)) < 2:
+            raise ValueError(f"`{name}` must be at least 2. Received: {name}=1")
     num_planes = options.num_planes if options.triplets is None else len(options.triplets)
     if options.num_planes and num_planes < 2:
         raise ValueError(f"Planes must be 0 or at least 2 (`num_planes`, `triplets`). Received: {num_planes}")
-    if options.batch_size < 1:
-        raise ValueError(f"`batch_size` must be at least 1. Received: batch_size={options.batch_size}")
     for name, given, axes in (("triplets", options.triplets, 2), ("picture", options.picture, 1)):
         places = np.asarray([] if given is None else given)
         if given is None or (axes == 2 and not len(places)):
@@ -240,26 +262,47 @@ def _check_options(options, num_examples):
 
 
 def _predictions(models, x, y, names, options, watch):
-    """The `Predictions` of each model, and its function from examples to logits."""
+    """The `Predictions` of each model, its function from examples to logits, and what its outputs are."""
     predictions: list[Predictions] = []
-    networks = []
+    networks, kinds, widths = [], [], set()
     for model, name in zip(models, names, strict=True):
         try:
-            network = as_logits(model, x[:_NUM_SEEN], options.outputs, options.batch_size)
-            found = Predictions.of_logits(_logits(network, x, name, options.batch_size, watch), y)
+            given = tf.constant(_outputs(model, x, name, options.batch_size, watch))
+            kind = kind_of_outputs(given, options.outputs)
+            if kind == "logits" and given.shape[1] > 1 and are_probabilities(given):
+                raise ValueError("The model must give logits, as `outputs` says; it gives probabilities")
+            found = Predictions.of_logits(logits_from(given, kind).numpy(), y)
         except (ValueError, tf.errors.OpError) as error:
             raise ValueError(f"{name}: {error}") from error
-        networks.append(network)
+        except (AttributeError, TypeError, NotImplementedError) as error:
+            # What is no operation of TensorFlow's, such as `model.predict`, meets tensors without numbers.
+            raise ValueError(
+                f"{name} must be a Keras model, not its `predict`, or a function made of TensorFlow "
+                f"operations: {error}"
+            ) from error
+        networks.append(functools.partial(_logits, model, kind))
+        kinds.append(kind)
+        widths.add(given.shape[1])
         predictions.append(found)
         shapes = [p.log_probabilities.shape[1] for p in (predictions[0], found)]
         if shapes[0] != shapes[1]:
             raise ValueError(f"{names[0]} has {shapes[0]} classes, {name} {shapes[1]}")
-    return predictions, networks
+    if widths == {1} and len(set(kinds)) > 1:
+        places = [kinds.index(kind) for kind in ("probabilities", "logits")]
+        raise ValueError(
+            f"{names[places[0]]} gives numbers from 0 to 1 alone, {names[places[1]]} does not; say whether "
+            "they are logits or probabilities (`outputs`)"
+        )
+    return predictions, networks, tuple(kinds)
 
 
-def _logits(network, x, name, batch_size, watch):
-    """All logits of a network: float array (examples, classes)."""
-    function = compiled(network)
+def _logits(model, kind, inputs):
+    return logits_from(array_of(model, inputs), kind)
+
+
+def _outputs(model, x, name, batch_size, watch):
+    """All that a model gives: array (examples, classes), or (examples, 1)."""
+    function = compiled(functools.partial(array_of, model))
     progress = watch(f"{name}: predictions", len(x), "examples")
     batches = []
     for rows, batch in padded_batches(batch_size, x):

@@ -185,7 +185,8 @@ def check_alike(models: list["keras.Model"], paths: list[str]) -> None:
         ("take different inputs", "input_shape"),
         ("have different classes", "output_shape"),
     ):
-        shapes = [getattr(model, attribute) for model in models]
+        # Of an example: a model that was first called on a batch of 7 keeps the 7, and takes any number.
+        shapes = [getattr(model, attribute)[1:] for model in models]
         for path, shape in zip(paths, shapes, strict=True):
             if shape != shapes[0]:
                 raise UserError(f"--models: {paths[0]} and {path} {what}, {shapes[0]} and {shape}")

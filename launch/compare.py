@@ -302,8 +302,12 @@ def _compare(flag_values, triplet, data):
         found = compare(prepared.networks, prepared.x, data.y, _names(paths), options, _Watched)
     except ValueError as error:
         raise UserError(f"--models: {error}") from error
+    taken = [f"{kind} ({name})" for kind, name in zip(found.outputs, found.names, strict=True)]
+    if len(set(found.outputs)) == 1:
+        taken = [found.outputs[0]]
     accuracies = [m["accuracy"].value for m in found.of_models] if data.y is not None else None
-    return found, data, compare_data.notes(models, paths, data, prepared, accuracies)
+    notes = compare_data.notes(models, paths, data, prepared, accuracies)
+    return found, data, [*notes, f"outputs taken as {', '.join(taken)}"]
 
 
 def _run(flag_values, limits, triplet, data):

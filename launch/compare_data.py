@@ -253,9 +253,15 @@ def prepare(models: Sequence, paths: Sequence[str], data: Data, given: Sequence[
         given: The scaling of each model's pixels that a flag says, or None.
 
     Raises:
-        UserError: A scaling is not given and not said by the model's first layers, or classes have no name.
+        UserError: A scaling is not given and not said by the model's first layers, or the models have fewer
+            classes than the labels or more than there are names.
     """
     num_classes = max(2, models[0].output_shape[-1])
+    if data.y is not None and data.y.max() >= num_classes:
+        raise UserError(
+            f"--data={data.name}: y holds {data.y.max()}; the classes of the models are 0 to "
+            f"{num_classes - 1}"
+        )
     if data.class_names and len(data.class_names) < num_classes:
         raise UserError(
             f"--data={data.name}: class_names has {len(data.class_names)} names, the models {num_classes} "

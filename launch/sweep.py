@@ -120,7 +120,8 @@ def _length(executor, seconds):
         return f"about {used:.1f} {unit} hours and {costs.hours(wall)} of wall time, {asked.at_once} at once"
     if isinstance(executor, LocalExecutor) and any(place.gpus for place in executor.places):
         wall = costs.wall_seconds(seconds, len(executor.places))
-        return f"about {costs.hours(wall)} on {len(executor.places)} places"
+        count = len(executor.places)
+        return f"about {costs.hours(wall)} on {count} place{'s' * (count != 1)}"
     # Processes at once share the cores: together they take what they take one by one.
     return f"about {costs.hours(sum(seconds))}"
 

@@ -85,6 +85,38 @@ def test_a_digest_changes_with_what_the_check_does(change, counts, tmp_path):
     assert (digest_of(first.check) != digest_of(second.check)) == counts
 
 
+HELD = """
+import functools
+def helper(x, limit):
+    return x > limit
+LEAST = functools.partial(helper, limit=2)
+TABLE = {"least": [helper]}
+def made(limit):
+    def inner(x):
+        return helper(x, limit)
+    return inner
+FIRST = made(2)
+def check(evidence, measure=LEAST):
+    return USED
+"""
+
+
+@pytest.mark.parametrize(
+    "used", ["LEAST(evidence)", 'TABLE["least"][0](evidence, 2)', "FIRST(evidence)", "measure(evidence)"]
+)
+@pytest.mark.parametrize(
+    "change", [("x > limit", "x >= limit"), ("limit=2", "limit=3"), ("made(2)", "made(3)")]
+)
+def test_a_digest_follows_functions_that_something_holds(used, change, tmp_path):
+    text = HELD.replace("USED", used)
+    first, second = (
+        _module(t, tmp_path / name) for t, name in ((text, "a.py"), (text.replace(*change), "b.py"))
+    )
+    # The default argument holds the partial application, whether or not it is called.
+    counts = change != ("made(2)", "made(3)") or used.startswith("FIRST")
+    assert (digest_of(first.check) != digest_of(second.check)) == counts
+
+
 @pytest.mark.parametrize("name", study_names())
 def test_no_digest_has_a_folder_in_it(name):
     found = {}

@@ -22,7 +22,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     output = gamma * (input - mean) / sqrt(variance + epsilon) + beta
     ```
 
-    with mean and variance of a channel over batch, height and width in training, the moving ones in inference.
+    with mean and variance of a channel over batch, height and width in training, the moving ones else.
 
     Args:
         **kwargs: As for `keras.layers.BatchNormalization`.

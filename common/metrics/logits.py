@@ -38,8 +38,8 @@ def logits_of(model: Network, inputs: np.ndarray | tf.Tensor) -> tf.Tensor:
     logits = _outputs_of(model, inputs)
     if logits.shape.rank != 2 or logits.shape[-1] < 2:
         raise ValueError(
-            "The model must give logits of shape (batch, classes), at least two classes; if it has one logit "
-            f"z, make them 0 and z. Received: logits of shape {logits.shape}"
+            "The model must give logits of shape (batch, classes), at least two classes; of one logit z an "
+            f"example `as_logits` makes 0 and z. Received: logits of shape {logits.shape}"
         )
     return logits
 
@@ -102,31 +102,53 @@ def as_logits(
         Function from a batch of inputs to logits of shape (batch, classes), in float32 at least.
 
     Raises:
-        ValueError: The model gives several outputs, or numbers of another shape, or none that are the
-            probabilities it is said to give; or `outputs` is none of OUTPUTS.
+        ValueError: The model gives several outputs, or numbers of another shape, or not what it is said to
+            give; or `outputs` is none of OUTPUTS.
+    """
+    kind = kind_of_outputs(_in_batches(lambda batch: array_of(model, batch), examples, batch_size), outputs)
+    return lambda inputs: logits_from(array_of(model, inputs), kind)
+
+
+def kind_of_outputs(given: tf.Tensor, outputs: str = "auto") -> str:
+    """Returns what the outputs of a classifier are: "logits" or "probabilities".
+
+    Args:
+        given: All outputs that are known, of shape (examples, classes), or (examples, 1) for two classes.
+        outputs: What they are said to be, one of OUTPUTS.
+
+    Raises:
+        ValueError: They are none of the probabilities that they are said to be; or `outputs` is none of
+            OUTPUTS.
     """
     if outputs not in OUTPUTS:
         raise ValueError(f"`outputs` must be one of {', '.join(OUTPUTS)}. Received: outputs={outputs!r}")
-    given = _in_batches(lambda batch: _array_of(model, batch), examples, batch_size)
-    one = given.shape[-1] == 1
-    probabilities = outputs != "logits" and _may_be_probabilities(given)
+    probabilities = _may_be_probabilities(given)
     if outputs == "probabilities" and not probabilities:
         raise ValueError("The model must give probabilities: numbers from 0 to 1, whose rows sum to 1")
+    return "probabilities" if probabilities and outputs != "logits" else "logits"
 
-    def logits(inputs):
-        given = _outputs_of(model, inputs)
-        values = floating(given)
-        if one and probabilities:
-            half_step = tf.cast(_HALF_STEP_BELOW_1.get(given.dtype, 2.0**-25), values.dtype)
-            values = tf.concat([tf.where(values == 1, half_step, 1 - values), values], axis=-1)
-        elif one:
-            values = tf.concat([tf.zeros_like(values), values], axis=-1)
-        if not probabilities:
-            return values
-        # Unlike a maximum it keeps nan.
-        return tf.math.log(tf.where(values < _LEAST_PROBABILITY, _LEAST_PROBABILITY, values))
 
-    return logits
+def logits_from(given: tf.Tensor, kind: str) -> tf.Tensor:
+    """Returns the logits behind outputs of a classifier, as `as_logits` describes them.
+
+    Args:
+        given: Its outputs, of shape (batch, classes) or (batch, 1).
+        kind: What they are, from `kind_of_outputs`.
+
+    Returns:
+        Tensor of shape (batch, classes), in float32 at least.
+    """
+    one, probabilities = given.shape[-1] == 1, kind == "probabilities"
+    values = floating(given)
+    if one and probabilities:
+        half_step = tf.cast(_HALF_STEP_BELOW_1.get(given.dtype, 2.0**-25), values.dtype)
+        values = tf.concat([tf.where(values == 1, half_step, 1 - values), values], axis=-1)
+    elif one:
+        values = tf.concat([tf.zeros_like(values), values], axis=-1)
+    if not probabilities:
+        return values
+    # Unlike a maximum it keeps nan.
+    return tf.math.log(tf.where(values < _LEAST_PROBABILITY, _LEAST_PROBABILITY, values))
 
 
 def _may_be_probabilities(given):
@@ -137,8 +159,12 @@ def _may_be_probabilities(given):
     return len(known) > 0 and bool(np.all((known >= 0) & (known <= 1)))
 
 
-def _array_of(model, inputs):
-    """What a network gives, of shape (batch, classes) with one class or more."""
+def array_of(model: Network, inputs: np.ndarray | tf.Tensor) -> tf.Tensor:
+    """Returns what a network gives in inference mode, of shape (batch, classes) with one class or more.
+
+    Raises:
+        ValueError: If it gives something else.
+    """
     given = _outputs_of(model, inputs)
     if given.shape.rank != 2 or given.shape[-1] < 1:
         raise ValueError(f"The model must give an array of (batch, classes). Received: shape {given.shape}")

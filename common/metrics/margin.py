@@ -44,14 +44,18 @@ class _Search:
     num_directions: int
     num_bisections: int
     batch_size: int
+    distances: np.ndarray
 
     @classmethod
-    def checked(cls, num_crossings: int, num_extra: int, num_bisections: int, batch_size: int) -> "_Search":
+    def checked(
+        cls, num_crossings: int, num_extra: int, num_bisections: int, batch_size: int, unit: float = 1.0
+    ) -> "_Search":
         num_crossings = whole_number("num_crossings", num_crossings)
         num_directions = num_crossings + whole_number("num_extra", num_extra, 0)
-        return cls(
-            num_crossings, num_directions, whole_number("num_bisections", num_bisections, 0), batch_size
-        )
+        num_bisections = whole_number("num_bisections", num_bisections, 0)
+        if not 0 < unit < np.inf:
+            raise ValueError(f"`unit` must be a positive number. Received: unit={unit!r}")
+        return cls(num_crossings, num_directions, num_bisections, batch_size, unit * DISTANCES)
 
 
 def margins(
@@ -64,6 +68,7 @@ def margins(
     num_extra: int = 10,
     num_bisections: int = 0,
     batch_size: int = 512,
+    unit: float = 1.0,
 ) -> Margins:
     """Mean distance from images to a change of predicted class, toward random other images.
 
@@ -89,13 +94,15 @@ def margins(
         num_bisections: Number of times to halve the step that holds a direction's first change; the margin is
             then the last distance known to be before a change. 0 gives the published measure.
         batch_size: Number of points in each call of the network.
+        unit: What `DISTANCES` are multiplied by. They suit standardized images; of other inputs they may all
+            be too large or too small.
 
     Returns:
-        Margins in the unit of the images' pixels.
+        Margins in the unit of the images' pixels, whatever `unit` is.
 
     Raises:
         ValueError: If bases or targets are not positions of images, a base has no other image as target, or
-            a logit is nan or +inf.
+            a logit is nan or +inf; or if `unit` is no positive number.
 
     Reference:
 
@@ -104,7 +111,7 @@ def margins(
     """
     images = np.asarray(images)
     bases, targets = _places("bases", bases, images), _places("targets", targets, images)
-    search = _Search.checked(num_crossings, num_extra, num_bisections, batch_size)
+    search = _Search.checked(num_crossings, num_extra, num_bisections, batch_size, unit)
     drawn = _draw_targets(bases, targets, search.num_directions, rng)
 
     def directions(block, origins):
@@ -213,7 +220,7 @@ def _search_block(rays, num_bases, search):
     reference = np.repeat(reference, search.num_directions)
     crossing, tried = _first_crossings(rays, reference, shape, search)
     found = np.flatnonzero(crossing)
-    low, high = DISTANCES[crossing[found] - 1], DISTANCES[crossing[found]]
+    low, high = search.distances[crossing[found] - 1], search.distances[crossing[found]]
     for _ in range(search.num_bisections if found.size else 0):
         middle = (low + high) / 2
         before = rays.classes(found, middle) == reference[found]
@@ -253,7 +260,7 @@ def _first_crossings(rays, reference, shape, search):
         probed = np.repeat(pending, counts)
         rungs = np.repeat(position[pending] - starts, counts) + np.arange(search.batch_size)
         rungs = np.minimum(rungs, len(DISTANCES) - 1)
-        changed = rays.classes(probed, DISTANCES[rungs]) != reference[probed]
+        changed = rays.classes(probed, search.distances[rungs]) != reference[probed]
         first = np.minimum.reduceat(np.where(changed, rungs, len(DISTANCES)), starts)
         crossing[pending] = np.where(first < len(DISTANCES), first, 0)
         position[pending] = np.minimum(position[pending] + counts, len(DISTANCES))

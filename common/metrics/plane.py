@@ -293,6 +293,9 @@ def predict_planes(
     - [Somepalli et al. 2022, "Decision Boundary"](https://arxiv.org/abs/2203.08124)
     - somepago/dbViz, evaluation.py (decision_boundary)
     """
+    for name, given, one in (("models", models, Classifier), ("planes", planes, Plane)):
+        if isinstance(given, one) or callable(given):
+            raise ValueError(f"`{name}` must be a list, also of one. Received: {type(given).__name__}")
     classifiers = [as_classifier(model) for model in models]
     planes = list(planes)
     resolutions = sorted({plane.resolution for plane in planes})

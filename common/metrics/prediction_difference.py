@@ -138,7 +138,8 @@ class RelativePredictionDifference(MeanOverExamples):
     ```
 
     With `reference="mean"`, an example for which both predictions are 0 has difference 0. A true
-    probability of 0 gives an infinite or undefined result, unless the example's weight is 0.
+    probability of 0 gives an infinite or undefined result, and a prediction outside [0, 1], such as a logit,
+    nan, unless the example's weight is 0.
 
     Example:
     >>> metric = RelativePredictionDifference()
@@ -191,7 +192,8 @@ class RelativePredictionDifference(MeanOverExamples):
             values = ops.divide_no_nan(difference, ops.mean(y_pred, axis=1))
         else:
             values = difference / one_value_per_example("y_true", y_true, self.sum_dtype, y_pred.shape[0])
-        self.add(values, sample_weight)
+        are_probabilities = ops.all((y_pred >= 0) & (y_pred <= 1), axis=1)
+        self.add(ops.where(are_probabilities, values, float("nan")), sample_weight)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor."""

@@ -66,6 +66,7 @@ def draw_weights(model: keras.Model, streams: Streams) -> None:
     seed, so that models that differ only in such weights, or in dropout, start from the same kernels.
     Layers that hold many models draw each of them as their own class says, model m with the seed plus m.
     The state of the j-th seed generator, as of a dropout layer, starts at `streams.integer("dropout", j)`.
+    What a `keras.layers.Normalization` was adapted to stays.
     A compiled model keeps its traced functions, and the optimizer is not touched.
 
     Example:
@@ -84,6 +85,8 @@ def draw_weights(model: keras.Model, streams: Streams) -> None:
         if variable.name == "seed_generator_state":
             variable.assign([streams.integer("dropout", num_generators), 0])
             num_generators += 1
+            continue
+        if isinstance(owners[id(variable)], keras.layers.Normalization):
             continue
         initializer = _initializer_of(variable, owners[id(variable)])
         config = initializer.get_config()

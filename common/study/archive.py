@@ -77,7 +77,7 @@ def _is_plain(text: str) -> bool:
     with contextlib.suppress(ValueError):
         float(text)
         return False
-    return text not in ("true", "false") and not text.startswith('"')
+    return text not in ("", "true", "false") and not text.startswith('"')
 
 
 def _is_json(text: str) -> bool:

@@ -226,17 +226,25 @@ def every(*outcomes: Outcome) -> Outcome:
     """
     against = sorted((o for o in outcomes if o.verdict == "contradicted"), key=lambda o: o.p)
     verdicts = {o.verdict for o in outcomes}
-    weakest = max(outcomes, key=lambda o: o.p)
     seen = "; ".join(o.seen for o in outcomes)
     if verdicts == {"reproduced"}:
-        return Outcome("reproduced", seen, p=weakest.p, found=_found(outcomes))
+        return Outcome("reproduced", seen, p=_p_of_all(outcomes), found=_found(outcomes))
     if against and against[0].p <= ERROR / len(outcomes):
         p = len(outcomes) * against[0].p
         return Outcome("contradicted", seen, p=p, found=_found(outcomes))
     if verdicts <= {"reproduced", "no difference"}:
         ties = [o.p for o in outcomes if o.verdict == "no difference"]
         return Outcome("no difference", seen, p=max(ties), found=_found(outcomes))
-    return Outcome("open", seen, p=weakest.p, more=_more(outcomes), found=_found(outcomes))
+    return Outcome("open", seen, p=_p_of_all(outcomes), more=_more(outcomes), found=_found(outcomes))
+
+
+def _p_of_all(outcomes):
+    """The p value of all parts together, the largest; nan if a part has none.
+
+    That of a contradicted part speaks against it, and that of a tie says nothing of an order.
+    """
+    turned = {"contradicted": lambda p: 1 - p, "no difference": lambda p: 1.0}
+    return float(np.max([turned.get(o.verdict, float)(o.p) for o in outcomes]))
 
 
 def _found(outcomes):

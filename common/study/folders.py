@@ -50,7 +50,7 @@ def check_folder(flag: str, name: str, advice: str) -> None:
     if not _exists(flag, pathlib.Path(name)):
         raise UserError(f"--{flag}={name}: no such folder; {advice}")
     if not pathlib.Path(name).is_dir():
-        raise UserError(f"--{flag}={name}: is a file; {advice}")
+        raise UserError(f"--{flag}={name}: is a file; choose a folder")
 
 
 def check_file_to_make(flag: str, name: str) -> None:

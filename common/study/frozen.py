@@ -7,6 +7,7 @@ new first seed.
 """
 
 import ast
+import functools
 import hashlib
 import inspect
 import json
@@ -14,7 +15,7 @@ import pathlib
 import re
 import textwrap
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from .claims import Claim
@@ -47,10 +48,22 @@ def _collect(value: Any, package: str, found: dict[str, str]) -> None:
     for function in [value] if inspect.isfunction(value) else _methods(value):
         for used_name, used in _used(function, package):
             used = inspect.unwrap(used) if callable(used) else used
-            if inspect.isfunction(used) or inspect.isclass(used):
-                _collect(used, package, found)
-            else:
+            if not (inspect.isfunction(used) or inspect.isclass(used)):
                 found[used_name] = re.sub(r" at 0x\w+", "", repr(used))
+            for inner in _functions_in(used):
+                _collect(inner, package, found)
+
+
+def _functions_in(value: Any) -> list[Any]:
+    """The functions and classes that a value is or holds, as a partial application or a container may."""
+    if isinstance(value, functools.partial):
+        value = [value.func, *value.args, *value.keywords.values()]
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple | set | frozenset):
+        return [function for part in value for function in _functions_in(part)]
+    value = inspect.unwrap(value) if callable(value) else value
+    return [value] if inspect.isfunction(value) or inspect.isclass(value) else []
 
 
 def _methods(value: type) -> list[types.FunctionType]:
@@ -66,7 +79,17 @@ def _is_made(value: Any) -> bool:
 
 
 def _used(function: types.FunctionType, package: str) -> Iterable[tuple[str, Any]]:
-    """(name, value) of the globals, and the names of modules of the package, that a function uses."""
+    """(name, value) of what a function uses: globals, names of the package's modules, what it was made with.
+
+    Of default arguments only those that have a name: the source has the others.
+    """
+    made_with = inspect.getclosurevars(function).nonlocals | {
+        name: parameter.default
+        for name, parameter in inspect.signature(function).parameters.items()
+        if name in _named_defaults(function)
+    }
+    for name in sorted(made_with):
+        yield f"{function.__module__}.{function.__qualname__}.{name}", made_with[name]
     names = _names(function.__code__) | _names_of_decorators(function)
     space = function.__globals__
     for name in sorted(names & space.keys()):
@@ -82,6 +105,16 @@ def _used(function: types.FunctionType, package: str) -> Iterable[tuple[str, Any
 def _names(code: types.CodeType) -> set[str]:
     inner = (constant for constant in code.co_consts if isinstance(constant, types.CodeType))
     return set(code.co_names).union(*map(_names, inner))
+
+
+def _named_defaults(function: types.FunctionType) -> set[str]:
+    node = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+    if not isinstance(node, ast.FunctionDef):
+        return set()
+    places, arguments = [*node.args.posonlyargs, *node.args.args], node.args
+    pairs = list(zip(reversed(places), reversed(arguments.defaults), strict=False))
+    pairs += [(a, d) for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if d]
+    return {a.arg for a, default in pairs if any(isinstance(n, ast.Name) for n in ast.walk(default))}
 
 
 def _names_of_decorators(function: types.FunctionType) -> set[str]:

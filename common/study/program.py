@@ -128,7 +128,9 @@ def check_options(study: Study, runs: Sequence[Any], flag_values: flags.FlagValu
             if flag_values.device == "gpu":
                 raise UserError("--device=gpu: no run trains on images; others run on the CPU")
         data_dir = flag_values.data_dir
-        if data_dir is not None and not flag_values.download:
+        if data_dir is not None and flag_values.download:
+            check_folder_to_make("data_dir", data_dir, written=False)  # it may all be there
+        elif data_dir is not None:
             check_folder("data_dir", data_dir, "--download makes and fills it")
 
 
@@ -145,6 +147,8 @@ def check_data(runs: Sequence[Any], flag_values: flags.FlagValues) -> None:
     root = flag_values.data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     for name in sorted({run.dataset for run in runs if run.needs_files}):
         folder = pathlib.Path(root).expanduser() / name
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"{folder}: is a file, not the folder of {DATASETS[name].title}")
         if not flag_values.download and not folder.is_dir():
             raise UserError(f"no {DATASETS[name].title} in {folder}; --download fetches it")
 

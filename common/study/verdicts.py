@@ -102,7 +102,8 @@ def below(threshold: float = 1.0) -> Bounds:
 
 def number(value: float) -> str:
     """Writes a number with three digits."""
-    return f"{float(f'{value:.3g}'):,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:,.0f}" if 1000 <= abs(rounded) < 1e6 else f"{rounded:.3g}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
+from ..arrays import class_labels
 from ..data.augmentation import Augmentation
 from ..distribution import on_replicas
 from ..errors import UserError
+from ..metrics.examples import check_values
+from ..metrics.logits import check_logits
 from ..models.initialization import draw_weights
 from ..streams import Streams, fold_in, uniform_numbers
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
 _EVALUATION_BATCH = 500
 _AUGMENTATION_BLOCK = 1000
+_NUM_TRIED = 8  # images on which is seen that a model gives logits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,10 +140,14 @@ class Trainer:
             self.model = build_model()
             self.optimizer = build_optimizer()
             self.optimizer.build(self.model.trainable_variables)
+        # Keras's own class is not named: nothing else here loads Keras.
+        if hasattr(self.optimizer, "inner_optimizer"):
+            raise ValueError("`build_optimizer` must give the optimizer itself, whose loss is not scaled")
         if self.replicas == 1:
             # There is nothing to sum. Keras would by a custom gradient, which TensorFlow keeps for ever, and
             # with it the graph and the weights.
             self.optimizer._all_reduce_sum_gradients = list
+        self._gives_logits = False
         self._fresh_optimizer = [v.numpy() for v in self.optimizer.variables]
         gpus = tf.config.list_logical_devices("GPU")
         jit = bool(gpus) and self.replicas == 1
@@ -164,7 +172,7 @@ class Trainer:
 
         Args:
             images: float32 [n, height, width, channels] in [0, 1].
-            labels: int32 [n].
+            labels: Integers [n] or [n, 1], the class of each image.
             streams: "init" and "dropout" are used.
             augmentation: Streams of "augmentation", if other than `streams`.
             learning_rate: Number, or Keras schedule that changes only between epochs, for an optimizer whose
@@ -172,7 +180,10 @@ class Trainer:
 
         Raises:
             UserError: The replicas do not divide the last batch of an epoch.
+            ValueError: Images are not of floating point, labels are none of the model's classes, or the model
+                gives probabilities.
         """
+        labels = self._checked(images, labels)
         self.num_images = len(labels)
         self.steps_per_epoch = -(-self.num_images // self.batch_size)
         self._last_batch = self.num_images - (self.steps_per_epoch - 1) * self.batch_size
@@ -186,6 +197,17 @@ class Trainer:
         for variable, value in zip(self.optimizer.variables, self._fresh_optimizer, strict=True):
             variable.assign(value)
         self._learning_rate = learning_rate
+
+    def _checked(self, images, labels):
+        """Returns the labels as int32 [n]; what else would go wrong without a word is refused."""
+        labels, num_classes = class_labels(labels), self.model.output_shape[-1]
+        if images.dtype.kind != "f":
+            raise ValueError(f"`images` must be floating-point numbers in [0, 1]. Received: {images.dtype}")
+        check_values("labels", labels, (labels >= 0) & (labels < num_classes), f"from 0 to {num_classes - 1}")
+        if not self._gives_logits:
+            check_logits(self.model, self._preprocessing.evaluated(images[:_NUM_TRIED]))
+            self._gives_logits = True
+        return labels.astype(np.int32)
 
     def checkpoint(self) -> tf.train.Checkpoint:
         """Returns a tf.train.Checkpoint of everything that a step changes."""
@@ -316,9 +338,14 @@ class Trainer:
         """Returns losses and logits [b] at the weights, and the gradients that the optimizer is to follow."""
         weights = [variable.value for variable in self.model.trainable_variables]
         with tf.GradientTape() as tape:
-            logits = self.model(images, training=True)
+            logits = tf.cast(self.model(images, training=True), tf.float32)
             losses = loss_of(logits)
             loss = tf.reduce_sum(losses) / size
+        if self.model.losses:
+            raise ValueError(
+                "The model must have no losses of its own: they are not trained on. Use `weight_decay` or "
+                f"`objective`. Received: {len(self.model.losses)} losses of its layers"
+            )
         gradients = tape.gradient(loss, weights)
         if self._sam_radius:
             gradients = self._sharpness_aware(images, loss_of, size, weights, gradients)
@@ -344,7 +371,7 @@ class Trainer:
         with tf.GradientTape() as tape:
             tape.watch(moved)
             logits, _ = self.model.stateless_call(moved, state, images, training=True)
-            loss = tf.reduce_sum(loss_of(logits)) / size
+            loss = tf.reduce_sum(loss_of(tf.cast(logits, tf.float32))) / size
         return tape.gradient(loss, moved)
 
     def evaluation_data(self, images: np.ndarray, labels: np.ndarray) -> EvaluationData:
@@ -389,7 +416,7 @@ class Trainer:
         share = self._share(batch)
         weights = tf.cast(share < count, tf.float32)
         labels = tf.gather(labels, share)
-        logits = self.model(tf.gather(images, share), training=False)
+        logits = tf.cast(self.model(tf.gather(images, share), training=False), tf.float32)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
         return tf.stack([tf.reduce_sum(losses * weights), _hits(logits, labels, weights)])
 

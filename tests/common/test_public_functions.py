@@ -172,6 +172,9 @@ METRICS = {
     ),
     "logits.logits_of": Takes(lambda x, y, model: logits.logits_of(model, x), images="any"),
     "logits.as_logits": Takes(lambda x, y, model: logits.as_logits(model, x)(x), images="any"),
+    "logits.array_of": Takes(lambda x, y, model: logits.array_of(model, x), images="any"),
+    "logits.kind_of_outputs": Takes(),
+    "logits.logits_from": Takes(),
     "logits.check_logits": Takes(lambda x, y, model: logits.check_logits(model, x), logits=True),
     "margin.margins": Takes(
         lambda x, y, model: margin.margins(model, x, [0, 1, 5], np.arange(len(x)), rng()), images="any"

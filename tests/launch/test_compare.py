@@ -370,7 +370,7 @@ def test_a_plane_that_is_asked_for_is_drawn_without_planes_for_scores(options):
     [
         ({"num_planes": 1}, None, "0 or at least 2 .*Received: 1$"),
         ({"triplets": np.array([[0, 1, 2]])}, None, "0 or at least 2 .*Received: 1$"),
-        ({"batch_size": 0}, None, "`batch_size` must be at least 1"),
+        ({"batch_size": 0}, None, "`batch_size` must be a positive integer"),
         ({"picture": (0, 1, 4)}, None, "`picture` must be positions .* from 0 to 3"),
         ({"picture": (0, 1, -1)}, None, "`picture` must be positions"),
         ({"triplets": np.array([[0, 1, 2], [0, 1, 4]])}, None, "`triplets` must be positions"),
@@ -441,6 +441,15 @@ def test_models_that_cannot_be_compared(second, message, saved):
         program.load_models(saved(a=network(0), b=second()), images=True)
 
 
+def test_the_batch_that_a_model_was_first_called_on_does_not_matter(saved):
+    models = {}
+    for name, size in (("five", 5), ("seven", 7)):
+        models[name] = keras.Sequential([layers.Dense(3)])
+        models[name](np.ones((size, 4), np.float32))
+    found = program.load_models(saved(**models), images=False)
+    assert [model.input_shape for model in found] == [(5, 4), (7, 4)]
+
+
 def test_files_that_are_no_models(tmp_path, saved):
     (good,) = saved(a=network(0))
     text, archive = tmp_path / "text.keras", tmp_path / "archive.keras"
@@ -493,7 +502,7 @@ def test_what_loading_finds_is_one_line(arguments, message, saved, run, tmp_path
     "values,message",
     [
         ({"x": np.ones((4, 3), np.float32), "y": Y}, "has examples of (3,), the models take (2,)"),
-        ({"x": X, "y": Y + 1}, "labels hold 2; the classes are 0 to 1"),
+        ({"x": X, "y": Y + 1}, "y holds 2; the classes of the models are 0 to 1"),
         ({"x": X, "class_names": ["a"]}, "class_names has 1 names, the models 2 classes"),
     ],
 )

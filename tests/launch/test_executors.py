@@ -327,3 +327,53 @@ def test_runs_that_are_trained_together_share_a_process_also_when_some_are_finis
     assert trained_with(SNAPP, runs, runs[1:2], 1) == runs[1:2]
     holes = make_jobs(SNAPP, runs[:3], options)
     assert sorted(len(job.runs) for job in holes) == [1, 1, 1]
+
+
+@pytest.fixture
+def job(tmp_path):
+    """A process of two runs."""
+    runs = [settings.resolve() for settings in SNAPP.runs_of_figure("4", "smoke")]
+    (found,) = make_jobs(SNAPP, runs, RunOptions(str(tmp_path)))
+    found.log = tmp_path / "log"
+    assert len(runs) == 2
+    return found
+
+
+def test_a_process_of_which_one_run_is_left_is_started(job, tmp_path):
+    with run_folder(SNAPP, job.runs[0], tmp_path) as folder:
+        folder.start({})
+        folder.finish("done", [{"metric": "m", "value": 1}], {})
+    job.argv = [sys.executable, "-c", f"open({str(tmp_path / 'ran')!r}, 'a').write('x')"]
+    assert local.run_jobs(SNAPP, [job], tmp_path, local.make_places(SNAPP, workers=1)) == []
+    assert (tmp_path / "ran").read_text() == "x"
+
+
+def test_a_process_that_was_killed_has_failed(job, tmp_path):
+    job.argv = [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]
+    assert local.run_jobs(SNAPP, [job], tmp_path, local.make_places(SNAPP, workers=1)) == [job]
+
+
+def test_a_task_lives_for_a_process_if_it_makes_all_its_runs(job, tmp_path, monkeypatch):
+    monkeypatch.setattr(slurm, "queue", lambda: {"30_0": "RUNNING", "31_0": "RUNNING"})
+    note_started(SNAPP, tmp_path, make_jobs(SNAPP, job.runs[:1], RunOptions(str(tmp_path))), ["30_0"])
+    assert slurm.live_tasks(SNAPP, [job], str(tmp_path)) == []
+    note_started(SNAPP, tmp_path, make_jobs(SNAPP, job.runs[1:], RunOptions(str(tmp_path))), ["31_0"])
+    assert slurm.live_tasks(SNAPP, [job], str(tmp_path)) == [(job, ["30_0", "31_0"])]
+
+
+def test_students_wait_for_teachers_that_are_queued_already(tmp_path, monkeypatch):
+    paper = load_study("somepalli_boundaries")
+    runs = [settings.resolve() for settings in paper.runs_of_figure("distillation", "smoke")]
+    jobs = [make_jobs(paper, [run], RunOptions(str(tmp_path)))[0] for run in runs]
+    teacher, student = (next(j for j in jobs if j.has_students == kind) for kind in (False, True))
+    waited = []
+
+    def submit(self, study, array, out_dir, before):
+        waited.append(list(before))
+        return ["31_0"]
+
+    monkeypatch.setattr(slurm, "live_tasks", lambda *_: [(teacher, ["30_0"])])
+    monkeypatch.setattr(slurm, "most_tasks", lambda: 10)
+    monkeypatch.setattr(slurm.SlurmExecutor, "_submit_array", submit)
+    slurm.SlurmExecutor(slurm.Resources(), wait=False).run(paper, [teacher, student], str(tmp_path))
+    assert waited == [["30_0"]]

@@ -330,3 +330,11 @@ def test_gaussian_pixels_of_each_image():
 def test_gaussian_pixels_unknown_statistics():
     with pytest.raises(ValueError, match=r"Received: statistics='batch'$"):
         gaussian_pixels(some_images(2), np.random.default_rng(0), statistics="batch")
+
+
+def test_each_image_of_random_pixels_takes_its_permutation_from_the_generator():
+    images = np.arange(2 * 8 * 8 * 3, dtype=np.float32).reshape(2, 8, 8, 3)
+    first, other = (random_pixels(images, np.random.default_rng(seed)) for seed in (0, 1))
+    assert not np.array_equal(first, other)
+    alone = shuffled_pixels(images[:1], np.random.default_rng(0))
+    np.testing.assert_array_equal(first[:1], alone)

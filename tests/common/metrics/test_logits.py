@@ -29,7 +29,7 @@ def test_the_network_is_in_inference_mode():
     ("make", "message"),
     [
         (lambda: dense_model(keras.layers.Dense(1)), r"at least two classes.*of shape \(8, 1\)$"),
-        (lambda: dense_model(keras.layers.Dense(1, activation="sigmoid")), "one logit z, make them 0 and z"),
+        (lambda: dense_model(keras.layers.Dense(1, activation="sigmoid")), "of one logit z an example"),
         (lambda: tf.identity, r"of shape \(batch, classes\).*of shape \(8, 4, 4, 3\)$"),
         (lambda: dense_model(keras.layers.Dense(3), keras.layers.Dense(3)), "list of 2 outputs$"),
         (lambda: lambda x: {"a": x, "b": x}, "one of its outputs.*dict of 2 outputs$"),

@@ -68,6 +68,9 @@ def test_a_threshold_by_hand():
     away = margins(model, images, [0], [2], rng)
     assert np.isnan(away.values[0]) and away.kept().size == 0
     assert (away.num_crossings, away.num_directions) == (0, 20)
+    # In tenths the distances go on by 0.1 there: 3.251 and 3.351.
+    tenths = margins(model, images, [0], [1], rng, unit=0.1)
+    np.testing.assert_allclose(tenths.values, [3.251], rtol=1e-12)
     # From image 1 the boundary lies 96.7 away: after 91.51, before 101.51.
     np.testing.assert_allclose(margins(model, images, [1], [0, 2], rng).values, [91.51], rtol=1e-12)
 
@@ -202,6 +205,9 @@ def test_invalid_arguments():
         margins(linear(kernel), images, [0], [1, 50], rng)
     with pytest.raises(ValueError, match="1-D array of integers. Received: bases of shape"):
         margins(linear(kernel), images, 0, [1], rng)
+    for unit in (0.0, -1.0, np.inf, np.nan):
+        with pytest.raises(ValueError, match="`unit` must be a positive number"):
+            margins(linear(kernel), images, [0], [1], rng, unit=unit)
     with pytest.raises(ValueError, match="logits must be finite"):
         gaussian_margins(lambda x: linear(kernel)(x) * np.nan, images, [0], rng)
 
@@ -211,3 +217,17 @@ def test_invalid_numbers(name, value):
     images, kernel = problem()
     with pytest.raises(ValueError, match=f"`{name}` must be a .* integer. Received: {name}={value}"):
         gaussian_margins(linear(kernel), images, [0], np.random.default_rng(0), **{name: value})
+
+
+@pytest.mark.parametrize(
+    "wanted,targets,value",
+    [(1, [2], np.nan), (3, [1, 2, 2], 3.01), (4, [1, 2, 2, 2], np.nan), (4, [1, 1, 2, 2], 3.01)],
+)
+def test_half_of_the_crossings_rounded_down_are_enough(wanted, targets, value, monkeypatch):
+    """Toward image 1 the class changes beyond 3.3, toward image 2 nowhere."""
+    images = np.array([[0.0, 0.0], [100.0, 0.0], [-7.0, 0.0]])
+    model = lambda x: tf.stack([tf.zeros(len(x), x.dtype), x[:, 0] - 3.3], axis=1)  # noqa: E731
+    monkeypatch.setattr(margin, "_draw_targets", lambda *_: np.array([targets]))
+    found = margins(model, images, [0], [1, 2], np.random.default_rng(0), wanted, 0)
+    np.testing.assert_allclose(found.values, [value], rtol=1e-12)
+    assert found.num_crossings == [targets.count(1)]

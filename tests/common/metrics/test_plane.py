@@ -363,3 +363,10 @@ def test_planes_of_vectors_and_of_images_follow_each_other():
         found = predict_planes([lambda x: tf.reshape(x, (len(x), -1))[:, :2]], [plane])
         expected = plane.points().reshape(16, -1)[:, :2].argmax(axis=1)
         np.testing.assert_array_equal(found.ravel(), expected)
+
+
+def test_images_almost_on_one_line_span_a_plane_computed_in_float64():
+    found = plane_through(np.float32([[0, 0], [1, 0], [2, 1e-3]]), 3, 0.1)
+    assert found.coordinates[2] == pytest.approx([2, 1e-3], rel=1e-6)
+    found = plane_through(np.float32([[0, 0], [3, 1], [0, 5]]), 3, 0.1)
+    assert found.coordinates[1, 0] == pytest.approx(np.sqrt(10), rel=1e-14)

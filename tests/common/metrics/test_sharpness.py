@@ -8,6 +8,7 @@ from common.data.colour_jitter import COLOUR_CLIPS, apply_jitter, jitter_coeffic
 from common.layers import SmeLU
 from common.metrics.sharpness import (
     jacobian_norm,
+    samples_in,
     tangent_hessian_norm,
     tangent_hessian_prefactor,
     tangent_hessian_sums,
@@ -236,3 +237,7 @@ def test_invalid_arguments(changes, message):
     arguments = {"images": images, "labels": labels, "mean": MEAN, "std": STD} | changes
     with pytest.raises(ValueError, match=message):
         tangent_hessian_norm(linear_model(), **arguments)
+
+
+def test_an_image_counts_beside_its_copies_among_the_points_of_a_batch():
+    assert [samples_in(*given) for given in ((320, 4), (320, 0), (4, 4))] == [64, 320, 1]

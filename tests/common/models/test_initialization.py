@@ -118,6 +118,16 @@ def test_traced_function_sees_the_new_weights():
     assert predict.experimental_get_tracing_count() == 1
 
 
+def test_what_a_layer_was_adapted_to_stays():
+    layer = keras.layers.Normalization()
+    layer.adapt(np.float32([[1.0, 10.0], [3.0, 20.0]]))
+    model = keras.Sequential([keras.Input((2,)), layer, keras.layers.Dense(3)])
+    before = model.layers[1].get_weights()[0]
+    draw_weights(model, Streams(1))
+    np.testing.assert_array_equal(layer.mean, [[2.0, 15.0]])
+    assert np.all(model.layers[1].get_weights()[0] != before)
+
+
 def test_a_variable_without_initializer_is_an_error():
     class Scale(keras.layers.Layer):
         def build(self, input_shape):

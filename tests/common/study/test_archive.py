@@ -8,7 +8,7 @@ import pytest
 from common.errors import UserError
 from common.study.archive import Archive
 from common.study.files import SUMS
-from common.study.run_folders import RunFolder, settings_hash
+from common.study.run_folders import RunFolder, measured_seconds, settings_hash
 
 # Numbers whose text is read wrongly by a parser that does not round correctly.
 VALUES = [0.1 + 0.2, 1e-320, 1.7976931348623157e308, -5e-324, 123456789.123456789, float("nan")]
@@ -165,3 +165,38 @@ def test_damage_is_one_line_that_names_the_file(name, damage, tmp_path):
     (tmp_path / "paper" / SUMS).write_text("no sums\n")
     with pytest.raises(UserError, match="SHA256SUMS is damaged"):
         archive.find(identifier)
+
+
+def added(tmp_path, name, settings, rows, **times):
+    """A run of one setting, its seed, packed with some settings."""
+    with RunFolder(tmp_path / "runs", "paper", 1, {"seed": settings["seed"]}) as folder:
+        folder.start({"device": "CPU"})
+        folder.record["times"] |= times
+        folder.finish("done", rows, None)
+    archive, identifier = Archive(tmp_path / "paper"), settings_hash("paper", 1, settings)
+    archive.add(name, identifier, folder.run(), settings, [])
+    return archive.find(identifier)
+
+
+ROW = {"metric": "m", "value": 1.0, "statistic": "run"}
+
+
+def test_whole_numbers_that_float64_does_not_hold_stay_whole(tmp_path):
+    found = added(tmp_path, "a", {"seed": 0}, [ROW | {"step": 2**53 + 1}, ROW | {"step": 7}])
+    assert found.rows.step.tolist() == [2**53 + 1, 7]
+
+
+def test_an_empty_text_stays_one(tmp_path):
+    found = added(tmp_path, "a", {"seed": 0}, [ROW | {"note": ""}, ROW | {"note": "x"}])
+    assert found.rows.note.tolist() == ["", "x"]
+
+
+def test_a_setting_that_a_record_lacks_is_packed(tmp_path):
+    found = added(tmp_path, "a", {"seed": 0, "clip": "none"}, [ROW])
+    assert found.record["settings"] == {"seed": 0, "clip": "none"}
+
+
+def test_a_time_that_only_other_runs_have_is_none(tmp_path):
+    first = added(tmp_path, "a", {"seed": 0}, [ROW], train_seconds=2.0)
+    second = added(tmp_path, "b", {"seed": 1}, [ROW])
+    assert [measured_seconds(found.record["times"]) for found in (first, second)] == [2, 0]

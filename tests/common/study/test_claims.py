@@ -210,3 +210,78 @@ def test_an_open_claim_asks_for_the_seeds_that_decide_it_and_for_three_at_least(
         check = lambda evidence, more=more: (evidence.run(width=1), Outcome("open", "", more=more))[1]  # noqa: E731
         (judgement,) = claims.judge([claim(check)], TOY, tmp_path)
         assert judgement.outcome.more == asked
+
+
+def seeds_of(tmp_path, **seeds):
+    """Records the seeds of widths at paper scale, w1=(0, 1) those of width 1."""
+    for width, found in seeds.items():
+        for seed in found:
+            write(tmp_path, Settings(int(width[1:]), 8, seed=seed), 10.0 * int(width[1:]) + seed)
+
+
+REPRODUCED = Outcome("reproduced", "It is.", p=0.01)
+
+
+@pytest.mark.parametrize("order", [(1, 2), (2, 1)])
+def test_a_part_that_has_exploratory_seeds_alone_leaves_the_claim_open(order, tmp_path):
+    """Whichever part is read first; such a claim has no p value."""
+    seeds_of(tmp_path, w1=(0, 1, 2, 3), w2=(0,))
+
+    def check(evidence):
+        for width in order:
+            evidence.seeds(width=width)
+        return REPRODUCED
+
+    (found,) = claims.judge([dataclasses.replace(claim(check), confirmatory_from=1)], TOY, tmp_path)
+    assert found.outcome.verdict == "open" and np.isnan(found.outcome.p)
+    assert claims.q_values([found]) == {}
+    if order == (2, 1):
+        assert sorted(run.seed for run in found.runs) == [1, 2, 3]
+
+
+def test_what_is_missing_of_a_claim_that_nothing_was_run_for(tmp_path):
+    (found,) = claims.judge([claim(lambda evidence: evidence.run(width=1))], TOY, tmp_path)
+    assert found.outcome.seen == "0 of the 2 runs of figure 1 at laptop scale are finished."
+
+
+def test_a_claim_out_of_reach_has_no_p_value(tmp_path):
+    seeds_of(tmp_path, w1=(0,))
+
+    def check(evidence):
+        evidence.run(width=1)
+        return REPRODUCED
+
+    given = dataclasses.replace(claim(check), out_of_reach={"paper": "why"})
+    (found,) = claims.judge([given], TOY, tmp_path)
+    assert found.outcome.verdict == "out of reach" and np.isnan(found.outcome.p)
+    assert claims.q_values([found]) == {}
+
+
+def test_a_run_that_diverged_has_no_value(tmp_path):
+    with run_folder(TOY, Settings(1, 8), tmp_path) as folder:
+        folder.start({})
+        folder.finish("diverged", [{"metric": "m", "value": 7.0, "statistic": "mean"}], None)
+    table = claims.Evidence(TOY, ("1",), tmp_path, "paper").table([{"width": 1}], lambda r: r.rows.value[0])
+    assert np.isnan(table.values).tolist() == [[True]]
+
+
+def test_the_price_of_a_claim_that_was_not_run(tmp_path):
+    """A pilot and three seeds of each width, a minute for width 1 and two for width 2."""
+    priced = dataclasses.replace(TOY, estimate=lambda settings: 60.0 * settings.width)
+    given = dataclasses.replace(claim(lambda evidence: evidence.run(width=1)), confirmatory_from=1)
+    (found,) = claims.judge([given], priced, tmp_path)
+    assert found.minutes == (1 + 3) * (1 + 2)
+
+
+def test_the_first_seed_that_decides_is_one_of_the_deciding(tmp_path):
+    seeds_of(tmp_path, w1=(0, 3))
+    assert claims.Evidence(TOY, ("1",), tmp_path, "paper", 3).deciding_seeds() == {3}
+
+
+def test_several_figures_need_the_seeds_of_the_one_that_needs_most(tmp_path):
+    def two_seeds(name, scale):
+        return [dataclasses.replace(s, seed=seed) for s in runs_of_figure(name, scale) for seed in (0, 1)]
+
+    study = dataclasses.replace(TOY, figures=("1", "2"), runs_of_figure=two_seeds, min_seeds={"2": 2})
+    seeds_of(tmp_path, w1=(0,), w2=(0,))
+    assert claims.Evidence(study, ("1", "2"), tmp_path, "paper").state.startswith("2 of the 4 runs")

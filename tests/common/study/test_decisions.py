@@ -332,3 +332,65 @@ if __name__ == "__main__":
     for each in FAMILIES:
         for number in SEEDS:
             print(check(each, number, 2000), flush=True)
+
+
+def test_the_trough_lies_before_the_peak():
+    # Level up to the peak and from it a fall of 6 in all five seeds, which 0.5^5 allows: no rise, open.
+    values = np.tile([4.0, 4, 4, 4, 4, 4, 3, 2, -2], (5, 1))
+    assert decisions.peak("", PEAKED[None], values, WIDTHS, NEAR, False).verdict == "open"
+
+
+def test_the_fall_from_a_peak_goes_to_the_last_place():
+    # After the peak the curve falls and then rises above it, in all six seeds.
+    values = np.tile([4.0, 1, 0, 1, 3, 4, 3.5, 2, 6], (6, 1))
+    found = decisions.peak("", PEAKED[None], values, WIDTHS, NEAR, False)
+    assert (found.verdict, found.p) == ("contradicted", 2 * 0.5**6)
+
+
+def test_the_p_value_of_a_tie_is_that_of_the_equivalence():
+    # Mean 0 with standard error 0.1 and one degree of freedom, Cauchy's: the margin of 1 is 10 errors away.
+    found = decisions.ordering("", effects.level("", [-0.1, 0.1]), margin=1.0)
+    assert found.verdict == "no difference"
+    assert found.p == pytest.approx(0.5 - math.atan(10) / math.pi)
+
+
+def outcome(verdict, p=math.nan):
+    return Outcome(verdict, verdict, p=p)
+
+
+def test_a_tie_decides_all_parts_only_where_none_is_open():
+    tie = outcome("no difference", 0.01)
+    assert decisions.every(tie, outcome("open", 0.3)).verdict == "open"
+    found = decisions.every(outcome("reproduced", 0.02), tie)
+    assert (found.verdict, found.p) == ("no difference", 0.01)
+
+
+def test_the_p_value_of_open_parts_is_that_of_all_of_them():
+    """Whatever their order; a p value against a part is none for it."""
+    against, held, unknown = outcome("contradicted", 0.04), outcome("reproduced", 0.01), outcome("open")
+    for parts in ((against, held), (held, against)):
+        found = decisions.every(*parts)
+        assert (found.verdict, found.p) == ("open", 0.96)
+    for parts in ((held, unknown), (unknown, held)):
+        assert math.isnan(decisions.every(*parts).p)
+    assert decisions.every(held, outcome("open", 0.3), outcome("no difference", 0.01)).p == 1
+
+
+def test_parts_that_hold_in_part_count_as_held():
+    half = decisions.together(outcome("reproduced", 0.01), outcome("contradicted", 0.02))
+    found = decisions.together(half, outcome("reproduced", 0.01), *[outcome("contradicted", 0.01)] * 2)
+    assert (found.verdict, found.words) == ("in part", "reproduced in part (2 of 4)")
+
+
+def test_the_seeds_that_decide_an_equality_are_those_for_its_closer_limit():
+    # Mean -0.9 with deviation 0.4, 0.1 above the lower limit: t(45) 0.4 / sqrt(46) is 0.0990, t(44) 0.4 /
+    # sqrt(45) 0.1002. There are 3 seeds.
+    found = decisions.equality("", effects.level("", [-0.9, -0.5, -1.3]), 1.0)
+    assert (found.verdict, found.more) == ("open", 43)
+
+
+def test_a_seed_that_lacks_one_cell_keeps_the_others():
+    first = np.array([[9.0, 1, 2], [1, 9, 6], [2, 6, 9]])  # as in the test by hand
+    second = first.copy()
+    second[2, :] = second[:, 2] = np.nan
+    assert effects.over_pairs(np.stack([first, second], axis=-1))[:, 0] == pytest.approx([-3, 5, 7])

@@ -165,3 +165,13 @@ def test_what_are_no_arrays_is_one_line(damage, tmp_path):
     with pytest.raises(UserError, match=r"cannot read .*arrays.npz \(.*\); remove its folder") as error:
         files.read_arrays(path)
     assert "\n" not in str(error.value)
+
+
+def test_a_file_that_takes_the_place_of_one_of_its_size_and_time_is_read_again(tmp_path):
+    paths = tmp_path / "first", tmp_path / "second"
+    for path in paths:
+        path.write_text(path.name[:1])
+        os.utime(path, (10, 10))
+    before = files.known_digest(paths[0])
+    os.replace(paths[1], paths[0])
+    assert files.known_digest(paths[0]) == files.digest(paths[0]) != before

@@ -339,3 +339,26 @@ def test_a_run_that_another_process_has_finished_meanwhile_is_seen_as_finished(t
     assert not late.finished
     with late:
         assert late.finished
+
+
+ROW = {"metric": "a", "value": 1.5, "statistic": "run"}
+
+
+def rewritten(run, **changes):
+    """Changes the record of a run, without its checksum."""
+    path = run.path / "run.json"
+    record = json.loads(path.read_text()) | changes
+    del record["sha256"]
+    path.write_text(json.dumps(record))
+
+
+def test_a_run_that_is_made_again_is_read_again(tmp_path):
+    run = finished(tmp_path, [ROW])
+    assert run.run().rows.value.tolist() == [1.5]
+    rewritten(run, suspect="why")
+    assert finished(tmp_path, [ROW | {"value": 2.5}]).run().rows.value.tolist() == [2.5]
+
+
+def test_a_record_without_checksums_has_its_arrays(tmp_path):
+    rewritten(finished(tmp_path, [ROW], {"x": np.arange(3)}))
+    assert find_run(tmp_path, "paper", 1, SETTINGS).arrays["x"].tolist() == [0, 1, 2]

@@ -142,7 +142,18 @@ def test_a_note_is_said_and_judges_nothing():
 
 
 @pytest.mark.parametrize(
-    "value,text", [(3251.4, "3,250"), (1.04e-7, "1.04e-07"), (0.1888, "0.189"), (2e6, "2e+06"), (12.0, "12")]
+    "value,text",
+    [
+        (3251.4, "3,250"),
+        (1.04e-7, "1.04e-07"),
+        (0.1888, "0.189"),
+        (2e6, "2e+06"),
+        (12.0, "12"),
+        (999.4, "999"),
+        (999.9, "1,000"),
+        (999_999, "1e+06"),
+        (-12345, "-12,300"),
+    ],
 )
 def test_numbers_have_three_digits(value, text):
     assert verdicts.number(value) == text
@@ -150,3 +161,21 @@ def test_numbers_have_three_digits(value, text):
 
 def test_an_estimate_without_an_interval_says_so():
     assert str(Estimate(2.0, math.nan, math.nan, 1)) == "2 [no interval from n = 1]"
+
+
+def test_a_published_number_needs_the_whole_interval():
+    # 10 with t(0.975, 2) / sqrt(3) = 2.48 around it.
+    sample = Sample("", (9.0, 10.0, 11.0))
+    assert verdicts.near_published("paper", "q", sample, 10.0, 1.0).verdict == "open"
+    assert verdicts.near_published("paper", "q", sample, 10.0, 2.5).verdict == "reproduced"
+
+
+def test_the_interval_of_a_positive_mean_is_around_its_logarithm():
+    # Means of 1, 3, 5 without one of them: 4, 3, 2.
+    left_out = np.log([4.0, 3.0, 2.0])
+    error = math.sqrt(2 / 3 * np.sum((left_out - left_out.mean()) ** 2))
+    reach = stats.t.ppf(0.975, 2) * error
+    found = geometric_mean("", [1.0, 3.0, 5.0]).estimate()
+    assert (found.value, found.low, found.high) == pytest.approx(
+        (3, 3 * math.exp(-reach), 3 * math.exp(reach))
+    )

@@ -245,3 +245,18 @@ def test_every_epoch_has_an_order_of_its_own(start, monkeypatch):
     assert set(orders) == set(of_epochs.items())  # the calls of an epoch share its order
     assert len(set(of_epochs.values())) == 3
     assert all(sorted(order) == list(range(22)) for order in of_epochs.values())
+
+
+def test_the_order_of_each_epoch_is_that_of_its_stream(start, monkeypatch):
+    run, orders = start(StoppingRule(2)), []
+    train = run.trainer.train
+
+    def recording(order, num_steps):
+        orders.append(order)
+        return train(order, num_steps)
+
+    monkeypatch.setattr(run.trainer, "train", recording)
+    run.run()
+    expected = [Streams(0).generator("order", epoch).permutation(22) for epoch in (0, 1)]
+    np.testing.assert_array_equal(orders[0], expected[0])
+    np.testing.assert_array_equal(orders[-1], expected[1])

@@ -11,7 +11,7 @@ from common.distribution import replica_strategy
 from common.errors import UserError
 from common.streams import Streams, fold_in, uniform_numbers
 from common.training import schedules
-from common.training.trainer import Preprocessing
+from common.training.trainer import Preprocessing, Trainer
 
 ORDER = np.random.default_rng(1).permutation(22)
 BATCHES = [slice(0, 8), slice(8, 16), slice(16, 22)]
@@ -52,6 +52,7 @@ def test_training_images_that_nothing_is_drawn_for_are_cropped_as_in_training(
     trainer = make_trainer()
     crops = [Augmentation((CentralCrop(size),)) for size in (24, 28)]
     monkeypatch.setattr(trainer, "_preprocessing", Preprocessing(*crops, lambda batch: batch))
+    monkeypatch.setattr(trainer, "_gives_logits", True)  # the network takes no such images
     trainer.load(images.images, images.labels, Streams(0))
     np.testing.assert_array_equal(trainer._images, images.images[:, 4:28, 4:28])
 
@@ -72,6 +73,73 @@ def test_training_equals_a_plain_loop_with_coupled_weight_decay(
     assert_close(weights(trainer), [v.numpy() for v in model.variables], 1e-5)
     if not weight_decay:  # the reported loss is the cross-entropy alone
         np.testing.assert_allclose(losses, expected, rtol=1e-5)
+
+
+def test_half_precision_trains_as_float32_but_for_rounding(make_trainer, images):
+    """The losses are computed in float32, whatever the network computes in."""
+    given, losses = keras.config.dtype_policy(), {}
+    for policy in ("float32", "mixed_bfloat16"):
+        keras.config.set_dtype_policy(policy)
+        try:
+            trainer = make_trainer(rate=0.01)
+        finally:
+            keras.config.set_dtype_policy(given)
+        trainer.load(images.images, images.labels, Streams(0))
+        data = trainer.evaluation_data(images.images, images.labels)
+        losses[policy] = trainer.train(ORDER, 3)[0], trainer.evaluate(data)[0]
+    assert trainer.model.compute_dtype == "bfloat16"
+    np.testing.assert_allclose(losses["mixed_bfloat16"][0], losses["float32"][0], rtol=0.05)
+    np.testing.assert_allclose(losses["mixed_bfloat16"][1], losses["float32"][1], rtol=0.05)
+
+
+def test_labels_may_be_as_keras_gives_them(make_trainer, images):
+    trainer = make_trainer()
+    found = []
+    for labels in (images.labels, images.labels.astype(np.int64)[:, None]):
+        trainer.load(images.images, labels, Streams(0))
+        found.append(trainer.train(ORDER, 3)[0])
+    np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize(
+    "change,message",
+    [
+        (lambda x, y: ((255 * x).astype(np.uint8), y), r"`images` must be floating-point .* uint8$"),
+        (lambda x, y: (x, y + 1), r"from 0 to 4. Received: labels=5"),
+        (lambda x, y: (x, y - 1), r"from 0 to 4. Received: labels=-1"),
+        (lambda x, y: (x, np.eye(5)[y]), r"integers of shape \(n,\)"),
+    ],
+)
+def test_data_that_would_train_on_something_else_are_refused(change, message, make_trainer, images):
+    with pytest.raises(ValueError, match=message):
+        make_trainer().load(*change(images.images, images.labels), Streams(0))
+
+
+def one_layer(**arguments):
+    return keras.Sequential(
+        [keras.Input((32, 32, 3)), keras.layers.Flatten(), keras.layers.Dense(5, **arguments)]
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments,message",
+    [
+        ({"activation": "softmax"}, "must give logits, not their softmax"),
+        ({"kernel_regularizer": "l2"}, "must have no losses of its own.*Received: 1 losses"),
+        ({"activity_regularizer": "l2"}, "must have no losses of its own"),
+    ],
+)
+def test_a_model_that_would_train_on_something_else_is_refused(arguments, message, images):
+    none = Preprocessing(augmentation("none"), augmentation("none"), lambda batch: batch)
+    trainer = Trainer(
+        tf.distribute.get_strategy(), lambda: one_layer(**arguments), keras.optimizers.SGD, none, 8
+    )
+    with pytest.raises(ValueError, match=message):
+        trainer.load(images.images, images.labels, Streams(0))
+        trainer.train(ORDER, 3)
+    with pytest.raises(ValueError, match="whose loss is not scaled"):
+        scaled = lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD())  # noqa: E731
+        Trainer(tf.distribute.get_strategy(), one_layer, scaled, none, 8)
 
 
 def test_weight_decay_of_kernels_alone(make_trainer, images):

@@ -1,5 +1,6 @@
 import dataclasses
 import shutil
+import types
 
 import numpy as np
 import pytest
@@ -172,3 +173,20 @@ def test_a_gpu_that_is_not_there_is_one_line():
     for ask in (distribution.ensemble_devices, distribution.replica_strategy):
         with pytest.raises(UserError, match="--device=gpu: TensorFlow finds no GPU"):
             ask("auto", "gpu")
+
+
+def test_workers_of_a_cluster_stop_together_at_a_run_that_another_process_holds(tmp_path, monkeypatch):
+    """A single process goes on with the next; of several all wait in the same one."""
+    begun = []
+
+    def busy(study, settings, options, label):
+        begun.append(settings)
+        raise BusyError("another process is working on it")
+
+    monkeypatch.setattr(experiment, "run", busy)
+    for count, expected in ((1, CHOSEN), (2, CHOSEN[:1])):
+        begun.clear()
+        monkeypatch.setattr(program, "current_worker", lambda _, n=count: types.SimpleNamespace(count=n))
+        with pytest.raises(BusyError):
+            program._run_all(STUDY, CHOSEN, options(tmp_path))
+        assert begun == expected
