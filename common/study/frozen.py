@@ -83,7 +83,7 @@ def _used(function: types.FunctionType, package: str) -> Iterable[tuple[str, Any
 
     Of default arguments only those that have a name: the source has the others.
     """
-    made_with = inspect.getclosurevars(function).nonlocals | {
+    made_with = dict(inspect.getclosurevars(function).nonlocals) | {
         name: parameter.default
         for name, parameter in inspect.signature(function).parameters.items()
         if name in _named_defaults(function)
