@@ -1,5 +1,6 @@
 """Frozen checks are older than the runs that decide them, and edits are noticed."""
 
+import dataclasses
 import importlib.util
 import subprocess
 import types
@@ -11,6 +12,7 @@ from common.study.claims import judge
 from common.study.frozen import _collect, claims_to_freeze, digest_of, read_frozen
 from common.study.runs import load_claims, load_study, study_names
 from launch import freeze
+from tests.common.study import test_claims as toy
 
 ROOT = Path(__file__).parents[1]
 
@@ -132,3 +134,9 @@ def test_a_folder_that_is_not_there_is_refused(records, words, capsys):
         freeze.main(["freeze", f"--records={records}"])
     assert end.value.code == 2
     assert words in (error := capsys.readouterr().err) and error.count("\n") == 1
+
+
+def test_deciding_seeds_are_looked_for_at_every_scale(tmp_path):
+    toy.write(tmp_path, toy.Settings(1, 4, seed=2))  # 4 examples: laptop
+    given = dataclasses.replace(toy.claim(lambda evidence: None), confirmatory_from=1)
+    assert freeze.recorded_seeds(toy.TOY, given, tmp_path) == [2]

@@ -2,7 +2,7 @@ import types
 
 import pandas as pd
 
-from figures.run_table import run_table
+from figures.run_table import _final, run_table
 from replications.somepalli_boundaries.settings import Settings
 from tests.made_rows import made_rows
 
@@ -26,3 +26,8 @@ def test_the_table_of_runs_names_subset_and_statistic():
     expected |= {"loss": "0.25", "margin, all, count": "0", "margin, all, mean": "3"}
     assert first == expected | {"epochs run": "7", "minutes": "1"}
     assert (second["margin, all, mean"], second["loss"]) == ("", "0.25")
+
+
+def test_the_end_of_a_run_is_its_last_number_of_examples():
+    rows = pd.DataFrame({"metric": "m", "statistic": "mean", "examples": [4, 9, 8], "value": [1.0, 2.0, 3.0]})
+    assert _final(types.SimpleNamespace(rows=rows)) == {("m", "mean"): 2.0}

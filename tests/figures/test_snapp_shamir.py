@@ -6,6 +6,7 @@ import pytest
 from common.errors import UserError
 from common.study.variation import changed_figure
 from figures import drawing
+from figures.snapp_shamir import curves as curves_module
 from figures.snapp_shamir.curves import count, curve_name, summary
 from figures.snapp_shamir.paper_figures import FIGURES, PAPER_FIGURES
 from replications.snapp_shamir.results import LOSS, PD
@@ -231,3 +232,10 @@ def test_a_figure_with_another_activation_has_fewer_curves(
 def test_a_figure_of_two_activations_cannot_do_with_one(write_run, paper, tmp_path):
     with pytest.raises(UserError, match="--activation=relu: figure 3 compares runs by this setting"):
         drawing.draw(PAPER_FIGURES.changed({"activation": "relu"}), "3", str(tmp_path), "smoke", tmp_path)
+
+
+def test_the_points_of_a_curve_are_in_the_order_of_their_windows(monkeypatch):
+    monkeypatch.setattr(curves_module, "summary", lambda run, metric: run)
+    monkeypatch.setattr(curves_module, "count", lambda run, metric: 0)
+    (curve,) = curves_module.curves([(Settings(shuffle_log2=z), z) for z in (16, 0, 8)])
+    assert [point.window_log2 for point in curve.points] == [0, 8, 16]
