@@ -280,9 +280,9 @@ def test_networks_are_built_as_the_settings_say():
         model = experiment.build_network(Settings(**values).resolve(), 10)
         return [layer for layer in model.layers if type(layer).__name__ == kind]
 
-    norms = [layers("BatchNormalization", batch_norm=mode) for mode in ("all", "downsample", "none")]
+    norms = [layers("FusedBatchNormalization", batch_norm=mode) for mode in ("all", "downsample", "none")]
     assert [len(found) for found in norms] == [19, 2, 0]
-    momentum = layers("BatchNormalization", batch_norm_momentum=0.5)[0].momentum
+    momentum = layers("FusedBatchNormalization", batch_norm_momentum=0.5)[0].momentum
     assert (norms[0][0].momentum, momentum) == (0.99, 0.5)
     for network in ("inception", "alexnet"):
         assert not layers("ReplicaDropout", network=network)
