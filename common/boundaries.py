@@ -5,6 +5,7 @@ that fails, left out with a line that says why.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
@@ -245,7 +246,7 @@ class Boundaries:
         count = min(self.options.num_margins, len(self.x))
         bases = rng.choice(len(self.x), count, replace=False)
         progress = self.watch(f"{self.names[number]}: margins", count, "examples")
-        parts, unit = [], self._distance() / _UNITS_OF_DISTANCE
+        parts, unit = [], self._distance / _UNITS_OF_DISTANCE
         for start in range(0, count, _BLOCK):
             block = bases[start : start + _BLOCK]
             targets = np.arange(len(self.x))
@@ -268,12 +269,11 @@ class Boundaries:
         low, high = interval(kept, statistic=np.median, quantity="positive")
         return Measured(float(np.median(kept)), low, high, len(kept))
 
+    @functools.cached_property
     def _distance(self):
         """The median distance between two examples, of a thousand pairs."""
-        rng = self._stream("distances")
-        first, second = rng.integers(len(self.x), size=(2, 1000))
-        difference = (self.x[first] - self.x[second]).reshape(len(first), -1)
-        lengths = np.linalg.norm(difference, axis=1)
+        pairs = self._stream("distances").integers(len(self.x), size=(2, 1000)).T
+        lengths = np.array([np.linalg.norm((self.x[i] - self.x[j]).ravel()) for i, j in pairs])
         if not lengths.any():
             raise ValueError("all examples are the same")
         return float(np.median(lengths[lengths > 0]))

@@ -269,7 +269,7 @@ def _predictions(models, x, y, names, options, watch):
         try:
             given = tf.constant(_outputs(model, x, name, options.batch_size, watch))
             kind = kind_of_outputs(given, options.outputs)
-            if kind == "logits" and given.shape[1] > 1 and are_probabilities(given):
+            if options.outputs == "logits" and given.shape[1] > 1 and are_probabilities(given):
                 raise ValueError("The model must give logits, as `outputs` says; it gives probabilities")
             found = Predictions.of_logits(logits_from(given, kind).numpy(), y)
         except (ValueError, tf.errors.OpError) as error:

@@ -38,11 +38,11 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         """Returns the normalized inputs; in training it moves the statistics."""
         if not (training and self.trainable and mask is None and self._is_fusible(inputs)):
             return super().call(inputs, training=training, mask=mask)
-        one = tf.ones(inputs.shape[-1])
+        num_channels = inputs.shape[-1]
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=keras.ops.cast(inputs, "float32"),
-            scale=keras.ops.cast(self.gamma, "float32") if self.scale else one,
-            offset=keras.ops.cast(self.beta, "float32") if self.center else 0 * one,
+            scale=keras.ops.cast(self.gamma, "float32") if self.scale else tf.ones(num_channels),
+            offset=keras.ops.cast(self.beta, "float32") if self.center else tf.zeros(num_channels),
             mean=tf.zeros(0),
             variance=tf.zeros(0),
             epsilon=self.epsilon,

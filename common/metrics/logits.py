@@ -122,10 +122,11 @@ def kind_of_outputs(given: tf.Tensor, outputs: str = "auto") -> str:
     """
     if outputs not in OUTPUTS:
         raise ValueError(f"`outputs` must be one of {', '.join(OUTPUTS)}. Received: outputs={outputs!r}")
-    probabilities = _may_be_probabilities(given)
-    if outputs == "probabilities" and not probabilities:
+    if outputs != "logits" and _may_be_probabilities(given):
+        return "probabilities"
+    if outputs == "probabilities":
         raise ValueError("The model must give probabilities: numbers from 0 to 1, whose rows sum to 1")
-    return "probabilities" if probabilities and outputs != "logits" else "logits"
+    return "logits"
 
 
 def logits_from(given: tf.Tensor, kind: str) -> tf.Tensor:

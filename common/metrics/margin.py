@@ -130,6 +130,7 @@ def gaussian_margins(
     num_extra: int = 10,
     num_bisections: int = 0,
     batch_size: int = 512,
+    unit: float = 1.0,
 ) -> Margins:
     """Mean distance from images to a change of predicted class, in Gaussian directions.
 
@@ -145,19 +146,21 @@ def gaussian_margins(
         num_extra: Number of directions that may fail before an image is given up.
         num_bisections: Number of times to halve the step that holds a direction's first change.
         batch_size: Number of points in each call of the network.
+        unit: What `DISTANCES` are multiplied by.
 
     Returns:
-        Margins in the unit of the images' pixels.
+        Margins in the unit of the images' pixels, whatever `unit` is.
 
     Raises:
-        ValueError: If bases are not positions of images, or a logit is nan or +inf.
+        ValueError: If bases are not positions of images, a logit is nan or +inf, or `unit` is no positive
+            number.
 
     Reference:
 
     - [Somepalli et al. 2022, "Median Margins"](https://arxiv.org/abs/2203.08124)
     """
     images, bases = np.asarray(images), _places("bases", bases, images)
-    search = _Search.checked(num_crossings, num_extra, num_bisections, batch_size)
+    search = _Search.checked(num_crossings, num_extra, num_bisections, batch_size, unit)
 
     def directions(_, origins):
         shape = (len(origins), search.num_directions, *origins.shape[1:])

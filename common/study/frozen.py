@@ -83,11 +83,9 @@ def _used(function: types.FunctionType, package: str) -> Iterable[tuple[str, Any
 
     Of default arguments only those that have a name: the source has the others.
     """
-    made_with = dict(inspect.getclosurevars(function).nonlocals) | {
-        name: parameter.default
-        for name, parameter in inspect.signature(function).parameters.items()
-        if name in _named_defaults(function)
-    }
+    parameters = inspect.signature(function).parameters
+    made_with = dict(inspect.getclosurevars(function).nonlocals)
+    made_with |= {name: parameters[name].default for name in _named_defaults(function)}
     for name in sorted(made_with):
         yield f"{function.__module__}.{function.__qualname__}.{name}", made_with[name]
     names = _names(function.__code__) | _names_of_decorators(function)
@@ -108,7 +106,7 @@ def _names(code: types.CodeType) -> set[str]:
 
 
 def _named_defaults(function: types.FunctionType) -> set[str]:
-    node = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+    node = _definition(function)
     if not isinstance(node, ast.FunctionDef):
         return set()
     places, arguments = [*node.args.posonlyargs, *node.args.args], node.args
@@ -122,15 +120,19 @@ def _names_of_decorators(function: types.FunctionType) -> set[str]:
     return {node.id for node in nodes if isinstance(node, ast.Name)} - {"claim"}
 
 
+def _definition(value: Any) -> ast.stmt:
+    return ast.parse(textwrap.dedent(inspect.getsource(value))).body[0]
+
+
 def _decorators(value: Any) -> list[ast.expr]:
-    node = ast.parse(textwrap.dedent(inspect.getsource(value))).body[0]
+    node = _definition(value)
     return node.decorator_list if isinstance(node, ast.FunctionDef | ast.ClassDef) else []
 
 
 def _code(value: Any) -> str:
     """The source of a function or class in one line, without docstring, comments and `@claim`."""
     source = textwrap.dedent(inspect.getsource(value))
-    node = ast.parse(source).body[0]
+    node = _definition(value)
     left_out: list[ast.AST] = [d for d in _decorators(value) if ast.unparse(d).startswith("claim(")]
     left_out += [
         statement

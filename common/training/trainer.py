@@ -9,8 +9,8 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -22,10 +22,6 @@ from ..metrics.examples import check_values
 from ..metrics.logits import check_logits
 from ..models.initialization import draw_weights
 from ..streams import Streams, fold_in, uniform_numbers
-
-if TYPE_CHECKING:
-    import keras
-
 
 _EVALUATION_BATCH = 500
 _AUGMENTATION_BLOCK = 1000
@@ -117,8 +113,8 @@ class Trainer:
     def __init__(
         self,
         strategy: tf.distribute.Strategy,
-        build_model: "Callable[[], keras.Model]",
-        build_optimizer: "Callable[[], keras.optimizers.Optimizer]",
+        build_model: Callable[[], keras.Model],
+        build_optimizer: Callable[[], keras.optimizers.Optimizer],
         preprocessing: Preprocessing,
         batch_size: int,
         weight_decay: float = 0.0,
@@ -140,8 +136,7 @@ class Trainer:
             self.model = build_model()
             self.optimizer = build_optimizer()
             self.optimizer.build(self.model.trainable_variables)
-        # Keras's own class is not named: nothing else here loads Keras.
-        if hasattr(self.optimizer, "inner_optimizer"):
+        if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
             raise ValueError("`build_optimizer` must give the optimizer itself, whose loss is not scaled")
         if self.replicas == 1:
             # There is nothing to sum. Keras would by a custom gradient, which TensorFlow keeps for ever, and
@@ -166,7 +161,7 @@ class Trainer:
         labels: np.ndarray,
         streams: Streams,
         augmentation: Streams | None = None,
-        learning_rate: "float | keras.optimizers.schedules.LearningRateSchedule | None" = None,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule | None = None,
     ) -> None:
         """Starts a run: its training data, fresh weights and a fresh optimizer.
 
