@@ -32,6 +32,7 @@ from .metrics.logits import (
     array_of,
     compiled,
     kind_of_outputs,
+    logits_by_kind,
     logits_from,
     padded_batches,
 )
@@ -280,7 +281,7 @@ def _predictions(models, x, y, names, options, watch):
                 f"{name} must be a Keras model, not its `predict`, or a function made of TensorFlow "
                 f"operations: {error}"
             ) from error
-        networks.append(functools.partial(_logits, model, kind))
+        networks.append(logits_by_kind(model, kind))
         kinds.append(kind)
         widths.add(given.shape[1])
         predictions.append(found)
@@ -294,10 +295,6 @@ def _predictions(models, x, y, names, options, watch):
             "they are logits or probabilities (`outputs`)"
         )
     return predictions, networks, tuple(kinds)
-
-
-def _logits(model, kind, inputs):
-    return logits_from(array_of(model, inputs), kind)
 
 
 def _outputs(model, x, name, batch_size, watch):

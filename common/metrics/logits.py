@@ -1,5 +1,6 @@
 """A network's logits, as all measures take them, and how their programs are compiled and fed."""
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import TypeAlias, TypeVar
 
@@ -106,6 +107,19 @@ def as_logits(
             give; or `outputs` is none of OUTPUTS.
     """
     kind = kind_of_outputs(_in_batches(lambda batch: array_of(model, batch), examples, batch_size), outputs)
+    return logits_by_kind(model, kind)
+
+
+def logits_by_kind(model: Network, kind: str) -> Network:
+    """Returns the logits of a network whose outputs are known, see `as_logits`.
+
+    Args:
+        model: Gives numbers of shape (batch, classes), or (batch, 1) for two classes.
+        kind: What they are, from `kind_of_outputs`.
+
+    Returns:
+        Function from a batch of inputs to logits of shape (batch, classes), in float32 at least.
+    """
     return lambda inputs: logits_from(array_of(model, inputs), kind)
 
 
@@ -220,7 +234,9 @@ def compiled(function: Callable[..., _Results], **options: bool) -> Callable[...
             and wraps errors in its own lines.
     """
     has_gpu = bool(tf.config.list_logical_devices("GPU"))
-    return tf.function(function, jit_compile=has_gpu or None, **({"autograph": False} | options))
+    # TensorFlow counts the traces of a function by its code, and warns of many: here each is of another network.
+    own = functools.partial(function)
+    return tf.function(own, jit_compile=has_gpu or None, **({"autograph": False} | options))
 
 
 def padded_batches(batch_size: int, *arrays: np.ndarray) -> Iterator[tuple]:

@@ -148,6 +148,14 @@ def test_a_function_is_measured_like_the_model_that_it_calls():
     np.testing.assert_array_equal(found, jacobian_norm(model, IMAGES, LABELS))
 
 
+def test_measuring_many_networks_does_not_warn_of_their_many_traces(monkeypatch):
+    warned = []
+    monkeypatch.setattr(tf.get_logger(), "handle", lambda record: warned.append(record.getMessage()))
+    for number in range(7):
+        jacobian_norm(lambda x, number=number: x * number, np.ones((2, 3), np.float32), np.array([0, 1]))
+    assert not warned
+
+
 def test_batches_have_one_shape_and_repeat_the_last_row():
     batches = list(padded_batches(3, np.arange(7), np.arange(7) * 10))
     rows = [batch[0] for batch in batches]
