@@ -120,8 +120,25 @@ def swish(x: "tf.Tensor", beta: float = 1.0) -> "tf.Tensor":
     return ops.cast(x * ops.sigmoid(beta * x), dtype)
 
 
+class _SmoothActivation(keras.layers.Layer):
+    """A layer of an activation with a `beta`."""
+
+    def __init__(self, beta: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.beta = _check_beta(beta)
+        self.supports_masking = True
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Returns the input shape."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
+        return {**super().get_config(), "beta": self.beta}
+
+
 @registered
-class SmeLU(keras.layers.Layer):
+class SmeLU(_SmoothActivation):
     """Applies the smooth ReLU, SmeLU, to each element of its input.
 
     Smoother for larger `beta`; Snapp & Shamir 2021 (section 6) use it to make models agree more.
@@ -153,26 +170,13 @@ class SmeLU(keras.layers.Layer):
     - [Snapp & Shamir 2021, section 6](https://arxiv.org/abs/2102.10696)
     """
 
-    def __init__(self, beta: float = 1.0, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.beta = _check_beta(beta)
-        self.supports_masking = True
-
     def call(self, inputs: "tf.Tensor") -> "tf.Tensor":
         """Returns `smelu(inputs, beta)`."""
         return smelu(inputs, self.beta)
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Returns the input shape."""
-        return input_shape
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor."""
-        return {**super().get_config(), "beta": self.beta}
-
 
 @registered
-class Swish(keras.layers.Layer):
+class Swish(_SmoothActivation):
     """Applies Swish to each element of its input.
 
     Smoother for smaller `beta`; Snapp & Shamir 2021 (section 6) use it to make models agree more.
@@ -202,22 +206,9 @@ class Swish(keras.layers.Layer):
     - [Snapp & Shamir 2021, section 6](https://arxiv.org/abs/2102.10696)
     """
 
-    def __init__(self, beta: float = 1.0, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.beta = _check_beta(beta)
-        self.supports_masking = True
-
     def call(self, inputs: "tf.Tensor") -> "tf.Tensor":
         """Returns `swish(inputs, beta)`."""
         return swish(inputs, self.beta)
-
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Returns the input shape."""
-        return input_shape
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor."""
-        return {**super().get_config(), "beta": self.beta}
 
 
 LAYERS = {"smelu": SmeLU, "swish": Swish}  # by the names of their functions; each has a `beta`

@@ -234,7 +234,7 @@ def compiled(function: Callable[..., _Results], **options: bool) -> Callable[...
             and wraps errors in its own lines.
     """
     has_gpu = bool(tf.config.list_logical_devices("GPU"))
-    # TensorFlow counts the traces of a function by its code, and warns of many: here each is of another network.
+    # TensorFlow counts traces by a function's code, and warns of many: here each is of another network.
     own = functools.partial(function)
     return tf.function(own, jit_compile=has_gpu or None, **({"autograph": False} | options))
 

@@ -172,6 +172,9 @@ METRICS = {
     ),
     "logits.logits_of": Takes(lambda x, y, model: logits.logits_of(model, x), images="any"),
     "logits.as_logits": Takes(lambda x, y, model: logits.as_logits(model, x)(x), images="any"),
+    "logits.logits_by_kind": Takes(
+        lambda x, y, model: logits.logits_by_kind(model, "logits")(x), images="any"
+    ),
     "logits.array_of": Takes(lambda x, y, model: logits.array_of(model, x), images="any"),
     "logits.kind_of_outputs": Takes(),
     "logits.logits_from": Takes(),
