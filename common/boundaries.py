@@ -278,6 +278,17 @@ class Boundaries:
             raise ValueError("all examples are the same")
         return float(np.median(lengths[lengths > 0]))
 
+    def _check_slopes(self, number, flat):
+        """Refuses wrong examples whose loss is flat: their probability was rounded to 0."""
+        if not len(flat):
+            return
+        classes = self.classifiers[number](tf.constant(self.x[flat]))[0].numpy()
+        if (wrong := np.sum(classes != self.y[flat])) > 0:
+            raise ValueError(
+                f"the loss of {wrong} wrong examples has no slope: their probability is rounded to 0 (save "
+                "the model without its softmax or sigmoid), or the model is dead around them"
+            )
+
     def _jacobian_norm(self, number):
         count = min(self.options.num_gradients, len(self.x))
         chosen = self._stream("gradients").choice(len(self.x), count, replace=False)
@@ -288,4 +299,5 @@ class Boundaries:
         progress.close()
         if not np.isfinite(found).all():
             raise ValueError(f"{(~np.isfinite(found)).sum()} of {count} gradients are not finite")
+        self._check_slopes(number, chosen[found == 0])
         return mean_over_examples(found, "positive")

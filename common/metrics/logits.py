@@ -16,8 +16,9 @@ from ..tensors import floating
 Network: TypeAlias = keras.Layer | Callable[[tf.Tensor], tf.Tensor]
 _Results = TypeVar("_Results")
 
-# The logarithm of a smaller probability says nothing: float32 has none far below.
-_LEAST_PROBABILITY = 1e-30
+# The logarithm of a smaller probability says nothing: float32 has none far below. In float16 it may have been
+# up to 2^-25, half the least number above 0.
+_LEAST_PROBABILITY, _LEAST_IN_HALF = 1e-30, 2.0**-25
 
 _HALF_STEP_BELOW_1 = {tf.float16: 2.0**-12, tf.bfloat16: 2.0**-9, tf.float64: 2.0**-54}  # else float32
 
@@ -90,7 +91,8 @@ def as_logits(
     The logits of probabilities are their logarithms. One number z an example is the logit of class 1 against
     class 0, whose logits are then 0 and z; one probability p is that of class 1, and they are those of
     1 - p and p. Where p is rounded to 1, 1 - p is taken to be half the step below 1 of the model's type,
-    2^-25 in float32: a loss of 17.3, the least that it may be.
+    2^-25 in float32: a loss of 17.3, the least that it may be. A probability that is rounded to 0 is taken to
+    be 1e-30 (2^-25 in float16), and there the loss is flat: its gradient is 0 where the model's is large.
 
     Args:
         model: Gives numbers of shape (batch, classes), or (batch, 1) for two classes.
@@ -131,7 +133,8 @@ def kind_of_outputs(given: tf.Tensor, outputs: str = "auto") -> str:
         outputs: What they are said to be, one of OUTPUTS.
 
     Raises:
-        ValueError: They are none of the probabilities that they are said to be; or `outputs` is none of
+        ValueError: They are none of the probabilities that they are said to be; of several classes and not
+            said to be logits, they are all from 0 to 1 without rows that sum to 1; or `outputs` is none of
             OUTPUTS.
     """
     if outputs not in OUTPUTS:
@@ -140,6 +143,11 @@ def kind_of_outputs(given: tf.Tensor, outputs: str = "auto") -> str:
         return "probabilities"
     if outputs == "probabilities":
         raise ValueError("The model must give probabilities: numbers from 0 to 1, whose rows sum to 1")
+    if outputs == "auto" and _are_shares(given) and tf.math.count_nonzero(given) > 0:
+        raise ValueError(
+            "The model must give logits, or probabilities whose rows sum to 1; it gives numbers from 0 to 1, "
+            "as a sigmoid for each class does. If they are logits, say so (`outputs`)"
+        )
     return "logits"
 
 
@@ -162,14 +170,17 @@ def logits_from(given: tf.Tensor, kind: str) -> tf.Tensor:
         values = tf.concat([tf.zeros_like(values), values], axis=-1)
     if not probabilities:
         return values
-    # Unlike a maximum it keeps nan.
-    return tf.math.log(tf.where(values < _LEAST_PROBABILITY, _LEAST_PROBABILITY, values))
+    least = _LEAST_IN_HALF if given.dtype == tf.float16 else _LEAST_PROBABILITY
+    return tf.math.log(tf.where(values < least, least, values))  # unlike a maximum it keeps nan
 
 
 def _may_be_probabilities(given):
     """Whether outputs look like probabilities, of all classes or of class 1."""
-    if given.shape[-1] > 1:
-        return are_probabilities(given)
+    return are_probabilities(given) if given.shape[-1] > 1 else _are_shares(given)
+
+
+def _are_shares(given):
+    """Whether all numbers that are finite are from 0 to 1."""
     known = given.numpy()[np.isfinite(given.numpy())]
     return len(known) > 0 and bool(np.all((known >= 0) & (known <= 1)))
 

@@ -105,7 +105,7 @@ def input_gradients(
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(inputs)
         logits = tf.cast(logits_of(model, inputs), tf.float32)
-        cross_entropies = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        cross_entropies = _cross_entropies(labels, logits)
     gradients = tape.gradient(cross_entropies, inputs)
     if gradients is None:
         raise ValueError(
@@ -117,6 +117,26 @@ def input_gradients(
     gradients = tf.where(defined, gradients, np.nan)
     correct = tf.cast(tf.argmax(logits, axis=-1, output_type=labels.dtype) == labels, tf.float32)
     return cross_entropies, correct, gradients
+
+
+def _cross_entropies(labels, logits):
+    """Cross-entropies that keep their gradient where the label's probability is next to 1.
+
+    TensorFlow's own gradient has this probability minus 1, which float32 rounds to a multiple of 6e-8. Here
+    it is log(1 + sum of exp(z_k - z_y)) over the classes k other than y.
+    """
+    own = tf.gather(logits, labels, batch_dims=1)
+    is_own = tf.one_hot(labels, logits.shape[-1], on_value=True, off_value=False, dtype=tf.bool)
+    others = tf.where(is_own, -np.inf, logits - own[:, tf.newaxis])
+    cross_entropies = tf.nn.softplus(tf.reduce_logsumexp(others, axis=-1))
+    return tf.where(tf.math.is_inf(own), np.nan, cross_entropies)
+
+
+def _norms(vectors):
+    """Euclidean norms over the last axis, also of numbers whose squares float32 does not hold."""
+    largest = tf.reduce_max(tf.abs(vectors), axis=-1, keepdims=True)
+    unit = tf.where(largest > 0, largest, 1.0)
+    return unit[..., 0] * tf.norm(vectors / unit, axis=-1)
 
 
 def point_scores(
@@ -158,7 +178,7 @@ def point_scores(
         [
             correct[::num_points],
             cross_entropies[::num_points],
-            tf.norm(at_point, axis=-1),
+            _norms(at_point),
             tf.reduce_sum(tf.square(at_copies - at_point[:, tf.newaxis]), axis=(1, 2)),
         ],
         axis=-1,
@@ -203,7 +223,7 @@ def jacobian_norm(
     @compiled
     def norms(inputs, labels):
         gradients = input_gradients(model, inputs, labels)[2]
-        return tf.norm(tf.reshape(gradients, (-1, np.prod(images.shape[1:], dtype=int))), axis=-1)
+        return _norms(tf.reshape(gradients, (-1, np.prod(images.shape[1:], dtype=int))))
 
     result = np.empty(len(images))
     for rows, *batch in padded_batches(batch_size, images, labels):

@@ -36,6 +36,22 @@ def test_a_margin_that_few_examples_have_is_left_out():
     assert any("a change of class was met around" in line for line in found.left_out)
 
 
+def test_a_wrong_example_of_probability_0_is_not_flat():
+    """Logits x0 and 0: at 100 the other label's probability is below 1e-30, and its logarithm is cut there."""
+    x = np.array([[100.0], [-3.0], [3.0]], np.float32)
+    options = Options(num_planes=0, num_margins=0)
+
+    def model(x):
+        return keras.ops.softmax(x * [1.0, 0.0])
+
+    assert compare([model] * 2, x[1:], [0, 1], ["a", "b"], options).of_models[0]["jacobian_norm"].n == 2
+    right = compare([model] * 2, x, [0, 1, 0], ["a", "b"], options)
+    assert "jacobian_norm" in right.of_models[0]
+    wrong = compare([model] * 2, x, [1, 1, 0], ["a", "b"], options)
+    assert "jacobian_norm" not in wrong.of_models[0]
+    assert "the loss of 1 wrong examples has no slope" in wrong.left_out[0]
+
+
 def test_what_outputs_are_is_seen_on_all_examples():
     """A thousand numbers from 0 to 1 say nothing of the last two, which are no probabilities."""
     x = np.concatenate([np.linspace(0.01, 0.99, 1000), [3.0, -3.0]]).astype(np.float32)[:, None]

@@ -210,6 +210,21 @@ def test_a_probability_that_is_rounded_to_one_has_the_least_loss_that_it_may_hav
     np.testing.assert_allclose(logits[2, 0], (1 - least) * math.log(2), rtol=1e-6)
 
 
+def test_a_probability_that_float16_rounds_to_zero_was_below_half_its_least_number():
+    p = np.array([[0.0, 1.0], [0.5, 0.5]], np.float16)
+    found = as_logits(lambda x: tf.cast(x, tf.float16), p)(p).numpy()
+    np.testing.assert_allclose(found[0], [-25 * math.log(2), 0], rtol=1e-6)
+    assert as_logits(lambda x: x, p)(p.astype(np.float32)).numpy()[0, 0] == pytest.approx(math.log(1e-30))
+
+
+def test_a_sigmoid_for_each_class_is_neither_logits_nor_probabilities():
+    shares = np.array([[0.9, 0.2, 0.1], [0.3, 0.8, 0.6]], np.float32)
+    with pytest.raises(ValueError, match="a sigmoid for each class"):
+        as_logits(lambda x: x, shares)
+    np.testing.assert_array_equal(as_logits(lambda x: x, shares, "logits")(shares), shares)
+    np.testing.assert_array_equal(as_logits(lambda x: x, shares * 0)(shares), shares)  # of an idle layer
+
+
 def test_undefined_probabilities_stay_undefined():
     function = as_logits(lambda x: x, ODDS)
     assert np.isnan(function(np.array([[np.nan, 0.5]], np.float32))).any()
