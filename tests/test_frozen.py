@@ -87,6 +87,36 @@ def test_a_digest_changes_with_what_the_check_does(change, counts, tmp_path):
     assert (digest_of(first.check) != digest_of(second.check)) == counts
 
 
+NESTED = """
+def check(evidence):
+    total = 0
+    for x in evidence:
+        if x > 0:
+            total += x
+            total += 1
+    return f"a  # {total}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "counts"),
+    [
+        (("    " * 3 + "total += 1", "    " * 2 + "total += 1"), True),  # after the `if`
+        (("    " * 3 + "total += 1", "    " + "total += 1"), True),  # after the loop
+        (("a  # {", "a  # b{"), True),  # no comment: a text
+        (("    total = 0", "    total = 0  # none yet"), False),
+        (("    total = 0", "    # none yet\n    total = 0"), False),
+        (("total += 1", "total  +=  1"), False),
+        (("    total = 0", '    """Text."""\n    total = 0'), False),
+    ],
+)
+def test_a_digest_knows_what_is_nested_and_what_is_a_comment(change, counts, tmp_path):
+    first, second = (
+        _module(t, tmp_path / name) for t, name in ((NESTED, "a.py"), (NESTED.replace(*change), "b.py"))
+    )
+    assert (digest_of(first.check) != digest_of(second.check)) == counts
+
+
 HELD = """
 import functools
 def helper(x, limit):

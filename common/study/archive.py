@@ -44,6 +44,9 @@ _COLUMNS = (
     *("machine", "argv", "schema", "protocol_version"),
 )
 
+# Those that are a column only where a run has one.
+_OPTIONAL = ("continued_at",)
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -103,6 +106,7 @@ def _columns(name: str, identity_hash: str, record: Mapping) -> dict[str, object
     known = {"run": name, "id": identity_hash, "data_name": record.get("data")}
     known |= {key: record.get(key) for key in _COLUMNS if key not in known}
     known |= {key: times.pop(key, None) for key in _TIMES}
+    known |= {key: record[key] for key in _OPTIONAL if key in record}
     return known | times | dict(record["settings"])
 
 
@@ -115,6 +119,7 @@ def _record(study: str, columns: Mapping[str, object]) -> dict:
     times |= {key: value for key, value in seconds.items() if value is not None}
     record: dict[str, object] = {"replication": study, "settings": columns, "times": times}
     record |= {key: value for key, value in known.items() if key not in ("run", "id", "data_name")}
+    record |= {key: value for key in _OPTIONAL if (value := columns.pop(key, None)) is not None}
     if known["data_name"] is not None:
         record["data"] = known["data_name"]
     if record["suspect"] is None:

@@ -296,7 +296,8 @@ class Evidence:
         for i in range(1, _MAX_SEEDS):
             other = dataclasses.replace(settings, seed=settings.seed + i)
             ((resolved, finished),) = find_runs(self._study, [other], self._records)
-            gap = 0 if finished else gap + 1
+            # Those that decide may be there without those that were looked at.
+            gap = 0 if finished or other.seed < self._first_seed else gap + 1
             if finished:
                 found[resolved] = finished
             if gap == _MAX_GAP:
@@ -321,16 +322,20 @@ class Evidence:
         wanted = [settings for settings, run in self._runs if run is None]
         seeds = range(first, first + _FEWEST) if first else ()
         wanted += [dataclasses.replace(settings, seed=seed) for settings, _ in self._runs for seed in seeds]
-        return {settings: self._study.estimate(settings) for settings in wanted}
+        return self._unfinished(wanted)
 
     def further_runs(self, more: int) -> dict[Settings, float]:
-        """Returns {settings: seconds on two cores} of so many further seeds of every cell that was read."""
+        """Returns the same of so many further seeds of every cell that was read."""
         wanted = [
             dataclasses.replace(cell, seed=max(last + 1, self._first_seed) + i)
             for cell, last in self._last.items()
             for i in range(more)
         ]
-        return {settings: self._study.estimate(settings) for settings in wanted}
+        return self._unfinished(wanted)
+
+    def _unfinished(self, wanted):
+        found = find_runs(self._study, dict.fromkeys(wanted), self._records)
+        return {settings: self._study.estimate(settings) for settings, run in found if run is None}
 
     @property
     def is_exploratory(self) -> bool:
@@ -368,6 +373,10 @@ def _judge_at(claim, evidence):
         first, would = claim.confirmatory_from, outcome.words
         note = f"Seeds below {first} were looked at when this was written (they would say: {would})."
         outcome = dataclasses.replace(outcome.noting(note), verdict="open", p=math.nan, more=_FEWEST)
+    if copies := _copies_of_one_data_set(runs):
+        outcome = dataclasses.replace(
+            outcome.noting(f"Runs on {copies} do not count together."), verdict="open", p=math.nan, more=None
+        )
     seen, needed = {run.seed for run in runs}, None
     if outcome.verdict == "open" and len(seen) < _FEWEST:
         outcome = dataclasses.replace(outcome, more=max(outcome.more or 0, _FEWEST - len(seen)))
@@ -378,6 +387,15 @@ def _judge_at(claim, evidence):
     return Judgement(claim, outcome, evidence.scale, tuple(sorted(names)), runs, needed, exploratory)
 
 
+def _copies_of_one_data_set(runs):
+    """The titles of a data set that runs read from copies with different pictures; None if there is none."""
+    titles: dict[str, set[str]] = {}
+    for run in runs:
+        if (dataset := run.record["settings"].get("dataset")) and (title := run.record.get("data")):
+            titles.setdefault(dataset, set()).add(title)
+    return next((" and ".join(sorted(found)) for found in titles.values() if len(found) > 1), None)
+
+
 def stands_in_for(run: Run) -> str:
     """Words that say for which data set a run's images stand in, empty if for none."""
     name = run.record["settings"].get("stand_in_for")
@@ -385,9 +403,12 @@ def stands_in_for(run: Run) -> str:
 
 
 def q_values(judgements: Sequence[Judgement]) -> dict[tuple[Claim, str | None], float]:
-    """Returns the Benjamini-Hochberg q values (1995) of judgements with a p value, by `Judgement.key`."""
+    """Returns the Benjamini-Hochberg q values (1995) of judgements with a p value, by `Judgement.key`.
+
+    A p value is that of the direction that was found, and every test looks both ways: it counts twice.
+    """
     tested = [j for j in judgements if not math.isnan(j.outcome.p)]
-    found = stats.false_discovery_control([j.outcome.p for j in tested]) if tested else []
+    found = stats.false_discovery_control([min(1.0, 2 * j.outcome.p) for j in tested]) if tested else []
     return {j.key: float(q) for j, q in zip(tested, found, strict=True)}
 
 

@@ -86,7 +86,8 @@ def equality(question: str, effect: Effect, margin: float, value: float | None =
         return Outcome("reproduced", f"{text} ({_p(equal)})", p=equal, found=text)
     if outside <= ERROR:
         return Outcome("contradicted", f"{text} (of lying outside {_p(outside)})", p=outside, found=text)
-    more = effect.further_seeds(low if effect.value - low < high - effect.value else high)
+    nearer = (effect.value**2 < low * high) if effect.factor else (effect.value - low < high - effect.value)
+    more = effect.further_seeds(low if nearer else high)
     return Outcome("open", f"{text} ({_p(equal)})", p=equal, more=more, found=text)
 
 

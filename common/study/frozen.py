@@ -10,10 +10,12 @@ import ast
 import functools
 import hashlib
 import inspect
+import io
 import json
 import pathlib
 import re
 import textwrap
+import tokenize
 import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -130,7 +132,10 @@ def _decorators(value: Any) -> list[ast.expr]:
 
 
 def _code(value: Any) -> str:
-    """The source of a function or class in one line, without docstring, comments and `@claim`."""
+    """The source of a function or class in one line, without docstring, comments and `@claim`.
+
+    Behind it stands how deep each statement is nested, which white space said.
+    """
     source = textwrap.dedent(inspect.getsource(value))
     node = _definition(value)
     left_out: list[ast.AST] = [d for d in _decorators(value) if ast.unparse(d).startswith("claim(")]
@@ -140,10 +145,28 @@ def _code(value: Any) -> str:
         if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
     ]
     gone = {line for part in left_out for line in range(part.lineno, part.end_lineno + 1)}  # type: ignore[attr-defined]
-    lines = [line for i, line in enumerate(source.splitlines(), 1) if i not in gone]
-    return " ".join(
-        " ".join(line.split("  #")[0] for line in lines if not line.strip().startswith("#")).split()
-    )
+    lines = [line for i, line in enumerate(_without_comments(source), 1) if i not in gone]
+    return f"{' '.join(' '.join(lines).split())} {_depths(node)}"
+
+
+def _without_comments(source: str) -> list[str]:
+    """The lines of a source, each up to its comment."""
+    lines = source.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column]
+    return lines
+
+
+def _depths(node: ast.AST, depth: int = 0) -> str:
+    """How deep each statement below a node is nested, in order, without texts that stand for themselves."""
+    found = ""
+    for child in ast.iter_child_nodes(node):
+        is_text = isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant)
+        is_statement = isinstance(child, ast.stmt) and not is_text
+        found += f"{depth}" * is_statement + _depths(child, depth + is_statement)
+    return found
 
 
 def frozen_file(study: str) -> pathlib.Path:

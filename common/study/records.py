@@ -46,14 +46,21 @@ def load(folder: str | os.PathLike) -> Records:
         UserError: There is none, or one is damaged.
     """
     folder = pathlib.Path(folder)
-    # Where the studies are installed with the library, they say what metrics were called once.
-    earlier_names = load_study(folder.name).earlier_names if folder.name in study_names() else {}
+    # Where the studies are installed with the library, they say what metrics were called once, and which runs
+    # an older protocol made.
+    study = load_study(folder.name) if folder.name in study_names() else None
+    earlier_names = study.earlier_names if study else {}
     archive = Archive(folder, earlier_names)
     in_folders = _runs_of_folders(folder, earlier_names)
     found = archive.runs() | {
         name: run for name, run in in_folders.items() if not archive.holds(name, suspect=False)
     }
-    found = {name: run for name, run in found.items() if not run.record.get("suspect")}
+    found = {
+        name: run
+        for name, run in found.items()
+        if not run.record.get("suspect")
+        and (study is None or run.record["protocol_version"] == study.protocol_version)
+    }
     if not found:
         raise UserError(f"{folder}: no finished run of a paper")
     lines = [{"run": name} | _line(run.record) for name, run in found.items()]
@@ -71,7 +78,12 @@ def _runs_of_folders(folder: pathlib.Path, earlier_names: EarlierNames) -> dict[
 
 
 def _line(record: dict) -> dict:
-    known = {"status": record["status"], "data_name": record.get("data"), "commit": record.get("commit")}
+    known = {
+        "protocol_version": record["protocol_version"],
+        "status": record["status"],
+        "data_name": record.get("data"),
+        "commit": record.get("commit"),
+    }
     times = {name: value for name, value in record["times"].items() if name.endswith("_seconds")}
     return record["settings"] | known | {"dirty": record.get("dirty")} | times
 

@@ -140,6 +140,9 @@ def read_record(folder: pathlib.Path) -> dict | None:
             f"{folder} was made by record schema {record['schema']}, this program writes schema "
             f"{SCHEMA}; move the folder away or choose another --out_dir"
         )
+    sums = record.get("sha256", {})
+    if not isinstance(sums, dict) or sums.get("run.json", _own_hash(record)) != _own_hash(record):
+        raise DamagedError(f"{path} is damaged; {_RERUN}")
     return record
 
 
@@ -212,8 +215,7 @@ class RunFolder:
         of_this_run = record["settings"] == expected and all(
             record.get(name) == self._identity[name] for name in ("replication", "protocol_version")
         )
-        own = record.get("sha256", {}).get("run.json")
-        if not of_this_run or (own and own != _own_hash(record)):
+        if not of_this_run:
             raise DamagedError(f"{path} is damaged; {_RERUN}")
 
     @property
@@ -300,12 +302,18 @@ class RunFolder:
                 "rounding differs; go on where it was begun, or delete the folder"
             )
         else:
-            # What goes on with edited code is no longer what its commit says.
-            self.record["dirty"] = self.record.get("dirty") or provenance().get("dirty")
+            self._goes_on_with(provenance())
         self.work.mkdir(exist_ok=True)
         self.record["status"] = "incomplete"
         self.record.pop("error", None)
         self.save()
+
+    def _goes_on_with(self, made_by):
+        """Says in the record where other code than that of its commit went on with the run."""
+        self.record["dirty"] = self.record.get("dirty") or made_by["dirty"]
+        before = self.record.get("continued_at", [])
+        if made_by["commit"] not in (self.record.get("commit"), *before):
+            self.record["continued_at"] = [*before, made_by["commit"]]
 
     @contextlib.contextmanager
     def timed(self, name: str) -> Iterator[None]:
