@@ -285,3 +285,54 @@ def test_several_figures_need_the_seeds_of_the_one_that_needs_most(tmp_path):
     study = dataclasses.replace(TOY, figures=("1", "2"), runs_of_figure=two_seeds, min_seeds={"2": 2})
     seeds_of(tmp_path, w1=(0,), w2=(0,))
     assert claims.Evidence(study, ("1", "2"), tmp_path, "paper").state.startswith("2 of the 4 runs")
+
+
+def test_seeds_that_decide_are_found_without_those_before_them(tmp_path):
+    for seed in (0, 8, 9, 10):
+        write(tmp_path, Settings(1, 8, seed=seed), float(seed))
+    evidence = claims.Evidence(TOY, ("1",), tmp_path, "paper", 8)
+    assert evidence.table([{"width": 1}], lambda run: 1.0).seeds == (8, 9, 10)
+    assert not evidence.is_exploratory
+
+
+def test_a_price_has_no_runs_that_are_finished(tmp_path):
+    for seed in (0, 1):
+        write(tmp_path, Settings(1, 8, seed=seed))
+    write(tmp_path, Settings(2, 8, seed=1))
+    evidence = claims.Evidence(TOY, ("1",), tmp_path, "paper", 1)
+    missing = evidence.missing_runs(first=1)
+    assert sorted((s.width, s.seed) for s in missing) == [(1, 2), (1, 3), (2, 0), (2, 2), (2, 3)]
+    evidence.seeds(width=1)
+    assert sorted(s.seed for s in evidence.further_runs(2)) == [2, 3]
+    write(tmp_path, Settings(1, 8, seed=2))
+    assert sorted(s.seed for s in evidence.further_runs(2)) == [3]
+
+
+def test_copies_of_one_data_set_do_not_decide_together(tmp_path):
+    def both(evidence):
+        found = {evidence.run(width=width).record["data"] for width in (1, 2)}
+        return Outcome("reproduced", f"{len(found)}", p=0.01)
+
+    images = dataclasses.make_dataclass("Images", [("dataset", str, "toy")], bases=(Settings,), frozen=True)
+    study = dataclasses.replace(
+        TOY,
+        settings=images,
+        runs_of_figure=lambda name, scale: [images(s.width, s.examples) for s in runs_of_figure(name, scale)],
+    )
+    for width, title in ((1, "toy"), (2, "toy (copy)")):
+        with run_folder(study, images(width, 8), tmp_path) as folder:
+            folder.start({}, title)
+            folder.finish("done", [{"metric": "m", "value": 1.0, "statistic": "mean"}], None)
+    (judgement,) = claims.judge([claim(both)], study, tmp_path)
+    assert judgement.outcome.verdict == "open" and np.isnan(judgement.outcome.p)
+    assert "Runs on toy and toy (copy) do not count together." in judgement.outcome.seen
+
+
+def test_a_p_value_counts_twice_among_q_values():
+    def judged(number, p):
+        given = dataclasses.replace(claim(widest), number=number)
+        return claims.Judgement(given, Outcome("reproduced", "", p=p), "paper")
+
+    found = claims.q_values([judged(1, 0.01), judged(2, 0.3), judged(3, 0.9), judged(4, float("nan"))])
+    # 0.02, 0.6 and 1 of three: 3 * 0.02, 3 * 0.6 / 2, 1.
+    assert list(found.values()) == pytest.approx([0.06, 0.9, 1.0])
