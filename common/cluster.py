@@ -55,7 +55,7 @@ def current_worker(strategy: str) -> Worker:
         cluster, task = config["cluster"], config["task"]
         kind, index = task["type"], int(task["index"])
         members = {name: list(_checked(addresses)) for name, addresses in cluster.items()}
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError):
         raise _error("names no cluster, or no task in it") from None
     foreign = sorted({str(kind), *members} - {"chief", "worker"})
     if foreign:

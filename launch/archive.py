@@ -79,7 +79,9 @@ def _pack_all(records: pathlib.Path, target: pathlib.Path, remove: bool) -> None
             interruption.check()
             if pack(study, path.parent, archive):
                 packed += 1
-                if remove:
+                if remove and path.parent.is_symlink():
+                    path.parent.unlink()
+                elif remove:
                     shutil.rmtree(path.parent)
             else:
                 left += 1
@@ -101,6 +103,8 @@ def main(argv: list[str] | None = None) -> None:
             raise UserError("--archive: name the folder of the packed records")
         check_folder("records", flag_values.records, "name the folder of the runs")
         check_folder_to_make("archive", flag_values.archive)
+        if not any((records / name).is_dir() for name in study_names()):
+            raise UserError(f"--records={records}: holds no folder of {', '.join(study_names())}")
         with interruption.deferred():
             _pack_all(records, pathlib.Path(flag_values.archive), flag_values.remove)
 

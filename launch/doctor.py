@@ -24,7 +24,7 @@ from collections.abc import Iterator
 
 from absl import flags
 
-from common.data.datasets import DATASETS
+from common.data.datasets import DATASETS, root_folder
 from common.errors import UserError
 from common.machine import usable_cores, usable_memory
 from common.study import command_line
@@ -156,7 +156,7 @@ def data_sets(data_dir: str | None) -> Iterator[Finding]:
     Args:
         data_dir: The folder that was asked for; None: tensorflow-datasets' own.
     """
-    root = pathlib.Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    root = root_folder(data_dir)
     for name, dataset in DATASETS.items():
         if dataset.from_files:
             there = any((root / name).glob("*/dataset_info.json"))

@@ -20,6 +20,7 @@ from common.study.frozen import claims_to_freeze, digest_of, frozen_file, read_f
 from common.study.runs import Study, load_study, study_names
 
 _ROOT = pathlib.Path(__file__).parents[1]
+_RUNS = "results/runs"  # of runs that are not packed yet
 
 
 def _git(*arguments: str) -> str:
@@ -45,11 +46,12 @@ def recorded_seeds(study: Study, claim: Claim, records: str) -> list[int]:
 def _freeze(study: Study, records: str, commit: str) -> dict[str, Any]:
     new = {}
     for claim in claims_to_freeze(study.name):
-        if seeds := recorded_seeds(study, claim, records):
-            raise UserError(
-                f"{study.name} claim {claim.number}: its check is new, and seed {seeds[-1]} is recorded; "
-                f"confirmatory_from must be above it"
-            )
+        for folder in (records, _RUNS):
+            if seeds := recorded_seeds(study, claim, folder):
+                raise UserError(
+                    f"{study.name} claim {claim.number}: its check is new, and seed {seeds[-1]} is in "
+                    f"{folder}; confirmatory_from must be above it"
+                )
         digest, first = digest_of(claim.check), claim.confirmatory_from
         new[str(claim.number)] = {"digest": digest, "commit": commit, "confirmatory_from": first}
     return new

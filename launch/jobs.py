@@ -65,20 +65,26 @@ def met_another(status: int | None, log: str | os.PathLike) -> bool:
     return status == _BUSY_STATUS and BusyError.WORDS in last_line(log)
 
 
-def make_jobs(study: Study, runs: Iterable[Any], options: command_line.RunOptions) -> list[SweepProcess]:
+def make_jobs(
+    study: Study, runs: Iterable[Any], options: command_line.RunOptions, at_once: int = 1
+) -> list[SweepProcess]:
     """Groups runs into processes, students last, else the longest first.
 
-    At the end no long process is left to a single worker.
+    At the end no long process is left to a single worker. Runs that a process compiles once are one, unless
+    there are fewer of these than run at once.
 
     Args:
         study: `runs.Study`.
         runs: Resolved settings.
         options: `command_line.RunOptions` of every process.
+        at_once: How many processes run at once.
 
     Returns:
         List of `SweepProcess`; each argv names every setting in use that is not the default.
     """
     groups = _groups(study, runs, options.together)
+    if options.together == 1:
+        groups = _spread(groups, study.compiles_once_over, at_once)
     # No two sweeps of one folder write the same logs: processes of two containers may have one number.
     sweep = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     jobs = []
@@ -111,6 +117,20 @@ def _groups(study, runs, together):
             groups.append((lists, members))
         else:  # lists of flags are multiplied out: of what has holes each run has a process of its own
             groups += [({name: [getattr(run, name)] for name in names}, [run]) for run in members]
+    return groups
+
+
+def _spread(groups, name, number):
+    """Halves the processes with the most values of a setting, until there are so many processes."""
+    while len(groups) < number:
+        largest = max(groups, key=lambda group: len(group[0][name]), default=None)
+        if largest is None or len(largest[0][name]) == 1:
+            break
+        lists, members = largest
+        values = lists[name]
+        halves = values[: (len(values) + 1) // 2], values[(len(values) + 1) // 2 :]
+        parts = [(lists | {name: half}, [m for m in members if getattr(m, name) in half]) for half in halves]
+        groups = [*(group for group in groups if group is not largest), *parts]
     return groups
 
 

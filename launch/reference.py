@@ -25,7 +25,7 @@ from common.errors import UserError
 from common.gpus import visible_gpus
 from common.study import command_line, program
 from common.study.archive import Archive
-from common.study.folders import check_folder_to_make
+from common.study.folders import check_folder, check_folder_to_make
 from common.study.progress import duration
 from common.study.startup import check_backend
 from launch.archive import pack
@@ -188,8 +188,8 @@ def make(sweep: Sweep, records: str, deadline: float) -> list:
         return _missing(study, sweep.missing, records)
 
     keep_finished()
-    jobs = make_jobs(study, unpacked(), options)
     places = make_places(study, visible_gpus() if any(map(study.takes_gpu, sweep.runs)) else ())
+    jobs = make_jobs(study, unpacked(), options, len(places))
     failed = run_jobs(study, jobs, out_dir, places, keep, deadline)
     keep_finished()  # also what was done between the last look and the end
     if not unpacked():
@@ -245,7 +245,8 @@ def main(argv: list[str] | None = None) -> None:
                 f"--records={records}: must be another folder than --out_dir, whose runs are removed"
             )
         options = [f"--out_dir={flag_values.out_dir}"]
-        if flag_values.data_dir:
+        if flag_values.data_dir is not None:
+            check_folder("data_dir", flag_values.data_dir, "name the folder that holds the data sets")
             options.append(f"--data_dir={flag_values.data_dir}")
         chosen = [(n, text) for n, text in SWEEPS if flag_values.replication in (None, n)]
         sweeps = [read_sweep(name, text, records, options) for name, text in chosen]

@@ -96,13 +96,19 @@ def make_executor(study: Study, runs: Sequence[Any], flag_values: flags.FlagValu
     return LocalExecutor(places)
 
 
-def _print_plan(study, jobs, executor, machine):
+def _print_plan(study, jobs, executor, machine, out_dir):
     prices = [[costs.price(study, run, machine) for run in job.runs] for job in jobs]
     seconds = [sum(price.seconds for price in some) for some in prices]
     for job, one in zip(jobs, seconds, strict=True):
         print(f"{shlex.join(['python', *job.argv[1:]])}  # {_count(job.runs)}, about {costs.hours(one)}")
     every = [price for some in prices for price in some]
-    print(f"{_count(every)} to do in {len(jobs)} processes, {_length(executor, seconds)}")
+    teachers = program.missing_teachers(study, [run for job in jobs for run in job.runs], out_dir)
+    if teachers:
+        every += [costs.price(study, teacher, machine) for teacher in teachers]
+        seconds.append(sum(price.seconds for price in every[-len(teachers) :]))
+        print(f"first {len(teachers)} teachers, about {costs.hours(seconds[-1])}")
+    number = _count([run for job in jobs for run in job.runs])
+    print(f"{number} to do in {len(jobs)} processes, {_length(executor, seconds)}")
     print(f"costs are {costs.source(every, machine)}")
 
 
@@ -245,14 +251,16 @@ def main(argv: list[str] | None = None) -> None:
         out_dir = flag_values.out_dir
         todo = unfinished(study, runs, out_dir)
         options = command_line.given_options(flag_values)
-        jobs = make_jobs(study, trained_with(study, runs, todo, options.together), options)
         # Of all runs, not of those to do: a run goes on with as many cores, and with the same flags.
         executor = make_executor(study, runs, flag_values)
+        at_once = len(executor.places) if isinstance(executor, LocalExecutor) else 1
+        jobs = make_jobs(study, trained_with(study, runs, todo, options.together), options, at_once)
         if flag_values.status:
             print_status(study, runs, out_dir)
             return
         if flag_values.dry_run:
-            _print_plan(study, jobs, executor, _machine(study, todo, executor, flag_values.device))
+            machine = _machine(study, todo, executor, flag_values.device)
+            _print_plan(study, jobs, executor, machine, out_dir)
             return
         check_backend()
         if study.images:

@@ -1,6 +1,8 @@
 """The image data sets: their names, sizes, numbers of classes and statistics. Loads no TensorFlow."""
 
 import dataclasses
+import os
+import pathlib
 
 # Mean and standard deviation in use in the official code of Somepalli et al. 2022 and Gamba et al. 2022
 # (somepago/dbViz, data.py; magamba/double_descent, core/data.py). The deviations of CIFAR-10 are means over
@@ -46,3 +48,9 @@ DATASETS = {
 }
 MAX_TRAIN = max(dataset.num_train for dataset in DATASETS.values())
 MAX_TEST = max(dataset.num_test for dataset in DATASETS.values())
+
+
+def root_folder(data_dir: str | None) -> pathlib.Path:
+    """Returns the folder of the data sets: the one given, else that of tensorflow-datasets."""
+    root = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    return pathlib.Path(os.path.expanduser(root))  # pathlib's own fails for a user that is not known

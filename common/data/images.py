@@ -8,7 +8,6 @@ some partial. The synthetic images need no files.
 import dataclasses
 import fcntl
 import os
-import pathlib
 import re
 from collections.abc import Callable, Collection
 
@@ -19,7 +18,7 @@ from ..arrays import class_labels
 from ..errors import UserError
 from ..streams import Streams
 from ..study.startup import quiet_stderr
-from .datasets import DATASETS
+from .datasets import DATASETS, root_folder
 
 IMAGE_SIZE = 32
 _JPEG = b"\xff\xd8\xff"
@@ -219,11 +218,11 @@ def _read_cifar(dataset, data_dir, download):
     with quiet_stderr():
         import tensorflow_datasets as tfds
 
-        root = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-        folder = pathlib.Path(root).expanduser() / dataset / str(tfds.builder_cls(dataset).VERSION)
+        root = root_folder(data_dir)
+        folder = root / dataset / str(tfds.builder_cls(dataset).VERSION)
         try:
             if download and not folder.exists():
-                _download(tfds.builder(dataset, data_dir=pathlib.Path(root).expanduser()), folder)
+                _download(tfds.builder(dataset, data_dir=root), folder)
             # Says "Permission denied" where TFDS says only that it could not read the file.
             (folder / "dataset_info.json").read_bytes()
             builder = tfds.builder_from_directory(folder)

@@ -231,6 +231,8 @@ def wanted_settings(study: "Study", flag_values: flags.FlagValues) -> dict[str, 
     """
     wanted: dict[str, tuple] = {}
     names = {field.name for field in dataclasses.fields(study.settings)}
+    if flag_values.only is not None and not flag_values.only.strip():
+        raise UserError("--only=: names no setting; leave the flag out for all runs")
     for word in (flag_values.only or "").split():
         name, _, text = word.partition("=")
         if name not in names or not text:

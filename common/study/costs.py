@@ -10,6 +10,7 @@ floating-point operations, over the rate (operations a second) at which the mach
 import dataclasses
 import heapq
 import json
+import math
 import os
 import pathlib
 import platform
@@ -31,6 +32,7 @@ _START_SECONDS = 10.0  # importing and tracing: the same on every machine
 _NETWORK_SETTINGS = ("model", "network", "width", "depth", "dataset", "batch_norm")
 _BESIDE_A_NETWORK = ("sam_radius", "distillation", "teacher", "teacher_width", "teacher_seed", "warm_start")
 MEASURED = "measured on this machine"
+OWN = "an estimate for two cores"
 STATED = "an estimate: from the operations of the networks at a stated {rate:g} billion a second{floor}"
 
 
@@ -59,16 +61,16 @@ class Machine:
 
 @dataclasses.dataclass(frozen=True)
 class Price:
-    """How long a run takes, and whether by a measured rate or by the stated one."""
+    """How long a run takes, and whether by a measured rate or by the stated one; None: by neither."""
 
     seconds: float
-    measured: bool
+    measured: bool | None
 
 
 def cache_path() -> pathlib.Path:
     """Returns the file of the rates, in the user's cache folder."""
     root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return pathlib.Path(root).expanduser() / "irreproducibility" / "costs.json"
+    return pathlib.Path(os.path.expanduser(root)) / "irreproducibility" / "costs.json"
 
 
 def read_cache() -> dict[str, dict[str, float]]:
@@ -77,18 +79,28 @@ def read_cache() -> dict[str, dict[str, float]]:
         kept = json.loads(cache_path().read_text())
     except (OSError, ValueError):
         return {}
-    return kept if isinstance(kept, dict) and all(isinstance(v, dict) for v in kept.values()) else {}
+    groups = kept.items() if isinstance(kept, dict) else ()
+    return {
+        group: {
+            name: value
+            for name, value in values.items()
+            if isinstance(value, int | float) and 0 < value < math.inf
+        }
+        for group, values in groups
+        if isinstance(values, dict)
+    }
 
 
-def keep(group: str, values: dict[str, float]) -> None:
-    """Adds numbers to a group of the cache; a home that cannot be written keeps none."""
+def keep(group: str, values: dict[str, float]) -> bool:
+    """Adds numbers to a group of the cache, and returns whether it could be written."""
     kept = read_cache()
     kept[group] = kept.get(group, {}) | values
     try:
         cache_path().parent.mkdir(parents=True, exist_ok=True)
         write_json(cache_path(), kept)
     except OSError:
-        return
+        return False
+    return True
 
 
 def price(study: Study, settings: Any, machine: Machine) -> Price:
@@ -100,8 +112,8 @@ def price(study: Study, settings: Any, machine: Machine) -> Price:
         machine: Where it would run.
     """
     table, usual = study.estimate(settings), _usual_seconds(study, settings)
-    if usual is None:  # scalar data, closed forms: seconds, start-up above all
-        return Price(table, True)
+    if usual is None:  # scalar data, closed forms: no network that a benchmark measures
+        return Price(table, None)
     rate = _measured_rate(settings, machine)
     seconds = _operations(study, settings) / (rate or machine.stated_rate)
     if machine.kind == "GPU" and rate is None:
@@ -148,8 +160,8 @@ def _measured_rate(settings, machine):
     similar = {}
     for network, rate in read_cache().get(machine.name, {}).items():
         family, _, size = network.partition(" ")
-        if name == family or name.startswith(f"{family}_"):
-            similar[abs(float(size or 0) - (width or 0))] = rate * machine.cores
+        if (name == family or name.startswith(f"{family}_")) and (size or "0").isdigit():
+            similar[abs(int(size or 0) - (width or 0))] = rate * machine.cores
     return similar[min(similar)] if similar else None
 
 
@@ -163,7 +175,10 @@ def wall_seconds(seconds: Iterable[float], at_once: int) -> float:
 
 def source(prices: Sequence[Price], machine: Machine) -> str:
     """Returns where prices come from, as words."""
-    measured = sum(one.measured for one in prices)
+    if all(one.measured is None for one in prices):
+        return OWN
+    prices = [one for one in prices if one.measured is not None]
+    measured = sum(bool(one.measured) for one in prices)
     if measured == len(prices):
         return MEASURED
     floor = f", at least {_GPU_STEP_SECONDS * 1e3:g} ms a step" if machine.kind == "GPU" else ""

@@ -14,7 +14,7 @@ from typing import Any
 from absl import flags
 
 from ..cluster import current_worker
-from ..data.datasets import DATASETS
+from ..data.datasets import DATASETS, root_folder
 from ..errors import BusyError, LayoutError, UserError
 from ..gpus import visible_gpus
 from . import costs
@@ -88,7 +88,7 @@ def _print_plan(study, runs, out_dir, machine):
             prices.append(costs.price(study, run, machine))
             state = f"about {duration(prices[-1].seconds)}"
         print(f"run: {named(run, names) or 'as above'} ({state})")
-    for teacher in _missing_teachers(study, runs, out_dir):
+    for teacher in missing_teachers(study, runs, out_dir):
         prices.append(costs.price(study, teacher, machine))
         words = named(teacher, ("network", "width", "seed"))
         print(f"first its teacher: {words} (about {duration(prices[-1].seconds)})")
@@ -97,9 +97,9 @@ def _print_plan(study, runs, out_dir, machine):
     print(f"{number}, about {total} ({costs.source(prices, machine)}), results in {out_dir}")
 
 
-def _missing_teachers(study, runs, out_dir):
-    """The runs that train teachers before their students, where these are none of the runs themselves."""
-    students = [run for run in unfinished(study, runs, out_dir) if getattr(run, "teacher", None)]
+def missing_teachers(study: Study, runs: Sequence[Any], out_dir: str | os.PathLike) -> list:
+    """Returns the runs that train teachers before their students, where these are none of the runs."""
+    students: list[Any] = [run for run in unfinished(study, runs, out_dir) if getattr(run, "teacher", None)]
     teachers = dict.fromkeys(student.teacher_settings() for student in students)
     return unfinished(study, [teacher for teacher in teachers if teacher not in runs], out_dir)
 
@@ -116,7 +116,9 @@ def check_options(study: Study, runs: Sequence[Any], flag_values: flags.FlagValu
         UserError: One line that names the flag.
     """
     only_looks = flag_values.dry_run or ("status" in flag_values and flag_values.status)
-    check_folder_to_make("out_dir", flag_values.out_dir, written=not only_looks)
+    check_folder_to_make("out_dir", flag_values.out_dir, written=False)
+    if not only_looks and unfinished(study, runs, flag_values.out_dir):
+        check_folder_to_make("out_dir", flag_values.out_dir)
     current_worker(flag_values.strategy)
     if study.images:
         for name in ("data_dir", "download"):
@@ -144,9 +146,8 @@ def check_data(runs: Sequence[Any], flag_values: flags.FlagValues) -> None:
     Raises:
         UserError: One line that says how to fetch it.
     """
-    root = flag_values.data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     for name in sorted({run.dataset for run in runs if run.needs_files}):
-        folder = pathlib.Path(root).expanduser() / name
+        folder = root_folder(flag_values.data_dir) / name
         if folder.exists() and not folder.is_dir():
             raise UserError(f"{folder}: is a file, not the folder of {DATASETS[name].title}")
         if not flag_values.download and not folder.is_dir():

@@ -18,7 +18,8 @@ def changed_figure(study: "Study", figure: str, scale: str, given: Mapping[str, 
     """Returns the settings of a figure with some of them given other values, in every combination.
 
     A run keeps what it has no use for as it is. A run that is given another network takes the size that the
-    scale has for that network, and loses the preset's values that only the other one had a use for.
+    scale has for that network, and loses the preset's values that only the other one had a use for; one that
+    is given another optimizer takes the rate that it has by default.
 
     Args:
         study: The paper's `runs.Study`.
@@ -89,7 +90,7 @@ def _varied(bases: Iterable, given: Mapping[str, tuple], sizes: Mapping | None =
                 continue
             changed = []
             for run in varied:
-                candidates = [_with_value(run, field, value, sizes) for value in given[field.name]]
+                candidates = [_with_value(run, field, value, sizes, given) for value in given[field.name]]
                 if any(has_use(r, field) for r in (candidates if sizes is None else [run])):
                     used.add(field.name)
                     changed += candidates
@@ -116,9 +117,14 @@ def has_use(run: Settings, field: dataclasses.Field) -> bool:
     return used is None or bool(used(run))
 
 
-def _with_value(run: Any, field: dataclasses.Field, value: Any, sizes: Mapping | None) -> Any:
-    sized = _of_size(run, value, sizes) if field.name == "network" and sizes else run
-    return dataclasses.replace(sized, **{field.name: value})
+def _with_value(
+    run: Any, field: dataclasses.Field, value: Any, sizes: Mapping | None, given: Mapping[str, tuple]
+) -> Any:
+    if field.name == "network" and sizes:
+        run = _of_size(run, value, sizes)
+    if field.name == "optimizer" and value != run.resolve().optimizer and "learning_rate" not in given:
+        run = without(run, ["learning_rate"])
+    return dataclasses.replace(run, **{field.name: value})
 
 
 def _of_size(run: Any, network: str, sizes: Mapping[str, Mapping]) -> Any:

@@ -96,7 +96,7 @@ def open_run(
         assert settings.epochs is not None
         progress = Progress(label, settings.epochs * num_images, "images")
         writer = None
-        if options.tensorboard:
+        if options.tensorboard and worker.chief:
             writer = tf.summary.create_file_writer(str(folder.path / "tensorboard"))
         try:
             with interruption.deferred():

@@ -268,8 +268,9 @@ def table_optimizers(runs):
         cell = cells[(network, optimizer), (network, optimizer)]
         score, limits, pairs = cell_texts(cell, percent=True)
         accuracy = 100 * np.mean([last(run, "accuracy", subset="test") for run in members])
-        row = [NETWORK_NAMES[network], OPTIMIZER_NAMES[optimizer], score, limits, pairs, f"{accuracy:.2f}"]
-        if published:
+        name = OPTIMIZER_NAMES.get(optimizer, optimizer)
+        row = [NETWORK_NAMES[network], name, score, limits, pairs, f"{accuracy:.2f}"]
+        if published and optimizer in OPTIMIZER_NAMES:
             place = OPTIMIZER_NETWORKS.index(network), list(OPTIMIZER_NAMES).index(optimizer)
             row += [f"{OPTIMIZER_REPRODUCIBILITY[place]:.2f}", f"{OPTIMIZER_ACCURACY[place]:.2f}"]
         rows.append(row)

@@ -173,7 +173,8 @@ def queue() -> dict[str, str]:
         found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     except (OSError, subprocess.SubprocessError) as error:
         raise UserError(f"Slurm does not answer: {last_words(error)}") from None
-    return dict(line.split(maxsplit=1) for line in found.stdout.splitlines())
+    lines = (line.split(maxsplit=1) for line in found.stdout.splitlines())
+    return {words[0]: words[1] for words in lines if len(words) == 2}
 
 
 def last_words(error: Exception) -> str:

@@ -35,7 +35,7 @@ _OPTIMIZERS = {
     "sgd": {"learning_rate": 0.005, "warmup_epochs": 5},
     "adam": {"learning_rate": 1e-4, "warmup_epochs": 0},
 }
-_WARMUP_RATE = 0.001
+_WARMUP_RATE, _WARMUP_FACTOR = 0.001, 5  # of the paper's ConvNets, whose rate is 0.005
 _NUM_LATE, _LATE_PARTS = 4, 50  # after 92, 94, 96 and 98 % of the epochs
 _SCALAR = {
     "polynomial": {"degree": 1000, "epochs": 100_000},
@@ -132,7 +132,8 @@ class Settings(ImageSettings):
     )
     warmup_rate: float | None = setting(
         None,
-        "Learning rate of the first epoch of the warm-up; by default 0.001.",
+        "Learning rate of the first epoch of the warm-up; by default 0.001, or a fifth of --learning_rate if "
+        "that is less.",
         limits=POSITIVE,
         applies_to=_warms_up,
         needs="--warmup_epochs",
@@ -356,7 +357,13 @@ class Settings(ImageSettings):
 
     def _with_warmup(self):
         if self.warmup_epochs:
-            return filled(self, {"warmup_rate": _WARMUP_RATE})
+            warmed = filled(self, {"warmup_rate": min(_WARMUP_RATE, self.learning_rate / _WARMUP_FACTOR)})
+            if warmed.warmup_rate > warmed.learning_rate:
+                raise UserError(
+                    f"--warmup_rate={warmed.warmup_rate}: must be at most the learning rate, "
+                    f"{warmed.learning_rate:g}"
+                )
+            return warmed
         if self.warmup_rate is not None:
             raise UserError(f"--warmup_rate={self.warmup_rate}: needs --warmup_epochs")
         return self
@@ -376,7 +383,13 @@ class Settings(ImageSettings):
             raise UserError(
                 f"--num_corrupted_classes={resolved.num_corrupted_classes}: must be from 0 to {num_classes}"
             )
-        noise = resolved.num_corrupted_classes * resolved.corrupted_fraction / num_classes
+        fraction = resolved.corrupted_fraction
+        if 0 < fraction * (self.train_size // num_classes) < 1:
+            raise UserError(
+                f"--num_train={self.train_size}: leaves {self.train_size // num_classes} images of a class, "
+                f"of which --corrupted_fraction={fraction:g} is none"
+            )
+        noise = resolved.num_corrupted_classes * fraction / num_classes
         if self.label_noise is not None and not math.isclose(self.label_noise, noise):
             raise UserError(
                 f"--label_noise={self.label_noise}: with --noise=asymmetric it follows from "

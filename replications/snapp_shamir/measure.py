@@ -74,7 +74,8 @@ class Evaluation:
             probabilities = expit(logits)
             difference = relative_prediction_difference(*probabilities, expit(true_logits), counts)
             losses = excess_label_loss(true_logits, logits, counts)
-            for member in np.flatnonzero(np.ptp(probabilities, axis=1) < _DEAD_RANGE):
+            is_flat = np.ptp(probabilities, axis=1) < _DEAD_RANGE
+            for member in np.flatnonzero(is_flat & (probabilities.shape[1] > 1)):
                 add("dead", 1, "run", member=int(member))
         for member in np.flatnonzero(diverged):
             add("diverged", 1, "run", member=int(member))

@@ -69,7 +69,8 @@ def force_roles(labels, noisy, ids):
     """Gives the images of figures 7 to 9 the roles that they have in the whole of CIFAR-10 with 20 % noise.
 
     An image with the wrong role changes places with the first image of its class that has the right one and
-    no role of its own, so that the number of wrong labels in a class stays as it is, as long as there is one.
+    no role of its own, so that the number of wrong labels in a class stays as it is. Where there is none
+    left, it changes alone: a class of 50 images has all ten of its noisy ones also where 5 % were asked for.
     A noisy image has its official label.
 
     Args:

@@ -200,7 +200,8 @@ def accuracies(subject):
     noisy = given != true
     found = {"all": train == given, "test": test == subject.data.test.labels}
     if noisy.any():
-        found |= {"clean": (train == given)[~noisy], "noisy": (train == given)[noisy]}
+        parts = {"clean": (train == given)[~noisy], "noisy": (train == given)[noisy]}
+        found |= {subset: hits for subset, hits in parts.items() if len(hits)}
     rows = [_value("accuracy", np.mean(hits), subset=subset) for subset, hits in found.items()]
     if noisy.any():
         rows.append(_value("accuracy_on_true_labels", np.mean((train == true)[noisy]), subset="noisy"))

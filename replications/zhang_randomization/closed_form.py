@@ -4,6 +4,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from common.data.augmentation import augmentation, per_image_standardization
+from common.errors import UserError
 from common.training.trainer import Preprocessing
 from replications.zhang_randomization.theorem import exact_network
 
@@ -89,10 +90,16 @@ def rows(settings, train: Split, test: Split, streams) -> list[dict]:
     Returns:
         Rows: accuracies, `num_weights`, and `fit`: whether every training image is right.
     """
-    if settings.network == "theorem_1":
-        found = theorem_1(train, test, streams)
-    else:
-        found = kernel_least_squares(train, test, settings.bandwidth)
+    try:
+        if settings.network == "theorem_1":
+            found = theorem_1(train, test, streams)
+        else:
+            found = kernel_least_squares(train, test, settings.bandwidth)
+    except (np.linalg.LinAlgError, ValueError) as error:
+        cause = "two images are equal"
+        if settings.network == "gaussian_kernel":
+            cause += f", or --bandwidth={settings.bandwidth:g} is too wide for float64"
+        raise UserError(f"--network={settings.network}: has no solution, {cause} ({error})") from None
     values = {
         "train_accuracy": float(np.mean(found[0] == train[1])),
         "test_accuracy": float(np.mean(found[1] == test[1])),

@@ -208,7 +208,9 @@ class Settings(ImageSettings):
             protocol["epochs"] = 1
         if self.network == "gaussian_kernel":
             protocol["bandwidth"] = _BANDWIDTH
-        protocol["learning_rate"] = 0.1 if self.network == "inception" else 0.01
+        sgd_rate = 0.1 if self.network == "inception" else 0.01
+        # Neither has Adam: its authors' rate (Kingma & Ba 2015).
+        protocol["learning_rate"] = 0.001 if self.optimizer == "adam" else sgd_rate
         condition, noise = self._corruption()
         resolved = dataclasses.replace(
             filled(self, protocol), condition=condition, label_noise=noise, weight_decay=self._weight_decay()

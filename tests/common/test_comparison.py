@@ -37,7 +37,7 @@ def test_a_margin_that_few_examples_have_is_left_out():
 
 
 def test_a_wrong_example_of_probability_0_is_not_flat():
-    """Logits x0 and 0: at 100 the other label's probability is below 1e-30, and its logarithm is cut there."""
+    """Logits x0 and 0: at 100 the other probability is below 1e-30, and its logarithm is cut there."""
     x = np.array([[100.0], [-3.0], [3.0]], np.float32)
     options = Options(num_planes=0, num_margins=0)
 
