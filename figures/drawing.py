@@ -116,7 +116,8 @@ class PaperFigures:
             with contextlib.suppress(UserError):  # it may need another one
                 if len(self._resolved(name, scale, alone)) < len(published):
                     arguments = flag_text(setting, value)
-        raise UserError(f"{arguments}: figure {name} compares runs by this setting")
+        does = "shows several seeds" if arguments.startswith("--seed=") else "compares runs by this setting"
+        raise UserError(f"{arguments}: figure {name} {does}")
 
     def _resolved(self, name, scale, changes):
         given = {setting: (value,) for setting, value in changes.items()}
@@ -270,7 +271,7 @@ def draw_runs(paper_figures, name, scale, runs, out_dir, kinds=KINDS):
     own = paper_figures.styles[paper_figures.style]() if paper_figures.style else contextlib.nullcontext()
     with style.applied(), own:
         figure = _figure(paper_figures, name, runs)
-        if text := _stamp(paper_figures, scale, runs):
+        if text := _stamp(paper_figures, name, scale, runs):
             style.stamp(figure, text)
         _lay_out(figure)
         folder = _made_folder(out_dir)
@@ -321,12 +322,12 @@ def file_name(paper_figures, name):
     return f"{paper_figures.study}_figure_{name}{changes}{style_name}"
 
 
-def _stamp(paper_figures, scale, runs):
+def _stamp(paper_figures, name, scale, runs):
     """What a picture must say of its runs: what was changed, how large they are, and on which images."""
     lines = []
     if paper_figures.changes:
         lines.append("changed: " + ", ".join(f"{n} {value}" for n, value in paper_figures.changes.items()))
-    lines.append(f"{scale} scale: {paper_figures.size([settings for settings, _ in runs])}")
+    lines.append(f"{scale} scale: {paper_figures.size(name, [settings for settings, _ in runs])}")
     if load_study(paper_figures.study).images:
         lines.append(data_name(runs[0][1]))
         diverged = sum(run.diverged for _, run in runs)

@@ -236,7 +236,7 @@ FAINT = "faint: the interval goes below 0"  # a note for a legend
 
 def no_interval(count, unit):
     """Says why no interval is drawn: "4 seeds: no interval"."""
-    number = ("one", "two", "three", "four")[count - 1]
+    number = ("no", "one", "two", "three", "four")[count]
     return f"{number} {unit}{'s' * (count > 1)}: no interval"
 
 

@@ -61,7 +61,8 @@ def draw_weights(model: keras.Model, streams: Streams) -> None:
     """Assigns every variable of a built model anew, as a function of the streams alone.
 
     Each weight is drawn by its own layer's initializer: a variable `kernel` by the layer's
-    `kernel_initializer`, and so on. The i-th randomly drawn weight has the seed
+    `kernel_initializer`, and so on; layers whose initializers have other names (LSTM, separable convolutions)
+    are refused. The i-th randomly drawn weight has the seed
     `streams.integer("init", i)`; constants (zero biases, gammas, moving statistics) are reset and take no
     seed, so that models that differ only in such weights, or in dropout, start from the same kernels.
     Layers that hold many models draw each of them as their own class says, model m with the seed plus m.

@@ -38,7 +38,7 @@ FIGURES = {
 }
 
 
-def _size(settings):
+def _size(name, settings):
     """Says how large runs are: "2,000 training images, 600 epochs; widths 1 to 16; seeds 0 to 2"."""
     first = settings[0]
     by_run = {}

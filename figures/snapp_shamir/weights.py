@@ -253,7 +253,7 @@ def figure_7(runs):
     shown = _with_weights(runs)
     columns = min(len(shown), 2)
     rows = math.ceil(len(shown) / columns)
-    heading = f"{PAPER}, figure 7: tower of widths 16, 8, 4, 2"
+    heading = f"{PAPER}, figure 7: tower of widths 16, 8, 4, 2, theta of seed {shown[0][0].seed}"
     width = style.WIDTH if columns > 1 else 5.6
     figure = style.new_figure(width, 1.6 + (width - 0.4) / columns * rows, heading)
     panels = figure.subplots(rows, columns, squeeze=False)

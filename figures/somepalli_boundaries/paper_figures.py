@@ -79,11 +79,11 @@ FIGURES = {name: _of_measured(draw) for name, draw in _FIGURES.items()}
 TABLES = {name: lambda runs, table=table: table(not_diverged(runs)) for name, table in _TABLES.items()}
 
 
-def _size(settings):
+def _size(name, settings):
     """Says how large runs are: "4,000 images, 20 epochs, 60 planes of 50 x 50 points, narrow networks"."""
 
-    def values(name):
-        found = sorted({getattr(s, name) for s in settings}, key=lambda value: (value is None, value))
+    def values(of):
+        found = sorted({getattr(s, of) for s in settings}, key=lambda value: (value is None, value))
         if len(found) > 3:
             return f"{found[0]} to {found[-1]}"
         return " or ".join("all" if value is None else f"{value:,}" for value in found)
@@ -91,9 +91,7 @@ def _size(settings):
     resolved = [s.resolve() for s in settings]
     epochs = values("epochs")
     words = f"{values('num_train')} images, {epochs} epoch{'s' * (epochs != '1')}"
-    planes = sorted({s.num_triplets for s in resolved})
-    if planes[-1] > 1:
-        words += f", {planes[-1]} planes of {values('resolution')} x {values('resolution')} points"
+    words += _measured_on(name, resolved)
     if all(s.protocol == "double_descent" for s in settings):
         low, high = min(s.width for s in settings), max(s.width for s in settings)
         words += f", widths {low} to {high}" if low < high else f", width {low}"
@@ -101,6 +99,31 @@ def _size(settings):
         words += ", narrow networks"
     low, high = min(s.seed for s in settings), max(s.seed for s in settings)
     return f"{words}; " + (f"seeds {low} to {high}" if low < high else f"seed {low}")
+
+
+# What a figure shows, beside scores on the planes of `num_triplets`.
+_SINGLE_PLANES = ("planes", "off_manifold", "lemma", "7", "8", "9", "mixup")
+
+
+def _measured_on(name, resolved):
+    """Says on what planes, of how many points, or on how many images a figure's numbers were measured."""
+
+    def most(of):
+        return max(getattr(s, of) for s in resolved)
+
+    if name in _SINGLE_PLANES:
+        return f", planes of {most('picture_resolution')} x {most('picture_resolution')} points"
+    if name == "12":
+        return f", margins of {most('num_margin_images')} images"
+    counts = {
+        "off_manifold_classes": (most("num_random_planes"), " of each kind"),
+        "10": (most("num_fragmentation_triplets"), " of each kind"),
+        "nakkiran_1": (0, ""),
+    }
+    number, kind = counts.get(name, (most("num_triplets"), ""))
+    return (
+        f", {number} planes{kind} of {most('resolution')} x {most('resolution')} points" if number > 1 else ""
+    )
 
 
 PAPER_FIGURES = drawing.PaperFigures(

@@ -47,7 +47,11 @@ def _label(noise):
 
 def _draw_curve(panel, by_width, measure, stroke, label):
     """A function of a run against the width; a run without a finite value leaves a gap."""
-    values = {width: np.array([measure(run) for run in members]) for width, members in by_width.items()}
+    seeds = sorted({run.seed for members in by_width.values() for run in members})
+    values = {}
+    for width, members in by_width.items():
+        of_seed = {run.seed: measure(run) for run in members}
+        values[width] = np.array([of_seed.get(seed, np.nan) for seed in seeds])
     widths.draw_curve(panel, values, stroke.color, label, stroke.marker, stroke.linestyle)
 
 
@@ -154,15 +158,19 @@ def figure_12(runs):
         style.WIDTH, 4.4, f"{PAPER}, figure 12: median distance to the decision boundary over width"
     )
     panels = figure.subplots(1, 2, sharey=True)
+    axis = style.LogAxis([median_margin(run, subset) for _, run in runs for subset in _MARGINS])
+
+    def placed(run, subset="all"):
+        return axis.place(median_margin(run, subset))
+
     for (noise, by_width), stroke in zip(noises.items(), _NOISE_STROKES, strict=False):
-        _draw_curve(panels[0], by_width, median_margin, stroke, _label(noise))
+        _draw_curve(panels[0], by_width, placed, stroke, _label(noise))
     panels[0].set(title="all training images", ylabel="median margin (normalized pixels)")
     largest = max(noises)
     for subset, (words, stroke) in _MARGINS.items():
-        _draw_curve(panels[1], noises[largest], lambda run, s=subset: median_margin(run, s), stroke, words)
+        _draw_curve(panels[1], noises[largest], lambda run, s=subset: placed(run, s), stroke, words)
     panels[1].set(title=_label(largest))
     panels[1].legend(handles=[stroke.handle(words) for words, stroke in _MARGINS.values()], loc="best")
-    axis = style.LogAxis([median_margin(run, subset) for _, run in runs for subset in _MARGINS])
     for panel in panels:
         axis.apply(panel)
         _width_axis(panel, runs)

@@ -33,21 +33,23 @@ class Point:
     """The runs of one network at one label noise.
 
     Values of the fitted ones, of those at their cap, and how many have none: diverged, or without a run on
-    clean labels to be compared with.
+    clean labels to be compared with. By seed: values of the fitted ones, nan of the others, in one order of
+    the seeds for all points of a network.
     """
 
     noise: float
     fitted: tuple[float, ...]
     capped: tuple[float, ...]
     num_without: int
+    by_seed: tuple[float, ...]
 
     @property
     def measured(self):
         """Mean and interval, which are nan unless all runs fitted and have a value; and every fitted run."""
         if self.capped or self.num_without or not self.fitted:
-            return Measured(math.nan, math.nan, math.nan, math.nan, np.array(self.fitted))
+            return Measured(math.nan, math.nan, math.nan, math.nan, np.array(self.by_seed))
         found = summarize(self.fitted)
-        return Measured(found.mean, found.low, found.high, math.nan, np.array(self.fitted))
+        return Measured(found.mean, found.low, found.high, math.nan, np.array(self.by_seed))
 
 
 def by_network(runs):
@@ -61,13 +63,16 @@ def by_network(runs):
 def points(noises, value):
     """The Points of one network's runs, least noise first; one that diverged or is nan has no value."""
     found = []
+    seeds = sorted({run.seed for members in noises.values() for run in members})
     for noise, members in sorted(noises.items()):
-        values = [(is_capped(run), value(run)) for run in members if not run.diverged]
+        values = [(run.seed, is_capped(run), value(run)) for run in members if not run.diverged]
         fitted, capped = (
-            tuple(v for capped, v in values if capped == wanted and not math.isnan(v))
+            {seed: v for seed, capped, v in values if capped == wanted and not math.isnan(v)}
             for wanted in (False, True)
         )
-        found.append(Point(noise, fitted, capped, len(members) - len(fitted) - len(capped)))
+        without = len(members) - len(fitted) - len(capped)
+        by_seed = tuple(fitted.get(seed, math.nan) for seed in seeds)
+        found.append(Point(noise, tuple(fitted.values()), tuple(capped.values()), without, by_seed))
     return found
 
 
@@ -77,7 +82,7 @@ def relative_times(noises):
 
     def relative(run):
         if run.record["settings"]["label_noise"] == 0:
-            return 1.0
+            return math.nan if math.isnan(clean[run.seed]) else 1.0
         # Of a capped run the epochs that it trained, which is where it is drawn.
         return run.rows.epoch.max() / clean.get(run.seed, math.nan)
 

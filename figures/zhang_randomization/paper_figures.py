@@ -8,7 +8,9 @@ from collections.abc import Mapping
 
 from matplotlib.lines import Line2D
 
+from common.data.datasets import DATASETS
 from common.statistics import Summary, summarize
+from common.study.claims import data_name
 from common.study.records import last
 from figures import drawing, style
 from figures.style import BLUE, GREY, ORANGE, VERMILLION
@@ -88,8 +90,15 @@ _COLUMNS = (0.12, 0.33, 0.79, 0.98)
 
 
 def _of_published_data(runs):
-    """Whether runs are on the data set of the paper: only then stand published numbers beside ours."""
+    """Whether runs are on the paper's data set, or a copy or part of it: then published numbers stand by."""
     return all(settings.dataset == "cifar10" for settings, _ in runs)
+
+
+def _theirs(runs):
+    """How published numbers are called: what they were made on where ours were made on less."""
+    title = DATASETS["cifar10"].title
+    alike = all(settings.num_train is None and data_name(run) == title for settings, run in runs)
+    return "Zhang et al." if alike else f"Zhang et al., all of {title}"
 
 
 def _draw_row(panel, numbers, height, row, cell, published):
@@ -140,7 +149,7 @@ def figure_table1(runs):
         handles.append(Line2D([], [], label="ours, not fitted at the cap", markerfacecolor="white", **ours))
     if published:
         mark = {"color": ORANGE, "linestyle": "none", "marker": "D", "markersize": 4.5}
-        handles.append(Line2D([], [], label="Zhang et al.", **mark))
+        handles.append(Line2D([], [], label=_theirs(runs), **mark))
     handles.append(Line2D([], [], color=GREY, linewidth=0.8, linestyle=(0, (1, 2)), label="chance"))
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
     return figure
@@ -157,7 +166,7 @@ def table_1(runs):
             test.append(f"{row.test:.2f}")
         rows.append([row.group, row.variant, *train, *test, cell.test.n, cell.fate])
     train, test = (
-        [f"{part}, ours (%)", *[f"{part}, Zhang et al."] * published] for part in ("train", "test")
+        [f"{part}, ours (%)", *[f"{part}, {_theirs(runs)}"] * published] for part in ("train", "test")
     )
     return ["network", "variant", *train, *test, "seeds", "fitted"], rows
 
@@ -208,7 +217,7 @@ def figure_closed_form(title, runs, published=None):
     ]
     levels = {("chance", GREY): chance(runs[0][1])}
     if published and _of_published_data(runs):
-        levels["Zhang et al., test", VERMILLION] = published
+        levels[f"{_theirs(runs)}, test", VERMILLION] = published
     for (name, color), level in levels.items():
         line = {"color": color, "linewidth": 0.8, "linestyle": (0, (1, 2))}
         panel.axhline(level, **line)
@@ -262,7 +271,7 @@ FIGURES = {
 }
 
 
-def _size(settings):
+def _size(name, settings):
     """Says how large runs are: "512 training images; seeds 0 to 2"."""
     counts = {NETWORK_NAMES[s.network]: s.num_train for s in settings}
     numbers = sorted({s.num_train for s in settings if s.num_train})

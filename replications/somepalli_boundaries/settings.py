@@ -118,8 +118,9 @@ class Settings(ImageSettings):
     )
     schedule: str | None = setting(
         None,
-        "Learning rate over the epochs: a tenth at 37, 62 and 87 of 100 epochs (step), half a cosine, or "
-        "constant; by default step for sgd, cosine for sgd in double_descent, and constant for adam.",
+        "Learning rate over the epochs: a tenth at 37, 62 and 87 of 100 epochs (step; of one or two epochs "
+        "at the first or second), half a cosine, or constant; by default step for sgd, cosine for sgd in "
+        "double_descent, and constant for adam.",
         choices=("step", "cosine", "constant"),
     )
     sam_radius: float = setting(
@@ -185,7 +186,8 @@ class Settings(ImageSettings):
     )
     teacher: str | None = setting(
         None,
-        "Network that teaches this one; it is trained first, unless --out_dir holds its weights.",
+        "Network that teaches this one; it is trained first, like this one but without a teacher and at its "
+        "own rate, unless --out_dir holds its weights.",
         choices=tuple(NETWORK_NAMES),
     )
     teacher_width: int | None = setting(

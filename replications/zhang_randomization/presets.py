@@ -68,8 +68,8 @@ _SMOKE = {
     "alexnet": {"num_train": 128, "batch_size": 32},
     "mlp_1x512": {"num_train": 256, "batch_size": 32},
     "mlp_3x512": {"num_train": 256, "batch_size": 32},
-    "theorem_1": {"num_train": 128},
-    "gaussian_kernel": {"num_train": 128},
+    "theorem_1": {"num_train": 128, "epochs": None},
+    "gaussian_kernel": {"num_train": 128, "epochs": None},
 }
 # A kernel of n images has n^2 values: of all of them 20 GB.
 KERNEL_IMAGES = {

@@ -106,6 +106,8 @@ OWN = {
         ("--initialization=fixup", "--initialization=fixup: has no effect without --network=resnet18w"),
         ("--optimizer=adam --warmup_rate=0.1", "--warmup_rate=0.1: has no effect without --warmup_epochs"),
         ("--warmup_epochs=1", "--warmup_epochs=1: must be 0, or at least 2"),
+        ("--warmup_rate=0.1", "--warmup_rate=0.1: must be at most the learning rate, 0.005"),
+        ("--dataset=cifar100 --noise=asymmetric --num_train=200 --corrupted_fraction=0.4", "which --corr"),
         ("--corrupted_classes=first", "has no effect without --noise=asymmetric"),
         ("--corrupted_fraction=0.5", "has no effect without --noise=asymmetric"),
         ("--noise=asymmetric --label_noise=0.2", "it follows from"),
@@ -118,6 +120,7 @@ OWN = {
         ("--figure=2 --degree=3", "--degree: no run of figure 2 has a use for it"),
     ),
     "replications.snapp_shamir": (
+        ("--only=", "--only=: names no setting"),
         ("--pairs=0", "--pairs=0: must be from 1 to 65536"),
         ("--pairs=1000000", "--pairs=1000000"),
         ("--shuffle_log2=22", "must be from 0 to 21"),

@@ -62,6 +62,7 @@ def test_there_is_one_chief_and_every_place_is_taken(monkeypatch, cluster):
         ({"worker": "a:1"}, "worker", 0, "names no cluster"),
         (["a:1"], "worker", 0, "names no cluster"),
         (WORKERS, "worker", "first", "names no cluster"),
+        (WORKERS, "worker", float("inf"), "names no cluster"),
         (WORKERS, ["worker"], 0, "only a chief and workers train"),
     ],
 )

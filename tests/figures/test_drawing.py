@@ -270,4 +270,4 @@ def test_every_figure_says_how_large_its_runs_are_at_every_scale(name):
     figures = figures_of(name)
     for figure in load_study(name).figures:
         for scale in SCALES:
-            assert "seed" in figures.size(figures.settings(figure, scale)), (figure, scale)
+            assert "seed" in figures.size(figure, figures.settings(figure, scale)), (figure, scale)

@@ -279,17 +279,17 @@ def test_the_picture_says_how_small_its_runs_are():
         for s in runs_of_figure("2", "laptop")
     ]
     words = "2,000 training images, 600 epochs; widths 1 to 12; seeds 0 to 2"
-    assert PAPER_FIGURES.size(runs) == words
+    assert PAPER_FIGURES.size("2", runs) == words
     # The last seed is not there at every width.
-    assert PAPER_FIGURES.size(runs[:-1]) == words.replace("0 to 2", "0 to 1")
+    assert PAPER_FIGURES.size("2", runs[:-1]) == words.replace("0 to 2", "0 to 1")
     runs = [s.resolve() for s in runs_of_figure("4", "laptop")]
-    assert PAPER_FIGURES.size(runs).endswith("\nstand-in for CIFAR-100: 200 images per class")
+    assert PAPER_FIGURES.size("2", runs).endswith("\nstand-in for CIFAR-100: 200 images per class")
     runs = [s.resolve() for s in runs_of_figure("7", "laptop")]
-    assert PAPER_FIGURES.size(runs).endswith("\nstand-in for CIFAR-100: 2 of 10 classes perturbed")
+    assert PAPER_FIGURES.size("2", runs).endswith("\nstand-in for CIFAR-100: 2 of 10 classes perturbed")
     (smallest,) = runs_of_figure("smallest", "laptop")
     assert PAPER_FIGURES.size([smallest.resolve()]) == "10,000 training images, 120 epochs; width 1; seed 0"
     runs = [s.resolve() for s in runs_of_figure("1a", "laptop")]
-    assert PAPER_FIGURES.size(runs) == "20 points, 100,000 steps; seed 0"
+    assert PAPER_FIGURES.size("2", runs) == "20 points, 100,000 steps; seed 0"
 
 
 def test_the_smallest_network_on_true_and_wrong_labels(drawn):

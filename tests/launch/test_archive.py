@@ -102,3 +102,20 @@ def test_bad_command_lines_are_one_line(flags, words, tmp_path, monkeypatch, cap
     error = capsys.readouterr().err
     assert words in error and error.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_no_paper_is_refused(tmp_path, capsys):
+    """Such as that of one paper, a level too deep."""
+    record(WITHOUT, tmp_path / "runs")
+    deep = tmp_path / "runs" / "snapp_shamir"
+    assert run(f"--records={deep}", f"--archive={tmp_path / 'packed'}") == 2
+    assert "holds no folder of smooth_interpolation, snapp_shamir" in capsys.readouterr().err
+
+
+def test_of_a_run_that_is_a_link_only_the_link_is_removed(tmp_path):
+    folder = record(WITHOUT, tmp_path / "elsewhere").path
+    link = tmp_path / "runs" / "snapp_shamir" / folder.name
+    link.parent.mkdir(parents=True)
+    link.symlink_to(folder)
+    packed(tmp_path, "--remove")
+    assert not link.is_symlink() and (folder / "run.json").exists()

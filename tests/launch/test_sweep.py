@@ -26,10 +26,11 @@ def preset(name, scale):
 FIGURES = [(name, figure) for name in study_names() for figure in load_study(name).figures]
 
 
+@pytest.mark.parametrize("scale", ["laptop", "smoke"])
 @pytest.mark.parametrize(("name", "figure"), FIGURES)
-def test_the_commands_make_exactly_the_runs_of_the_figure(name, figure, tmp_path):
+def test_the_commands_make_exactly_the_runs_of_the_figure(name, figure, scale, tmp_path):
     paper = load_study(name)
-    runs = list(dict.fromkeys(settings.resolve() for settings in paper.runs_of_figure(figure, "laptop")))
+    runs = list(dict.fromkeys(settings.resolve() for settings in paper.runs_of_figure(figure, scale)))
     given = {"data_dir": "data", "download": True} if paper.images else {}
     options = command_line.RunOptions(str(tmp_path), "one_device", tensorboard=True, **given)
     jobs = make_jobs(paper, runs, options)
@@ -45,6 +46,23 @@ def test_the_commands_make_exactly_the_runs_of_the_figure(name, figure, tmp_path
     assert sorted(map(str, made)) == sorted(map(str, runs))
     compiles_once_over = paper.compiles_once_over
     assert len(jobs) == len({str(dataclasses.replace(run, **{compiles_once_over: 0})) for run in runs})
+
+
+@pytest.mark.parametrize(
+    ("num_seeds", "at_once", "seeds"),
+    [
+        (8, 1, [range(8)]),
+        (8, 3, [(0, 1), (2, 3), (4, 5, 6, 7)]),
+        (3, 2, [(0, 1), (2,)]),
+        (2, 4, [(0,), (1,)]),
+    ],
+)
+def test_seeds_are_spread_over_places_that_would_be_idle(num_seeds, at_once, seeds):
+    base = load_study("zhang_randomization").settings(network="mlp_1x512", dataset="synthetic")
+    runs = [dataclasses.replace(base, seed=seed).resolve() for seed in range(num_seeds)]
+    jobs = make_jobs(load_study("zhang_randomization"), runs, command_line.RunOptions("out"), at_once)
+    assert sorted(tuple(run.seed for run in job.runs) for job in jobs) == [tuple(some) for some in seeds]
+    assert all(f"--seed={','.join(str(r.seed) for r in job.runs)}" in job.argv for job in jobs)
 
 
 def test_it_goes_on_after_a_failed_run(tmp_path):

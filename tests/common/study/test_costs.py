@@ -52,7 +52,7 @@ def test_an_estimate_may_end_where_a_run_has_fitted(settings):
 
 
 def test_what_takes_no_steps_has_its_estimate(settings):
-    assert costs.price(toy(lambda run: 42.0), settings, ONE_CORE) == costs.Price(42.0, True)
+    assert costs.price(toy(lambda run: 42.0), settings, ONE_CORE) == costs.Price(42.0, None)
 
 
 @pytest.mark.parametrize("name", study_names())
@@ -134,7 +134,7 @@ def test_a_plan_is_for_the_machine_at_hand(monkeypatch):
 def test_scalar_data_have_the_paper_s_own_estimate():
     study = load_study("smooth_interpolation")
     run = study.runs_of_figure("1a", "smoke")[0].resolve()
-    assert costs.price(study, run, ONE_CORE) == costs.Price(study.estimate(run), True)
+    assert costs.price(study, run, ONE_CORE) == costs.Price(study.estimate(run), None)
 
 
 def test_a_second_pass_and_a_teacher_cost_what_the_estimate_says(monkeypatch):
@@ -161,3 +161,30 @@ def test_a_plan_has_the_teacher_that_is_not_there(tmp_path, capsys, monkeypatch)
         program.main(load_study("somepalli_boundaries"), ["x", *flags])
     printed = capsys.readouterr().out
     assert "first its teacher: network=resnet18 width=8 seed=1 (about " in printed
+
+
+def test_a_plan_of_what_no_rate_is_measured_for_does_not_say_that_one_was():
+    own = costs.Price(1, None)
+    assert costs.source([own, own], ONE_CORE) == "an estimate for two cores"
+    assert costs.source([own, costs.Price(1, True)], ONE_CORE) == "measured on this machine"
+
+
+@pytest.mark.parametrize(
+    "kept", ["[]", '{"CPU": {"single": "fast"}}', '{"CPU": 1}', '{"CPU": {"single": -1}}']
+)
+def test_a_damaged_cache_has_nothing(kept, cache):
+    cache.parent.mkdir(parents=True)
+    cache.write_text(kept)
+    assert not any(costs.read_cache().values())
+
+
+def test_a_rate_with_a_name_that_is_no_network_is_left_out(cache, settings):
+    costs.keep(ONE_CORE.name, {"mlp abc": 1.0, "mlp_1x512": 1e6})
+    assert costs.price(toy(lambda run: 10 + run.epochs), settings, ONE_CORE).measured
+
+
+def test_a_home_that_is_not_known_is_a_folder_name(monkeypatch, settings):
+    monkeypatch.setenv("XDG_CACHE_HOME", "~nobody-of-this-name/x")
+    assert costs.read_cache() == {}
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
+    assert costs.keep("CPU", {"single": 1.0}) is False

@@ -389,6 +389,14 @@ def test_the_seeds_that_decide_an_equality_are_those_for_its_closer_limit():
     assert (found.verdict, found.more) == ("open", 43)
 
 
+def test_of_factors_the_closer_limit_is_that_of_the_smaller_ratio():
+    """1.05 is 1.43 times below 1.5, and 1.57 times above 2/3, though 2/3 is 0.38 away and 1.5 is 0.45."""
+    effect = effects.level("", 1.05 * np.exp([-0.5, 0.0, 0.5]), factor=True)
+    found = decisions.equality("", effect, 1.5)
+    assert (found.verdict, found.more) == ("open", effect.further_seeds(1.5))
+    assert effect.further_seeds(1.5) > effect.further_seeds(1 / 1.5)
+
+
 def test_a_seed_that_lacks_one_cell_keeps_the_others():
     first = np.array([[9.0, 1, 2], [1, 9, 6], [2, 6, 9]])  # as in the test by hand
     second = first.copy()

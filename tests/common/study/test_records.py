@@ -7,6 +7,7 @@ from common.errors import UserError
 from common.study.archive import Archive
 from common.study.records import load
 from common.study.run_folders import Run, RunFolder
+from common.study.runs import load_study
 
 ROWS = [{"metric": "loss", "value": 0.5, "statistic": "run", "epoch": 2}]
 
@@ -66,3 +67,23 @@ def test_a_run_that_is_packed_beside_its_folder_is_read_once(tmp_path):
     write(tmp_path, 4)
     runs, rows = load(tmp_path / "toy")
     assert sorted(runs.seed) == [3, 4] and len(rows) == 2
+
+
+def test_a_record_that_was_edited_is_refused(tmp_path):
+    path = write(tmp_path, 0).path / "run.json"
+    path.write_text(path.read_text().replace('"width": 4', '"width": 5'))
+    with pytest.raises(UserError, match="is damaged"):
+        load(tmp_path / "toy")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"sha256": "none"}))
+    with pytest.raises(UserError, match="is damaged"):
+        load(tmp_path / "toy")
+
+
+def test_runs_of_an_older_protocol_are_left_out_where_the_paper_is_known(tmp_path):
+    version = load_study("snapp_shamir").protocol_version
+    for seed, made_by in enumerate((version - 1, version)):
+        with RunFolder(tmp_path, "snapp_shamir", made_by, {"seed": seed}) as folder:
+            folder.start({})
+            folder.finish("done", ROWS, {})
+    runs, _ = load(tmp_path / "snapp_shamir")
+    assert runs.seed.tolist() == [1] and runs.protocol_version.tolist() == [version]

@@ -114,6 +114,15 @@ def test_a_run_that_goes_on_with_edited_code_is_dirty(tmp_path, monkeypatch):
         assert folder(tmp_path).record["dirty"] is expected
 
 
+def test_a_run_that_goes_on_at_another_commit_names_both(tmp_path, monkeypatch):
+    for commit in ("a", "b", "b", "a", "c"):
+        monkeypatch.setattr(run_folders, "provenance", lambda c=commit: {"commit": c, "dirty": False})
+        with folder(tmp_path) as run:
+            run.start({"tile": 1})
+    record = folder(tmp_path).record
+    assert (record["commit"], record["continued_at"], record["dirty"]) == ("a", ["b", "c"], False)
+
+
 def test_another_layout_cannot_go_on(tmp_path):
     with folder(tmp_path) as run:
         run.start({"tile": 1})

@@ -93,6 +93,29 @@ def test_another_network_has_its_own_size_at_the_scale():
     assert set(runs) == {Settings("deep", num_images=10, depth=3, seed=s) for s in (0, 1)}
 
 
+@pytest.mark.parametrize(
+    ("name", "figure", "optimizer", "rate"),
+    [
+        ("zhang_randomization", "2a", "adam", 0.001),
+        ("smooth_interpolation", "2", "adam", 1e-4),
+        ("smooth_interpolation", "6", "sgd", 0.005),
+        ("somepalli_boundaries", "10", "sgd", 0.1),
+    ],
+)
+def test_another_optimizer_has_its_own_rate(name, figure, optimizer, rate):
+    """Not that of the preset, which goes with the preset's optimizer."""
+    study = load_study(name)
+    given = {"optimizer": (optimizer,)}
+    found = [run.resolve() for run in changed_figure(study, figure, "laptop", given)]
+    assert {run.learning_rate for run in found} == {rate}
+    typed = changed_figure(study, figure, "laptop", given | {"learning_rate": (0.25,)})
+    assert {run.learning_rate for run in typed} == {0.25}
+    preset = [run.resolve() for run in study.runs_of_figure(figure, "laptop")]
+    (own,) = {run.optimizer for run in preset}
+    same = changed_figure(study, figure, "laptop", {"optimizer": (own,)})
+    assert [run.resolve() for run in same] == preset
+
+
 def test_a_typed_size_wins_over_that_of_the_network():
     runs = changed_figure(Paper(), "1", "small", {"network": ("wide",), "num_images": (7,)})
     assert {run.num_images for run in runs} == {7}

@@ -85,6 +85,13 @@ def test_the_true_model_loses_nothing(evaluation):
     assert values(rows, "excess_label_loss", "pair")[0] == pytest.approx(0, abs=1e-13)
 
 
+def test_on_one_example_no_model_is_dead():
+    settings = Settings(model="linear", evaluation_log2=0).resolve()
+    measured = Evaluation(settings, ExampleStream("linear", THETA), Streams(0))
+    rows = measured.rows(linear_model(THETA), linear_model(THETA), pair=0, examples=1)
+    assert [row for row in rows if row["metric"] == "dead"] == []
+
+
 def test_a_constant_model_is_dead(evaluation):
     dead = linear_model(np.zeros(32), bias=logit(0.3))
     rows = evaluation.rows(linear_model(THETA), dead, pair=0, examples=1)

@@ -37,6 +37,13 @@ def test_without_noise_no_image_is_noisy(make_subject):
     assert values["noisy_images"] == 0
 
 
+def test_where_all_labels_are_wrong_no_image_is_clean(make_subject):
+    subject = make_subject(constant, label_noise=1.0, label_noise_rule="nakkiran")
+    subject.labels[:] = (subject.data.train.labels + 1) % 10
+    values = named_values(measure.accuracies(subject))
+    assert ("accuracy", "clean") not in values and values["noisy_images"] == 320
+
+
 def test_a_network_of_one_class_has_one_region_and_no_boundary(make_subject):
     rows, arrays = measure.measure(make_subject(constant, num_random_planes=2))
     values = named_values(rows)

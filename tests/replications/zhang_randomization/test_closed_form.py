@@ -4,6 +4,8 @@ import keras
 import numpy as np
 import pytest
 
+from common.errors import UserError
+from common.streams import Streams
 from common.study import program
 from common.study.records import last
 from common.study.runs import find_runs
@@ -76,6 +78,22 @@ def test_least_squares_fits_and_separates_two_clusters():
     np.testing.assert_array_equal(seen, labels[::2])
     np.testing.assert_array_equal(unseen, labels[1::2])
     assert count == 20 * 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"bandwidth": 1e9}, "--bandwidth=1e.09 is too wide"),
+        ({"network": "theorem_1"}, "two images are equal"),
+    ],
+)
+def test_what_has_no_solution_is_said_in_a_line(changes, words):
+    settings = STUDY.settings(**({"network": "gaussian_kernel", "dataset": "synthetic"} | changes)).resolve()
+    images = np.random.default_rng(0).random((40, 28, 28, 3))
+    images[1] = images[0] if "network" in changes else images[1]
+    part = images, np.arange(40) % 10
+    with pytest.raises(UserError, match=words):
+        closed_form.rows(settings, part, part, Streams(0))
 
 
 @pytest.mark.parametrize(("figure", "num_weights"), [("theorem1", 2 * 128 + 2352), ("kernel", 60 * 10)])
