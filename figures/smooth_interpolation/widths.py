@@ -71,8 +71,8 @@ def _volume_colors(count):
 
 def _volume_handles(count, erased):
     """Legend entries of the volumes; `erased` singular values at the anchors."""
-    names = ["training images, median of the last tenth"]
-    names += [f"{a} anchors ({erased[a - 2]} erased), at the end" for a in range(2, count + 1)]
+    names = ["images (last tenth's median)"]
+    names += [f"{a} anchors ({erased[a - 2]} erased)" for a in range(2, count + 1)]
     return [
         Line2D([], [], color=color, marker="o", markersize=3.5, label=name)
         for name, color in zip(names, _volume_colors(count), strict=True)

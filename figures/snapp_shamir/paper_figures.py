@@ -90,7 +90,7 @@ def _size(name, settings):
     pairs = values("pairs")
     words = f"2^{values('examples_log2')} examples, {pairs} pair{'s' * (pairs != '1')}"
     # Figure 7 has the weights of one theta, which its title names.
-    return words if name == "7" else f"{words}, theta of seed {values('seed')}"
+    return f"{words}, theta of {'one seed' if name == '7' else 'seed ' + values('seed')}"
 
 
 PAPER_FIGURES = drawing.PaperFigures(

@@ -102,7 +102,7 @@ def _size(name, settings):
 
 
 # What a figure shows, beside scores on the planes of `num_triplets`.
-_SINGLE_PLANES = ("planes", "off_manifold", "lemma", "7", "8", "9", "mixup")
+_SINGLE_PLANES = ("planes", "off_manifold", "7", "8", "9", "mixup")
 
 
 def _measured_on(name, resolved):
@@ -113,6 +113,8 @@ def _measured_on(name, resolved):
 
     if name in _SINGLE_PLANES:
         return f", planes of {most('picture_resolution')} x {most('picture_resolution')} points"
+    if name == "lemma":
+        return f", {most('num_random_images')} random images"
     if name == "12":
         return f", margins of {most('num_margin_images')} images"
     counts = {

@@ -22,7 +22,7 @@ def _picture(runs):
 @pytest.fixture
 def paper_figures():
     return PaperFigures(
-        "snapp_shamir", {"4": _picture, "7": _picture}, lambda settings: f"{len(settings)} runs"
+        "snapp_shamir", {"4": _picture, "7": _picture}, lambda name, settings: f"{len(settings)} runs"
     )
 
 

@@ -186,8 +186,8 @@ def test_q_values_by_hand():
     judged = [(claims[0], "laptop", 0.01), (claims[1], "laptop", 0.04), (claims[1], "paper", 0.03)]
     judged.append((claims[0], "paper", float("nan")))
     found = q_values([Judgement(c, Outcome("open", "", p=p), scale) for c, scale, p in judged])
-    # Sorted .01, .03, .04: three times each over its rank, made monotone from the right.
-    expected = {(claims[0], "laptop"): 0.03, (claims[1], "laptop"): 0.04, (claims[1], "paper"): 0.04}
+    # Twice each, sorted, .02, .06, .08: three times each over its rank, made monotone from the right.
+    expected = {(claims[0], "laptop"): 0.06, (claims[1], "laptop"): 0.08, (claims[1], "paper"): 0.08}
     assert found == pytest.approx(expected)
 
 

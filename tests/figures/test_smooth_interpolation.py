@@ -164,7 +164,11 @@ def test_one_curve_for_every_volume(drawn, name, subsets):
             np.testing.assert_allclose(found[str(anchors)].get_ydata(), factor * np.array(wanted))
         assert found["1"].get_color() == style.BLUE
         assert thresholds(panel) == [2]
-    assert legend(picture)[:3] == ["training images", "2 anchors (5 erased)", "3 anchors (10 erased)"]
+    assert legend(picture)[:3] == [
+        "images (last tenth's median)",
+        "2 anchors (5 erased)",
+        "3 anchors (10 erased)",
+    ]
     if name == "3":  # what is compared shares an axis, and all of it is seen
         for left, right in np.reshape(picture.axes, (4, 2)):
             assert left.get_ylim() == right.get_ylim()
@@ -176,7 +180,7 @@ def test_figure_6_has_test_error_and_volumes(drawn):
     panels = drawn("6").axes
     titles = [panel.get_title() for panel in panels[:5]]
     assert titles[0] == "test error (%)" and titles[3] == "Jacobian norm"
-    assert panels[5].get_legend().get_texts()[0].get_text() == "training images"
+    assert panels[5].get_legend().get_texts()[0].get_text().startswith("images (")
 
 
 def test_figure_7_has_perturbed_and_unperturbed_classes(drawn):
@@ -287,7 +291,10 @@ def test_the_picture_says_how_small_its_runs_are():
     runs = [s.resolve() for s in runs_of_figure("7", "laptop")]
     assert PAPER_FIGURES.size("2", runs).endswith("\nstand-in for CIFAR-100: 2 of 10 classes perturbed")
     (smallest,) = runs_of_figure("smallest", "laptop")
-    assert PAPER_FIGURES.size([smallest.resolve()]) == "10,000 training images, 120 epochs; width 1; seed 0"
+    assert (
+        PAPER_FIGURES.size("smallest", [smallest.resolve()])
+        == "10,000 training images, 120 epochs; width 1; seed 0"
+    )
     runs = [s.resolve() for s in runs_of_figure("1a", "laptop")]
     assert PAPER_FIGURES.size("2", runs) == "20 points, 100,000 steps; seed 0"
 

@@ -34,9 +34,10 @@ def test_every_figure_can_be_drawn(paper):
 
 def test_the_picture_says_how_small_its_runs_are():
     settings = [Settings(examples_log2=22, pairs=pairs, seed=3) for pairs in (16, 8)]
-    assert PAPER_FIGURES.size(settings) == "2^22 examples, 8 or 16 pairs, theta of seed 3"
+    assert PAPER_FIGURES.size("6", settings) == "2^22 examples, 8 or 16 pairs, theta of seed 3"
     assert (
-        PAPER_FIGURES.size([Settings(examples_log2=10, pairs=1)]) == "2^10 examples, 1 pair, theta of seed 0"
+        PAPER_FIGURES.size("2", [Settings(examples_log2=10, pairs=1)])
+        == "2^10 examples, 1 pair, theta of seed 0"
     )
 
 

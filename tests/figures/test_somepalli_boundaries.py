@@ -436,13 +436,28 @@ def test_sources_hold_the_runs_that_differ_in_their_streams(drawn):
 
 def test_the_picture_says_how_small_its_runs_are():
     small = [Settings(num_train=4000, epochs=20, num_triplets=60, width=w) for w in (8, 16)]
-    assert PAPER_FIGURES.size(small) == (
+    assert PAPER_FIGURES.size("reproducibility", small) == (
         "4,000 images, 20 epochs, 60 planes of 50 x 50 points, narrow networks; seed 0"
     )
     sweep = PAPER.runs_of_figure("10", "smoke")
-    assert PAPER_FIGURES.size(sweep) == (
+    assert PAPER_FIGURES.size("11", sweep) == (
         "320 images, 1 epoch, 2 planes of 8 x 8 points, widths 1 to 2; seeds 0 to 1"
     )
+
+
+@pytest.mark.parametrize(
+    ("figure", "words"),
+    [
+        ("7", ", planes of 64 x 64 points, widths"),
+        ("10", ", 30 planes of each kind of 50 x 50 points, widths"),
+        ("12", ", margins of 60 images, widths"),
+        ("off_manifold_classes", ", 50 planes of each kind of 25 x 25 points, narrow"),
+        ("lemma", ", 100 random images, narrow"),
+    ],
+)
+def test_a_picture_names_the_planes_that_it_shows(figure, words):
+    runs = [settings.resolve() for settings in PAPER.runs_of_figure(figure, "laptop")]
+    assert words in PAPER_FIGURES.size(figure, runs)
 
 
 def test_the_line_of_figure_11_is_open_where_a_network_diverged(drawn):

@@ -74,10 +74,10 @@ def test_the_picture_says_how_small_its_runs_are():
         for s in (0, 1, 2)
         for p, n in ((0.5, "inception"), (1.0, "inception"), (1.0, "mlp_1x512"))
     ]
-    assert PAPER_FIGURES.size(runs) == "512 training images; seeds 0 to 2"
-    assert PAPER_FIGURES.size(runs[:-1]) == "512 training images; seeds 0 to 2 (not of all runs)"
+    assert PAPER_FIGURES.size("2a", runs) == "512 training images; seeds 0 to 2"
+    assert PAPER_FIGURES.size("2a", runs[:-1]) == "512 training images; seeds 0 to 2 (not of all runs)"
     runs = [Settings(num_train=2000, network="alexnet"), *runs[:1]]
-    assert PAPER_FIGURES.size(runs) == "training images: 2,000 (AlexNet), 512 (Inception); seed 0"
+    assert PAPER_FIGURES.size("2a", runs) == "training images: 2,000 (AlexNet), 512 (Inception); seed 0"
 
 
 def test_losses_are_averaged_over_the_epoch_before(tmp_path):

@@ -326,13 +326,3 @@ def test_copies_of_one_data_set_do_not_decide_together(tmp_path):
     (judgement,) = claims.judge([claim(both)], study, tmp_path)
     assert judgement.outcome.verdict == "open" and np.isnan(judgement.outcome.p)
     assert "Runs on toy and toy (copy) do not count together." in judgement.outcome.seen
-
-
-def test_a_p_value_counts_twice_among_q_values():
-    def judged(number, p):
-        given = dataclasses.replace(claim(widest), number=number)
-        return claims.Judgement(given, Outcome("reproduced", "", p=p), "paper")
-
-    found = claims.q_values([judged(1, 0.01), judged(2, 0.3), judged(3, 0.9), judged(4, float("nan"))])
-    # 0.02, 0.6 and 1 of three: 3 * 0.02, 3 * 0.6 / 2, 1.
-    assert list(found.values()) == pytest.approx([0.06, 0.9, 1.0])
