@@ -29,6 +29,7 @@ from figures.somepalli_boundaries.scores import (
 )
 from figures.somepalli_boundaries.tables import table_10, table_11, table_12
 from figures.somepalli_boundaries.widths import figure_10, figure_11, figure_12, figure_nakkiran_1
+from replications.somepalli_boundaries.published import FRAGMENTATION_SUBSETS, RANDOM_KINDS
 from replications.somepalli_boundaries.results import diverged_names, not_diverged
 
 _FIGURES = {
@@ -117,15 +118,13 @@ def _measured_on(name, resolved):
         return f", {most('num_random_images')} random images"
     if name == "12":
         return f", margins of {most('num_margin_images')} images"
-    counts = {
-        "off_manifold_classes": (most("num_random_planes"), " of each kind"),
-        "10": (most("num_fragmentation_triplets"), " of each kind"),
-        "nakkiran_1": (0, ""),
-    }
-    number, kind = counts.get(name, (most("num_triplets"), ""))
-    return (
-        f", {number} planes{kind} of {most('resolution')} x {most('resolution')} points" if number > 1 else ""
-    )
+    kinds, of = {
+        "off_manifold_classes": (f"{len(RANDOM_KINDS)} x ", "num_random_planes"),
+        "10": (f"{len(FRAGMENTATION_SUBSETS)} x ", "num_fragmentation_triplets"),
+    }.get(name, ("", "num_triplets"))
+    if name == "nakkiran_1" or most(of) < 2:
+        return ""
+    return f", {kinds}{most(of)} planes of {most('resolution')} x {most('resolution')} points"
 
 
 PAPER_FIGURES = drawing.PaperFigures(

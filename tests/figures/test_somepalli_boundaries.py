@@ -449,9 +449,9 @@ def test_the_picture_says_how_small_its_runs_are():
     ("figure", "words"),
     [
         ("7", ", planes of 64 x 64 points, widths"),
-        ("10", ", 30 planes of each kind of 50 x 50 points, widths"),
+        ("10", ", 3 x 30 planes of 50 x 50 points, widths"),
         ("12", ", margins of 60 images, widths"),
-        ("off_manifold_classes", ", 50 planes of each kind of 25 x 25 points, narrow"),
+        ("off_manifold_classes", ", 2 x 50 planes of 25 x 25 points, narrow"),
         ("lemma", ", 100 random images, narrow"),
     ],
 )
