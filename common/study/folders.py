@@ -26,9 +26,9 @@ def check_folder_to_make(flag: str, name: str, written: bool = True) -> None:
         raise UserError(f"--{flag}=: names no folder")
     path = pathlib.Path(name).absolute()
     _check_names(flag, path)
-    if path.is_symlink() and not path.exists():
-        raise UserError(f"--{flag}={name}: is a link to nothing; choose a folder")
     existing = next(p for p in (path, *path.parents) if _exists(flag, p))
+    if existing != path and path.is_symlink():
+        raise UserError(f"--{flag}={name}: is a link to nothing; choose a folder")
     if not existing.is_dir():
         raise UserError(f"--{flag}={name}: {existing} is a file; choose a folder")
     if written and not is_writable(existing):

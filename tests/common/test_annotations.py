@@ -19,6 +19,7 @@ UNTYPED = {
     "setting.setting: return": "a dataclass field stands for its value",
     "program.check_options: runs": "settings of images have more than `Settings` says",
     "program.check_data: runs": "settings of images have more than `Settings` says",
+    "program.missing_teachers: runs": "settings of images have more than `Settings` says",
     "runs.Study: estimate": "of settings that have more than `Settings` says",
     "runs.Study: keeps_array": "of settings that have more than `Settings` says",
     "runs.Study: prepare": "of settings that have more than `Settings` says",

@@ -141,6 +141,7 @@ NEITHER = """
     metrics.sharpness.samples_in metrics.volumes.integrate_paths data.augmentation.augmentation
     data.colour_jitter.luma_weights data.colour_jitter.jitter_parameters data.colour_jitter.compose
     data.colour_jitter.jitter_coefficients data.corruption.pixel_permutation data.datasets.Dataset
+    data.datasets.root_folder
     data.images.Images
     data.images.ImageSet data.images.load data.images.title_of_copy data.svd_paths.erasure_windows
     data.svd_paths.erasure_masks data.svd_paths.segment_lengths data.colour_jitter.in_sequence
