@@ -63,11 +63,11 @@ def measure(names: Iterable[str], seconds: float) -> None:
         machine = costs.Machine(kind, len(usable_cores()) if kind == "CPU" else 1)
         found = benchmark.measure([contender], seconds)[contender.name]
         rate = found["examples_models_per_second"] * operations
-        if not costs.keep(machine.name, {key_of(name): rate / machine.cores}):
-            raise UserError(f"{costs.cache_path()}: cannot be written, so that no rate is kept")
         print(
             f"{name}: {found['examples_models_per_second']:,.3g}/s of {operations:,.3g} operations: "
             f"{rate / 1e9:,.3g} billion a second on {machine.name}, {machine.cores} cores",
             flush=True,
         )
+        if not costs.keep(machine.name, {key_of(name): rate / machine.cores}):
+            raise UserError(f"{costs.cache_path()}: cannot be written, so that no rate is kept")
     print(f"kept in {costs.cache_path()}")

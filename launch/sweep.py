@@ -101,15 +101,13 @@ def _print_plan(study, jobs, executor, machine, out_dir):
     seconds = [sum(price.seconds for price in some) for some in prices]
     for job, one in zip(jobs, seconds, strict=True):
         print(f"{shlex.join(['python', *job.argv[1:]])}  # {_count(job.runs)}, about {costs.hours(one)}")
-    every = [price for some in prices for price in some]
-    teachers = program.missing_teachers(study, [run for job in jobs for run in job.runs], out_dir)
+    runs = [run for job in jobs for run in job.runs]
+    teachers = [costs.price(study, one, machine) for one in program.missing_teachers(study, runs, out_dir)]
     if teachers:
-        every += [costs.price(study, teacher, machine) for teacher in teachers]
-        seconds.append(sum(price.seconds for price in every[-len(teachers) :]))
+        seconds.append(sum(price.seconds for price in teachers))
         print(f"first {len(teachers)} teachers, about {costs.hours(seconds[-1])}")
-    number = _count([run for job in jobs for run in job.runs])
-    print(f"{number} to do in {len(jobs)} processes, {_length(executor, seconds)}")
-    print(f"costs are {costs.source(every, machine)}")
+    print(f"{_count(runs)} to do in {len(jobs)} processes, {_length(executor, seconds)}")
+    print(f"costs are {costs.source(sum(prices, teachers), machine)}")
 
 
 def _count(runs):

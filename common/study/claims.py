@@ -388,12 +388,10 @@ def _judge_at(claim, evidence):
 
 
 def _copies_of_one_data_set(runs):
-    """The titles of a data set that runs read from copies with different pictures; None if there is none."""
-    titles: dict[str, set[str]] = {}
-    for run in runs:
-        if (dataset := run.record["settings"].get("dataset")) and (title := run.record.get("data")):
-            titles.setdefault(dataset, set()).add(title)
-    return next((" and ".join(sorted(found)) for found in titles.values() if len(found) > 1), None)
+    """The titles of copies of one data set, in words; empty if each data set has one title."""
+    read = {(run.record["settings"].get("dataset"), data_name(run)) for run in runs}
+    times = Counter(dataset for dataset, _ in read if dataset)
+    return " and ".join(sorted(str(title) for dataset, title in read if times[dataset] > 1))
 
 
 def stands_in_for(run: Run) -> str:

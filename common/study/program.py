@@ -117,7 +117,7 @@ def check_options(study: Study, runs: Sequence[Any], flag_values: flags.FlagValu
     """
     only_looks = flag_values.dry_run or ("status" in flag_values and flag_values.status)
     check_folder_to_make("out_dir", flag_values.out_dir, written=False)
-    if not only_looks and unfinished(study, runs, flag_values.out_dir):
+    if not only_looks and any(unfinished(study, [run], flag_values.out_dir) for run in runs):
         check_folder_to_make("out_dir", flag_values.out_dir)
     current_worker(flag_values.strategy)
     if study.images:

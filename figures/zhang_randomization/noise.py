@@ -32,16 +32,20 @@ _APART = 0.012  # sideways, between two networks
 class Point:
     """The runs of one network at one label noise.
 
-    Values of the fitted ones, of those at their cap, and how many have none: diverged, or without a run on
-    clean labels to be compared with. By seed: values of the fitted ones, nan of the others, in one order of
-    the seeds for all points of a network.
+    By seed the values of the fitted ones, nan of the others, in one order of the seeds for all points of a
+    network; values of those at their cap; and how many have none: diverged, or without a run on clean labels
+    to be compared with.
     """
 
     noise: float
-    fitted: tuple[float, ...]
+    by_seed: tuple[float, ...]
     capped: tuple[float, ...]
     num_without: int
-    by_seed: tuple[float, ...]
+
+    @property
+    def fitted(self):
+        """Values of the fitted ones."""
+        return tuple(value for value in self.by_seed if not math.isnan(value))
 
     @property
     def measured(self):
@@ -72,7 +76,7 @@ def points(noises, value):
         )
         without = len(members) - len(fitted) - len(capped)
         by_seed = tuple(fitted.get(seed, math.nan) for seed in seeds)
-        found.append(Point(noise, tuple(fitted.values()), tuple(capped.values()), without, by_seed))
+        found.append(Point(noise, by_seed, tuple(capped.values()), without))
     return found
 
 

@@ -274,8 +274,9 @@ class Settings(ImageSettings):
     @property
     def optimizer_name(self):
         """Column of the paper's tables: "adam", "sgd" or "sam", over SGD; "sam over adam" is none."""
-        name = f"sam over {self.optimizer}" if self.sam_radius else self.optimizer
-        return "sam" if name == "sam over sgd" else name
+        if not self.sam_radius:
+            return self.optimizer
+        return "sam" if self.optimizer == "sgd" else f"sam over {self.optimizer}"
 
     def resolve(self):
         """Returns these settings with every default filled in; the same run has the same settings.
