@@ -110,14 +110,14 @@ class PaperFigures:
         fewer = {setting: value for setting, value in self.changes.items() if setting in curves}
         if len(changed) in (len(published), len(self._resolved(name, scale, fewer))):
             return changed
-        arguments = " ".join(self.arguments)
+        guilty = self.changes
         for setting, value in self.changes.items():
             alone = {setting: value}
             with contextlib.suppress(UserError):  # it may need another one
                 if len(self._resolved(name, scale, alone)) < len(published):
-                    arguments = flag_text(setting, value)
-        does = "shows several seeds" if arguments.startswith("--seed=") else "compares runs by this setting"
-        raise UserError(f"{arguments}: figure {name} {does}")
+                    guilty = alone
+        does = "shows several seeds" if list(guilty) == ["seed"] else "compares runs by this setting"
+        raise UserError(f"{' '.join(self.changed(guilty).arguments)}: figure {name} {does}")
 
     def _resolved(self, name, scale, changes):
         given = {setting: (value,) for setting, value in changes.items()}

@@ -100,18 +100,18 @@ def _print_plan(study, jobs, executor, machine, out_dir):
     prices = [[costs.price(study, run, machine) for run in job.runs] for job in jobs]
     seconds = [sum(price.seconds for price in some) for some in prices]
     for job, one in zip(jobs, seconds, strict=True):
-        print(f"{shlex.join(['python', *job.argv[1:]])}  # {_count(job.runs)}, about {costs.hours(one)}")
+        print(f"{shlex.join(['python', *job.argv[1:]])}  # {_count(job.runs, 'run')}, about {costs.hours(one)}")
     runs = [run for job in jobs for run in job.runs]
     teachers = [costs.price(study, one, machine) for one in program.missing_teachers(study, runs, out_dir)]
     if teachers:
         seconds.append(sum(price.seconds for price in teachers))
-        print(f"first {len(teachers)} teachers, about {costs.hours(seconds[-1])}")
-    print(f"{_count(runs)} to do in {len(jobs)} processes, {_length(executor, seconds)}")
+        print(f"first {_count(teachers, 'teacher')}, about {costs.hours(seconds[-1])}")
+    print(f"{_count(runs, 'run')} to do in {len(jobs)} processes, {_length(executor, seconds)}")
     print(f"costs are {costs.source(sum(prices, teachers), machine)}")
 
 
-def _count(runs):
-    return f"{len(runs)} run{'s' * (len(runs) != 1)}"
+def _count(things, name):
+    return f"{len(things)} {name}{'s' * (len(things) != 1)}"
 
 
 def _length(executor, seconds):
@@ -124,8 +124,7 @@ def _length(executor, seconds):
         return f"about {used:.1f} {unit} hours and {costs.hours(wall)} of wall time, {asked.at_once} at once"
     if isinstance(executor, LocalExecutor) and any(place.gpus for place in executor.places):
         wall = costs.wall_seconds(seconds, len(executor.places))
-        count = len(executor.places)
-        return f"about {costs.hours(wall)} on {count} place{'s' * (count != 1)}"
+        return f"about {costs.hours(wall)} on {_count(executor.places, 'place')}"
     # Processes at once share the cores: together they take what they take one by one.
     return f"about {costs.hours(sum(seconds))}"
 

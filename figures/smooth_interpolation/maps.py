@@ -111,14 +111,15 @@ def figure_5(runs):
 
 def figure_heatmaps(runs):
     """Test error, loss and both norms of the ResNets over epochs and widths (figures 11 and 13)."""
-    title = f"{PAPER}, appendix (figures 11 and 13): ResNet18 over epochs and widths"
+    title = f"{PAPER}, figures 11 and 13: ResNet18 over epochs and widths, {wrong_labels(runs)}"
     return _map_figure(title, runs, list(_MAPS), (2, 2), 6.4)
 
 
 def figure_smallest(runs):
     """Beyond figure 3: accuracy of the narrowest network on true and on wrong labels over the epochs."""
     ((width, members),) = by_width(runs).items()
-    figure = style.new_figure(6.2, 4.2, f"Beyond {PAPER}, figure 3: which labels width {width} fits")
+    title = f"Beyond {PAPER}, figure 3: which labels width {width} fits, {wrong_labels(runs)}"
+    figure = style.new_figure(6.2, 4.2, title)
     panel = figure.subplots()
     for subset, label, color in (("clean", "true", BLUE), ("noisy", "wrong", VERMILLION)):
         runs_shown = [run for run in members.values() if not run.diverged]

@@ -183,7 +183,8 @@ def _joint_limits(panels):
 def figure_3(runs):
     """Accuracy, loss and sharpness around images with true (left) and with wrong labels (right)."""
     groups = by_width(runs)
-    figure = style.new_figure(style.WIDTH, 11, f"{PAPER}, figure 3: volumes around images by their label")
+    title = f"{PAPER}, figure 3: volumes around images by their label, {wrong_labels(runs)}"
+    figure = style.new_figure(style.WIDTH, 11, title)
     rows = figure.subplots(4, 2)
     _draw_by_labels(rows, groups, read.VOLUME_METRICS)
     for panel in rows[:-1].flat:

@@ -99,6 +99,8 @@ def _size(name, settings):
     elif any(s.width is not None for s in settings):
         words += ", narrow networks"
     low, high = min(s.seed for s in settings), max(s.seed for s in settings)
+    if name == "9":
+        high = low  # the others are for its claim
     return f"{words}; " + (f"seeds {low} to {high}" if low < high else f"seed {low}")
 
 
