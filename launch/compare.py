@@ -32,7 +32,6 @@ from common.study.progress import Progress
 from common.study.startup import check_backend, import_quietly
 from launch import compare_data
 from replications.somepalli_boundaries.published import NUM_TEST
-from replications.somepalli_boundaries.settings import TRIPLETS
 
 _USAGE = (
     "python -m launch.compare --models=A.keras,B.keras --data=FILE.npz|NAME [--flag=value ...]\n"
@@ -104,8 +103,8 @@ def _define_flags(flag_values):
     )
     flags.DEFINE_enum(
         "triplets",
-        TRIPLETS[0],
-        TRIPLETS,
+        "ours",
+        ("ours", "released"),
         "Examples of these planes: drawn by NumPy, or as in the official code.",
         **define,
     )
@@ -187,7 +186,7 @@ def _read_file(flag_values, triplet):
     name, scalings = flag_values.data, flag_values.input_scaling
     if flag_values.data_dir is not None:
         raise UserError(f"--data_dir: {name} is a file; the folder is that of data sets")
-    if flag_values.triplets != TRIPLETS[0]:
+    if flag_values.triplets != "ours":
         raise UserError(f"--triplets={flag_values.triplets}: is drawn from the test images of CIFAR-10")
     if "standardized" in (scalings or ()):
         raise UserError(

@@ -100,7 +100,9 @@ def _print_plan(study, jobs, executor, machine, out_dir):
     prices = [[costs.price(study, run, machine) for run in job.runs] for job in jobs]
     seconds = [sum(price.seconds for price in some) for some in prices]
     for job, one in zip(jobs, seconds, strict=True):
-        print(f"{shlex.join(['python', *job.argv[1:]])}  # {_count(job.runs, 'run')}, about {costs.hours(one)}")
+        print(
+            f"{shlex.join(['python', *job.argv[1:]])}  # {_count(job.runs, 'run')}, about {costs.hours(one)}"
+        )
     runs = [run for job in jobs for run in job.runs]
     teachers = [costs.price(study, one, machine) for one in program.missing_teachers(study, runs, out_dir)]
     if teachers:

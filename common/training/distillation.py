@@ -10,7 +10,10 @@ if TYPE_CHECKING:
 
 
 def softened_divergence(
-    teacher_logits: tf.Tensor, student_logits: tf.Tensor, temperature: float | tf.Tensor | tf.Variable
+    teacher_logits: tf.Tensor,
+    student_logits: tf.Tensor,
+    temperature: float | tf.Tensor | tf.Variable,
+    mean_over_classes: bool = False,
 ) -> tf.Tensor:
     """Kullback-Leibler divergence of softened probabilities, scaled so that gradients keep their size.
 
@@ -24,6 +27,7 @@ def softened_divergence(
         teacher_logits: Tensor of shape (batch, classes).
         student_logits: Tensor of the same shape.
         temperature: T, greater than 0: a number, or a tensor or variable, whose value is not checked.
+        mean_over_classes: Whether the sum over the classes is a mean, as in the reference's code.
 
     Returns:
         Tensor of shape (batch,) and of the type of the student's logits, in nats times T^2. It is computed in
@@ -35,7 +39,8 @@ def softened_divergence(
     Reference:
 
     - [Hinton et al. 2015](https://arxiv.org/abs/1503.02531)
-    - somepago/dbViz, evaluation.py (train_og_distillation), whose mean runs over the classes as well
+    - somepago/dbViz, evaluation.py (train_og_distillation), whose `nn.KLDivLoss()` takes the mean over the
+      classes as well
     """
     is_number = not (tf.is_tensor(temperature) or isinstance(temperature, tf.Variable))
     if is_number and not temperature > 0:
@@ -45,7 +50,8 @@ def softened_divergence(
     temperature = tf.cast(temperature, tf.float64)
     teacher = tf.nn.log_softmax(teacher_logits / temperature)
     student = tf.nn.log_softmax(student_logits / temperature)
-    divergence = temperature**2 * tf.reduce_sum(tf.exp(teacher) * (teacher - student), axis=-1)
+    reduce = tf.reduce_mean if mean_over_classes else tf.reduce_sum
+    divergence = temperature**2 * reduce(tf.exp(teacher) * (teacher - student), axis=-1)
     return tf.cast(divergence, dtype)
 
 

@@ -356,17 +356,25 @@ class Trainer:
         return losses, logits, gradients
 
     def _sharpness_aware(self, images, loss_of, size, weights, gradients):
-        """The gradient at weights + radius * gradient / norm; moving statistics saw the first pass alone."""
+        """The gradient at weights + radius * gradient / norm.
+
+        Moving statistics saw the first pass alone; each pass has masks of its own.
+        """
         context = tf.distribute.get_replica_context()
         if self.replicas > 1:
             gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
         length = self._sam_radius / (tf.linalg.global_norm(gradients) + 1e-12)
         moved = [w + length * g for w, g in zip(weights, gradients, strict=True)]
-        state = [variable.value for variable in self.model.non_trainable_variables]
+        variables = self.model.non_trainable_variables
+        state = [variable.value for variable in variables]
         with tf.GradientTape() as tape:
             tape.watch(moved)
-            logits, _ = self.model.stateless_call(moved, state, images, training=True)
+            logits, after = self.model.stateless_call(moved, state, images, training=True)
             loss = tf.reduce_sum(loss_of(tf.cast(logits, tf.float32))) / size
+        statistics = {id(variable) for variable in self.model.non_trainable_weights}
+        for variable, value in zip(variables, after, strict=True):
+            if id(variable) not in statistics:  # the states of random layers
+                variable.assign(value)
         return tape.gradient(loss, moved)
 
     def evaluation_data(self, images: np.ndarray, labels: np.ndarray) -> EvaluationData:

@@ -39,7 +39,7 @@ UNCOMPILED += ("epochs", "learning_rate", "schedule")
 UNCOMPILED += ("seed", "init_seed", "order_seed", "augmentation_seed", "data_seed", "teacher_seed")
 UNCOMPILED += ("checkpoint", "pictures", "window", "resolution", "picture_resolution", "num_triplets")
 UNCOMPILED += ("num_fragmentation_triplets", "num_margin_images", "margin_direction", "margin_bisections")
-UNCOMPILED += ("num_random_planes", "num_random_images", "triplets")
+UNCOMPILED += ("num_random_planes", "num_random_images", "triplets", "picture_overhang")
 
 
 def run(study, settings, options, label=""):
@@ -127,8 +127,11 @@ def _compiled(strategy, settings, num_classes):
         with strategy.scope():
             teacher = build_network(settings.teacher, settings.teacher_width, settings.depth, num_classes)
         loss = logit_difference
-        if settings.distillation == "kl":
-            loss = functools.partial(softened_divergence, temperature=settings.temperature)
+        if settings.distillation != "logits":
+            mean = settings.distillation == "kl_mean"
+            loss = functools.partial(
+                softened_divergence, temperature=settings.temperature, mean_over_classes=mean
+            )
         objective = distillation(teacher, loss)
     trainer = Trainer(
         strategy,

@@ -19,7 +19,6 @@ from common.metrics.concentration import outputs_and_slopes, smallest_lipschitz
 from common.metrics.fragmentation import fragmentation_scores
 from common.metrics.margin import gaussian_margins, margins
 from common.metrics.plane import (
-    PICTURE_OVERHANG,
     SCORE_OVERHANG,
     draw_same_class_triplets,
     draw_triplets,
@@ -123,7 +122,7 @@ def check_measurable(settings, data, labels, index_labels):
     """
     labels, index_labels = class_labels(labels), class_labels(index_labels, "index_labels")
     num_classes = len(np.unique(data.test.labels))
-    if num_classes < 3:
+    if num_classes < 3 and settings.triplets != "train":
         raise UserError(
             f"--num_test={settings.num_test}: its images are of {num_classes} classes; the planes of scores "
             "need three"
@@ -158,10 +157,10 @@ def measure(subject):
         List of what `Trainer.row` takes for each value of this run, and dictionary of arrays.
     """
     settings, rows, arrays = subject.settings, accuracies(subject), {}
-    triplets = score_triplets(
-        settings.triplets, subject.data.test.labels, settings.num_triplets, settings.data_seed
-    )
-    arrays["score_classes"] = subject.score_maps(subject.test[triplets])
+    images = subject.train if settings.triplets == "train" else subject.test
+    part = subject.data.train if settings.triplets == "train" else subject.data.test
+    triplets = score_triplets(settings.triplets, part.labels, settings.num_triplets, settings.data_seed)
+    arrays["score_classes"] = subject.score_maps(images[triplets])
     if settings.num_fragmentation_triplets:
         found, arrays["fragmentation"] = fragmentation(subject)
         rows += [*found, _value("class_skips", np.mean(_class_skips(subject)))]
@@ -366,7 +365,8 @@ def pictures(subject):
     sources = [_picture_images(subject, picture) for picture in wanted]
     triplets = [subject.preprocessing.evaluated(images) for images, _, _ in sources]
     resolution = subject.settings.picture_resolution
-    (classes, confidences), planes = subject.maps(triplets, resolution, PICTURE_OVERHANG, confidences=True)
+    overhang = subject.settings.picture_overhang
+    (classes, confidences), planes = subject.maps(triplets, resolution, overhang, confidences=True)
     windows = [[plane.axis_u[0], plane.axis_u[-1], plane.axis_v[0], plane.axis_v[-1]] for plane in planes]
     return {
         "picture_names": np.array([picture.name for picture in wanted]),

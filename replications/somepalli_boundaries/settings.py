@@ -27,8 +27,8 @@ from replications.somepalli_boundaries.published import (
 PROTOCOL_VERSION = 1
 
 PROTOCOLS = ("architectures", "optimizers", "double_descent")
-DISTILLATIONS = ("kl", "logits")
-TRIPLETS = ("ours", "released")
+DISTILLATIONS = ("kl", "kl_mean", "logits")
+TRIPLETS = ("ours", "released", "train")
 # What the released code does where no flag says otherwise (options.py, train_optimizers.sh, and
 # double-descent/main.py), and how much it measures.
 _ARCHITECTURES = {
@@ -179,8 +179,9 @@ class Settings(ImageSettings):
     )
     distillation: str | None = setting(
         None,
-        "What a student learns from its teacher: probabilities at --temperature (kl) or logits by their mean "
-        "squared difference; by default kl if there is a --teacher.",
+        "What a student learns from its teacher: probabilities at --temperature (kl), the same as a mean "
+        "over the classes, as the released code has it (kl_mean), or logits by their mean squared "
+        "difference; by default kl if there is a --teacher.",
         choices=DISTILLATIONS,
         **_OF_STUDENTS,
     )
@@ -201,10 +202,10 @@ class Settings(ImageSettings):
     )
     temperature: float | None = setting(
         None,
-        "Temperature of distillation by kl; by default 30.",
+        "Temperature of distillation by kl or kl_mean; by default 30.",
         limits=POSITIVE,
         applies_to=lambda settings: settings.teacher is not None and settings.distillation != "logits",
-        needs="--teacher, and --distillation=kl",
+        needs="--teacher, and --distillation=kl or kl_mean",
     )
     pictures: str | None = setting(
         None,
@@ -221,15 +222,23 @@ class Settings(ImageSettings):
     )
     resolution: int = setting(50, "Points along each axis of the planes of all scores.", limits=POINTS)
     picture_resolution: int = setting(500, "Points along each axis of the planes of pictures.", limits=POINTS)
+    picture_overhang: float = setting(
+        0.5,
+        "Part of each axis by which pictures go beyond their images: 0.5 as in the released scripts, 0.1 as "
+        "in the paper's text.",
+        limits=Limits(0.0, 10.0),
+        absent=0.5,
+    )
     num_triplets: int | None = setting(
         None,
-        "Planes through test images, for reproducibility; by default 500, 1,000 in double_descent.",
+        "Planes for reproducibility; by default 500, 1,000 in double_descent.",
         limits=COUNT,
     )
     triplets: str = setting(
         "ours",
-        "Test images of these planes: drawn by NumPy (ours), or from all 10,000 by Python's generator, whose "
-        "seed is --data_seed plus the number of the triplet, as in the official code (released).",
+        "Images of these planes: test images of three classes, drawn by NumPy (ours), or from all 10,000 by "
+        "Python's generator, whose seed is --data_seed plus the number of the triplet, as in the official "
+        "code (released); or any three training images, as the paper's text has it (train).",
         choices=TRIPLETS,
         absent="ours",
     )
@@ -329,10 +338,10 @@ class Settings(ImageSettings):
             return self
         defaults = {"teacher_width": WIDTHS[self.teacher], "teacher_seed": self.seeds["init_seed"] + 1}
         settings = filled(self, defaults | {"distillation": "kl"})
-        if settings.distillation == "kl":
+        if settings.distillation != "logits":
             return filled(settings, {"temperature": 30.0})
         if self.temperature is not None:
-            raise UserError(f"--temperature={self.temperature}: needs --distillation=kl")
+            raise UserError(f"--temperature={self.temperature}: needs --distillation=kl or kl_mean")
         return settings
 
     def _with_depth(self):

@@ -1,4 +1,4 @@
-"""The triplets of test images whose planes give the reproducibility score: ours, or the released ones."""
+"""The triplets of images whose planes give the reproducibility score: ours, the released, or the text's."""
 
 import numpy as np
 
@@ -21,11 +21,12 @@ def check_triplets(triplets: str, num_test: int) -> None:
 
 
 def score_triplets(triplets: str, labels: np.ndarray, num_triplets: int, data_seed: int) -> np.ndarray:
-    """The triplets of test images, of three classes each, whose planes give the reproducibility score.
+    """The triplets of images whose planes give the reproducibility score.
 
     Args:
-        triplets: "ours", or "released" for those of the official code.
-        labels: Integer array (n,), the labels of the test images.
+        triplets: "ours", test images of three classes; "released" for those of the official code; "train",
+            any three different training images ("from the training distribution", section 3.2).
+        labels: Integer array (n,), the labels of the test images, or of the training images for "train".
         num_triplets: Number of triplets.
         data_seed: Seed of the draws.
 
@@ -38,4 +39,5 @@ def score_triplets(triplets: str, labels: np.ndarray, num_triplets: int, data_se
     check_triplets(triplets, len(labels))
     if triplets == "released":
         return draw_released_triplets(labels, num_triplets, data_seed)
-    return draw_triplets(labels, num_triplets, Streams(data_seed).generator("score_triplets"))
+    rng = Streams(data_seed).generator("score_triplets")
+    return draw_triplets(labels, num_triplets, rng, distinct_classes=triplets == "ours")

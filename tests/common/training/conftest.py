@@ -29,6 +29,7 @@ def _make_trainer(
     weight_decay=0.0,
     batch_norm=False,
     scale=None,
+    network=None,
     **arguments,
 ):
     preprocessing = Preprocessing(
@@ -36,7 +37,7 @@ def _make_trainer(
     )
     return Trainer(
         strategy or tf.distribute.get_strategy(),
-        lambda: small_network(batch_norm),
+        network or (lambda: small_network(batch_norm)),
         lambda: keras.optimizers.SGD(rate, momentum=0.9),
         preprocessing,
         batch_size,

@@ -89,6 +89,8 @@ def test_the_divergence_is_from_the_teacher_to_the_student():
     t, s = (softmax(logits.astype(np.float64) / 2) for logits in (TEACHER, STUDENT))
     losses = objective(tf.constant(TEACHER), None, tf.constant(STUDENT))
     np.testing.assert_allclose(losses, 4 * (t * np.log(t / s)).sum(axis=1), rtol=2e-4)
+    mean = softened_divergence(TEACHER, STUDENT, 2.0, mean_over_classes=True)
+    np.testing.assert_allclose(mean, 4 * (t * np.log(t / s)).mean(axis=1), rtol=2e-4)
 
 
 @pytest.mark.parametrize("temperature", [30.0, 100.0])

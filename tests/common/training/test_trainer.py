@@ -9,6 +9,7 @@ import tensorflow as tf
 from common.data.augmentation import Augmentation, CentralCrop, augmentation
 from common.distribution import replica_strategy
 from common.errors import UserError
+from common.layers.dropout import ReplicaDropout
 from common.streams import Streams, fold_in, uniform_numbers
 from common.training import schedules
 from common.training.trainer import Preprocessing, Trainer
@@ -319,6 +320,29 @@ def test_sharpness_aware_step_equals_one_by_hand(make_trainer, images):
     assert_close(weights(trainer), expected, 1e-5)
     plain = [w - 0.01 * g for w, g in zip(start, first, strict=True)]
     assert max(np.abs(a - b).max() for a, b in zip(expected, plain, strict=True)) > 1e-4
+
+
+def test_both_passes_of_a_sharpness_aware_step_have_masks_of_their_own(make_trainer, images):
+    """Two calls a step: the next step's first pass does not drop what this one's second dropped."""
+
+    def network():
+        return keras.Sequential(
+            [
+                keras.Input((32, 32, 3)),
+                keras.layers.Flatten(),
+                ReplicaDropout(0.5, seed=3),
+                keras.layers.Dense(5),
+            ]
+        )
+
+    calls = []
+    for radius in (0.0, 0.05):
+        trainer = make_trainer(network=network, sam_radius=radius)
+        trainer.load(images.images, images.labels, Streams(0))
+        start = int(trainer.model.layers[1].seed_generator.state[1])
+        trainer.train(ORDER, 3)
+        calls.append(int(trainer.model.layers[1].seed_generator.state[1]) - start)
+    assert calls == [3, 6]
 
 
 def test_sharpness_aware_gradients_go_through_the_statistics_of_the_batch(make_trainer, images):

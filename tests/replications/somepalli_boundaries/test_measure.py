@@ -145,6 +145,19 @@ def test_planes_go_through_images_as_they_are_evaluated(make_subject):
         assert arrays["picture_coordinates"][i][1] == pytest.approx([length, 0], rel=1e-5)
 
 
+def test_pictures_go_as_far_beyond_their_images_as_asked(make_subject):
+    windows = [
+        measure.pictures(make_subject(**values))["picture_windows"][0]
+        for values in ({}, {"picture_overhang": 0.1})
+    ]
+    coordinates = measure.pictures(make_subject())["picture_coordinates"][0]
+    low, high = coordinates.min(axis=0), coordinates.max(axis=0)
+    for (u0, u1, v0, v1), overhang in zip(windows, (0.5, 0.1), strict=True):
+        margin = overhang * (high - low)
+        np.testing.assert_allclose([u0, v0], low - margin, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose([u1, v1], high + margin, rtol=1e-5, atol=1e-5)
+
+
 def test_classes_and_confidences_of_a_picture_are_those_of_its_points(make_subject):
     arrays = measure.pictures(make_subject())
     low, high = arrays["picture_windows"][0][:2]

@@ -103,6 +103,7 @@ def test_one_run_has_one_folder():
         {},
         {"teacher": "vgg19"},
         {"teacher": "vgg19", "temperature": 4.0},
+        {"teacher": "vgg19", "distillation": "kl_mean", "temperature": 4.0},
         {"teacher": "vgg19", "distillation": "logits", "teacher_width": 8, "teacher_seed": 3},
     ],
 )
@@ -119,6 +120,11 @@ def test_the_released_triplets_make_another_run_and_ours_the_one_before_the_flag
     assert Settings().resolve() == ours
     assert "triplets" not in identity(ours)
     assert identity(released) == identity(ours) | {"triplets": "released"}
+
+
+def test_pictures_of_another_window_are_another_run():
+    assert "picture_overhang" not in identity(Settings().resolve())
+    assert identity(Settings(picture_overhang=0.1).resolve())["picture_overhang"] == 0.1
 
 
 def test_a_seed_varies_initialization_order_and_augmentation_together_unless_one_is_given():
@@ -185,7 +191,7 @@ def test_networks_of_the_laptop_are_trained_to_fit_and_drawn_finely(name):
     for s in resolved(name, "laptop"):
         assert (s.num_train, s.augmentation, s.picture_resolution) == (500, "none", 200)
         assert s.num_random_planes == (0 if name == "optimizers" else 50)
-        assert s.epochs == 100
+        assert s.epochs == (160 if s.network == "vit" else 100)
         if s.network == "vit":
             assert s.learning_rate == (0.001 if s.optimizer == "adam" else 0.05)
 

@@ -14,13 +14,22 @@ from replications.somepalli_boundaries.triplets import score_triplets
 LABELS = np.arange(10_000) % 10
 
 
-def test_both_kinds_are_drawn_from_the_data_seed():
+def test_triplets_are_drawn_from_the_data_seed():
     rng = Streams(3).generator("score_triplets")
     np.testing.assert_array_equal(score_triplets("ours", LABELS, 20, 3), draw_triplets(LABELS, 20, rng))
     released = score_triplets("released", LABELS, 20, 3)
     np.testing.assert_array_equal(released, draw_released_triplets(LABELS, 20, 3))
     # A triplet belongs to the sum of seed and number.
     np.testing.assert_array_equal(score_triplets("released", LABELS, 19, 4), released[1:])
+
+
+def test_triplets_of_training_images_are_of_any_classes():
+    drawn = score_triplets("train", LABELS[:100], 500, 3)
+    assert all(len(set(triplet)) == 3 for triplet in drawn)
+    classes = np.array([len(set(LABELS[triplet])) for triplet in drawn])
+    # Of 100 images, ten a class: 90/99 * 80/98 of three different ones.
+    assert abs(np.mean(classes == 3) - 0.742) < 0.08
+    assert all(len(set(LABELS[triplet])) == 3 for triplet in score_triplets("ours", LABELS[:100], 500, 3))
 
 
 def test_released_triplets_of_a_part_are_refused():
@@ -43,8 +52,10 @@ def test_a_run_is_measured_on_its_kind_of_triplets(kind, make_subject, monkeypat
     subject = make_subject(triplets=kind, num_fragmentation_triplets=0, num_margin_images=0)
     measure.check_measurable(subject.settings, subject.data, subject.labels, subject.index_labels)
     measure.measure(subject)
-    expected = score_triplets(kind, subject.data.test.labels, 4, 1)
-    np.testing.assert_array_equal(drawn, [subject.test[expected]])
+    part, images = (
+        (subject.data.train, subject.train) if kind == "train" else (subject.data.test, subject.test)
+    )
+    np.testing.assert_array_equal(drawn, [images[score_triplets(kind, part.labels, 4, 1)]])
 
 
 def test_a_partial_data_set_is_refused_before_training(make_subject, sixty):
@@ -55,5 +66,5 @@ def test_a_partial_data_set_is_refused_before_training(make_subject, sixty):
 
 
 def test_triplets_make_no_other_program():
-    ours, released = (settings.Settings(triplets=kind).resolve() for kind in settings.TRIPLETS)
-    assert without(ours, UNCOMPILED) == without(released, UNCOMPILED)
+    ours, *others = (settings.Settings(triplets=kind).resolve() for kind in settings.TRIPLETS)
+    assert all(without(ours, UNCOMPILED) == without(other, UNCOMPILED) for other in others)
