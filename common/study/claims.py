@@ -272,6 +272,22 @@ class Evidence:
 
         return Table(values(deciding), values([s for s in common if later and s not in later]), deciding)
 
+    def choosing(self, cells: Sequence[Mapping[str, Value]], measure: Callable[[Run], float]) -> np.ndarray:
+        """Returns a measure of runs that choose what others decide, an array of shape (seeds, cells).
+
+        The seeds are those below the first that decides that all cells have; diverged runs are nan.
+
+        Args:
+            cells: The settings of each cell, without its seed.
+            measure: Function of a run.
+        """
+        found = [{s.seed: (s, run) for s, run in self._with_further_seeds(cell).items()} for cell in cells]
+        common = [s for s in sorted(set.intersection(*map(set, found))) if s < self._first_seed]
+        if not common:
+            raise MissingRunsError(self.state)
+        self._read(dict(members[seed] for members in found for seed in common))
+        return np.array([[_measured(measure, members[s][1]) for members in found] for s in common], float)
+
     def _use(self, runs):
         self._fell_back |= bool(runs) and all(settings.seed < self._first_seed for settings in runs)
         if any(settings.seed >= self._first_seed for settings in runs):

@@ -223,8 +223,13 @@ def peaks_there(question: str, sweep: Sweep, curve: Curve, factor: bool, top: in
 def threshold_is(evidence: Evidence, width: int) -> Outcome:
     """The Outcome that the threshold, all images as labelled, is a published width within three."""
     sweep = Sweep(evidence, share=1.0)
-    found = [np.nan if own is None else own for own in sweep.own_thresholds()]
-    effect = effects.level("one a seed", found)
+    found = sweep.own_thresholds()
+    if missing := found.count(None):
+        # Left out, they would make the mean that of the seeds that fit early.
+        return Outcome(
+            "open", f"{missing} of {len(found)} seeds have no such width up to {sweep.widths[-1]}."
+        )
+    effect = effects.level("one a seed", np.array(found, float))
     return decisions.together(
         decisions.equality("smallest width with a training error of 0", effect, 3.0, width)
     )
