@@ -1,5 +1,6 @@
 """Checks of the claims on randomized labels and pixels (figure 1 of Zhang et al. 2017 and of EE-411)."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -16,6 +17,7 @@ from replications.zhang_randomization.results import (
     epochs_to_accuracy,
     epochs_to_fit,
     epochs_to_low_loss,
+    fits,
     fitted_test_error,
     longer,
     shorter,
@@ -44,6 +46,19 @@ def _accuracies(evidence, quantity, measure, named):
     return described(quantity, [(name, level("", evidence.table([p], measure).values)) for name, p in named])
 
 
+def _all_fit(evidence, what, places):
+    """As `all_fit`; but single runs that ended at their cap, which might fit later, contradict nothing.
+
+    As many as one setting has do.
+    """
+    outcome = all_fit(evidence, what, places)
+    fitted = evidence.table(places, lambda run: float(fits(run))).values
+    few = np.sum(fitted == 1) > fitted.size * (len(places) - 1) / len(places)
+    if outcome.verdict == "contradicted" and few:
+        outcome = dataclasses.replace(outcome, verdict="open", p=np.nan)
+    return outcome
+
+
 @claim(
     1,
     "Inception fits the training set under all five conditions, even random labels and random pixels.",
@@ -52,14 +67,15 @@ def _accuracies(evidence, quantity, measure, named):
     quote="But the networks we tested are still able to fit.",
     tests="In more than four of five runs of the five conditions 99 % of the training images are right at "
     "the end: more than all conditions but one could give. "
-    "Contradicted where it is not, and so few fit that 99 % of all runs cannot.",
+    "Contradicted where at least as many do not as one of them has runs, and so few fit that 99 % of all "
+    "runs cannot.",
     confirmatory_from=1,
 )
 def all_conditions_fit(evidence):
     places = _conditions(_CONDITION_NAMES)
     named = zip(_CONDITION_NAMES.values(), places, strict=True)
     return together(
-        all_fit(evidence, "runs of the five conditions", places),
+        _all_fit(evidence, "runs of the five conditions", places),
         _accuracies(evidence, "training accuracy (%)", accuracy("train"), named),
     )
 
@@ -176,13 +192,14 @@ def _random_labels(evidence):
     quote="On the CIFAR10 dataset, Alexnet and MLPs all converge to zero loss on the training set.",
     tests="In more than two of three runs of the three networks at p = 1 99 % of the training images are "
     "right at the end: more than all networks but one could give. "
-    "Contradicted where it is not, and so few fit that 99 % of all runs cannot.",
+    "Contradicted where at least as many do not as one of them has runs, and so few fit that 99 % of all "
+    "runs cannot.",
     confirmatory_from=1,
 )
 def random_labels_are_fitted(evidence):
     named = _random_labels(evidence)
     return together(
-        all_fit(evidence, "runs of all networks at p = 1", [place for _, place in named]),
+        _all_fit(evidence, "runs of all networks at p = 1", [place for _, place in named]),
         _accuracies(evidence, "training accuracy (%) at p = 1", accuracy("train"), named),
     )
 
@@ -353,9 +370,10 @@ def fitting_is_quick_once_it_starts(evidence):
     quote="The networks fit the corrupted training set perfectly for all the cases.",
     tests="Of the runs of all networks at all values of p those with 99 % of the training images right at "
     "the end are more than all settings but one could give. "
-    "Contradicted where it is not, and so few fit that 99 % of all runs cannot.",
+    "Contradicted where at least as many do not as one of them has runs, and so few fit that 99 % of all "
+    "runs cannot.",
     confirmatory_from=1,
 )
 def every_noise_is_fitted(evidence):
     places = [_place(network, p) for network, _, noises in _networks(evidence) for p in noises]
-    return together(all_fit(evidence, "runs of all networks at all p", places))
+    return together(_all_fit(evidence, "runs of all networks at all p", places))
