@@ -118,8 +118,17 @@ def _named_defaults(function: types.FunctionType) -> set[str]:
 
 
 def _names_of_decorators(function: types.FunctionType) -> set[str]:
-    nodes = (node for decorator in _decorators(function) for node in ast.walk(decorator))
-    return {node.id for node in nodes if isinstance(node, ast.Name)} - {"claim"}
+    nodes = (
+        node
+        for decorator in _decorators(function)
+        if not _is_claim(decorator)
+        for node in ast.walk(decorator)
+    )
+    return {node.id for node in nodes if isinstance(node, ast.Name)}
+
+
+def _is_claim(decorator: ast.expr) -> bool:
+    return ast.unparse(decorator).startswith("claim(")
 
 
 def _definition(value: Any) -> ast.stmt:
@@ -138,7 +147,7 @@ def _code(value: Any) -> str:
     """
     source = textwrap.dedent(inspect.getsource(value))
     node = _definition(value)
-    left_out: list[ast.AST] = [d for d in _decorators(value) if ast.unparse(d).startswith("claim(")]
+    left_out: list[ast.AST] = [d for d in _decorators(value) if _is_claim(d)]
     left_out += [
         statement
         for statement in getattr(node, "body", [])
