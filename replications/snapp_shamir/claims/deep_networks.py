@@ -47,8 +47,6 @@ from replications.snapp_shamir.results import (
 )
 
 _COMPARABLE = MARGINS["factor"]
-# The linear model's seeds 5 to 7 at the paper's scale were there when claim 29 was rewritten.
-_NEW_AT_PAPER_SCALE = 8
 
 _TOWER = {"model": "tower"}
 _TOWERS = {name: _TOWER | {"activation": name} for name in ("identity", "relu")}
@@ -249,7 +247,7 @@ _TOO_FEW = (
     "with the identity activation",
     tests="At log2 z = 0: whether the linear model's loss is above that of the wide identity model, at the "
     "one of four optimizers and rates that loses least in seed 0.",
-    confirmatory_from=_NEW_AT_PAPER_SCALE,
+    confirmatory_from=NEW_WIDE,
     out_of_reach={"laptop": _TOO_FEW, "smoke": _TOO_FEW},
 )
 def tuned_identity(evidence):
