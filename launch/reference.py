@@ -36,8 +36,8 @@ _USAGE = "python -m launch.reference [--data_dir=DIR] [--replication=NAME] [--mi
 _NICENESS = 10
 _SNAPP, _ZHANG = "snapp_shamir", "zhang_randomization"
 _SOMEPALLI, _GAMBA = "somepalli_boundaries", "smooth_interpolation"
-# Parts of Snapp & Shamir's figures 8 and 10 that their claims need. Eight seeds of figure 8's linear model were
-# there before.
+# Parts of Snapp & Shamir's figures 8 and 10 that their claims need. Eight seeds of figure 8's linear model
+# were there before.
 _ENDS = "--scale=laptop --shuffle_log2=0,8,16 --activation=identity,relu"
 _UNSEEN = "--seed=8 --num_seeds=3"
 _OF_FIGURE_2 = "activation=relu init=distinct shuffle_log2=0,20"

@@ -297,8 +297,9 @@ def tangent_hessian_prefactor(
 ) -> float:
     """What the root of `tangent_hessian_sums` is multiplied by to give the tangent Hessian norm.
 
-    The paper's equation also scales the displacement by `delta`, the code does not: both prefactors belong
-    here to whole transformations. The ratio paper / code is `1 / (delta * num_copies^1.5)`, 1.25 by default.
+    The paper's equation also scales the displacement by `delta`, the code does not. Both prefactors belong
+    here to whole transformations, so "paper" is its prefactor alone, not its equation. The ratio paper / code
+    is `1 / (delta * num_copies^1.5)`, 1.25 by default.
 
     Formula:
 

@@ -69,7 +69,7 @@ class Settings:
         choices=("identical", "distinct"),
     )
     shuffle_log2: int = setting(
-        0, "Logarithm (base 2) of the shuffling window z, in mini-batches; the paper sweeps 0 to 20."
+        0, "Logarithm (base 2) of the shuffling window z, in mini-batches; the paper goes from 0 to 20."
     )
     examples_log2: int = setting(
         26,

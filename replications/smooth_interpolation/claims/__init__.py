@@ -12,9 +12,9 @@ DISAGREEMENTS = (
     "the text; the code corrupts 25 classes for 20 %, the first ones in place of random ones. We take 20 "
     "random classes; --num_corrupted_classes=25 --corrupted_classes=first is the code's.",
     "Equation 5 divides the tangent Hessian norm by M^2 delta^2 under the mean over images and scales the "
-    "displacement by delta; the code divides by sqrt(M) delta and does not scale. Both are constant factors: "
-    "the paper's is 1 / (delta M^1.5) times the code's for M copies, 1.25 times for M = 4. Records and "
-    "figures have the code's.",
+    "displacement by delta; the code divides by sqrt(M) delta and does not scale. The first is a constant "
+    "factor, 1 / (delta M^1.5) for M copies, 1.25 for M = 4; the second is not, and no flag has it. Records "
+    "and figures have the code's.",
     "The finite difference in the text of section 3.2 lacks a bracket around the difference of Jacobians.",
     "The number of paths is 8 by default in the code and 4 in the authors' example. With 8 paths the largest "
     "erasure removes the largest singular value of an image. We take 4; --num_paths=8 is the other.",
@@ -27,8 +27,8 @@ DISAGREEMENTS = (
     "The ConvNets follow Nakkiran et al. but with momentum 0.9, a constant rate and without batch "
     "normalization. The sister repository's ConvNet pools by averages; we follow the paper's own repository, "
     "with maxima.",
-    "The ResNets are post-activation with shortcuts that are not normalized; those of Nakkiran et al., whose "
-    "setting the paper reproduces, are pre-activation. We follow the code.",
+    "The ResNets' shortcuts are not normalized in the code; those of He et al. 2015, whom the text cites, "
+    "are. We follow the code.",
     "The ResNets' initial weights are not stated; the code's default is Fixup although they have batch "
     "normalization. --initialization=he_normal is a variant.",
 )
