@@ -56,7 +56,7 @@ class PaperFigures:
     Args:
         study: Package name below `replications`.
         figures: Figure name -> function of a list of (settings, Run), giving a matplotlib Figure.
-        size: Function of a list of settings, giving the words for how large their runs are.
+        size: Function of a figure and a list of settings, giving the words for how large their runs are.
         num_seeds: How many consecutive seeds a figure shows of each run, where they exist and no change names
             one; it is complete with the seed that its preset names.
         tables: Figure name -> function of the same list, giving the head and the rows of a table that has
@@ -69,7 +69,7 @@ class PaperFigures:
 
     study: str
     figures: Mapping[str, Callable[[list], Figure]]
-    size: Callable[[list], str]
+    size: Callable[[str, list], str]
     num_seeds: int = 1
     tables: Mapping[str, Callable[[list], tuple]] = dataclasses.field(default_factory=dict)
     curves: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
