@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -30,11 +31,24 @@ def changed_figure(study: "Study", figure: str, scale: str, given: Mapping[str, 
     Raises:
         UserError: No run of the figure has a use for a setting.
     """
-    runs, idle = _varied(study.runs_of_figure(figure, scale), given, study.network_sizes.get(scale, {}))
+    presets = study.runs_of_figure(figure, scale)
+    runs, idle = _varied(presets, given, _with_epochs(study.network_sizes.get(scale, {}), presets))
     for field in idle:
         needs = f"; it needs {field.metadata['needs']}" if field.metadata["needs"] else ""
         raise UserError(f"--{field.name}: no run of figure {figure} has a use for it{needs}")
     return runs
+
+
+def _with_epochs(sizes: Mapping[str, Mapping], presets: Sequence) -> Mapping[str, Mapping]:
+    """The sizes of networks, with the epochs of a figure some of whose networks train longer than others."""
+    epochs: dict[str, set] = {}
+    for run in presets if sizes else ():
+        epochs.setdefault(run.network, set()).add(getattr(run, "epochs", None))
+    if any(len(found) > 1 for found in epochs.values()) or len(set.union(set(), *epochs.values())) < 2:
+        return sizes
+    (common, _), *_ = Counter(run.epochs for run in presets).most_common()
+    of_network = {network: found.pop() for network, found in epochs.items()}
+    return {n: {"epochs": of_network.get(n, common)} | dict(values) for n, values in sizes.items()}
 
 
 def changed_defaults(settings: type, given: Mapping[str, tuple]) -> list:

@@ -191,3 +191,14 @@ def test_planes_of_one_network_have_its_width():
     runs = resolved("somepalli_boundaries", "reproducibility", "laptop", network=("vit",))
     assert {(run.network, run.width, run.depth) for run in runs} == {("vit", 64, None)}
     assert sorted(run.seed for run in runs) == [0, 1, 2]
+    assert {run.epochs for run in runs} == {160}
+
+
+def test_a_network_that_trains_longer_in_a_figure_does_so_in_place_of_another():
+    runs = resolved(
+        "somepalli_boundaries", "optimizers", "laptop", network=("vgg19", "vit", "fully_connected")
+    )
+    epochs = {network: {run.epochs for run in runs if run.network == network} for network in ("vgg19", "vit")}
+    assert epochs == {"vgg19": {100}, "vit": {160}}
+    assert {run.epochs for run in runs if run.network == "fully_connected"} == {100}
+    assert len(runs) == 3 * 3 * 3  # networks, optimizers, seeds
