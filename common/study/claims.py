@@ -260,17 +260,13 @@ class Evidence:
             cells: The settings of each cell, without its seed.
             measure: Function of a run.
         """
-        found = [{s.seed: (s, run) for s, run in self._with_further_seeds(cell).items()} for cell in cells]
-        common = sorted(set.intersection(*map(set, found)))
+        found, common = self._of_common_seeds(cells)
         later = tuple(seed for seed in common if seed >= self._first_seed)
         deciding = later or tuple(common)
         self._use(dict(members[seed] for members in found for seed in deciding))
 
-        def values(seeds):
-            rows = [[_measured(measure, members[seed][1]) for members in found] for seed in seeds]
-            return np.array(rows, float).reshape(len(seeds), len(cells))
-
-        return Table(values(deciding), values([s for s in common if later and s not in later]), deciding)
+        pilot = [seed for seed in common if later and seed not in later]
+        return Table(_values(found, deciding, measure), _values(found, pilot, measure), deciding)
 
     def choosing(self, cells: Sequence[Mapping[str, Value]], measure: Callable[[Run], float]) -> np.ndarray:
         """Returns a measure of runs that choose what others decide, an array of shape (seeds, cells).
@@ -281,12 +277,17 @@ class Evidence:
             cells: The settings of each cell, without its seed.
             measure: Function of a run.
         """
-        found = [{s.seed: (s, run) for s, run in self._with_further_seeds(cell).items()} for cell in cells]
-        common = [s for s in sorted(set.intersection(*map(set, found))) if s < self._first_seed]
-        if not common:
+        found, common = self._of_common_seeds(cells)
+        seeds = [seed for seed in common if seed < self._first_seed]
+        if not seeds:
             raise MissingRunsError(self.state)
-        self._read(dict(members[seed] for members in found for seed in common))
-        return np.array([[_measured(measure, members[s][1]) for members in found] for s in common], float)
+        self._read(dict(members[seed] for members in found for seed in seeds))
+        return _values(found, seeds, measure)
+
+    def _of_common_seeds(self, cells):
+        """For each cell {seed: (settings, Run)}; the seeds that all cells have, in order."""
+        found = [{s.seed: (s, run) for s, run in self._with_further_seeds(cell).items()} for cell in cells]
+        return found, sorted(set.intersection(*map(set, found)))
 
     def _use(self, runs):
         self._fell_back |= bool(runs) and all(settings.seed < self._first_seed for settings in runs)
@@ -362,6 +363,12 @@ class Evidence:
     def values(self, name: str, **coordinates: Value) -> list:
         """Returns the sorted values of a setting over the runs that a complete figure has."""
         return sorted({getattr(settings, name) for settings, _ in self._matching(coordinates)})
+
+
+def _values(found, seeds, measure):
+    """A measure of the runs of some seeds, an array of shape (seeds, cells)."""
+    rows = [[_measured(measure, members[seed][1]) for members in found] for seed in seeds]
+    return np.array(rows, float).reshape(len(seeds), len(found))
 
 
 def _measured(measure, run):

@@ -41,14 +41,14 @@ def changed_figure(study: "Study", figure: str, scale: str, given: Mapping[str, 
 
 def _with_epochs(sizes: Mapping[str, Mapping], presets: Sequence) -> Mapping[str, Mapping]:
     """The sizes of networks, with the epochs of a figure some of whose networks train longer than others."""
-    epochs: dict[str, set] = {}
-    for run in presets if sizes else ():
-        epochs.setdefault(run.network, set()).add(getattr(run, "epochs", None))
-    if any(len(found) > 1 for found in epochs.values()) or len(set.union(set(), *epochs.values())) < 2:
+    trained = [(run.network, getattr(run, "epochs", None)) for run in presets if sizes]
+    epochs = dict(trained)
+    if len(epochs) < len(set(trained)) or len(set(epochs.values())) < 2:
         return sizes
-    (common, _), *_ = Counter(run.epochs for run in presets).most_common()
-    of_network = {network: found.pop() for network, found in epochs.items()}
-    return {n: {"epochs": of_network.get(n, common)} | dict(values) for n, values in sizes.items()}
+    ((common, _),) = Counter(of_run for _, of_run in trained).most_common(1)
+    return {
+        network: {"epochs": epochs.get(network, common)} | dict(values) for network, values in sizes.items()
+    }
 
 
 def changed_defaults(settings: type, given: Mapping[str, tuple]) -> list:

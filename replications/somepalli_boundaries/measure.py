@@ -157,8 +157,10 @@ def measure(subject):
         List of what `Trainer.row` takes for each value of this run, and dictionary of arrays.
     """
     settings, rows, arrays = subject.settings, accuracies(subject), {}
-    images = subject.train if settings.triplets == "train" else subject.test
-    part = subject.data.train if settings.triplets == "train" else subject.data.test
+    if settings.triplets == "train":
+        images, part = subject.train, subject.data.train
+    else:
+        images, part = subject.test, subject.data.test
     triplets = score_triplets(settings.triplets, part.labels, settings.num_triplets, settings.data_seed)
     arrays["score_classes"] = subject.score_maps(images[triplets])
     if settings.num_fragmentation_triplets:
