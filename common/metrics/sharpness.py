@@ -17,6 +17,8 @@ from .examples import check_values
 from .logits import Network, check_logits, compiled, logits_of, padded_batches
 
 NUM_COPIES = 4
+DELTA = 0.1  # of eq. 5
+HESSIAN_STEPS = ("code", "paper")
 # Points of one forward and backward pass: 64 samples with their four transformed copies.
 BATCH_SIZE = 320
 
@@ -147,6 +149,7 @@ def point_scores(
     mean: tf.Tensor | np.ndarray,
     std: tf.Tensor | np.ndarray,
     colour_clip: str = "none",
+    step: str = "code",
 ) -> tf.Tensor:
     """All scores at one point of each sample, from one forward and backward pass.
 
@@ -158,18 +161,21 @@ def point_scores(
         mean: Float32 tensor of shape (channels,).
         std: Float32 tensor of shape (channels,).
         colour_clip: See `apply_jitter`.
+        step: One of `HESSIAN_STEPS`, how far the displaced points are on the way to the copies.
 
     Returns:
         Float32 tensor of shape (batch, 4): correctness, cross-entropy, Jacobian norm, and the sum over the
-        copies of the squared distance between the gradients at the point and at the copy.
+        copies of the squared distance between the gradients at the point and at the displaced one.
 
     Raises:
         ValueError: As `input_gradients` does.
     """
     images, labels = tf.cast(images, tf.float32), _label_tensor(labels)
     num_points = 1 + coefficients.shape[1]
-    copies = apply_jitter(images, coefficients, colour_clip)
-    points = tf.concat([images[:, tf.newaxis], copies], axis=1)
+    copies, base = apply_jitter(images, coefficients, colour_clip), images[:, tf.newaxis]
+    if step == "paper":
+        copies = base + DELTA * (copies - base)
+    points = tf.concat([base, copies], axis=1)
     inputs = tf.reshape((points - mean) / std, (-1, *images.shape[1:]))
     cross_entropies, correct, gradients = input_gradients(model, inputs, tf.repeat(labels, num_points))
     gradients = tf.reshape(gradients, (-1, num_points, np.prod(images.shape[1:])))
@@ -241,12 +247,14 @@ def tangent_hessian_sums(
     batch_size: int = BATCH_SIZE,
     seed: int = 0,
     colour_clip: str = "none",
+    step: str = "code",
 ) -> np.ndarray:
-    """Squared distances of input gradients to those at transformed copies, summed over the copies.
+    """Squared distances of input gradients to those at displaced points, summed over the points.
 
     Copies are made by factors of brightness, contrast and saturation, each uniform in [0.99, 1.01], applied
     in a random order to the image in [0, 1], which is normalised afterwards. The factors depend on the seed,
-    the sample's position and the copy and on nothing else.
+    the sample's position and the copy and on nothing else. The displaced points are the copies themselves, as
+    in the official code, or `DELTA` of the way to them, as in the paper's equation.
 
     Args:
         model: Keras model that gives logits of shape (batch, classes).
@@ -259,6 +267,7 @@ def tangent_hessian_sums(
         seed: Root seed of the colour transformations.
         colour_clip: `"none"`, or `"code"` to clip copies to [0, 1] after each operation, as the official code
             does: see `apply_jitter`.
+        step: `"code"` or `"paper"`, see above.
 
     Returns:
         Float64 array of shape (samples,): the sum of eq. 5, before root and prefactor.
@@ -273,12 +282,13 @@ def tangent_hessian_sums(
     - magamba/double_descent, core/data.py, MultiColorJitter
     """
     check_num_copies(num_copies, minimum=1)
+    check_step(step)
     check_images(images, mean, std)
     images, labels = check_examples(model, images, labels, batch_size)
     mean, std = (np.asarray(values, "float32") for values in (mean, std))
     scores = compiled(
         lambda inputs, labels, coefficients: point_scores(
-            model, inputs, labels, coefficients, mean, std, colour_clip
+            model, inputs, labels, coefficients, mean, std, colour_clip, step
         )
     )
     positions = np.arange(len(images))
@@ -293,13 +303,13 @@ def tangent_hessian_sums(
 
 
 def tangent_hessian_prefactor(
-    num_copies: int = NUM_COPIES, source: str = "code", delta: float = 0.1
+    num_copies: int = NUM_COPIES, source: str = "code", delta: float = DELTA
 ) -> float:
     """What the root of `tangent_hessian_sums` is multiplied by to give the tangent Hessian norm.
 
-    The paper's equation also scales the displacement by `delta`, the code does not. Both prefactors belong
-    here to whole transformations, so "paper" is its prefactor alone, not its equation. The ratio paper / code
-    is `1 / (delta * num_copies^1.5)`, 1.25 by default.
+    The ratio paper / code is `1 / (delta * num_copies^1.5)`, 1.25 by default. The paper's equation also
+    scales the displacement by `delta`, the code does not: that is the `step` of `tangent_hessian_sums`. The
+    paper's whole equation is its prefactor with its step.
 
     Formula:
 
@@ -340,10 +350,11 @@ def tangent_hessian_norm(
     seed: int = 0,
     source: str = "code",
     colour_clip: str = "none",
+    step: str = "code",
 ) -> np.ndarray:
     """Norm of the loss's Hessian by the input along weak colour transformations, for each sample.
 
-    Formula, with the code's prefactor and `delta = 0.1`; `x_m` are the transformed copies:
+    Formula, with the code's prefactor and `delta = 0.1`; `x_m` are the displaced points:
 
     ```
     H(x, y) = sqrt(mean over m of || (J(x, y) - J(x_m, y)) / delta ||^2)
@@ -360,6 +371,7 @@ def tangent_hessian_norm(
         seed: See there.
         source: Whose prefactor, `"code"` or `"paper"`: see `tangent_hessian_prefactor`.
         colour_clip: See `tangent_hessian_sums`.
+        step: Whose displaced points, `"code"` or `"paper"`: see `tangent_hessian_sums`.
 
     Returns:
         Float64 array of shape (samples,).
@@ -373,14 +385,20 @@ def tangent_hessian_norm(
     - magamba/double_descent, core/metric_helpers.py, tangent_norm
     """
     prefactor = tangent_hessian_prefactor(num_copies, source)
-    sums = tangent_hessian_sums(model, images, labels, mean, std, num_copies, batch_size, seed, colour_clip)
-    return prefactor * np.sqrt(sums)
+    options = (num_copies, batch_size, seed, colour_clip, step)
+    return prefactor * np.sqrt(tangent_hessian_sums(model, images, labels, mean, std, *options))
 
 
 def check_num_copies(num_copies: int, minimum: int) -> None:
     """Raises a ValueError unless there are at least `minimum` copies."""
     if num_copies < minimum:
         raise ValueError(f"`num_copies` must be at least {minimum}. Received: num_copies={num_copies}")
+
+
+def check_step(step: str) -> None:
+    """Raises a ValueError unless it is one of `HESSIAN_STEPS`."""
+    if step not in HESSIAN_STEPS:
+        raise ValueError(f"The step of eq. 5 must be one of {HESSIAN_STEPS}. Received: {step!r}")
 
 
 def samples_in(batch_size: int, num_copies: int) -> int:

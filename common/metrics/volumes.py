@@ -26,6 +26,7 @@ from .sharpness import (
     check_examples,
     check_images,
     check_num_copies,
+    check_step,
     point_scores,
     samples_in,
     tangent_hessian_prefactor,
@@ -111,9 +112,10 @@ class VolumeMeter:
             anchors, as in the authors' code.
         colour_clip: `"none"`, or `"code"` to clip copies to [0, 1] after each operation, as the authors' code
             does; see `apply_jitter`.
+        step: `"code"`, or `"paper"` to go a tenth of the way to a copy; see `tangent_hessian_sums`.
 
     Raises:
-        ValueError: If `num_copies` is negative or `colour_clip` neither of the two.
+        ValueError: If `num_copies` is negative, or `colour_clip` or `step` is none of the two.
 
     Reference:
 
@@ -131,14 +133,16 @@ class VolumeMeter:
         batch_size: int = BATCH_SIZE,
         seed: int = 0,
         colour_clip: str = "none",
+        step: str = "code",
     ) -> None:
         check_num_copies(num_copies, minimum=0)
         check_clip(colour_clip)
+        check_step(step)
         self.model = model
         self.mean, self.std = (np.asarray(values, "float32") for values in (mean, std))
         self.num_paths, self.strengths = num_paths, tuple(strengths)
         self.num_copies, self.batch_size, self.seed = num_copies, batch_size, seed
-        self.colour_clip = colour_clip
+        self.colour_clip, self.step = colour_clip, step
         self._scores = compiled(self._anchor_scores)
 
     def _anchor_scores(self, images, labels, scaled_left, right, coefficients, masks):
@@ -149,9 +153,8 @@ class VolumeMeter:
 
         def next_anchor(i, scores):
             anchors = erase(images, scaled_left, right, masks[i])
-            found = point_scores(
-                self.model, anchors, labels, coefficients, self.mean, self.std, self.colour_clip
-            )
+            options = self.mean, self.std, self.colour_clip, self.step
+            found = point_scores(self.model, anchors, labels, coefficients, *options)
             return i + 1, scores.write(i, found)
 
         _, scores = tf.while_loop(
@@ -230,6 +233,7 @@ def measure_volumes(
     batch_size: int = BATCH_SIZE,
     seed: int = 0,
     colour_clip: str = "none",
+    step: str = "code",
 ) -> dict[str, np.ndarray]:
     """Measures one model over the volumes around some samples.
 
@@ -248,6 +252,7 @@ def measure_volumes(
         batch_size: Number of points, copies included, in a forward and backward pass.
         seed: Root seed of the colour transformations.
         colour_clip: `"none"` or `"code"`.
+        step: `"code"` or `"paper"`.
 
     Returns:
         Float64 arrays of shape (samples, anchors).
@@ -260,5 +265,5 @@ def measure_volumes(
 
     - [Gamba et al. 2022, section 3](https://arxiv.org/abs/2209.10080)
     """
-    meter = VolumeMeter(model, mean, std, num_paths, strengths, num_copies, batch_size, seed, colour_clip)
-    return meter.measure(images, labels)
+    options = (num_copies, batch_size, seed, colour_clip, step)
+    return VolumeMeter(model, mean, std, num_paths, strengths, *options).measure(images, labels)

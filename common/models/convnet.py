@@ -6,6 +6,8 @@ from .blocks import channels_last, convolution, logits, relu
 from .initialization import Initialization
 from .normalization import batch_normalization
 
+POOLINGS = ("max", "average")
+
 
 @channels_last
 def convnet(
@@ -14,10 +16,12 @@ def convnet(
     num_classes: int = 10,
     batch_norm: bool = False,
     initialization: Initialization = "pytorch",
+    pooling: str = "max",
 ) -> keras.Model:
     """Builds four 3x3 convolutions of `width` times 1, 2, 4 and 8 channels, and a linear layer.
 
-    Biases and ReLU everywhere, 2x2 max-pooling after the second, third and fourth convolution, then 4x4. On
+    Biases and ReLU everywhere, 2x2 max-pooling after the second, third and fourth convolution, then 4x4; or
+    2x2 average pooling after the second and third, and the mean over all positions after the fourth. On
     CIFAR-10 the widths 1, 10 and 64 have 510, 39,030 and 1,556,106 parameters without batch normalization.
 
     Args:
@@ -26,22 +30,33 @@ def convnet(
         num_classes: Number of logits.
         batch_norm: Whether convolutions are normalized before the ReLU; biases stay.
         initialization: As for `models.initialization.layer_initializers`.
+        pooling: `"max"`, or `"average"`.
 
     Returns:
         Functional model from (batch, *input_shape) to (batch, num_classes) logits.
 
+    Raises:
+        ValueError: If `pooling` is neither.
+
     Reference:
 
     - [Gamba et al. 2022](https://arxiv.org/abs/2209.10080); magamba/double_descent, models/cnn.py
+    - magamba/overparameterization, models/conv.py, which averages
     - [Nakkiran et al. 2020](https://arxiv.org/abs/1912.02292)
     """
+    if pooling not in POOLINGS:
+        raise ValueError(f"`pooling` must be one of {POOLINGS}. Received: {pooling=}")
+    pool = keras.layers.MaxPooling2D if pooling == "max" else keras.layers.AveragePooling2D
     inputs = x = keras.Input(input_shape, name="images")
     for i in range(4):
         x = convolution(x, width * 2**i, 3, name=f"conv{i + 1}", use_bias=True, initialization=initialization)
         if batch_norm:
             x = batch_normalization(f"conv{i + 1}_bn")(x)
         x = relu(x, f"conv{i + 1}_relu")
-        if i > 0:
-            x = keras.layers.MaxPooling2D(2, name=f"pool{i + 1}")(x)
-    x = keras.layers.MaxPooling2D(4, name="pool5")(x)
+        if i in (1, 2) or (i == 3 and pooling == "max"):
+            x = pool(2, name=f"pool{i + 1}")(x)
+    if pooling == "max":
+        x = pool(4, name="pool5")(x)
+    else:
+        x = keras.layers.GlobalAveragePooling2D(name="mean_pool")(x)
     return keras.Model(inputs, logits(x, num_classes, initialization), name="convnet")

@@ -57,21 +57,24 @@ def resnet18w(
     input_shape: tuple[int, int, int] = (32, 32, 3),
     num_classes: int = 10,
     initialization: str = "fixup",
+    normalized_shortcuts: bool = False,
 ) -> keras.Model:
     """Builds the post-activation ResNet18 of Gamba et al. 2022, whose shortcuts are not normalized.
 
-    Otherwise as `resnet18`; width 64 has 11,172,170 parameters. `"fixup"` draws the first convolution of each
-    of the L = 8 blocks from a normal of variance 2 / (L fan_out) and sets the second and the linear layer
-    to zero, although there is batch normalization; `"mfixup"` draws normals of deviation 1e-6 in their
-    place; stem and shortcuts keep PyTorch's default, and biases are zero. `"he_normal"` draws every kernel
-    from a normal of variance 2 / fan_out (the linear layer's: 1 / fan_out) with zero bias. `"pytorch"` is
-    PyTorch's default throughout. The paper does not say which it used; `"fixup"` is its code's default.
+    Otherwise, and with `normalized_shortcuts`, as `resnet18`; width 64 has 11,172,170 parameters. `"fixup"`
+    draws the first convolution of each of the L = 8 blocks from a normal of variance 2 / (L fan_out) and sets
+    the second and the linear layer to zero, although there is batch normalization; `"mfixup"` draws normals
+    of deviation 1e-6 in their place; stem and shortcuts keep PyTorch's default, and biases are zero.
+    `"he_normal"` draws every kernel from a normal of variance 2 / fan_out (the linear layer's: 1 / fan_out)
+    with zero bias. `"pytorch"` is PyTorch's default throughout. The paper does not say which it used;
+    `"fixup"` is its code's default.
 
     Args:
         width: Positive, the channels of the stem.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of logits.
         initialization: One of `RESNET18W_INITIALIZATIONS`.
+        normalized_shortcuts: Whether they are normalized, as those of He et al. are.
 
     Returns:
         Functional model from (batch, *input_shape) to (batch, num_classes) logits.
@@ -92,7 +95,7 @@ def resnet18w(
 
     def block(x, filters, strides, name):
         return _post_activation_block(
-            x, filters, strides, name, normalized_shortcut=False, initializations=[first, second, other]
+            x, filters, strides, name, normalized_shortcuts, initializations=[first, second, other]
         )
 
     inputs = x = keras.Input(input_shape, name="images")

@@ -1,5 +1,6 @@
 """Learning rates over training, as Keras schedules of the optimizer's step count."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -53,7 +54,10 @@ class LinearWarmup(keras.optimizers.schedules.LearningRateSchedule):
 def exponential(
     rate: float, decay: float, steps_per_epoch: int
 ) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Multiplies the rate by `decay` after every epoch (Zhang et al. 2017, appendix A: 0.95)."""
+    """Multiplies the rate by `decay` after every epoch (Zhang et al. 2017, appendix A: 0.95).
+
+    Or, with the steps of several epochs, after each several.
+    """
     return keras.optimizers.schedules.ExponentialDecay(rate, steps_per_epoch, decay, staircase=True)
 
 
@@ -77,23 +81,23 @@ def step(
 
 @registered
 class EpochCosine(keras.optimizers.schedules.LearningRateSchedule):
-    """Half a cosine from the rate to 0 over all epochs, changed once an epoch.
+    """Half a cosine from the rate to 0 over some epochs, then up again and so on, changed once an epoch.
 
     PyTorch's CosineAnnealingLR with T_max = epochs, as Somepalli et al. 2022 step it.
 
     Args:
         rate: Rate of the first epoch.
-        epochs: Number of epochs.
+        epochs: Number of epochs of half a cosine.
         steps_per_epoch: Steps in an epoch.
     """
 
     def __init__(self, rate: float, epochs: int, steps_per_epoch: int) -> None:
         self.rate, self.epochs, self.steps_per_epoch = rate, epochs, steps_per_epoch
-        self._cosine = keras.optimizers.schedules.CosineDecay(rate, epochs)
 
     def __call__(self, step: "int | tf.Tensor") -> "tf.Tensor":
         """Returns the rate at a step."""
-        return self._cosine(keras.ops.floor_divide(keras.ops.cast(step, "float32"), self.steps_per_epoch))
+        epoch = keras.ops.floor_divide(keras.ops.cast(step, "float32"), self.steps_per_epoch)
+        return self.rate * 0.5 * (1 + keras.ops.cos(math.pi * epoch / self.epochs))
 
     def get_config(self) -> dict[str, float]:
         """Returns the constructor's arguments."""

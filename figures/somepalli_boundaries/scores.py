@@ -140,24 +140,29 @@ def cell_texts(cell, percent=False):
 
 
 def distillation_cells(runs):
-    """Scores between a teacher and its distilled student, and the same student trained alone.
+    """Scores between a teacher and its distilled students, and the same students trained alone.
 
     Returns:
-        Names of the networks, and two arrays (teachers, students); nan where a run is missing.
+        Names of the networks, and two arrays (teachers, students), means over the students' seeds; nan where
+        a run is missing.
     """
     vanilla = {(s.network, s.seed): run for s, run in runs if s.teacher is None}
-    students = {(s.teacher, s.network): (s, run) for s, run in runs if s.teacher and s.seed == 0}
-    teacher_seed = next((s.teacher_seed for s, _ in students.values()), None)
-    names = [name for name in NETWORK_NAMES if any(name == student for _, student in students)]
-    scores = np.full((2, len(names), len(names)), np.nan)
-    for i, teacher in enumerate(names):
-        for j, student in enumerate(names):
-            _, run = students.get((teacher, student), (None, None))
-            taught_by = vanilla.get((teacher, teacher_seed))
-            for k, other in enumerate((run, vanilla.get((student, 0)))):
-                if taught_by and other:  # neither diverged
-                    scores[k, i, j], _ = score_and_error(taught_by, other)
-    return names, *scores
+    students = [(s, run) for s, run in runs if s.teacher]
+    names = [name for name in NETWORK_NAMES if any(name == s.network for s, _ in students)]
+    scores = {(k, i, j): [] for k in range(2) for i in range(len(names)) for j in range(len(names))}
+    for settings, run in students:
+        taught_by = vanilla.get((settings.teacher, settings.teacher_seed))
+        place = names.index(settings.teacher), names.index(settings.network)
+        for k, other in enumerate((run, vanilla.get((settings.network, settings.seed)))):
+            if taught_by and other:  # neither diverged
+                scores[k, *place].append(score_and_error(taught_by, other)[0])
+    means = [np.mean(found) if found else np.nan for found in scores.values()]
+    return names, *np.reshape(means, (2, len(names), len(names)))
+
+
+def _seeds_each(runs):
+    number = len({settings.seed for settings, _ in runs if settings.teacher})
+    return "one seed each" if number == 1 else f"means over {number} seeds each"
 
 
 def figure_distillation(runs):
@@ -165,7 +170,7 @@ def figure_distillation(runs):
     names, distilled, vanilla = distillation_cells(runs)
     words = [NETWORK_NAMES[name] for name in names]
     figure = style.new_figure(
-        style.WIDTH, 4.3, f"{PAPER}: reproducibility between a teacher and students, one seed each"
+        style.WIDTH, 4.3, f"{PAPER}: reproducibility between a teacher and students, {_seeds_each(runs)}"
     )
     panels = figure.subplots(1, 3, sharey=True)
     limits = _limits(distilled, vanilla)

@@ -26,12 +26,13 @@ from replications.smooth_interpolation.measure import Measurement, Meters, RunDa
 
 # What says on what and how long a network is trained; all other settings reach a compiled program.
 UNCOMPILED = ("num_test", "num_validation", "num_samples", "num_checkpoints", "evaluate_every")
-UNCOMPILED += ("epochs", "learning_rate", "warmup_epochs", "warmup_rate", "label_noise", "noise")
+UNCOMPILED += ("epochs", "learning_rate", "schedule", "warmup_epochs", "warmup_rate", "label_noise", "noise")
 UNCOMPILED += ("num_corrupted_classes", "corrupted_fraction")
 UNCOMPILED += ("corrupted_classes", "stand_in_for", "degree", "target_noise", "signal")
 UNCOMPILED += ("seed", "data_seed", "split_seed", "label_seed")
 # What says how a trained network is measured, and does not reach the training program.
-MEASURED = ("num_paths", "strengths", "num_copies", "colour_clip", "measurement_seed")
+MEASURED = ("num_paths", "strengths", "num_copies", "colour_clip", "hessian_step", "measurement_seed")
+_STEP_FACTOR, _STEP_EPOCHS = 0.2, 150  # of --schedule=step: magamba/double_descent, core/cmd.py
 
 
 def run(study, settings, options, label=""):
@@ -123,8 +124,13 @@ def _wrong_labels(settings, labels, num_classes):
 def build_network(settings, num_classes):
     """Returns the Keras model of resolved settings, for 32 x 32 colour images."""
     if settings.network == "convnet":
-        return convnet(settings.width, num_classes=num_classes)
-    return resnet18w(settings.width, num_classes=num_classes, initialization=settings.initialization)
+        return convnet(settings.width, num_classes=num_classes, pooling=settings.pooling)
+    return resnet18w(
+        settings.width,
+        num_classes=num_classes,
+        initialization=settings.initialization,
+        normalized_shortcuts=settings.shortcuts == "normalized",
+    )
 
 
 def network(settings):
@@ -134,10 +140,11 @@ def network(settings):
 
 def _learning_rate(settings, num_train):
     """The rate, or its schedule."""
-    rate = settings.learning_rate
+    rate, steps_per_epoch = settings.learning_rate, -(-num_train // settings.batch_size)
+    if settings.schedule == "step":
+        return schedules.exponential(rate, _STEP_FACTOR, _STEP_EPOCHS * steps_per_epoch)
     if not settings.warmup_epochs:
         return rate
-    steps_per_epoch = -(-num_train // settings.batch_size)
     return schedules.LinearWarmup(settings.warmup_rate, rate, settings.warmup_epochs, steps_per_epoch)
 
 

@@ -61,7 +61,7 @@ class Meters:
 
     def __init__(self, settings, model, mean, std):
         shared = {"num_copies": settings.num_copies, "seed": settings.measurement_seed}
-        shared |= {"colour_clip": settings.colour_clip}
+        shared |= {"colour_clip": settings.colour_clip, "step": settings.hessian_step}
         paths = {"num_paths": settings.num_paths, "strengths": settings.erased}
         self.volumes = VolumeMeter(model, mean, std, **paths, **shared)
         self.points = VolumeMeter(model, mean, std, num_paths=1, strengths=(), **shared)

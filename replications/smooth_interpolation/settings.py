@@ -54,7 +54,9 @@ def _warms_up(settings):
     network = _NETWORKS.get(settings.network or "convnet", {})
     optimizer = _OPTIMIZERS.get(settings.optimizer or network.get("optimizer"), {})
     epochs = settings.warmup_epochs
-    return settings.of_images and (optimizer.get("warmup_epochs") if epochs is None else epochs)
+    if not settings.of_images or settings.schedule == "step":
+        return False
+    return optimizer.get("warmup_epochs") if epochs is None else epochs
 
 
 def _sets_aside(settings):
@@ -114,6 +116,23 @@ class Settings(ImageSettings):
         applies_to=lambda settings: settings.network == "resnet18w",
         needs="--network=resnet18w; the ConvNet has PyTorch's alone",
     )
+    pooling: str = setting(
+        "max",
+        "Pooling of the ConvNet: the maximum, or the average, as in the code of the authors' next paper.",
+        choices=("max", "average"),
+        absent="max",
+        applies_to=lambda settings: settings.of_images and settings.network in (None, "convnet"),
+        needs="--network=convnet",
+    )
+    shortcuts: str = setting(
+        "plain",
+        "Shortcuts of ResNet18 that change shape: without normalization, as in the official code (plain), or "
+        "with it, as in He et al. 2015, whose network the text names (normalized).",
+        choices=("plain", "normalized"),
+        absent="plain",
+        applies_to=lambda settings: settings.network == "resnet18w",
+        needs="--network=resnet18w",
+    )
     optimizer: str | None = setting(
         None,
         "Optimizer: sgd with momentum 0.9 (default of the ConvNet), or adam with epsilon 1e-8 (default of "
@@ -124,11 +143,21 @@ class Settings(ImageSettings):
     learning_rate: float | None = setting(
         None, "Learning rate of the first epoch.", limits=POSITIVE, **_NOT_OF_POLYNOMIALS
     )
+    schedule: str = setting(
+        "constant",
+        "Learning rate after the warm-up: constant, as in the paper, or a fifth every 150 epochs (step), the "
+        "default of the official code, where the first one is 0.1.",
+        choices=("constant", "step"),
+        absent="constant",
+        **ON_IMAGES,
+    )
     warmup_epochs: int | None = setting(
         None,
-        "Epochs in which the learning rate rises linearly; by default 5 with sgd, 0 with adam.",
+        "Epochs in which the learning rate rises linearly; by default 5 with sgd, 0 with adam or "
+        "--schedule=step, as in the official code.",
         limits=Limits(0, 10**6),
-        **ON_IMAGES,
+        applies_to=lambda settings: settings.of_images and settings.schedule == "constant",
+        needs="--schedule=constant",
     )
     warmup_rate: float | None = setting(
         None,
@@ -206,6 +235,14 @@ class Settings(ImageSettings):
         "or not at all, like the erasures that they are compared with (none).",
         choices=("none", "code"),
         absent="none",
+        **ON_IMAGES,
+    )
+    hessian_step: str = setting(
+        "code",
+        "Points of the tangent Hessian norm: the copies with changed colours, as in the official code, or a "
+        "tenth of the way to them, as in eq. 5 (paper); both with the code's prefactor.",
+        choices=("code", "paper"),
+        absent="code",
         **ON_IMAGES,
     )
     num_checkpoints: int | None = setting(
@@ -346,7 +383,10 @@ class Settings(ImageSettings):
                 raise UserError(f"--{field.name}: only with --dataset=scalar")
         resolved = filled(self, {"signal": "cubic"})  # what keeps it out of the identity
         resolved = filled(resolved, _NETWORKS[network] | _SHARED | {"network": network})
-        resolved = filled(resolved, _OPTIMIZERS[resolved.optimizer])._with_warmup()._with_noise()
+        defaults = _OPTIMIZERS[resolved.optimizer]
+        if self.schedule == "step":
+            defaults = defaults | {"warmup_epochs": 0}
+        resolved = filled(resolved, defaults)._with_warmup()._with_noise()
         whole = resolved.num_train is None and resolved.noise == "symmetric"
         resolved = filled(resolved, {"num_validation": 1000 if whole else 0})
         resolved.check_batch()
@@ -356,6 +396,8 @@ class Settings(ImageSettings):
         return resolved
 
     def _with_warmup(self):
+        if self.warmup_epochs and self.schedule == "step":
+            raise UserError(f"--warmup_epochs={self.warmup_epochs}: not with --schedule=step")
         if self.warmup_epochs:
             warmed = filled(self, {"warmup_rate": min(_WARMUP_RATE, self.learning_rate / _WARMUP_FACTOR)})
             if warmed.warmup_rate > warmed.learning_rate:
@@ -400,6 +442,10 @@ class Settings(ImageSettings):
     def _check_images(self):
         if self.network == "convnet" and self.initialization != "pytorch":
             raise UserError(f"--initialization={self.initialization}: the ConvNet has PyTorch's alone")
+        if self.network == "convnet" and self.shortcuts != "plain":
+            raise UserError(f"--shortcuts={self.shortcuts}: the ConvNet has none")
+        if self.network != "convnet" and self.pooling != "max":
+            raise UserError(f"--pooling={self.pooling}: only with --network=convnet")
         if self.warmup_epochs == 1:
             raise UserError("--warmup_epochs=1: must be 0, or at least 2")
         needed = max((*self.erased, 1)) + self.num_paths - 1

@@ -153,6 +153,8 @@ def _schedule(settings, steps_per_epoch):
         return schedules.step(rate, epochs, steps_per_epoch)
     if settings.schedule == "cosine":
         return schedules.EpochCosine(rate, epochs, steps_per_epoch)
+    if settings.schedule == "cosine_200":  # double-descent/main.py: T_max, whatever the number of epochs
+        return schedules.EpochCosine(rate, 200, steps_per_epoch)
     return rate
 
 

@@ -119,9 +119,10 @@ class Settings(ImageSettings):
     schedule: str | None = setting(
         None,
         "Learning rate over the epochs: a tenth at 37, 62 and 87 of 100 epochs (step; of one or two epochs "
-        "at the first or second), half a cosine, or constant; by default step for sgd, cosine for sgd in "
-        "double_descent, and constant for adam.",
-        choices=("step", "cosine", "constant"),
+        "at the first or second), half a cosine over all of them, the same over 200 epochs and back, again "
+        "and again, as in the official code of double_descent (cosine_200), or constant; by default step "
+        "for sgd, cosine for sgd in double_descent, and constant for adam.",
+        choices=("step", "cosine", "cosine_200", "constant"),
     )
     sam_radius: float = setting(
         0.0,

@@ -138,11 +138,10 @@ NEITHER = """
     metrics.reproducibility.reproducibility_score metrics.reproducibility.Reproducibility
     metrics.reproducibility.group_reproducibility metrics.reproducibility.reproducibility_matrix
     metrics.sharpness.tangent_hessian_prefactor metrics.sharpness.check_num_copies
-    metrics.sharpness.samples_in metrics.volumes.integrate_paths data.augmentation.augmentation
+    metrics.sharpness.samples_in metrics.sharpness.check_step metrics.volumes.integrate_paths
     data.colour_jitter.luma_weights data.colour_jitter.jitter_parameters data.colour_jitter.compose
     data.colour_jitter.jitter_coefficients data.corruption.pixel_permutation data.datasets.Dataset
-    data.datasets.root_folder
-    data.images.Images
+    data.datasets.root_folder data.augmentation.augmentation data.images.Images
     data.images.ImageSet data.images.load data.images.title_of_copy data.svd_paths.erasure_windows
     data.svd_paths.erasure_masks data.svd_paths.segment_lengths data.colour_jitter.in_sequence
     data.colour_jitter.check_clip

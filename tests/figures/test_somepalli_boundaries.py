@@ -23,7 +23,7 @@ from figures.somepalli_boundaries.planes import (
     paper_style,
     plane,
 )
-from figures.somepalli_boundaries.scores import source_groups
+from figures.somepalli_boundaries.scores import distillation_cells, figure_distillation, source_groups
 from replications.somepalli_boundaries.published import NETWORK_NAMES, PICTURES, REPRODUCIBILITY_MATRIX
 from replications.somepalli_boundaries.settings import Settings
 from tests.made_rows import made_rows
@@ -302,6 +302,29 @@ def test_distillation_compares_with_the_teachers_run(drawn):
     assert shown[1, 0] == f"{np.mean(teacher == student):.2f}".lstrip("0")
     vanilla = numbers(figure.axes[1])
     assert vanilla[1, 0] == f"{np.mean(teacher == maps[None, 'resnet18', 0]):.2f}".lstrip("0")
+
+
+def test_distillation_shows_means_over_students(drawn):
+    _, runs = drawn("distillation")
+    by_seed = {(s.teacher, s.network, s.seed): run for s, run in runs}
+    again = []  # students of seed 1 with teachers of seed 2, which are vanilla networks under other names
+    for settings, run in runs:
+        if settings.teacher:
+            second = dataclasses.replace(settings, seed=1, teacher_seed=2)
+            again.append((second, by_seed[None, settings.network, 0]))
+        elif settings.seed == 1:
+            again.append((dataclasses.replace(settings, seed=2), run))
+    names, distilled, vanilla = distillation_cells([*runs, *again])
+    i, j = names.index("fully_connected"), names.index("resnet18")
+    maps = {key: run.arrays["score_classes"] for key, run in by_seed.items()}
+    teacher = maps[None, "fully_connected", 1]
+    first = np.mean(teacher == maps["fully_connected", "resnet18", 0])
+    second = np.mean(teacher == maps[None, "resnet18", 0])
+    assert distilled[i, j] == pytest.approx((first + second) / 2)
+    alone = np.mean(teacher == maps[None, "resnet18", 1])
+    assert vanilla[i, j] == pytest.approx((second + alone) / 2)
+    title = figure_distillation([*runs, *again]).get_suptitle()
+    assert title.endswith("means over 2 seeds each")
 
 
 def curves(panel):

@@ -9,7 +9,8 @@ from common.study.setting import setting, without
 
 REACHING = {
     "smooth_interpolation": "dataset num_train batch_size optimizer weight_decay network width "
-    "initialization augmentation num_paths strengths num_copies colour_clip measurement_seed",
+    "initialization pooling shortcuts augmentation num_paths strengths num_copies colour_clip hessian_step "
+    "measurement_seed",
     "snapp_shamir": "model data activation beta optimizer batch_size batch_order precision",
     "somepalli_boundaries": "num_train batch_size optimizer weight_decay protocol network width "
     "depth sam_radius mixup augmentation distillation teacher teacher_width temperature",

@@ -155,16 +155,18 @@ def test_tangent_hessian_is_that_of_the_closed_form():
     np.testing.assert_allclose(np.sqrt(result), np.sqrt(expected), rtol=0.03)
 
 
+@pytest.mark.parametrize(("step", "part"), [("code", 1.0), ("paper", 0.1)])
 @pytest.mark.parametrize("num_copies", [1, 4])
-def test_tangent_hessian_of_a_quadratic_loss(num_copies):
+def test_tangent_hessian_of_a_quadratic_loss(num_copies, step, part):
     factors = np.random.default_rng(1).normal(size=SHAPE)
     model = keras.Sequential([keras.Input(SHAPE), SaturatedLoss(factors, power=2)])
     images, _ = examples(5)
     # The gradient is -a x, so its change is a (x - x_m), in normalised inputs.
-    displacements = (images[:, np.newaxis] - jittered(images, num_copies, seed=3)) / STD
+    displacements = part * (images[:, np.newaxis] - jittered(images, num_copies, seed=3)) / STD
     expected = np.sum((factors * displacements) ** 2, axis=(1, 2, 3, 4))
-    result = tangent_hessian_sums(model, images, np.zeros(5, int), MEAN, STD, num_copies, seed=3)
-    np.testing.assert_allclose(result, expected, rtol=1e-3)
+    options = {"num_copies": num_copies, "seed": 3, "step": step}
+    result = tangent_hessian_sums(model, images, np.zeros(5, int), MEAN, STD, **options)
+    np.testing.assert_allclose(result, expected, rtol=1e-3 / part)
 
 
 def test_a_linear_loss_has_no_tangent_hessian():

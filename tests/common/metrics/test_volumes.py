@@ -277,6 +277,8 @@ def test_invalid_arguments():
         VolumeMeter(model, MEAN, STD, num_copies=-1)
     with pytest.raises(ValueError, match="one of .'none', 'code'.. Received: True$"):
         VolumeMeter(model, MEAN, STD, colour_clip=True)
+    with pytest.raises(ValueError, match="The step of eq. 5 must be one of"):
+        VolumeMeter(model, MEAN, STD, step=0.1)
     meter = VolumeMeter(model, **OPTIONS)
     with pytest.raises(ValueError, match=r"from 0 to 3. Received: labels=4 at index \(1,\)$"):
         meter.measure(images, [0, 4])

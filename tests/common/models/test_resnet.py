@@ -1,3 +1,4 @@
+import functools
 import math
 
 import keras
@@ -38,7 +39,10 @@ def test_number_of_parameters_of_resnet18w(num_parameters, width, count):
     assert num_parameters(resnet18w(width)) == count
 
 
-@pytest.mark.parametrize("builder", [resnet18, resnet18w])
+NORMALIZED = functools.partial(resnet18w, normalized_shortcuts=True)
+
+
+@pytest.mark.parametrize("builder", [resnet18, resnet18w, NORMALIZED])
 def test_forward_pass_of_the_post_activation_networks(check_forward, builder):
     def forward(network, x):
         x = network.relu(network.bn(network.conv(x, "stem"), "stem_bn"))
@@ -47,7 +51,7 @@ def test_forward_pass_of_the_post_activation_networks(check_forward, builder):
             y = network.bn(network.conv(y, f"{name}_conv2"), f"{name}_bn2")
             if strides == 2:
                 x = network.conv(x, f"{name}_shortcut", 2)
-                if builder is resnet18:
+                if builder is not resnet18w:
                     x = network.bn(x, f"{name}_shortcut_bn")
             x = network.relu(x + y)
         return network.dense(x.mean(axis=(1, 2)), "logits")

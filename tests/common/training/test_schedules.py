@@ -42,6 +42,12 @@ def test_cosine_is_half_a_period_over_all_epochs():
     np.testing.assert_allclose(rates(schedule, [0, 3, 20, 39]), expected, rtol=1e-5)
 
 
+def test_cosine_rises_again_after_its_length():
+    """Over 4 epochs of half a cosine: 1, 0.5 at 2, 0 at 4, 0.5 at 6, 1 at 8."""
+    schedule = schedules.EpochCosine(1.0, epochs=4, steps_per_epoch=3)
+    np.testing.assert_allclose(rates(schedule, [0, 6, 12, 18, 24]), [1, 0.5, 0, 0.5, 1], atol=1e-6)
+
+
 @pytest.mark.parametrize("kind", [schedules.LinearWarmup, schedules.EpochCosine])
 def test_config_round_trip(kind):
     arguments = {"rate": 0.1, "epochs": 5, "steps_per_epoch": 7}

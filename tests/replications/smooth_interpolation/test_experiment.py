@@ -344,7 +344,7 @@ def test_another_measurement_shares_the_trainer_and_not_the_meters():
     settings = TINY.resolve()
     data = images.load("synthetic", None, 60, 40, 0)
     found = []
-    for change in ({}, {"seed": 1}, {"colour_clip": "code"}, {"num_copies": 3}):
+    for change in ({}, {"seed": 1}, {"colour_clip": "code"}, {"hessian_step": "paper"}):
         changed = dataclasses.replace(settings, **change)
         trainer = trainer_of(changed, data)
         found.append((trainer, experiment.meters_of(trainer, changed)))
@@ -354,6 +354,24 @@ def test_another_measurement_shares_the_trainer_and_not_the_meters():
     assert len(set(meters)) == 3
     assert [one.volumes.colour_clip for one in meters] == ["none", "none", "code", "none"]
     assert [one.points.colour_clip for one in meters] == ["none", "none", "code", "none"]
+    assert [one.volumes.step for one in meters] == ["code", "code", "code", "paper"]
+
+
+def test_networks_of_the_other_sources():
+    def layers(**given):
+        return {layer.name for layer in experiment.network(Settings(width=1, **given).resolve()).layers}
+
+    assert "pool4" in layers() and "mean_pool" in layers(pooling="average")
+    resnet = {"network": "resnet18w"}
+    added = layers(**resnet, shortcuts="normalized") - layers(**resnet)
+    assert added == {f"stage{stage}_block1_shortcut_bn" for stage in (2, 3, 4)}
+
+
+def test_steps_take_a_fifth_after_150_epochs():
+    settings = dataclasses.replace(TINY, schedule="step", learning_rate=0.1, warmup_epochs=None).resolve()
+    rate = experiment._learning_rate(settings, num_train=3 * settings.batch_size - 1)
+    steps = [0, 3 * 150 - 1, 3 * 150, 3 * 300]
+    np.testing.assert_allclose([float(rate(step)) for step in steps], [0.1, 0.1, 0.02, 0.004], rtol=1e-5)
 
 
 def test_warm_up_rises_to_the_rate():

@@ -6,6 +6,7 @@ from common.errors import UserError
 from common.study import command_line, program
 from common.study.command_line import SCALES
 from common.study.setting import identity
+from common.study.variation import changed_figure
 from launch.sweep import make_jobs
 from replications.smooth_interpolation.presets import STUDY
 from replications.smooth_interpolation.settings import Settings
@@ -45,6 +46,30 @@ def test_the_clip_of_colours_is_part_of_a_run_only_where_it_is_the_codes():
     assert Settings().resolve() == ours
     assert "colour_clip" not in identity(ours)
     assert identity(code) == identity(ours) | {"colour_clip": "code"}
+
+
+@pytest.mark.parametrize(
+    ("given", "flag", "value"),
+    [
+        ({}, "hessian_step", "paper"),
+        ({}, "pooling", "average"),
+        ({"network": "resnet18w"}, "shortcuts", "normalized"),
+        ({"network": "resnet18w"}, "schedule", "step"),
+    ],
+)
+def test_what_the_sources_do_otherwise_is_part_of_a_run_only_where_it_is_asked_for(given, flag, value):
+    plain, changed = Settings(**given).resolve(), Settings(**given, **{flag: value}).resolve()
+    assert identity(changed) == identity(plain) | {flag: value}
+    assert flag not in identity(plain)
+
+
+def test_a_rate_with_steps_has_no_warm_up():
+    settings = Settings(schedule="step", learning_rate=0.1).resolve()
+    assert (settings.warmup_epochs, settings.warmup_rate) == (0, None)
+    (changed, *_) = changed_figure(STUDY, "2", "laptop", {"schedule": ("step",)})
+    assert (changed.resolve().schedule, changed.resolve().warmup_epochs) == ("step", 0)
+    with pytest.raises(UserError, match="--warmup_epochs=5: not with --schedule=step"):
+        Settings(schedule="step", warmup_epochs=5).resolve()
 
 
 def test_scalar_data_take_a_polynomial_or_a_network():
@@ -148,6 +173,9 @@ def test_checkpoints_are_spread_on_a_logarithmic_scale():
         ({"label_seed": -1}, "--label_seed=-1: must be from 0"),
         ({"dataset": "scalar", "network": "convnet"}, "one of polynomial, mlp"),
         ({"dataset": "scalar", "colour_clip": "code"}, "--colour_clip: not with --dataset=scalar"),
+        ({"dataset": "scalar", "hessian_step": "paper"}, "--hessian_step: not with --dataset=scalar"),
+        ({"shortcuts": "normalized"}, "--shortcuts=normalized: the ConvNet has none"),
+        ({"network": "resnet18w", "pooling": "average"}, "--pooling=average: only with --network=convnet"),
         ({"dataset": "scalar", "width": 3}, "--width: not with --dataset=scalar --network=polynomial"),
         ({"dataset": "scalar", "label_noise": 0.2}, "--label_noise: not with --dataset=scalar"),
         ({"dataset": "scalar", "network": "mlp", "degree": 3}, "--degree: not with"),

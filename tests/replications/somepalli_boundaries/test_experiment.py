@@ -291,6 +291,14 @@ def test_the_printed_table_names_all_seeds(tmp_path):
     assert (line["seeds"], line["network"]) == ("1/1/1", "FullyCon")
 
 
+@pytest.mark.parametrize(("schedule", "half"), [("cosine", 200), ("cosine_200", 100)])
+def test_the_length_of_a_cosine(schedule, half):
+    settings = dataclasses.replace(TINY, schedule=schedule, learning_rate=0.1, epochs=400).resolve()
+    rate = experiment._schedule(settings, 4)
+    assert float(rate(4 * half)) == pytest.approx(0.05)
+    assert float(rate(4 * 400)) == pytest.approx(0.0 if schedule == "cosine" else 0.1, abs=1e-6)
+
+
 def test_sharpness_mixup_and_schedules_are_those_of_the_settings():
     settings = dataclasses.replace(TINY, sam_radius=0.05, mixup=True, epochs=100).resolve()
     strategy = __import__("tensorflow").distribute.get_strategy()

@@ -40,7 +40,8 @@ class Fate:
     """What becomes of a run: epoch at which it fits (None: never), percent at the end and halfway.
 
     `rise` is how far its training loss rises once, in nats; after `starts` of the epochs to fit 90 % of the
-    training images are right.
+    training images are right. At epoch `begins` more than a fifth of them are: by default the later, the more
+    labels are wrong.
     """
 
     fits: int | None
@@ -49,6 +50,7 @@ class Fate:
     halfway: float = math.nan
     rise: float = 0.0
     starts: float = 0.8
+    begins: int | None = None
 
 
 def fate(settings):
@@ -90,7 +92,8 @@ def rows_of(settings, run, end):
         place = {"statistic": "run", "epoch": epoch, "step": epoch}
         return [{"metric": metric, "value": value} | place for metric, value in values.items()]
 
-    rows = at(1, batch_loss=2.0, batch_accuracy=0.3) + at(2, batch_loss=2.0 + run.rise)
+    rows = at(1, batch_loss=2.0, batch_accuracy=0.1) + at(2, batch_loss=2.0 + run.rise)
+    rows += at(run.begins or 1 + 4 * settings.label_noise, batch_accuracy=0.3)
     if not math.isnan(run.halfway) and settings.stop == "epochs":
         rows += at(settings.epochs // 2, test_accuracy=run.halfway / 100)
     if run.fits:
@@ -202,7 +205,7 @@ CROP, NO_DECAY = {"augmentation": "random_crop"}, {"decay_weights": False}
 NEVER = {"fits": None, "train": 60.0}
 CONTRADICTIONS = [
     (1, changed({}, **NEVER)),
-    (2, changed(RANDOM, fits=5)),
+    (2, lambda s, run: dataclasses.replace(run, fits=65 - run.fits, begins=6 - 5 * round(s.label_noise))),
     (3, lambda settings, run: dataclasses.replace(run, fits=65 - run.fits)),
     (4, changed({"condition": "random_pixels"}, fits=1)),
     (5, changed({}, **NEVER)),
@@ -376,6 +379,13 @@ def test_early_stopping_is_judged_at_the_epoch_that_the_pilot_chose():
         return dataclasses.replace(run, halfway=20.0) if settings.seed else run
 
     assert world_of(30, "smoke", change).verdict == "reproduced"
+
+
+@pytest.mark.parametrize(("part", "values"), [(0, {"begins": 1}), (1, {"fits": 15})])
+def test_random_labels_may_start_late_and_be_fitted_with_true_ones_or_the_other_way_round(part, values):
+    outcome = world_of(2, "laptop", changed(RANDOM, **values))
+    assert outcome.verdict == "in part"
+    assert [one.verdict for one in outcome.parts][part] == "no difference"
 
 
 def test_a_claim_names_its_data():
