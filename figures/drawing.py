@@ -64,6 +64,7 @@ class PaperFigures:
         curves: Figure -> the settings that tell its curves apart: a change to one may leave fewer curves.
         changes: Setting -> the value that it has in every run, other than in the published figure.
         styles: Name -> context manager within which pictures are drawn in another style.
+        styled: The figures that these styles change; others stay in the house's.
         style: The one that is drawn in; None is the house's.
     """
 
@@ -77,7 +78,12 @@ class PaperFigures:
     styles: Mapping[str, Callable[[], contextlib.AbstractContextManager]] = dataclasses.field(
         default_factory=dict
     )
+    styled: Sequence[str] = ()
     style: str | None = None
+
+    def style_of(self, name):
+        """Returns the style that a figure is drawn in; None is the house's."""
+        return self.style if name in self.styled else None
 
     def changed(self, changes):
         """Returns the `PaperFigures` whose figures have other values of some settings, name -> value."""
@@ -268,8 +274,8 @@ def draw_runs(paper_figures, name, scale, runs, out_dir, kinds=KINDS):
     if all(run.diverged for _, run in runs):
         raise UserError(f"figure {name}: all of its {len(runs)} runs diverged")
     paths = []
-    own = paper_figures.styles[paper_figures.style]() if paper_figures.style else contextlib.nullcontext()
-    with style.applied(), own:
+    own = paper_figures.style_of(name)
+    with style.applied(), paper_figures.styles[own]() if own else contextlib.nullcontext():
         figure = _figure(paper_figures, name, runs)
         if text := _stamp(paper_figures, name, scale, runs):
             style.stamp(figure, text)
@@ -318,7 +324,7 @@ def _figure(paper_figures, name, runs):
 def file_name(paper_figures, name):
     """The name of a picture's file, without its ending."""
     changes = "".join(f"_{setting}_{value}" for setting, value in paper_figures.changes.items())
-    style_name = f"_style_{paper_figures.style}" if paper_figures.style else ""
+    style_name = f"_style_{own}" if (own := paper_figures.style_of(name)) else ""
     return f"{paper_figures.study}_figure_{name}{changes}{style_name}"
 
 
@@ -391,6 +397,14 @@ def _changes(paper_figures, flag_values):
     return {name: value for name, (value,) in given.items()}
 
 
+def _check_style(paper_figures, name):
+    if paper_figures.style and name != "all" and not paper_figures.style_of(name):
+        raise UserError(
+            f"--style={paper_figures.style}: figure {name} has none; it is one of "
+            + ", ".join(paper_figures.styled)
+        )
+
+
 def main(paper_figures, argv=None):
     """Runs a paper's drawing command and exits with its status."""
     flag_values = flags.FlagValues()
@@ -402,6 +416,7 @@ def main(paper_figures, argv=None):
         paper_figures = paper_figures.changed(_changes(paper_figures, flag_values))
         if paper_figures.styles:
             paper_figures = dataclasses.replace(paper_figures, style=flag_values.style)
+            _check_style(paper_figures, flag_values.figure)
         values = (flag_values.records, flag_values.scale, flag_values.out_dir)
         check_records(flag_values.records)
         check_folder_to_make("out_dir", flag_values.out_dir)

@@ -130,5 +130,10 @@ def _measured_on(name, resolved):
 
 
 PAPER_FIGURES = drawing.PaperFigures(
-    "somepalli_boundaries", FIGURES, _size, tables=TABLES, styles={"paper": paper_style}
+    "somepalli_boundaries",
+    FIGURES,
+    _size,
+    tables=TABLES,
+    styles={"paper": paper_style},
+    styled=_SINGLE_PLANES,
 )

@@ -533,3 +533,12 @@ def test_draw_writes_both_files(tmp_path):
     paths = drawing.draw(PAPER_FIGURES, "sources", str(tmp_path), out_dir=tmp_path / "out")
     assert [path.suffix for path in paths] == [".png", ".pdf"]
     assert all(path.stat().st_size > 10_000 for path in paths)
+
+
+def test_a_figure_without_planes_has_no_other_style():
+    papers = dataclasses.replace(PAPER_FIGURES, style="paper")
+    assert papers.style_of("planes") == "paper" and papers.style_of("10") is None
+    assert drawing.file_name(papers, "10") == drawing.file_name(PAPER_FIGURES, "10")
+    drawing._check_style(papers, "all")
+    with pytest.raises(UserError, match="^--style=paper: figure 10 has none; it is one of planes"):
+        drawing._check_style(papers, "10")
