@@ -6,7 +6,8 @@ from .blocks import channels_last, convolution, logits, relu
 from .initialization import Initialization
 from .normalization import batch_normalization
 
-POOLINGS = ("max", "average")
+# The convolutions that 2x2 pooling follows.
+POOLINGS = {"max": (2, 3, 4), "average": (2, 3)}
 
 
 @channels_last
@@ -45,18 +46,18 @@ def convnet(
     - [Nakkiran et al. 2020](https://arxiv.org/abs/1912.02292)
     """
     if pooling not in POOLINGS:
-        raise ValueError(f"`pooling` must be one of {POOLINGS}. Received: {pooling=}")
-    pool = keras.layers.MaxPooling2D if pooling == "max" else keras.layers.AveragePooling2D
+        raise ValueError(f"`pooling` must be one of {tuple(POOLINGS)}. Received: {pooling=}")
+    if pooling == "max":
+        pool, last_pool = keras.layers.MaxPooling2D, keras.layers.MaxPooling2D(4, name="pool5")
+    else:
+        pool = keras.layers.AveragePooling2D
+        last_pool = keras.layers.GlobalAveragePooling2D(name="mean_pool")
     inputs = x = keras.Input(input_shape, name="images")
     for i in range(4):
         x = convolution(x, width * 2**i, 3, name=f"conv{i + 1}", use_bias=True, initialization=initialization)
         if batch_norm:
             x = batch_normalization(f"conv{i + 1}_bn")(x)
         x = relu(x, f"conv{i + 1}_relu")
-        if i in (1, 2) or (i == 3 and pooling == "max"):
+        if i + 1 in POOLINGS[pooling]:
             x = pool(2, name=f"pool{i + 1}")(x)
-    if pooling == "max":
-        x = pool(4, name="pool5")(x)
-    else:
-        x = keras.layers.GlobalAveragePooling2D(name="mean_pool")(x)
-    return keras.Model(inputs, logits(x, num_classes, initialization), name="convnet")
+    return keras.Model(inputs, logits(last_pool(x), num_classes, initialization), name="convnet")

@@ -56,7 +56,7 @@ def exponential(
 ) -> keras.optimizers.schedules.LearningRateSchedule:
     """Multiplies the rate by `decay` after every epoch (Zhang et al. 2017, appendix A: 0.95).
 
-    Or, with the steps of several epochs, after each several.
+    Given the steps of 150 epochs, it does so every 150 epochs.
     """
     return keras.optimizers.schedules.ExponentialDecay(rate, steps_per_epoch, decay, staircase=True)
 

@@ -5,6 +5,7 @@ import functools
 import itertools
 
 import numpy as np
+import pandas as pd
 
 from common.study.records import last
 from figures import style
@@ -149,15 +150,16 @@ def distillation_cells(runs):
     vanilla = {(s.network, s.seed): run for s, run in runs if s.teacher is None}
     students = [(s, run) for s, run in runs if s.teacher]
     names = [name for name in NETWORK_NAMES if any(name == s.network for s, _ in students)]
-    scores = {(k, i, j): [] for k in range(2) for i in range(len(names)) for j in range(len(names))}
+    kinds = ["distilled", "vanilla"]
+    rows = []
     for settings, run in students:
-        taught_by = vanilla.get((settings.teacher, settings.teacher_seed))
-        place = names.index(settings.teacher), names.index(settings.network)
-        for k, other in enumerate((run, vanilla.get((settings.network, settings.seed)))):
-            if taught_by and other:  # neither diverged
-                scores[k, *place].append(score_and_error(taught_by, other)[0])
-    means = [np.mean(found) if found else np.nan for found in scores.values()]
-    return names, *np.reshape(means, (2, len(names), len(names)))
+        teacher = vanilla.get((settings.teacher, settings.teacher_seed))
+        alone = vanilla.get((settings.network, settings.seed))
+        # Of one that diverged there is no run.
+        found = [score_and_error(teacher, one)[0] if teacher and one else np.nan for one in (run, alone)]
+        rows.append([settings.teacher, settings.network, *found])
+    means = pd.DataFrame(rows, columns=["teacher", "student", *kinds]).groupby(["teacher", "student"]).mean()
+    return names, *(means[kind].unstack().reindex(index=names, columns=names).to_numpy() for kind in kinds)
 
 
 def _seeds_each(runs):
