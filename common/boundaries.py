@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from .comparison import Options
 
 _BLOCK = 10  # examples whose margins are measured between two looks at the clock
-# Margins are searched from a ten-thousandth of the median distance between examples to 23 times of it.
+# Margins are searched from a ten-thousandth of the median distance between examples to 22.5 times of it.
 _UNITS_OF_DISTANCE, _BISECTIONS = 100, 8
 
 

@@ -80,7 +80,7 @@ def finding(judgement: Judgement) -> Finding:
     parts = judged or ((outcome,) if outcome.found or outcome.parts else ())
     price = ""
     if outcome.verdict in ("open", "not run") and judgement.minutes is not None:
-        seeds = f"{outcome.more} more seeds, " if outcome.more else ""
+        seeds = f"{outcome.more} more seed{'s' * (outcome.more > 1)}, " if outcome.more else ""
         price = f"To decide it: {seeds}about {duration(60 * judgement.minutes)}."
     return Finding(start, parts, price)
 

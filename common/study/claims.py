@@ -132,7 +132,8 @@ class Judgement:
         """The verdict with its scale and data, such as "reproduced at laptop scale, linear data"."""
         words = self.outcome.words
         if self.outcome.verdict in ("open", "not run") and self.minutes is not None:
-            seeds = f"about {self.outcome.more} more seeds, " if self.outcome.more else "about "
+            more = self.outcome.more
+            seeds = f"about {more} more seed{'s' * (more > 1)}, " if more else "about "
             words += f" ({seeds}{duration(60 * self.minutes)})"
         if self.scale is None:
             return words

@@ -204,7 +204,9 @@ def peak(
     if not np.isfinite(chooser).all():
         return Outcome("open", f"{question}: no seed that chooses the peak has a value at every place")
     if not len(values):
-        return Outcome("open", f"{question}: no seed is left that decides at the place another one chose")
+        return Outcome(
+            "open", f"{question}: the seeds that are run chose the place, and others have to decide"
+        )
     top = int(np.argmax(np.where(near, chooser, -np.inf)))
     if top in (0, len(places) - 1):
         return Outcome("open", f"{question}: the peak of the seeds that choose is at the end, {places[top]}")

@@ -14,7 +14,7 @@ from replications.smooth_interpolation.claims.widths import NOISY
     23,
     "Two trainings on the same images and labels differ more at the interpolation threshold than for the "
     "narrowest and the widest network.",
-    "Beyond the paper: Somepalli et al. 2022, section 5, asks it of decision regions",
+    "Beyond the paper: Somepalli et al. 2022, section 4.3, asks it of decision regions",
     ("pd",),
     tests="Prediction difference and disagreement, mean over pairs of seeds, each at the exploratory seeds' "
     "threshold above the narrowest and above the widest network.",

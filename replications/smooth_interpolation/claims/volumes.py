@@ -3,6 +3,8 @@
 Volumes are measured at the end of training alone; a network that leaps in its last epochs is read as it is.
 """
 
+import itertools
+
 import numpy as np
 
 from common.study import decisions, effects
@@ -27,6 +29,7 @@ from replications.smooth_interpolation.claims.widths import (
     OTHERS,
     PEAK,
     RESNET_PEAK,
+    SUBSETS_PEAK,
     resnet_peaks,
 )
 
@@ -59,9 +62,10 @@ def _of_seeds(label, values, factor=False):
 @claim(
     9,
     "Loss and sharpness have the same peak over volumes of every size.",
-    "Section 4.1, figure 2",
+    "Section 4.1 and 4.2, figure 2",
     ("2",),
-    quote="crossentropy, sensitivity (Jacobian norm) and curvature peaking over all volumes considered",
+    quote="crossentropy follows double descent ... Our sharpness measures follow double descent for all "
+    "volumes considered",
     tests=f"Loss and each of the two norms, geometric mean over the volumes of all sizes: {PEAK}.",
     confirmatory_from=NOISY_PEAK,
 )
@@ -77,6 +81,33 @@ def volumes_peak(sweep):
         "widths of the highest mean, from the smallest volume to the largest", places
     )
     return decisions.together(*outcomes, highest)
+
+
+@claim(
+    30,
+    "Around true labels and around wrong ones loss and sharpness have that peak as well.",
+    "Section 4.2, figure 3",
+    ("3",),
+    quote="sharp interpolation is observed for both clean and noisy samples, with crossentropy, sensitivity "
+    "(Jacobian norm) and curvature peaking over all volumes considered",
+    tests="Loss and each of the two norms around true labels, and around wrong ones, geometric mean over the "
+    f"volumes of all sizes, six parts: {PEAK}.",
+    confirmatory_from=SUBSETS_PEAK,
+)
+@from_threshold
+def volumes_peak_in_both_subsets(sweep):
+    parts = itertools.product((("clean", "true"), ("noisy", "wrong")), LOSSES)
+    return decisions.together(
+        *(
+            peaks(
+                f"{NAMES[metric]} over volumes around {words} labels",
+                sweep,
+                sweep.curve(over((metric,), subset, _volumes(sweep))),
+                True,
+            )
+            for (subset, words), metric in parts
+        )
+    )
 
 
 @claim(

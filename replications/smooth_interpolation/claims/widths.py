@@ -24,6 +24,8 @@ from replications.smooth_interpolation.claims.shared import (
 NOISY, OTHERS = 3, 1
 # Seeds 3 to 7 too, when the test of a peak stopped counting the spread of cells that it does not compare.
 NOISY_PEAK = 8
+# Seeds 8 to 12 too, when the peaks around true and around wrong labels became a claim.
+SUBSETS_PEAK = 13
 # "Zero" loss is below 0.05 nats; "much smaller" is by more than a factor of ten.
 _ZERO_LOSS, _MUCH = 0.05, 10.0
 # With augmentation the test error peaks before the threshold (claim 18).

@@ -18,6 +18,7 @@ from common.study.effects import level, slope
 from replications.snapp_shamir.claims.thetas import (
     ABSOLUTE,
     NEW,
+    NEW_TOWERS,
     NEW_WIDE,
     ONE_ORDER,
     ORDERS,
@@ -188,10 +189,46 @@ def towers_are_worse(evidence):
     return together(*parts, with_dead(evidence, PD, "that of the ReLU tower", dead))
 
 
+def _apart(run):
+    """The smaller over the larger loss of the two models of a pair: the geometric mean over living pairs."""
+    rows = run.rows
+    rows = rows[(rows.metric == LOSS) & (rows.statistic == "run") & (rows.examples == rows.examples.max())]
+    losses = rows.pivot(index="pair", columns="member", values="value").loc[living(run, LOSS).index]
+    first, second = np.log(losses.to_numpy()).T
+    return float(np.exp(-np.abs(first - second).mean())) if len(losses) else np.nan
+
+
+@claim(
+    30,
+    "The two models of a pair of ReLU towers have similar losses where both learn, however different their "
+    "weights.",
+    "section 4, figure 7",
+    ("7",),
+    quote="these models converge to very different optima (although, despite that, when they manage to "
+    "learn, excess loss on evaluation data is similar)",
+    tests="Two parts, the smallest and the largest window: whether the smaller over the larger loss of the "
+    "two models of a pair, geometric mean over the pairs without a dead model, is above 1/1.5.",
+    confirmatory_from=NEW_TOWERS,
+)
+def pairs_lose_alike(evidence):
+    windows = evidence.values("shuffle_log2", **_TOWERS["relu"])
+    question = "the smaller over the larger loss of the two models of a pair"
+    return together(
+        *(
+            ordering(
+                question,
+                typical(f"at {window(z)}", evidence.table(at(z, _TOWERS["relu"]), _apart).values),
+                1 / _COMPARABLE,
+            )
+            for z in (windows[0], windows[-1])
+        )
+    )
+
+
 @claim(
     22,
     "Towers with smooth activations have, without shuffling, PD above identity's and below ReLU's.",
-    "section 1, and figure 6 with smooth activations added",
+    "sections 1 and 6, and figure 6 with smooth activations added",
     ("6",),
     quote="where a smooth activation, such as SmeLU ... or Swish ... exhibits prediction difference larger "
     "than identity, but smaller than ReLU",

@@ -70,7 +70,7 @@ def _tuned(evidence, name):
     17,
     "Quadratic data: nonlinear networks substantially outperform the linear model; their loss does not "
     "depend on the window.",
-    "section 6, figure 10",
+    "sections 1 and 6, figure 10",
     ("10",),
     quote="the deep models substantially outperform a linear baseline in terms of prediction loss ... "
     "excess loss seems unaffected by shuffling",
