@@ -71,6 +71,7 @@ SWEEPS: tuple[tuple[str, str], ...] = (
     (_SNAPP, f"--figure=2 --scale=paper --num_seeds=6 --only='model=single,double {_OF_FIGURE_2}'"),
     (_SNAPP, "--figure=9 --scale=laptop --num_seeds=4"),
     (_SNAPP, "--figure=7 --scale=paper --num_seeds=3"),
+    (_SNAPP, "--figure=7 --scale=paper --shuffle_log2=0,20 --seed=8 --num_seeds=3"),
     (_SNAPP, "--figure=6 --scale=paper --activation=identity,relu --num_seeds=4"),
     (_SNAPP, "--figure=6 --scale=paper --activation=smelu,swish --shuffle_log2=0 --num_seeds=4"),
     (_SOMEPALLI, "--figure=10 --scale=laptop"),
@@ -85,6 +86,7 @@ SWEEPS: tuple[tuple[str, str], ...] = (
     (_ZHANG, f"{_TABLE_1} --num_seeds=6"),
     (_ZHANG, f"{_TABLE_1} --num_seeds=11 --only='condition=true_labels batch_norm=all seed=6,7,8,9,10'"),
     *_sweeps(_GAMBA, "7 6 1d", "--scale=laptop --num_seeds=4"),
+    (_GAMBA, "--figure=3 --scale=laptop --seed=13 --num_seeds=3"),
     # Six deciding seeds: with four, scores as far apart as the published ones decide half of the time.
     *_sweeps(_SOMEPALLI, "reproducibility optimizers", "--scale=laptop --num_seeds=5"),
     (_SOMEPALLI, "--figure=nakkiran_1 --scale=laptop --num_seeds=4"),
