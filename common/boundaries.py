@@ -4,6 +4,7 @@ The part of `comparison` that needs inputs which can be moved: each measure of e
 that fails, left out with a line that says why.
 """
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
@@ -213,13 +214,12 @@ class Boundaries:
 
     def _maps(self, number, planes):
         """The classes of one model at the points of all planes: (planes, resolution, resolution)."""
-        progress = self.watch(f"{self.names[number]}: planes", len(planes), "planes")
-        found = []
-        for plane in planes:
-            classes = predict_planes([self.classifiers[number]], [plane], self.options.batch_size)
-            found.append(classes[0, 0])
-            progress.add(1)
-        progress.close()
+        found, words = [], f"{self.names[number]}: planes"
+        with contextlib.closing(self.watch(words, len(planes), "planes")) as progress:
+            for plane in planes:
+                classes = predict_planes([self.classifiers[number]], [plane], self.options.batch_size)
+                found.append(classes[0, 0])
+                progress.add(1)
         return np.stack(found)
 
     def _draw_plane(self, triplets, numbers):
@@ -245,24 +245,23 @@ class Boundaries:
         rng = self._stream("margins")
         count = min(self.options.num_margins, len(self.x))
         bases = rng.choice(len(self.x), count, replace=False)
-        progress = self.watch(f"{self.names[number]}: margins", count, "examples")
         parts, unit = [], self._distance / _UNITS_OF_DISTANCE
-        for start in range(0, count, _BLOCK):
-            block = bases[start : start + _BLOCK]
-            targets = np.arange(len(self.x))
-            found = margins(
-                self.classifiers[number],
-                self.x,
-                block,
-                targets,
-                rng,
-                num_bisections=_BISECTIONS,
-                batch_size=self.options.batch_size,
-                unit=unit,
-            )
-            parts.append(found.kept())
-            progress.add(len(block))
-        progress.close()
+        targets, words = np.arange(len(self.x)), f"{self.names[number]}: margins"
+        with contextlib.closing(self.watch(words, count, "examples")) as progress:
+            for start in range(0, count, _BLOCK):
+                block = bases[start : start + _BLOCK]
+                found = margins(
+                    self.classifiers[number],
+                    self.x,
+                    block,
+                    targets,
+                    rng,
+                    num_bisections=_BISECTIONS,
+                    batch_size=self.options.batch_size,
+                    unit=unit,
+                )
+                parts.append(found.kept())
+                progress.add(len(block))
         kept = np.concatenate(parts)
         if 2 * kept.size < count:  # the median of the others would be that of the nearest alone
             raise ValueError(f"a change of class was met around {kept.size} of {count} examples alone")
@@ -292,11 +291,11 @@ class Boundaries:
     def _jacobian_norm(self, number):
         count = min(self.options.num_gradients, len(self.x))
         chosen = self._stream("gradients").choice(len(self.x), count, replace=False)
-        progress = self.watch(f"{self.names[number]}: gradients", count, "examples")
         size = min(BATCH_SIZE, self.options.batch_size)  # a backward pass keeps what lies between the layers
-        found = jacobian_norm(self.networks[number], self.x[chosen], self.y[chosen], size)
-        progress.add(count)
-        progress.close()
+        words = f"{self.names[number]}: gradients"
+        with contextlib.closing(self.watch(words, count, "examples")) as progress:
+            found = jacobian_norm(self.networks[number], self.x[chosen], self.y[chosen], size)
+            progress.add(count)
         if not np.isfinite(found).all():
             raise ValueError(f"{(~np.isfinite(found)).sum()} of {count} gradients are not finite")
         self._check_slopes(number, chosen[found == 0])

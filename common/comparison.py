@@ -4,6 +4,7 @@ For two trainings of a network before the second takes the place of the first, o
 models of any inputs will do, also functions made of TensorFlow operations.
 """
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -300,12 +301,11 @@ def _predictions(models, x, y, names, options, watch):
 def _outputs(model, x, name, batch_size, watch):
     """All that a model gives: array (examples, classes), or (examples, 1)."""
     function = compiled(functools.partial(array_of, model))
-    progress = watch(f"{name}: predictions", len(x), "examples")
     batches = []
-    for rows, batch in padded_batches(batch_size, x):
-        batches.append(function(tf.constant(batch)).numpy()[: rows.stop - rows.start])
-        progress.add(rows.stop - rows.start)
-    progress.close()
+    with contextlib.closing(watch(f"{name}: predictions", len(x), "examples")) as progress:
+        for rows, batch in padded_batches(batch_size, x):
+            batches.append(function(tf.constant(batch)).numpy()[: rows.stop - rows.start])
+            progress.add(rows.stop - rows.start)
     return np.concatenate(batches)
 
 

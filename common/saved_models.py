@@ -188,7 +188,10 @@ def check_alike(models: list["keras.Model"], paths: list[str]) -> None:
         # Of an example: a model that was first called on a batch of 7 keeps the 7, and takes any number.
         shapes = [getattr(model, attribute)[1:] for model in models]
         for path, shape in zip(paths, shapes, strict=True):
-            if shape != shapes[0]:
+            # None takes any number; what a model gives is a number of classes.
+            if len(shape) != len(shapes[0]) or any(
+                None not in (n, m) and n != m for n, m in zip(shape, shapes[0], strict=True)
+            ):
                 raise UserError(f"--models: {paths[0]} and {path} {what}, {shapes[0]} and {shape}")
 
 

@@ -13,7 +13,6 @@ if __name__ == "__main__":
 import dataclasses
 import json
 import math
-import os
 import pathlib
 import sys
 
@@ -63,10 +62,13 @@ class Limit:
             if not kept:
                 of_model = f" of {model}" if model else ""
                 found.append(f"{self.measure}{of_model}: {value:.4g} is {words} {self.bound:g}")
-        expected = 1 if MEASURES[self.measure].of_pairs else len(comparison.names)
-        if len(values) < expected:
+        of_pairs = MEASURES[self.measure].of_pairs
+        each = comparison.of_pairs.values() if of_pairs else comparison.of_models
+        missing = sum(self.measure not in measures for measures in each)
+        if missing:
+            of = f" of {missing} of {len(each)} {'pairs' if of_pairs else 'models'}" * (missing < len(each))
             found.append(
-                f"{self.measure}: was not measured, the limit {self.bound:g} is not known to be kept"
+                f"{self.measure}: was not measured{of}, the limit {self.bound:g} is not known to be kept"
             )
         return found
 
@@ -204,7 +206,7 @@ def _read_file(flag_values, triplet):
 def _check_data_set(flag_values, triplet):
     """Refuses flags that ask for what a data set does not have."""
     if (data_dir := flag_values.data_dir) is not None:
-        check_folder("data_dir", os.path.expanduser(data_dir), "name the folder that holds the data sets")
+        check_folder("data_dir", data_dir, "name the folder that holds the data sets")
         if not DATASETS[flag_values.data].from_files:
             raise UserError(f"--data_dir: {flag_values.data} is not read from files")
     num_test, num_examples = DATASETS[flag_values.data].num_test, flag_values.num_examples
@@ -276,7 +278,7 @@ def _compare(flag_values, triplet, data):
     paths = flag_values.models
     models = load_models(paths, images=data is None)
     if data is None:
-        folder = flag_values.data_dir and os.path.expanduser(flag_values.data_dir)
+        folder = flag_values.data_dir
         data = compare_data.load_images(
             flag_values.data, folder, flag_values.num_examples, flag_values.data_seed, flag_values.triplets
         )

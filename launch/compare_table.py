@@ -36,7 +36,9 @@ def of_agreement(found):
     head = [what, "value [95 %]", "over", *(["interval over models"] if several else [])]
     rows = []
     for name, measured in found.agreement.items():
-        row = [MEASURES[name].title, cell(measured), f"{measured.n:,} {measured.unit}"]
+        of_pairs = sum(name in measures for measures in found.of_pairs.values())
+        part = f", {of_pairs} of {len(found.of_pairs)} pairs" * (of_pairs < len(found.of_pairs))
+        row = [MEASURES[name].title, cell(measured), f"{measured.n:,} {measured.unit}{part}"]
         if several:
             over = measured.over_models
             row.append(f"[{number(over[0])}, {number(over[1])}]" if over else "none")

@@ -209,7 +209,7 @@ def started(study: Study, out_dir: str | os.PathLike) -> dict[str, Started]:
     """Returns the process that was started last for each run: name of its folder -> `Started`."""
     found: dict[str, Started] = {}
     try:
-        lines = (logs_folder(study, out_dir) / "started.jsonl").read_text().splitlines()
+        lines = (logs_folder(study, out_dir) / "started.jsonl").read_text(errors="replace").splitlines()
     except FileNotFoundError:
         return found
     for line in lines:

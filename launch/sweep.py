@@ -82,6 +82,8 @@ def make_executor(study: Study, runs: Sequence[Any], flag_values: flags.FlagValu
         )
         return slurm.SlurmExecutor(resources, flag_values.wait)
     gpus = visible_gpus() if flag_values.gpus is None else tuple(flag_values.gpus)
+    if flag_values.gpus is not None and not (gpus and all(gpus)):
+        raise UserError(f"--gpus={','.join(gpus)}: names no GPU; --device=cpu trains without")
     if flag_values.gpus and not takes_gpu:
         raise UserError(f"--gpus={','.join(gpus)}: no run of this sweep uses a GPU")
     if flag_values.runs_per_gpu != 1 and not (gpus and takes_gpu):
@@ -148,7 +150,7 @@ def _name_of_study(argv):
     if len(names) == 1 and names[0] in known:
         return names[0]
     wanted = f"--replication: must be one of {', '.join(known)}; with --help it shows the flags of that one"
-    if not names and command_line.asks_for_help(argv):
+    if not names and (command_line.asks_for_help(argv) or "--version" in argv):
         flag_values = flags.FlagValues()
         _define_flags(flag_values)
         command_line.parse_flags(flag_values, argv, f"{_USAGE}\n{wanted}")

@@ -12,9 +12,9 @@ from ..arrays import class_labels, floating
 from ..errors import UserError
 
 
-def _check_fraction(value, flag="label_noise"):
+def _check_fraction(name, value):
     if not 0 <= value <= 1:
-        raise UserError(f"--{flag}={value}: must be from 0 to 1")
+        raise ValueError(f"`{name}` must be from 0 to 1. Received: {name}={value}")
 
 
 def _checked(labels, num_classes, name="labels"):
@@ -50,12 +50,12 @@ def zhang_labels(
         Array of shape (n,) and of the type of `labels`.
 
     Raises:
-        UserError: If the probability is not in [0, 1].
-        ValueError: If labels are not classes, one an example, or their type does not hold all classes.
+        ValueError: If the probability is not in [0, 1], or labels are not classes, one an example, or
+            their type does not hold all classes.
 
     Reference: Zhang et al. 2017, section 2.1.
     """
-    _check_fraction(probability)
+    _check_fraction("probability", probability)
     labels = _checked(labels, num_classes)
     replaced = rng.random(labels.shape) < probability
     draws = rng.integers(0, num_classes, labels.shape)
@@ -79,12 +79,12 @@ def nakkiran_labels(
         Array of shape (n,) and of the type of `labels`.
 
     Raises:
-        UserError: If the probability is not in [0, 1].
-        ValueError: If labels are not classes, one an example, or their type does not hold all classes.
+        ValueError: If the probability is not in [0, 1], or labels are not classes, one an example, or
+            their type does not hold all classes.
 
     Reference: Nakkiran et al. 2020, "Deep double descent".
     """
-    _check_fraction(probability)
+    _check_fraction("probability", probability)
     labels = _checked(labels, num_classes)
     replaced = rng.random(labels.shape) < probability
     others = (labels + rng.integers(1, num_classes, labels.shape)) % num_classes
@@ -108,12 +108,13 @@ def somepalli_labels(labels: np.ndarray, rate: float, num_classes: int) -> np.nd
         Array of shape (n,) and of the type of `labels`.
 
     Raises:
-        UserError: If the rate is not in [0, 1], or a class has fewer images than are to be replaced.
-        ValueError: If labels are not classes, one an example, or their type does not hold all classes.
+        UserError: If a class has fewer images than are to be replaced.
+        ValueError: If the rate is not in [0, 1], or labels are not classes, one an example, or their type
+            does not hold all classes.
 
     Reference: Somepalli et al. 2022; somepago/dbViz, double-descent/data_noisy.py.
     """
-    _check_fraction(rate)
+    _check_fraction("rate", rate)
     labels = _checked(labels, num_classes)
     num_per_class = int(int(rate * len(labels)) / num_classes)
     chosen = []
@@ -152,12 +153,12 @@ def gamba_symmetric_labels(
         Array of shape (n,) and of the type of `labels`.
 
     Raises:
-        UserError: If the rate is not in [0, 1].
-        ValueError: If labels are not classes, one an example, or their type does not hold all classes.
+        ValueError: If the rate is not in [0, 1], or labels are not classes, one an example, or their type
+            does not hold all classes.
 
     Reference: Gamba et al. 2022; magamba/double_descent, core/data.py, `corrupt_labels`.
     """
-    _check_fraction(rate)
+    _check_fraction("rate", rate)
     labels = _checked(labels, num_classes)
     num_replaced = round(rate * len(labels))
     offsets = np.zeros(len(labels), np.int64)
@@ -192,16 +193,18 @@ def gamba_asymmetric_labels(
         Array of shape (n,) and of the type of `labels`.
 
     Raises:
-        UserError: If the fraction is not in [0, 1] or the number of classes not in [0, `num_classes`].
-        ValueError: If `classes` is neither "random" nor "first", or labels are not classes, one an
-            example, or their type does not hold all classes.
+        ValueError: If the fraction is not in [0, 1] or the number of classes not in [0, `num_classes`], if
+            `classes` is neither "random" nor "first", or labels are not classes, one an example, or their
+            type does not hold all classes.
 
     Reference: Gamba et al. 2022, section 4.5; magamba/double_descent, core/data.py,
     `corrupt_labels_asymmetric`.
     """
-    _check_fraction(fraction, "corrupted_fraction")
+    _check_fraction("fraction", fraction)
     if not 0 <= num_corrupted_classes <= num_classes:
-        raise UserError(f"--num_corrupted_classes={num_corrupted_classes}: must be from 0 to {num_classes}")
+        raise ValueError(
+            f"`num_corrupted_classes` must be from 0 to {num_classes}. Received: {num_corrupted_classes=}"
+        )
     if classes not in ("random", "first"):
         raise ValueError(f'`classes` must be "random" or "first". Received: classes={classes!r}')
     labels = _checked(labels, num_classes)
@@ -237,12 +240,12 @@ def pluskid_labels(
         Two arrays of shapes (n,) and (m,) and of the types of `train_labels` and `test_labels`.
 
     Raises:
-        UserError: If the probability is not in [0, 1].
-        ValueError: If labels are not classes, one an example, or their type does not hold all classes.
+        ValueError: If the probability is not in [0, 1], or labels are not classes, one an example, or
+            their type does not hold all classes.
 
     Reference: pluskid/fitting-random-labels, cifar10_data.py.
     """
-    _check_fraction(probability)
+    _check_fraction("probability", probability)
     train_labels = _checked(train_labels, num_classes, "train_labels")
     test_labels = _checked(test_labels, num_classes, "test_labels")
     return tuple(_pluskid(labels, probability, num_classes) for labels in (train_labels, test_labels))

@@ -9,6 +9,7 @@ import dataclasses
 import fcntl
 import os
 import re
+import sys
 from collections.abc import Callable, Collection
 
 import numpy as np
@@ -204,13 +205,25 @@ def title_of_copy(dataset: str, description: str, num_train: int, num_test: int,
     return title
 
 
-def _download(builder, folder):
+def _download(dataset, root, folder):
     """Fetches a data set and checks its sums; of several processes that want it at once the first does."""
+    import tensorflow_datasets as tfds
+
+    title = DATASETS[dataset].title
     folder.parent.mkdir(parents=True, exist_ok=True)
     with open(folder.parent / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            builder.download_and_prepare()
+        if folder.exists():
+            return
+        print(f"fetching {title} into {folder}, some 170 MB", file=sys.stderr, flush=True)
+        try:
+            with quiet_stderr():
+                tfds.builder(dataset, data_dir=root).download_and_prepare()
+        except Exception as error:  # of the network, of the disk, of TFDS
+            reason = _one_line(error)
+            raise UserError(
+                f"cannot fetch {title} ({reason}); try again, or copy its prepared folder to {folder}"
+            ) from error
 
 
 def _read_cifar(dataset, data_dir, download):
@@ -220,9 +233,10 @@ def _read_cifar(dataset, data_dir, download):
 
         root = root_folder(data_dir)
         folder = root / dataset / str(tfds.builder_cls(dataset).VERSION)
+    if download and not folder.exists():
+        _download(dataset, root, folder)
+    with quiet_stderr():
         try:
-            if download and not folder.exists():
-                _download(tfds.builder(dataset, data_dir=root), folder)
             # Says "Permission denied" where TFDS says only that it could not read the file.
             (folder / "dataset_info.json").read_bytes()
             builder = tfds.builder_from_directory(folder)
@@ -270,14 +284,18 @@ def _reading_error(dataset, data_dir, folder, failure, download=None):
     if isinstance(failure, FileNotFoundError | NotADirectoryError):
         how = f"{command} fetches it" if download is None else f"--download fetches it, as does {command}"
         return UserError(f"no {DATASETS[dataset].title} in {folder}; {how}")
+    return UserError(
+        f"cannot read {DATASETS[dataset].title} in {folder} ({_one_line(failure)}); if it is damaged, remove "
+        f"that folder and fetch it again: {command}"
+    )
+
+
+def _one_line(failure):
+    """Why something failed, as words in one line."""
     reason = getattr(failure, "strerror", None) or str(failure)
     # TensorFlow wraps it: "{{function_node ...}} reason [Op:...] name: ".
     reason = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", reason)
-    reason = " ".join(reason.split()).rstrip(".")
-    return UserError(
-        f"cannot read {DATASETS[dataset].title} in {folder} ({reason}); if it is damaged, remove that folder "
-        f"and fetch it again: {command}"
-    )
+    return " ".join(reason.split()).rstrip(".")
 
 
 def _cifar_split(arrays, reading_error):

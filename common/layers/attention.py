@@ -47,6 +47,10 @@ class ClassTokenAndPositions(keras.layers.Layer):
     def build(self, input_shape: tuple[int | None, int, int]) -> None:
         """Creates the class token and the positions."""
         _, tokens, dim = input_shape
+        if tokens is None:
+            raise ValueError(
+                f"Each token has a position, so their number must be known. Received: {input_shape=}"
+            )
         self.class_token = self.add_weight(
             name="class_token", shape=(1, dim), initializer=self.class_token_initializer
         )
@@ -114,7 +118,7 @@ class SelfAttention(keras.layers.Layer):
     def call(self, inputs: "tf.Tensor") -> "tf.Tensor":
         """Maps (batch, tokens, 3 * num_heads * head_dim) to (batch, tokens, num_heads * head_dim)."""
         inputs = ops.cast(inputs, self.compute_dtype)
-        _, tokens, packed = inputs.shape
+        tokens, packed = ops.shape(inputs)[1], inputs.shape[-1]
         heads = ops.reshape(inputs, (-1, tokens, 3, self.num_heads, packed // (3 * self.num_heads)))
         queries, keys, values = ops.unstack(heads, axis=2)
         outputs = ops.dot_product_attention(queries, keys, values)

@@ -349,7 +349,7 @@ def _is_utf8(text: str) -> bool:
 
 
 # Flags that name a file or a folder.
-_PLACES = ("out_dir", "data_dir", "records", "archive", "out", "data")
+_PLACES = ("out_dir", "data_dir", "records", "archive", "out", "data", "models")
 
 
 def parse_flags(flag_values: flags.FlagValues, argv: Sequence[str], usage: str) -> None:
@@ -373,12 +373,19 @@ def parse_flags(flag_values: flags.FlagValues, argv: Sequence[str], usage: str) 
         raise UserError(str(error)) from error
     for name in flag_values:
         _check_flag(flag_values[name])
+    _expand_places(flag_values)
+    if len(rest) > 1:
+        raise UserError(f"unexpected argument {rest[1]!r}; every option is a flag, --name=value")
+
+
+def _expand_places(flag_values):
+    """Replaces the ~ that a shell leaves in --out_dir=~/runs."""
     for name in _PLACES:
         value = flag_values[name].value if name in flag_values else None
         if isinstance(value, str):
-            flag_values[name].value = os.path.expanduser(value)  # a shell leaves the ~ of --out_dir=~/runs
-    if len(rest) > 1:
-        raise UserError(f"unexpected argument {rest[1]!r}; every option is a flag, --name=value")
+            flag_values[name].value = os.path.expanduser(value)
+        elif value is not None:
+            flag_values[name].value = [os.path.expanduser(one) for one in value]
 
 
 def _check_flag(flag):

@@ -14,6 +14,7 @@ import math
 import os
 import pathlib
 import platform
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -153,16 +154,15 @@ def _operations(study, settings):
 
 def _measured_rate(settings, machine):
     """The machine's rate for the most similar network that was measured on it; None if there is none."""
-    name, width = (
-        getattr(settings, "network", getattr(settings, "model", "")),
-        getattr(settings, "width", None),
-    )
-    similar = {}
+    name = getattr(settings, "network", getattr(settings, "model", ""))
+    width = getattr(settings, "width", None) or 0
+    similar = []  # (distance in width, rate)
     for network, rate in read_cache().get(machine.name, {}).items():
         family, _, size = network.partition(" ")
-        if (name == family or name.startswith(f"{family}_")) and (size or "0").isdigit():
-            similar[abs(int(size or 0) - (width or 0))] = rate * machine.cores
-    return similar[min(similar)] if similar else None
+        # wide_resnet_10 and densenet121 are of the families wide_resnet and densenet, wide is none's.
+        if re.fullmatch(rf"{re.escape(family)}(_?\d+)?", name) and (size or "0").isdigit():
+            similar.append((abs(int(size or 0) - width), rate * machine.cores))
+    return min(similar)[1] if similar else None
 
 
 def wall_seconds(seconds: Iterable[float], at_once: int) -> float:

@@ -152,8 +152,9 @@ def correlation(question: str, label: str, first: np.ndarray, second: np.ndarray
         second: Like it.
     """
     kept = np.isfinite(first).all(axis=1) & np.isfinite(second).all(axis=1)
-    found = [stats.spearmanr(a, b)[0] for a, b in zip(first[kept], second[kept], strict=True)]
-    effect = level(label, np.arctanh(np.clip(np.nan_to_num(found), -0.99, 0.99)))
+    pairs = zip(first[kept], second[kept], strict=True)
+    found = [stats.spearmanr(a, b)[0] if np.ptp(a) and np.ptp(b) else 0.0 for a, b in pairs]
+    effect = level(label, np.arctanh(np.clip(found, -0.99, 0.99)))
     each = ", ".join(f"{r:.2f}" for r in found)
     return ordering(f"rank correlation (of seeds {each}; on Fisher's scale) of {question}", effect)
 

@@ -13,8 +13,8 @@ from ..errors import UserError
 from .archive import Archive
 from .rows import EarlierNames
 from .run_folders import FINISHED, Run, read_record
-from .runs import load_study, study_names
-from .setting import Value
+from .runs import Study, load_study, study_names
+from .setting import Value, completed
 
 
 class Records(NamedTuple):
@@ -58,14 +58,22 @@ def load(folder: str | os.PathLike) -> Records:
     found = {
         name: run
         for name, run in found.items()
-        if not run.record.get("suspect")
-        and (study is None or run.record["protocol_version"] == study.protocol_version)
+        if not run.record.get("suspect") and (study is None or _is_current(study, run.record))
     }
     if not found:
         raise UserError(f"{folder}: no finished run of a paper")
     lines = [{"run": name} | _line(run.record) for name, run in found.items()]
     rows = pd.concat([run.rows.assign(run=name) for name, run in found.items()], ignore_index=True)
     return Records(pd.DataFrame(lines).set_index("run"), rows[["run", *rows.columns.drop("run")]])
+
+
+def _is_current(study: Study, record: dict) -> bool:
+    """Whether today's protocol would give the numbers of a record."""
+    try:
+        version = study.version(completed(study.settings, record["settings"]))
+    except (KeyError, TypeError):  # not the settings of a run of today
+        version = study.protocol_version
+    return record["protocol_version"] == version
 
 
 def _runs_of_folders(folder: pathlib.Path, earlier_names: EarlierNames) -> dict[str, Run]:

@@ -97,7 +97,9 @@ class Fit:
         while not self._stopped():
             self._train_epoch(trainer.step // trainer.steps_per_epoch)
         self.batch_losses = self.batch_losses[: trainer.step]
+        before = len(self.rows)
         self._finish()
+        self._write_scalars(self.rows[before:])
         return self.status
 
     @property
@@ -156,7 +158,7 @@ class Fit:
     def _adapt(self, seconds):
         """Doubles the steps of a call until it takes long enough to be seen, killed and resumed well."""
         if seconds < _BLOCK_SECONDS / 2:
-            self._block_steps *= 2
+            self._block_steps = min(2 * self._block_steps, self.trainer.steps_per_epoch)
         elif seconds > 2 * _BLOCK_SECONDS:
             self._block_steps = max(1, self._block_steps // 2)
 

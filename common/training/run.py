@@ -16,6 +16,14 @@ from ..study.run_folders import RunFolder
 from ..study.runs import Study, run_folder
 from .settings import ImageSettings
 
+# What a sum over workers ends with when one of them does not come.
+_ANOTHER_IS_GONE = (
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.UnavailableError,
+)
+
 
 @dataclasses.dataclass
 class OpenRun:
@@ -103,7 +111,9 @@ def open_run(
                 yield OpenRun(folder, progress, worker.chief, writer)
         except Exception as error:
             folder.fail(error)
-            if worker.count > 1 and isinstance(error, tf.errors.OpError):
+            if isinstance(error, tf.errors.ResourceExhaustedError):
+                raise MemoryError from None
+            if worker.count > 1 and isinstance(error, _ANOTHER_IS_GONE):
                 # TensorFlow's many lines on a sum over workers, of whom one is gone.
                 raise OSError(f"another worker is gone ({type(error).__name__})") from None
             raise

@@ -261,8 +261,8 @@ class Trainer:
         for start, stop, size in parts:
             if start >= stop:
                 continue
-            if (rate := self._learning_rate) is not None:
-                self.optimizer.learning_rate = rate(self.optimizer.iterations) if callable(rate) else rate
+            if self._learning_rate is not None:
+                self.optimizer.learning_rate = self._rate(stop - start)
             results = self._block(
                 (self._images, self._labels),
                 tf.constant(order, tf.int32),
@@ -275,6 +275,19 @@ class Trainer:
             )
             found.append(results.numpy()[:, start:stop])
         return tuple(np.concatenate(found, axis=1))
+
+    def _rate(self, num_steps):
+        """The learning rate of so many steps from here on."""
+        rate, step = self._learning_rate, self.step
+        if not callable(rate):
+            return rate
+        first, last = float(rate(step)), float(rate(step + num_steps - 1))
+        if first != last:  # how many steps are taken at once depends on the speed of the machine
+            raise ValueError(
+                "`learning_rate` must be a schedule that changes only between epochs. Received: "
+                f"{first:g} at step {step}, {last:g} at step {step + num_steps - 1}"
+            )
+        return first
 
     def _train_block(self, data, order, key, epoch_start, first, last, results, size):
         """Takes the steps `first` to `last` of an epoch, whose batches have `size` images.

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from common import statistics
 from common.statistics import (
     QUANTITIES,
     interval,
@@ -173,6 +174,13 @@ def test_the_interval_of_a_fraction_covers_its_mean_more_often_than_students():
             hits[k] += low <= 30 / 31 <= high
     assert hits[1] - hits[0] > 0.025 * 1500
     assert hits[1] > 0.915 * 1500
+
+
+def test_what_a_bootstrap_holds_in_memory_changes_nothing(monkeypatch):
+    values = np.random.default_rng(1).normal(size=300)
+    expected = interval(values, statistic=np.median)
+    monkeypatch.setattr(statistics, "_VALUES_AT_ONCE", 300_000)
+    assert interval(values, statistic=np.median) == expected
 
 
 def test_many_values_have_the_same_interval_whatever_they_are():

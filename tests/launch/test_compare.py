@@ -17,7 +17,7 @@ from common.errors import UserError
 from common.metrics.plane import draw_released_triplets
 from common.models.vit import vit
 from launch import compare as program
-from launch import compare_data
+from launch import compare_data, compare_table
 from replications.somepalli_boundaries import triplets
 
 SMALL = [
@@ -252,16 +252,26 @@ def test_numbers_that_are_looked_up_span_no_plane_whatever_their_shape():
     assert line.startswith("planes, margins and Jacobian norms: the examples are whole numbers")
 
 
+def look_up(x):
+    """A model that knows nothing between the examples."""
+    place = tf.gather(tf.constant([[1.0, 0.0], [0.0, 1.0]]), tf.cast(tf.round(x[:, 0]), tf.int32))
+    return place + x[:, :2]
+
+
+def test_a_limit_is_not_kept_where_some_pairs_were_not_measured():
+    x = np.float32([[0, 0], [1, 0], [0, 1], [1, 1]])
+    options = Options(num_planes=4, num_margins=0, num_gradients=0)
+    found = compare([lambda x: 2 * x[:, :2], lambda x: 3 * x[:, :2], look_up], x, options=options)
+    limit = program.Limit("reproducibility_score", 0.9, above=False)
+    words = "was not measured of 2 of 3 pairs, the limit 0.9 is not known to be kept"
+    assert limit.broken(found) == [f"reproducibility_score: {words}"]
+    assert "planes, 1 of 3 pairs" in compare_table.text(found, "four points")
+
+
 def test_an_error_of_a_program_is_said_without_the_places_that_it_passed():
     """At the points of planes, which lie beyond the examples, a table has no line."""
-    table = tf.constant([[1.0, 0.0], [0.0, 1.0]])
-
-    def model(x):
-        place = tf.gather(table, tf.cast(tf.round(x[:, 0]), tf.int32))
-        return place + x[:, :2]
-
     x = np.float32([[0, 0], [1, 0], [0, 1], [1, 1]])
-    found = compare([model, model], x, options=Options(num_planes=4, num_margins=0, num_gradients=0))
+    found = compare([look_up, look_up], x, options=Options(num_planes=4, num_margins=0, num_gradients=0))
     lines = [line for line in found.left_out if line.startswith("planes of model 1")]
     assert lines and "is not in [0, 2)" in lines[0] and "File" not in lines[0]
 
@@ -439,6 +449,22 @@ def test_our_layers_are_loaded(saved):
 def test_models_that_cannot_be_compared(second, message, saved):
     with pytest.raises(UserError, match=message):
         program.load_models(saved(a=network(0), b=second()), images=True)
+
+
+def test_a_model_of_any_size_is_compared_with_one_of_32(saved):
+    def average(side):
+        return keras.Sequential(
+            [keras.Input((side, side, 3)), layers.GlobalAveragePooling2D(), layers.Dense(10)]
+        )
+
+    found = program.load_models(saved(a=average(None), b=average(32)), images=True)
+    assert [model.input_shape[1:] for model in found] == [(None, None, 3), (32, 32, 3)]
+
+
+def test_the_folder_of_ones_own_is_found(saved, run, arrays, tmp_path, monkeypatch):
+    saved(old=linear(OLD), new=linear(NEW))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert run("--models=~/old.keras,~/new.keras", arrays(x=X, y=Y))[0] == 0
 
 
 def test_the_batch_that_a_model_was_first_called_on_does_not_matter(saved):

@@ -147,7 +147,9 @@ def test_the_flags_of_a_sweep_hold_until_its_last_run(tmp_path, capsys):
         (("--executor=print", "--workers=2"), "--workers: only with --executor=local or slurm"),
         (("--executor=slurm", "--gpus=0"), "--gpus: only with --executor=local"),
         (("--executor=slurm", "--time_limit=0"), "time_limit"),
-        (("--runs_per_gpu=2", "--gpus="), "no run of this sweep uses a GPU"),
+        (("--runs_per_gpu=2",), "no run of this sweep uses a GPU"),
+        (("--gpus=",), "--gpus=: names no GPU"),
+        (("--gpus=0,,1",), "--gpus=0,,1: names no GPU"),
         (("--runs_per_gpu=0",), "runs_per_gpu"),
         (("--gpus=0,1", "--workers=3"), "take 2 processes"),
         (("--gpus=0,1", "--device=cpu"), "--gpus=0,1: no run of this sweep uses a GPU"),
@@ -261,7 +263,7 @@ def test_a_line_that_was_cut_costs_no_other(tmp_path):
     jobs = [make_jobs(ZHANG, [run], RunOptions(str(tmp_path)))[0] for run in runs[:2]]
     note_started(ZHANG, tmp_path, jobs[:1], ["26_0"])
     file = tmp_path / ZHANG.name / "logs" / "started.jsonl"
-    file.write_bytes(file.read_bytes()[:-20])
+    file.write_bytes(file.read_bytes()[:-20] + b"\xff\xfe")
     note_started(ZHANG, tmp_path, jobs[1:], ["27_0"])
     assert [one.task for one in started(ZHANG, tmp_path).values()] == ["27_0"]
 

@@ -323,7 +323,7 @@ def test_cifar10_is_in_the_order_of_the_original_files():
     assert np.bincount(loaded.train.labels).tolist() == [5_000] * 10
 
 
-def test_a_missing_data_set_is_fetched_when_asked(tmp_path, monkeypatch):
+def test_a_missing_data_set_is_fetched_when_asked(tmp_path, monkeypatch, capsys):
     import tensorflow_datasets as tfds
 
     fetched = []
@@ -336,3 +336,16 @@ def test_a_missing_data_set_is_fetched_when_asked(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="no CIFAR-10 in"):
         load("cifar10", data_dir=tmp_path, download=True)  # the builder here prepares nothing
     assert fetched == ["cifar10"]
+    assert capsys.readouterr().err.startswith(f"fetching CIFAR-10 into {tmp_path}/cifar10/")
+
+
+def test_what_cannot_be_fetched_is_said(tmp_path, monkeypatch):
+    import tensorflow_datasets as tfds
+
+    class Builder:
+        def download_and_prepare(self):
+            raise OSError("no route to host")
+
+    monkeypatch.setattr(tfds, "builder", lambda name, data_dir: Builder())
+    with pytest.raises(UserError, match=r"^cannot fetch CIFAR-10 \(no route to host\); try again, or copy"):
+        load("cifar10", data_dir=tmp_path, download=True)

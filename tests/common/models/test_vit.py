@@ -3,6 +3,7 @@ import json
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from scipy.special import softmax
 
 from common.layers import ClassTokenAndPositions, ReplicaDropout, SelfAttention
@@ -66,6 +67,18 @@ def test_attention_by_hand():
     # (1/2, 1/2).
     x = np.array([[[1.0, 0.0, 4.0], [0.0, np.log(3), 8.0]]], "float32")
     np.testing.assert_allclose(SelfAttention(1)(x), [[[7.0], [6.0]]], rtol=1e-6)
+
+
+def test_attention_over_any_number_of_tokens():
+    inputs = keras.Input((None, 6))
+    model = keras.Model(inputs, SelfAttention(2)(inputs))
+    call = tf.function(model, input_signature=[tf.TensorSpec((None, None, 6))])
+    rng = np.random.default_rng(0)
+    for tokens in (1, 4):
+        x = rng.normal(size=(2, tokens, 6)).astype("float32")
+        np.testing.assert_allclose(call(x), attention(x, 2), rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match=r"must be known. Received: input_shape=\(None, None, 6\)$"):
+        ClassTokenAndPositions()(inputs)
 
 
 def test_model_survives_saving(tmp_path):

@@ -83,6 +83,16 @@ def test_the_most_similar_width_counts():
     assert rate("vgg19", 8) is None
 
 
+def test_a_rate_counts_for_networks_of_its_family_alone():
+    """Snapp & Shamir's wide model is no Wide ResNet, and DenseNet's rate is that of densenet121."""
+    costs.keep(ONE_CORE.name, {"wide_resnet 2": 5e9, "wide": 7e9, "densenet 4": 9e9, "resnet18": 1e9})
+    rate = lambda name: costs._measured_rate(  # noqa: E731
+        types.SimpleNamespace(network=name, width=1), ONE_CORE
+    )
+    assert (rate("wide_resnet_10"), rate("wide"), rate("densenet121")) == (5e9, 7e9, 9e9)
+    assert rate("resnet18k") is None
+
+
 def test_operations_are_counted_once(settings):
     table = toy(lambda run: run.epochs * run.train_size / 1000, operations=5.0)
     assert costs._operations(table, settings) == 5.0

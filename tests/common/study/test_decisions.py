@@ -397,6 +397,14 @@ def test_of_factors_the_closer_limit_is_that_of_the_smaller_ratio():
     assert effect.further_seeds(1.5) > effect.further_seeds(1 / 1.5)
 
 
+def test_a_constant_curve_goes_together_with_nothing(recwarn):
+    rising = np.tile(np.arange(5.0), (4, 1))
+    constant = rising.copy()
+    constant[1] = 1.0
+    found = decisions.correlation("", "", rising, constant)
+    assert "(of seeds 1.00, 0.00, 1.00, 1.00; on" in found.found and not recwarn.list
+
+
 def test_a_seed_that_lacks_one_cell_keeps_the_others():
     first = np.array([[9.0, 1, 2], [1, 9, 6], [2, 6, 9]])  # as in the test by hand
     second = first.copy()

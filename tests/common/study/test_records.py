@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pandas as pd
@@ -50,6 +51,18 @@ def test_packed_runs_are_read_alike(tmp_path):
         runs.reset_index(drop=True), before.runs.reset_index(drop=True), check_like=True
     )
     pd.testing.assert_frame_equal(rows.drop(columns="run"), before.rows.drop(columns="run"))
+
+
+def test_a_run_whose_version_its_settings_raise_is_read_and_its_predecessor_is_not(tmp_path):
+    """SmeLU without shuffling was computed in float32 once; see `presets.raised` of Snapp & Shamir."""
+    study = load_study("snapp_shamir")
+    settings = study.settings(activation="smelu", shuffle_log2=0).resolve()
+    assert study.version(settings) > study.protocol_version
+    for version in (study.protocol_version, study.version(settings)):
+        with RunFolder(tmp_path, study.name, version, dataclasses.asdict(settings)) as folder:
+            folder.start({})
+            folder.finish("done", ROWS, {})
+    assert load(tmp_path / study.name).runs.protocol_version.tolist() == [study.version(settings)]
 
 
 def test_without_records_it_is_one_line(tmp_path):

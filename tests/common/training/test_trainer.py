@@ -218,6 +218,15 @@ def test_a_rate_given_when_it_is_loaded_is_that_of_the_optimizer_and_compiles_no
     assert_close(found, expected, 1e-6)
 
 
+def test_a_rate_that_changes_within_an_epoch_is_refused(make_trainer, images):
+    """How many steps are taken at once depends on the speed of the machine."""
+    trainer = make_trainer()
+    rate = keras.optimizers.schedules.ExponentialDecay(0.1, 100, 0.9)
+    trainer.load(images.images, images.labels, Streams(0), learning_rate=rate)
+    with pytest.raises(ValueError, match="only between epochs. Received: 0.1 at step 0, 0.0998.* at step 1$"):
+        trainer.train(ORDER, 2)
+
+
 def test_what_a_dropped_trainer_compiled_is_freed(make_trainer, images):
     trainer = make_trainer()
     trainer.load(images.images, images.labels, Streams(0))
