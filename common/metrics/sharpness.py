@@ -164,8 +164,8 @@ def point_scores(
         step: One of `HESSIAN_STEPS`, how far the displaced points are on the way to the copies.
 
     Returns:
-        Float32 tensor of shape (batch, 4): correctness, cross-entropy, Jacobian norm, and the sum over the
-        copies of the squared distance between the gradients at the point and at the displaced one.
+        Float32 tensor of shape (batch, 4): correctness, cross-entropy, Jacobian norm, and the root of the sum
+        over the copies of the squared distance between the gradients at the point and at the displaced one.
 
     Raises:
         ValueError: As `input_gradients` does.
@@ -178,14 +178,16 @@ def point_scores(
     points = tf.concat([base, copies], axis=1)
     inputs = tf.reshape((points - mean) / std, (-1, *images.shape[1:]))
     cross_entropies, correct, gradients = input_gradients(model, inputs, tf.repeat(labels, num_points))
-    gradients = tf.reshape(gradients, (-1, num_points, np.prod(images.shape[1:])))
+    size = np.prod(images.shape[1:], dtype=int)
+    gradients = tf.reshape(gradients, (-1, num_points, size))
     at_point, at_copies = gradients[:, 0], gradients[:, 1:]
+    distances = tf.reshape(at_copies - at_point[:, tf.newaxis], (tf.shape(images)[0], (num_points - 1) * size))
     return tf.stack(
         [
             correct[::num_points],
             cross_entropies[::num_points],
             _norms(at_point),
-            tf.reduce_sum(tf.square(at_copies - at_point[:, tf.newaxis]), axis=(1, 2)),
+            _norms(distances),
         ],
         axis=-1,
     )
@@ -297,9 +299,9 @@ def tangent_hessian_sums(
         samples_in(batch_size, num_copies), images, labels, positions
     ):
         coefficients = jitter_coefficients(seed, samples, num_copies, images.shape[-1], colour_clip)
-        sums = scores(*map(tf.constant, (*batch, coefficients)))[:, 3]
-        result[rows] = sums[: rows.stop - rows.start]
-    return result
+        roots = scores(*map(tf.constant, (*batch, coefficients)))[:, 3]
+        result[rows] = roots[: rows.stop - rows.start]
+    return result**2
 
 
 def tangent_hessian_prefactor(

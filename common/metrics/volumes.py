@@ -202,7 +202,6 @@ class VolumeMeter:
         )
         batch = (images, labels, scaled_left, right, coefficients, masks)
         scores = self._scores(*map(tf.constant, batch)).numpy().transpose(2, 1, 0)
-        scores[3] = np.sqrt(scores[3])
         paths_shape = (*scores.shape[:2], self.num_paths)
         base = np.broadcast_to(scores[:, :, np.newaxis, :1], (*paths_shape, 1))
         anchors = scores[:, :, 1:].reshape(*paths_shape, len(self.strengths))

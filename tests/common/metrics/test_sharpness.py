@@ -186,6 +186,20 @@ def test_prefactors_by_hand():
     assert ratio == pytest.approx(1 / (0.5 * 27))
 
 
+def test_hessian_norm_of_samples_that_are_fitted_well():
+    """A logit that is larger by 40: gradients, and their differences, are exp(-40) times as large."""
+    images, _ = examples(3)
+
+    def norms(bias):
+        def model(x):
+            logit = bias + 0.1 * tf.reduce_sum(x, axis=(1, 2, 3))
+            return tf.stack([logit, tf.zeros_like(logit)], axis=1)
+
+        return tangent_hessian_norm(model, images, np.zeros(3, int), MEAN, STD)
+
+    np.testing.assert_allclose(norms(60.0), np.exp(-40) * norms(20.0), rtol=0.01)
+
+
 def test_ratio_of_the_paper_to_the_code():
     model = linear_model()
     images, labels = examples(3)
