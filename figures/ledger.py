@@ -9,6 +9,7 @@ from common.study.claims import Claim, Judgement, headline
 from common.study.progress import duration
 from common.study.runs import load_claims
 from common.study.verdicts import Outcome
+from figures.seeds import ranges
 
 _WIDTH = 110
 MARKS = {
@@ -108,18 +109,6 @@ def q_text(q: float | None) -> str:
     return "" if q is None or math.isnan(q) else f" (q = {q:.2g})"
 
 
-def _seeds(seeds: Sequence[int]) -> str:
-    """Seeds as ranges, such as "3-7"; a dash for none."""
-    groups: list[list[int]] = []
-    for seed in seeds:
-        if groups and seed == groups[-1][-1] + 1:
-            groups[-1].append(seed)
-        else:
-            groups.append([seed])
-    ranges = (str(g[0]) if len(g) == 1 else f"{g[0]}-{g[-1]}" for g in groups)
-    return ", ".join(ranges) or "-"
-
-
 def claims_table(judgements: Sequence[Judgement], q_of: Mapping[tuple[Claim, str | None], float]) -> str:
     """What a paper's page says: its headline, and its claims as a table."""
     lines = [
@@ -133,8 +122,8 @@ def claims_table(judgements: Sequence[Judgement], q_of: Mapping[tuple[Claim, str
     for judgement in judgements:
         claim, q = judgement.claim, q_of.get(judgement.key)
         words = f'{claim.statement} "{claim.quote}"' if claim.quote else claim.statement
-        deciding = f"**{_seeds(judgement.seeds)}**" if judgement.seeds else "-"
-        looked = f"{_seeds(judgement.exploratory)}; " if judgement.exploratory else ""
+        deciding = f"**{ranges(judgement.seeds)}**" if judgement.seeds else "-"
+        looked = f"{ranges(judgement.exploratory)}; " if judgement.exploratory else ""
         cells = (
             str(claim.number),
             f"{words} ({claim.source})",

@@ -216,6 +216,8 @@ def _draw_many(axes, xs, ys, stroke):
     runs = {"color": color, "markersize": 3.5, "alpha": 0.25, "markeredgewidth": 0, "label": "_runs"}
     for x, y in zip(xs, ys, strict=True):
         axes.plot(x.runs, y.runs, ".", **runs)
+        if min(x.num_runs, y.num_runs) < FEWEST:
+            continue
         axes.plot([x.mean, x.mean], [y.low, y.high], color=color, label="_interval", **_strength(y))
         axes.plot([x.low, x.high], [y.mean, y.mean], color=color, label="_interval", **_strength(x))
         axes.plot(x.median, y.median, stroke.marker, markersize=3.6, zorder=2.5, label="_median", **hollow)
@@ -317,7 +319,7 @@ def label_points(axes, labels, gap=0.032):
                 ha="left",
                 va="bottom",
                 fontsize=7,
-                color=labels[i].color,
+                color=BLACK,
                 path_effects=_HALO,
                 zorder=6,
             )

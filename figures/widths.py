@@ -16,7 +16,7 @@ from common.statistics import interval
 from figures.style import FEWEST, GREY, draw_few, no_interval, note_handle, padded
 
 _DOTTED = {"color": GREY, "linewidth": 1.0, "linestyle": (0, (1, 1.5))}
-_MOST_TICKS = 8
+_MOST_TICKS, _APART = 8, 1.4  # ticks with numbers; factor between the last two
 
 
 def draw_curve(
@@ -28,6 +28,7 @@ def draw_curve(
     linestyle: str = "-",
     strong: bool = True,
     pairs: Sequence | None = None,
+    quantity: str = "real",
 ) -> None:
     """Draws values against the width: seeds as dots, their mean, and its 95 % interval; gaps stay open.
 
@@ -42,10 +43,11 @@ def draw_curve(
         linestyle: Of the line through them.
         strong: Whether the line is thick and its interval is drawn: of many lines they would hide each other.
         pairs: The seeds of each value where it is of two.
+        quantity: What the values are, see `common.statistics.interval`.
     """
     size = {"linewidth": 1.9, "markersize": 4} if strong else {"linewidth": 1.1, "markersize": 2.5}
     if strong and max(map(len, values.values())) > 1:
-        _draw_seeds(panel, values, color, pairs)
+        _draw_seeds(panel, values, color, pairs, quantity)
     finite = [np.asarray(found)[np.isfinite(found)] for found in values.values()]
     means = [np.mean(found) if len(found) else np.nan for found in finite]
     line = {"marker": marker, "linestyle": linestyle, "color": color, "label": label}
@@ -53,10 +55,10 @@ def draw_curve(
 
 
 def _draw_seeds(
-    panel: Axes, values: Mapping[int, Sequence[float]], color: str, pairs: Sequence | None
+    panel: Axes, values: Mapping[int, Sequence[float]], color: str, pairs: Sequence | None, quantity: str
 ) -> None:
     if _num_independent(values, pairs) >= FEWEST:
-        bounds = np.ma.masked_invalid([_interval(found, pairs) for found in values.values()])
+        bounds = np.ma.masked_invalid([_interval(found, pairs, quantity) for found in values.values()])
         band = FillBetweenPolyCollection(
             "x", np.array(list(values)), *bounds.T, color=color, alpha=0.15, linewidth=0, label="_interval"
         )
@@ -75,22 +77,33 @@ def _num_independent(values: Mapping[int, Sequence[float]], pairs: Sequence | No
     return max(map(len, values.values()))
 
 
-def _interval(values: Sequence[float], pairs: Sequence | None) -> tuple[float, float]:
+def _interval(values: Sequence[float], pairs: Sequence | None, quantity: str) -> tuple[float, float]:
     if pairs is None:
         values = np.asarray(values)[np.isfinite(values)]
-    if not len(values) or not np.isfinite(values).all():
+    if len(values) < FEWEST or not np.isfinite(values).all():
         return np.nan, np.nan
-    return interval(values, groups=() if pairs is None else (pairs,))
+    return interval(values, groups=() if pairs is None else (pairs,), quantity=quantity)
+
+
+def edges(positions: Sequence[float]) -> np.ndarray:
+    """Borders between increasing positions, such as epochs, on a logarithmic axis: array of one more."""
+    logarithms = np.log(positions)
+    middles = (logarithms[:-1] + logarithms[1:]) / 2
+    first, last = 2 * logarithms[0] - middles[0], 2 * logarithms[-1] - middles[-1]
+    return np.exp(np.concatenate([[first], middles, [last]]))
 
 
 def format_width_axis(panel: Axes, widths: Sequence[int], threshold: int | None, label: str) -> None:
     """Gives a panel its width axis and the dotted line at the interpolation threshold."""
     panel.set_xscale("log", base=2)
-    powers = [w for w in widths if w & (w - 1) == 0]
-    ticks = widths if len(widths) <= _MOST_TICKS else powers
+    ticks = list(widths)
+    if len(ticks) > _MOST_TICKS:
+        ticks = [w for w in widths if w & (w - 1) == 0]
+        ticks += [widths[-1]] * (widths[-1] >= _APART * ticks[-1])
     panel.xaxis.set_major_locator(ticker.FixedLocator(ticks))
     panel.xaxis.set_major_formatter(ticker.FixedFormatter([str(tick) for tick in ticks]))
-    panel.xaxis.set_minor_locator(ticker.NullLocator())
+    panel.xaxis.set_minor_locator(ticker.FixedLocator(list(widths)))
+    panel.xaxis.set_minor_formatter(ticker.NullFormatter())
     panel.set_xlim(widths[0] / 1.12, widths[-1] * 1.12)
     panel.set_xlabel(label)
     if threshold is not None:

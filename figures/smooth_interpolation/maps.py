@@ -3,12 +3,14 @@
 import numpy as np
 from matplotlib import ticker
 from matplotlib.colors import LogNorm, Normalize
+from matplotlib.lines import Line2D
 
 from common.data.datasets import DATASETS
 from common.study.widths import by_width
 from figures import style
-from figures.smooth_interpolation.widths import PAPER, threshold_words, wrong_labels
+from figures.smooth_interpolation.widths import PAPER, networks, threshold_words, wrong_labels
 from figures.style import BLACK, BLUE, GREY, VERMILLION
+from figures.widths import edges
 from replications.smooth_interpolation import results as read
 
 _SMALLEST = 1e-3
@@ -49,14 +51,6 @@ def grid(groups, metric):
     return np.array(epochs), np.array(values)
 
 
-def _edges(epochs):
-    """Borders between epochs on a logarithmic axis."""
-    logarithms = np.log(epochs)
-    middles = (logarithms[:-1] + logarithms[1:]) / 2
-    first, last = 2 * logarithms[0] - middles[0], 2 * logarithms[-1] - middles[-1]
-    return np.exp(np.concatenate([[first], middles, [last]]))
-
-
 def _draw_map(figure, panel, groups, metric):
     label, logarithmic = _MAPS[metric]
     epochs, values = grid(groups, metric)
@@ -68,7 +62,7 @@ def _draw_map(figure, panel, groups, metric):
         norm = LogNorm(lowest, finite.max(), clip=True)
     widths = list(groups)
     columns = np.arange(len(widths) + 1) - 0.5
-    mesh = panel.pcolormesh(columns, _edges(epochs), values, norm=norm, cmap="viridis", rasterized=True)
+    mesh = panel.pcolormesh(columns, edges(epochs), values, norm=norm, cmap="viridis", rasterized=True)
     bar = figure.colorbar(mesh, ax=panel, pad=0.02, extend="min" if finite.min() < lowest else "neither")
     bar.outline.set_linewidth(0.5)
     step = -(-len(widths) // 12)
@@ -105,13 +99,13 @@ def _map_figure(title, runs, metrics, shape, height):
 
 def figure_5(runs):
     """Test error, training loss and Jacobian norm of the ConvNets over epochs and widths."""
-    title = f"{PAPER}, figure 5: ConvNets over epochs and widths, {wrong_labels(runs)}"
+    title = f"{PAPER}, figure 5: {networks(runs)} over epochs and widths, {wrong_labels(runs)}"
     return _map_figure(title, runs, list(_MAPS)[:3], (3, 1), 9)
 
 
 def figure_heatmaps(runs):
     """Test error, loss and both norms of the ResNets over epochs and widths (figures 11 and 13)."""
-    title = f"{PAPER}, figures 11 and 13: ResNet18 over epochs and widths, {wrong_labels(runs)}"
+    title = f"{PAPER}, figures 11 and 13: {networks(runs)} over epochs and widths, {wrong_labels(runs)}"
     return _map_figure(title, runs, list(_MAPS), (2, 2), 6.4)
 
 
@@ -133,5 +127,10 @@ def figure_smallest(runs):
     panel.axhline(chance, color=GREY, linewidth=1, linestyle=(0, (1, 1.5)), label="chance")
     panel.set(xlabel="epoch", ylabel="training accuracy (%)", xscale="log", ylim=(0, None))
     panel.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
-    figure.legend(loc="outside lower center", ncols=3)
+    handles, _ = panel.get_legend_handles_labels()
+    if len(members) > 1:
+        handles.append(
+            Line2D([], [], color=GREY, alpha=0.5, linewidth=0.8, label="one seed, the mean in front")
+        )
+    figure.legend(handles=handles, loc="outside lower center", ncols=2)
     return figure

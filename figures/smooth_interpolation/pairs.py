@@ -2,7 +2,7 @@
 
 from common.study.widths import by_width
 from figures import style
-from figures.smooth_interpolation.widths import draw_curve, format_width_axis, handles, wrong_labels
+from figures.smooth_interpolation.widths import draw_curve, format_width_axis, handles, when, wrong_labels
 from figures.style import BLACK, BLUE, GREEN, PURPLE, VERMILLION
 from replications.smooth_interpolation import results as read
 
@@ -31,15 +31,17 @@ def figure_pd(runs):
     )
     panels = figure.subplots(len(rows), 1, sharex=True)
     for panel, (label, source, measure, color) in zip(panels, rows, strict=True):
-        draw_curve(panel, groups, measure, color, label, of_pairs=measure in _OF_PAIRS)
+        quantity = "percentage" if label.endswith("(%)") else "positive"
+        draw_curve(panel, groups, measure, color, label, of_pairs=measure in _OF_PAIRS, quantity=quantity)
         format_width_axis(panel, groups, "")
         panel.set_ylabel(label)
-        panel.set_title(source, loc="right", color=color)
+        panel.set_title(source, loc="right")
     panels[-1].set_xlabel("base width")
     panels[2].set_ylim(bottom=0)
     found = handles(groups)
     for entry in found:
         if entry.get_label() == "one seed":
             entry.set_label("one seed or pair of seeds")
+    found.append(style.note_handle(f"of single seeds: {when(runs)}"))
     figure.legend(handles=found, loc="outside lower center", ncols=2)
     return figure

@@ -6,6 +6,7 @@
 import dataclasses
 
 from figures import drawing
+from figures.seeds import named
 from figures.smooth_interpolation.maps import figure_5, figure_heatmaps, figure_smallest
 from figures.smooth_interpolation.pairs import figure_pd
 from figures.smooth_interpolation.regression import figure_1a, figure_1b
@@ -44,8 +45,7 @@ def _size(name, settings):
     by_run = {}
     for one in settings:
         by_run.setdefault(dataclasses.replace(one, seed=0), set()).add(one.seed)
-    seeds = sorted(set.intersection(*by_run.values()))
-    words = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
+    words = named(set.intersection(*by_run.values()))
     if first.dataset == "scalar":
         return f"{first.num_train} points, {first.epochs:,} steps; {words}"
     widths = sorted({one.width for one in settings})

@@ -13,9 +13,9 @@ from replications.smooth_interpolation.signals import SIGNALS
 
 _LIMIT = 2.2
 _PANELS = {
-    "test_loss": ("squared distance from\nthe noise-free curve", True),
-    "slope": ("mean slope\nwithin 0.01 of a point", True),
-    "noise_kept": ("noise kept at a\ndistance of 0.01 (%)", False),
+    "test_loss": ("squared distance from\nthe noise-free curve", True, "positive"),
+    "slope": ("mean slope\nwithin 0.01 of a point", True, "positive"),
+    "noise_kept": ("noise kept at a\ndistance of 0.01 (%)", False, "real"),
 }
 
 
@@ -37,13 +37,13 @@ def _draw_fit(panel, run, signal):
 
 
 def _draw_metric(panel, groups, metric, marked):
-    title, logarithmic = _PANELS[metric]
+    title, logarithmic, quantity = _PANELS[metric]
     factor = 1 if logarithmic else 100
     values = [[factor * read.last(run, metric) for run in members] for members in groups.values()]
     axis = style.LogAxis(*values) if logarithmic else None
     points = []
     for found in values:
-        s = summarize(found)
+        s = summarize(found, quantity)
         point = style.Measured(s.mean, s.low, s.high, s.median, np.array(found))
         points.append(point.placed(axis) if axis else point)
     xs = [style.position(size, found) for size, found in zip(groups, values, strict=True)]
@@ -54,6 +54,7 @@ def _draw_metric(panel, groups, metric, marked):
     panel.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,.0f}"))
     if marked is not None:
         panel.axvline(marked, color=GREY, linewidth=1.0, linestyle=(0, (1, 1.5)), label="_threshold")
+    return any(point.faint for point in points)
 
 
 def _figure(title, runs, name, what, shown, marked=None):
@@ -63,8 +64,9 @@ def _figure(title, runs, name, what, shown, marked=None):
     for panel, size in zip(fits, shown(list(groups)), strict=True):
         _draw_fit(panel, groups[size][0], SIGNALS[runs[0][0].signal].function)
         panel.set_title(f"{what} {size:,}")
+    faint = False
     for panel, metric in zip(metrics, _PANELS, strict=True):
-        _draw_metric(panel, groups, metric, marked)
+        faint |= _draw_metric(panel, groups, metric, marked)
         panel.set_xlabel(what)
     found = [
         Line2D([], [], color=VERMILLION, linestyle="none", marker="o", markersize=3.5, label="noisy points"),
@@ -77,7 +79,7 @@ def _figure(title, runs, name, what, shown, marked=None):
     most = max(map(len, groups.values()))
     if most > 1:
         found += style.value_handles("seed", most)
-    if most >= style.FEWEST:
+    if faint:
         found.append(style.note_handle(style.FAINT))
     figure.legend(handles=found, loc="outside lower center", ncols=3)
     return figure

@@ -9,11 +9,13 @@ from matplotlib.lines import Line2D
 
 from common.study.widths import by_width
 from figures import style, widths
+from figures.seeds import named
 from figures.style import BLACK, BLUE
 from replications.smooth_interpolation import results as read
 
 PAPER = "Gamba et al. 2022"
 
+_NETWORKS = {"convnet": "ConvNets", "resnet18w": "ResNet18s"}
 _TITLES = {
     "accuracy": "training accuracy (%)",
     "cross_entropy": "training loss (nats)",
@@ -22,7 +24,7 @@ _TITLES = {
 }
 
 
-def draw_curve(panel, groups, measure, color, label, strong=True, of_pairs=False):
+def draw_curve(panel, groups, measure, color, label, strong=True, of_pairs=False, quantity="percentage"):
     """Draws a function of a run against the width; see `figures.widths.draw_curve`.
 
     Args:
@@ -33,13 +35,14 @@ def draw_curve(panel, groups, measure, color, label, strong=True, of_pairs=False
         label: Name of the line.
         strong: Whether its interval is drawn.
         of_pairs: Whether the measure is of two runs: it is drawn for all pairs of a width's seeds.
+        quantity: What the measure is, see `common.statistics.interval`.
     """
     pairs = list(itertools.combinations(next(iter(groups.values())), 2)) if of_pairs else None
     values = {
         width: read.over_pairs(measure, members) if of_pairs else list(map(measure, members.values()))
         for width, members in groups.items()
     }
-    widths.draw_curve(panel, values, color, label, strong=strong, pairs=pairs)
+    widths.draw_curve(panel, values, color, label, strong=strong, pairs=pairs, quantity=quantity)
 
 
 def format_width_axis(panel, groups, label="base width"):
@@ -69,9 +72,19 @@ def _volume_colors(count):
     return [BLUE, *map(to_hex, shades)][:count]
 
 
-def _volume_handles(count, erased):
+def when(runs):
+    """When test errors and measures at the images are taken: older runs have no epochs to take a median of."""
+    early = {run.seed for _, run in runs if not run.diverged and not read.has_late(run)}
+    if not early:
+        return "last tenth's median"
+    if early == {run.seed for _, run in runs}:
+        return "at the end"
+    return f"last tenth's median; {named(early)}: at the end"
+
+
+def _volume_handles(runs, count, erased):
     """Legend entries of the volumes; `erased` singular values at the anchors."""
-    names = ["images (last tenth's median)"]
+    names = [f"images ({when(runs)})"]
     names += [f"{a} anchors ({erased[a - 2]} erased)" for a in range(2, count + 1)]
     return [
         Line2D([], [], color=color, marker="o", markersize=3.5, label=name)
@@ -82,13 +95,13 @@ def _volume_handles(count, erased):
 def _draw_volumes(panel, groups, metric, subset="all"):
     """One curve for each volume."""
     count = read.num_anchors(next(iter(next(iter(groups.values())).values())))
-    factor = 100 if metric == "accuracy" else 1
+    factor, quantity = (100, "percentage") if metric == "accuracy" else (1, "positive")
     for anchors, color in reversed(list(enumerate(_volume_colors(count), start=1))):
 
         def measure(run, anchors=anchors):
             return factor * read.volume(run, metric, subset, anchors)
 
-        draw_curve(panel, groups, measure, color, f"{anchors}", strong=anchors == 1)
+        draw_curve(panel, groups, measure, color, f"{anchors}", strong=anchors == 1, quantity=quantity)
     format_width_axis(panel, groups)
     panel.set_title(_TITLES[metric])
     if metric == "accuracy":
@@ -100,7 +113,7 @@ def _draw_volumes(panel, groups, metric, subset="all"):
 def _legend(figure, runs, groups, panel=None):
     """Below the panels, or in an empty one."""
     settings = runs[0][0]
-    found = [*_volume_handles(1 + len(settings.erased), settings.erased), *handles(groups)]
+    found = [*_volume_handles(runs, 1 + len(settings.erased), settings.erased), *handles(groups)]
     if panel is not None:
         panel.legend(handles=found, loc="center")
     else:
@@ -119,7 +132,8 @@ def _error_figure(title, runs):
     figure = style.new_figure(6.2, 4.2, title)
     panel = figure.subplots()
     draw_test_error(panel, groups)
-    figure.legend(handles=handles(groups), loc="outside lower center", ncols=2)
+    found = [*handles(groups), style.note_handle(when(runs))]
+    figure.legend(handles=found, loc="outside lower center", ncols=2)
     return figure
 
 
@@ -141,14 +155,19 @@ def wrong_labels(runs):
     return f"{100 * settings.label_noise:g} % wrong labels" if settings.label_noise else "true labels"
 
 
+def networks(runs):
+    """What the runs trained: "ConvNets"."""
+    return _NETWORKS[runs[0][0].network]
+
+
 def figure_1c(runs):
     """Test error of the ConvNets, CIFAR-10 with wrong labels."""
-    return _error_figure(f"{PAPER}, figure 1c: test error of ConvNets, {wrong_labels(runs)}", runs)
+    return _error_figure(f"{PAPER}, figure 1c: test error of {networks(runs)}, {wrong_labels(runs)}", runs)
 
 
 def figure_1d(runs):
     """Test error of the ConvNets, CIFAR-100 or what stands in for it."""
-    return _error_figure(f"{PAPER}, figure 1d: test error of ConvNets, {wrong_labels(runs)}", runs)
+    return _error_figure(f"{PAPER}, figure 1d: test error of {networks(runs)}, {wrong_labels(runs)}", runs)
 
 
 def figure_2(runs):
@@ -196,7 +215,10 @@ def figure_3(runs):
 def figure_6(runs):
     """ResNets: test error, and the measures over volumes."""
     groups = by_width(runs)
-    title = f"{PAPER}, figure 6: ResNet18 with augmentation and Adam, {wrong_labels(runs)}"
+    settings = runs[0][0]
+    trained = f"{'no augmentation' if settings.augmentation == 'none' else 'augmentation'}, "
+    trained += {"adam": "Adam", "sgd": "SGD"}[settings.optimizer]
+    title = f"{PAPER}, figure 6: {networks(runs)}, {trained}, {wrong_labels(runs)}"
     figure = style.new_figure(style.WIDTH, 8.8, title)
     panels = figure.subplots(3, 2)
     draw_test_error(panels[0, 0], groups)

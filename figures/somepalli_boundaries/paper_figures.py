@@ -7,6 +7,7 @@ import functools
 
 from common.errors import UserError
 from figures import drawing, style
+from figures.seeds import named
 from figures.somepalli_boundaries.pictures import (
     figure_7,
     figure_8,
@@ -98,10 +99,10 @@ def _size(name, settings):
         words += f", widths {low} to {high}" if low < high else f", width {low}"
     elif any(s.width is not None for s in settings):
         words += ", narrow networks"
-    low, high = min(s.seed for s in settings), max(s.seed for s in settings)
+    seeds = {s.seed for s in settings}
     if name == "9":
-        high = low  # the others are for its claim
-    return f"{words}; " + (f"seeds {low} to {high}" if low < high else f"seed {low}")
+        seeds = {min(seeds)}  # the others are for its claim
+    return f"{words}; {named(seeds)}"
 
 
 # What a figure shows, beside scores on the planes of `num_triplets`.

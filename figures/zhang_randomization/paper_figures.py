@@ -283,12 +283,11 @@ def _size(name, settings):
     else:
         named = {n: ", ".join(k for k in counts if counts[k] == n) for n in counts.values()}
         images = "training images: " + ", ".join(f"{n:,} ({names})" for n, names in named.items())
-    seeds = sorted({s.seed for s in settings})
-    words = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
+    seeds = {s.seed for s in settings}
     complete = len({dataclasses.replace(s, seed=0) for s in settings}) * len(seeds) == len(settings)
     # With the images of three networks the seeds would leave the picture.
     between = "\n" if len(images) > _LINE else "; "
-    return f"{images}{between}{words}" + " (not of all runs)" * (not complete)
+    return f"{images}{between}{named(seeds)}" + " (not of all runs)" * (not complete)
 
 
 PAPER_FIGURES = drawing.PaperFigures(

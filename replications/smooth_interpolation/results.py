@@ -28,6 +28,12 @@ def late(run, metric, **coordinates):
     return float(np.median(rows["value"].to_numpy(float)[epochs >= _LATE * epochs[-1]]))
 
 
+def has_late(run):
+    """Whether a run has epochs for the median of `late`, beside its end."""
+    epochs = rows_of(run, "test_accuracy")["epoch"].to_numpy(float)
+    return int(np.sum(epochs >= _LATE * epochs.max(initial=0))) > 1
+
+
 def volume(run, metric, subset="all", anchors=1):
     """A measure over the volumes of the first `anchors` anchors, at the end, where alone it is recorded.
 
