@@ -181,7 +181,9 @@ def point_scores(
     size = np.prod(images.shape[1:], dtype=int)
     gradients = tf.reshape(gradients, (-1, num_points, size))
     at_point, at_copies = gradients[:, 0], gradients[:, 1:]
-    distances = tf.reshape(at_copies - at_point[:, tf.newaxis], (tf.shape(images)[0], (num_points - 1) * size))
+    distances = tf.reshape(
+        at_copies - at_point[:, tf.newaxis], (tf.shape(images)[0], (num_points - 1) * size)
+    )
     return tf.stack(
         [
             correct[::num_points],

@@ -73,7 +73,7 @@ def _volume_colors(count):
 
 
 def when(runs):
-    """When test errors and measures at the images are taken: older runs have no epochs to take a median of."""
+    """When test errors and measures at the images were taken; older runs have the end alone."""
     early = {run.seed for _, run in runs if not run.diverged and not read.has_late(run)}
     if not early:
         return "last tenth's median"

@@ -213,6 +213,19 @@ def peaks(question: str, sweep: Sweep, curve: Curve, factor: bool) -> Outcome:
     )
 
 
+def peaks_near(question: str, sweep: Sweep, curve: Curve, factor: bool) -> Outcome:
+    """As `peaks`; open where the seeds that choose are highest, behind the least value, at no width near."""
+    chooser = curve.chooser(factor)
+    if np.isfinite(chooser).all():
+        top = int(np.argmax(np.where(sweep.near, chooser, -np.inf)))
+        trough = int(np.argmin(chooser[: top + 1]))
+        highest = trough + int(np.argmax(chooser[trough:]))
+        if highest != top:
+            where = f"width {sweep.widths[highest]}, not near the threshold"
+            return Outcome("open", f"{question}: the seeds that choose are highest at {where}")
+    return peaks(question, sweep, curve, factor)
+
+
 def peaks_there(question: str, sweep: Sweep, curve: Curve, factor: bool, top: int) -> Outcome:
     """The Outcome that a curve has a peak at a place that is given."""
     only = np.arange(len(sweep.widths)) == top

@@ -22,12 +22,14 @@ from replications.smooth_interpolation.claims.shared import (
     from_threshold,
     over,
     peaks,
+    peaks_near,
 )
 from replications.smooth_interpolation.claims.widths import (
     NOISY,
     NOISY_PEAK,
     OTHERS,
     PEAK,
+    PEAK_NEAR,
     RESNET_PEAK,
     SUBSETS_PEAK,
     resnet_peaks,
@@ -91,7 +93,7 @@ def volumes_peak(sweep):
     quote="sharp interpolation is observed for both clean and noisy samples, with crossentropy, sensitivity "
     "(Jacobian norm) and curvature peaking over all volumes considered",
     tests="Loss and each of the two norms around true labels, and around wrong ones, geometric mean over the "
-    f"volumes of all sizes, six parts: {PEAK}.",
+    f"volumes of all sizes, six parts: {PEAK_NEAR}.",
     confirmatory_from=SUBSETS_PEAK,
 )
 @from_threshold
@@ -99,7 +101,7 @@ def volumes_peak_in_both_subsets(sweep):
     parts = itertools.product((("clean", "true"), ("noisy", "wrong")), LOSSES)
     return decisions.together(
         *(
-            peaks(
+            peaks_near(
                 f"{NAMES[metric]} over volumes around {words} labels",
                 sweep,
                 sweep.curve(over((metric,), subset, _volumes(sweep))),

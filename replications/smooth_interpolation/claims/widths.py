@@ -16,6 +16,7 @@ from replications.smooth_interpolation.claims.shared import (
     at,
     from_threshold,
     peaks,
+    peaks_near,
     peaks_there,
     threshold_is,
 )
@@ -36,9 +37,10 @@ RESNET_PEAK = (
 )
 PEAK = (
     "where the exploratory seeds are highest from half to twice the threshold, it is above the least value "
-    "before it and above the widest network's, and nothing before that range is higher by more than a "
-    "point (loss and norms: a factor of 1.5)"
+    "before it and above the widest network's, and between that least value and that range nothing is higher "
+    "by more than a point (loss and norms: a factor of 1.5)"
 )
+PEAK_NEAR = f"{PEAK}; open where these seeds are higher at another width behind the least value"
 
 
 @claim(
@@ -179,13 +181,13 @@ def resnet_peaks(question, sweep, curve):
     ("1d", "4"),
     quote="model-wise double descent is observed even on the standard dataset without artificially corrupted "
     "labels",
-    tests=f"Test error, and each of the two norms: {PEAK}.",
+    tests=f"Test error, and each of the two norms: {PEAK_NEAR}.",
     confirmatory_from=OTHERS,
 )
 @from_threshold
 def both_peak(sweep):
-    error = peaks(ERROR, sweep, sweep.curve(results.test_error), False)
-    return decisions.together(error, *_sharpness(sweep))
+    norms = [peaks_near(NAMES[metric], sweep, sweep.curve(at(metric)), True) for metric in SHARPNESS]
+    return decisions.together(peaks_near(ERROR, sweep, sweep.curve(results.test_error), False), *norms)
 
 
 @claim(
@@ -292,8 +294,8 @@ def peaks_before_threshold(sweep):
     ("7",),
     quote="double descent is still observed for test samples belonging to unperturbed classes, while the "
     "trend disappears for the corrupted classes",
-    tests=f"Unperturbed classes: {PEAK}. And of perturbed ones, from the width near the threshold where the "
-    "exploratory seed has their highest error to the widest, it does not fall by more than a point.",
+    tests=f"Unperturbed classes: {PEAK_NEAR}. And of perturbed ones, from the width near the threshold where "
+    "the exploratory seed has their highest error to the widest, it does not fall by more than a point.",
     confirmatory_from=OTHERS,
 )
 @from_threshold
@@ -311,7 +313,7 @@ def only_unperturbed_descend(sweep):
     # Where nothing descends, perturbed classes do not either: half of the sentence is none of it.
     return decisions.together(
         decisions.every(
-            peaks(f"{ERROR} of unperturbed classes", sweep, unperturbed, False),
+            peaks_near(f"{ERROR} of unperturbed classes", sweep, unperturbed, False),
             decisions.ordering(f"{ERROR} of perturbed classes", change, -POINT),
         )
     )

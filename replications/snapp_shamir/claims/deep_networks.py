@@ -120,7 +120,8 @@ def tower(evidence):
     "loss and PD ... Again, ReLU exhibits worse PDs even with minimal shuffling",
     tests="Whether the smaller of the ratios of PD to the linear model's, of identity and ReLU (AdaGrad "
     "0.1, mean over three windows), is above 1; whether ReLU's PD without shuffling is above identity's and "
-    "linear's; and whether the higher rate raises loss, and PD, in the case that seed 0 chose of four.",
+    "linear's; and whether the higher rate raises loss, and PD, in the case that seed 0 chose of four, over "
+    "the pairs that both rates have.",
     confirmatory_from=NEW_WIDE,
 )
 def wide(evidence):
@@ -134,23 +135,38 @@ def wide(evidence):
         for name in _TOWERS
         for optimizer, high, low in _TOO_LARGE
     }
-    comparisons = [at(z, *places) for places in (*curves, *rates.values()) for z in windows]
+    count = min(evidence.values("pairs", **_WIDE))
 
-    def over_windows(metric):
+    def of_shared_pairs(metric):
+        """As `mean_of`, over the pairs that the runs of all rates have."""
+
+        def measure(run):
+            values = living(run, metric)
+            values = values[values.index < count]
+            return float(values.mean()) if len(values) else np.nan
+
+        return measure
+
+    def over_windows(measure, places):
         """Mean ratios over windows: of the thetas that chose before, of all."""
-        table = ratios(evidence, metric, comparisons)
-        shape = (-1, len(comparisons) // len(windows), len(windows))
-        return [np.exp(np.log(a).reshape(shape).mean(axis=2)) for a in (table.pilot, table.values)]
+        cells = [cell for pair in places for z in windows for cell in at(z, *pair)]
+        table = evidence.table(cells, measure)
+        shape = (-1, len(places), len(windows))
+        return [
+            np.exp(np.log(a[:, ::2] / a[:, 1::2]).reshape(shape).mean(axis=2))
+            for a in (table.pilot, table.values)
+        ]
 
-    found, parts = {metric: over_windows(metric) for metric in (LOSS, PD)}, []
+    parts = []
     for metric, question in ((LOSS, "excess loss"), (PD, "PD")):
-        chooser, deciding = choosing_and_deciding(*(a[:, len(curves) :] for a in found[metric]))
+        found = over_windows(of_shared_pairs(metric), rates.values())
+        chooser, deciding = choosing_and_deciding(*found)
         worst = int(np.argmax(np.nan_to_num(chooser, nan=-np.inf)))
         effect = level(list(rates)[worst], deciding[:, worst], factor=True)
         parts.append(ordering(f"{question} at too large a rate", effect))
     (identity, _), (relu, _) = curves
     minimal = ratios(evidence, PD, [at(0, relu, identity), at(0, relu, LINEAR)]).values
-    above = found[PD][1][:, : len(curves)]
+    above = over_windows(mean_of(PD), curves)[1]
     return together(
         ordering("PD relative to the linear model's", smallest("the smaller of two curves'", above)),
         ordering("ReLU's PD over identity's and linear's at log2 z = 0", smallest("the smaller", minimal)),

@@ -7,9 +7,9 @@ import pytest
 from common import statistics
 from common.study.claims import Table, judge
 from common.study.rows import by_metric
-from replications.smooth_interpolation.claims import CLAIMS, DISAGREEMENTS
-from replications.smooth_interpolation.claims.epochs import top_of_bump
-from replications.smooth_interpolation.claims.shared import Curve, peaks
+from replications.smooth_interpolation.claims import CLAIMS, DISAGREEMENTS, epochs
+from replications.smooth_interpolation.claims.epochs import _bump_if_any, top_of_bump
+from replications.smooth_interpolation.claims.shared import Curve, peaks, peaks_near
 from replications.smooth_interpolation.presets import STUDY, runs_of_figure
 
 WIDTHS = (1, 2, 3, 4, 5, 6, 7, 8, 12)
@@ -260,6 +260,22 @@ def test_a_curve_that_falls_from_an_earlier_peak_has_none_near_the_threshold():
     ]
 
 
+def test_a_peak_at_a_third_of_the_threshold_is_not_near_it():
+    """Norms that only fall from width 2 on; the threshold is 6, so that widths from 3 on are near."""
+    widths, rng = (1, 2, 3, 4, 5, 6, 7, 8, 12), np.random.default_rng(0)
+    sweep = SimpleNamespace(widths=widths, near=np.array([w >= 3 for w in widths]))
+
+    def outcome(curve):
+        values = curve * np.exp(0.05 * rng.normal(size=(6, len(widths))))
+        return peaks_near("", sweep, Curve(values[:2], values[2:], values[2:]), True)
+
+    falling = outcome(np.array([5, 8, 6, 5.5, 5, 4, 3, 2, 0.01]))
+    assert falling.verdict == "open" and "highest at width 2" in falling.seen
+    assert outcome(np.array([5, 5.5, 6, 8, 5, 4, 3, 2, 0.01])).verdict == "reproduced"
+    # What lies before the least value is no peak either.
+    assert outcome(np.array([9, 5, 6, 8, 5, 4, 3, 2, 0.01])).verdict == "reproduced"
+
+
 def test_noise_is_no_peak():
     rng = np.random.default_rng(0)
     sweep = SimpleNamespace(widths=WIDTHS, near=np.array([3 <= w <= 12 for w in WIDTHS]))
@@ -354,7 +370,8 @@ def test_norms_fall_around_both_kinds_of_labels():
 
 def test_without_label_noise(published):
     assert verdicts(published, (13, 20)) == {13: "reproduced", 20: "reproduced"}
-    assert verdicts(Made(falling), (13, 20)) == {13: "contradicted", 20: "contradicted"}
+    # A course without a bump has no place at which another seed could show the opposite.
+    assert verdicts(Made(falling), (13, 20)) == {13: "contradicted", 20: "open"}
 
 
 def test_seeds_that_differ_alike_or_more_with_the_width():
@@ -392,3 +409,12 @@ def test_records_of_seeds_that_were_looked_at_decide_nothing(write):
 )
 def test_top_of_a_bump_over_epochs(course, top):
     assert top_of_bump(np.array(course)) == top
+
+
+def test_a_course_that_only_falls_has_no_bump(monkeypatch):
+    """Of the exploratory seed; what the others do in its first epochs decides nothing."""
+    falling = np.array([[2.305, 2.302, 2.297, 1.0, 0.1]])
+    curve = Curve(falling, np.array([[1, 0.999, 0.5, 2, 0.1]]), np.array([[1, 0.999, 0.5, 2, 0.1]]))
+    monkeypatch.setattr(epochs, "_of_widths", lambda *_: curve)
+    outcome = _bump_if_any(SimpleNamespace(wide=None), "cross_entropy")
+    assert outcome.verdict == "open" and "nowhere rise and fall" in outcome.seen

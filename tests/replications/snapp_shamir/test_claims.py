@@ -10,6 +10,7 @@ import pytest
 
 from common.study.claims import Evidence, judge
 from replications.snapp_shamir.claims import CLAIMS
+from replications.snapp_shamir.claims.deep_networks import _apart
 from replications.snapp_shamir.claims.quadratic import _tuned
 from replications.snapp_shamir.claims.thetas import changes, common_runs, ratios
 from replications.snapp_shamir.presets import STUDY
@@ -127,17 +128,20 @@ def rows_of(settings, change):
     both = [pair for pair, count in dead.items() for _ in range(count)]
     spread = noise * [{1: 5, 2: 1e-9}.get(dead.get(pair), 1) for pair in pairs]
     more = noise * [5 if pair in dead else 1 for pair in pairs]
-    columns = {"metric": [], "statistic": [], "examples": [], "pair": [], "value": []}
+    columns = {"metric": [], "statistic": [], "examples": [], "pair": [], "member": [], "value": []}
+    runs = [(pair, member) for pair in pairs for member in (0, 1)]
     for log2 in range(last - 3 if settings.evaluate_every_log2 else last, last + 1):
         pd_, loss = level(settings)
         if settings.model == "linear":
             pd_ *= 2 ** ((last - log2) / 2)
         pd_, loss = change(settings, last - log2, pd_, loss)
-        values = [*(pd_ * spread), *(loss * more), *(1 for _ in both)]
-        columns["metric"] += [PD] * len(pairs) + [LOSS] * len(pairs) + ["dead"] * len(both)
-        columns["statistic"] += ["pair"] * 2 * len(pairs) + ["run"] * len(both)
+        losses = [loss * more[pair] * (1.1 * noise[pair]) ** member for pair, member in runs]
+        values = [*(pd_ * spread), *(loss * more), *losses, *(1 for _ in both)]
+        columns["metric"] += [PD] * len(pairs) + [LOSS] * (len(pairs) + len(runs)) + ["dead"] * len(both)
+        columns["statistic"] += ["pair"] * 2 * len(pairs) + ["run"] * (len(runs) + len(both))
         columns["examples"] += [2**log2] * len(values)
-        columns["pair"] += [*pairs, *pairs, *both]
+        columns["pair"] += [*pairs, *pairs, *(pair for pair, _ in runs), *both]
+        columns["member"] += [np.nan] * 2 * len(pairs) + [m for _, m in runs] + [np.nan] * len(both)
         columns["value"] += values
     return pd.DataFrame(columns)
 
@@ -472,3 +476,15 @@ def test_the_tuned_width_has_the_lowest_pd_among_those_of_nearly_the_best_loss()
     evidence = Evidence(STUDY, ("10",), World(change), "smoke", 1)
     label, place = _tuned(evidence, "SmeLU")
     assert (label, place["beta"]) == ("SmeLU(0.5)", 0.5)
+
+
+def test_how_far_the_losses_of_a_pair_are_apart_by_hand():
+    """Losses 1 and 2, 4 and 2; the third pair has a dead model, and the earlier evaluation does not count."""
+    settings = STUDY.settings(model="tower", activation="relu").resolve()
+    losses = [(0, 0, 1.0), (0, 1, 2.0), (1, 0, 4.0), (1, 1, 2.0), (2, 0, 9.0), (2, 1, 1.0)]
+    rows = [(LOSS, "run", 64, pair, member, value) for pair, member, value in losses]
+    rows += [(LOSS, "run", 32, pair, member, 7.0 + member) for pair, member, _ in losses]
+    rows += [(LOSS, "pair", 64, pair, np.nan, 2.0) for pair in range(3)]
+    rows += [("dead", "run", 64, 2, 1, 1.0)]
+    rows = pd.DataFrame(rows, columns=["metric", "statistic", "examples", "pair", "member", "value"])
+    assert _apart(MadeUpRun(settings, rows, dict)) == pytest.approx(0.5)
