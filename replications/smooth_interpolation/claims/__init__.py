@@ -8,6 +8,8 @@ TITLE = "Gamba et al. 2022, Deep Double Descent via Smooth Interpolation (arXiv 
 CLAIMS = claims_of(pairs, scalar, widths, volumes, epochs)
 
 DISAGREEMENTS = (
+    "The loss at the training images undergoes double descent in section 4.1 and approaches zero past the "
+    "threshold in section 4.2, where the loss over volumes undergoes it. Claim 6 has section 4.1's sentence.",
     "Asymmetric noise: 80 % of the labels of 20 of 100 classes are 16 % of the training set, not the 20 % of "
     "the text; the code corrupts 25 classes for 20 %, the first ones in place of random ones. We take 20 "
     "random classes; --num_corrupted_classes=25 --corrupted_classes=first is the code's.",
