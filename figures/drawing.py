@@ -81,6 +81,10 @@ class PaperFigures:
     styled: Sequence[str] = ()
     style: str | None = None
 
+    def caption(self, name):
+        """Returns one sentence on what a figure shows."""
+        return self.figures[name].__doc__.splitlines()[0]
+
     def style_of(self, name):
         """Returns the style that a figure is drawn in; None is the house's."""
         return self.style if name in self.styled else None

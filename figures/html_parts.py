@@ -15,13 +15,16 @@ def table(head, rows, numeric=()):
 
     def line(cells, tag):
         classes = (" class=number" if i in numeric else "" for i in range(len(cells)))
+        scope = " scope=col" * (tag == "th")
         marked = (
-            f"<{tag}{c}>{html.escape(str(cell))}</{tag}>" for c, cell in zip(classes, cells, strict=True)
+            f"<{tag}{c}{scope}>{html.escape(str(cell))}</{tag}>"
+            for c, cell in zip(classes, cells, strict=True)
         )
         return f"<tr>{''.join(marked)}</tr>"
 
     body = "\n".join(line(row, "td") for row in rows)
-    return f"<div class=wide><table><thead>{line(head, 'th')}</thead><tbody>\n{body}\n</tbody></table></div>"
+    rows_html = f"<thead>{line(head, 'th')}</thead><tbody>\n{body}\n</tbody>"
+    return f"<div class=wide tabindex=0><table>{rows_html}</table></div>"
 
 
 def picture(png, text):

@@ -28,7 +28,7 @@ _FINDINGS = {
     "open": "Not decided yet",
     "not run": "Not run",
 }
-_PARTS = {
+PART_WORDS = {
     "reproduced": "Holds",
     "in part": "Holds in part",
     "contradicted": "The opposite",
@@ -65,7 +65,7 @@ class Finding:
     @property
     def lines(self) -> list[str]:
         """The summary, each of several parts, the price."""
-        lines = [self.summary, *(f"{_PARTS[part.verdict]}: {part.clause}." for part in self.several)]
+        lines = [self.summary, *(f"{PART_WORDS[part.verdict]}: {part.clause}." for part in self.several)]
         return [*lines, self.price] if self.price else lines
 
 
@@ -77,7 +77,7 @@ def finding(judgement: Judgement) -> Finding:
     start = (
         _FINDINGS.get(outcome.verdict) or f"{outcome.words.partition('(')[2].removesuffix(')')} parts hold"
     )
-    judged = tuple(part for part in outcome.parts if part.verdict in _PARTS)
+    judged = tuple(part for part in outcome.parts if part.verdict in PART_WORDS)
     parts = judged or ((outcome,) if outcome.found or outcome.parts else ())
     price = ""
     if outcome.verdict in ("open", "not run") and judgement.minutes is not None:

@@ -54,7 +54,7 @@ def gallery(name: str, page: str, shown: Mapping[str, tuple]) -> str:
     """
     figures, lines = figures_of(name).figures, []
     for figure, (scale, _) in shown.items():
-        picture, caption = picture_of(name, figure), figures[figure].__doc__.splitlines()[0]
+        picture, caption = picture_of(name, figure), figures_of(name).caption(figure)
         if f"]({picture})" not in _without("pictures", page):
             lines += [f"`--figure={figure}`, {scale} scale. {caption}", "", f"![{caption}]({picture})", ""]
     missing = [figure for figure in figures if figure not in shown]

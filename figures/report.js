@@ -15,5 +15,8 @@ function apply() {
 for (const select of selects) select.addEventListener("change", apply);
 apply();
 
-// On a narrow screen the contents start folded.
-if (matchMedia("(max-width: 64rem)").matches) document.querySelector("nav details").open = false;
+// On a narrow screen the contents start folded; on a wide one there is nothing to unfold them with.
+const narrow = matchMedia("(max-width: 64rem)");
+const fold = () => { document.querySelector("nav details").open = !narrow.matches; };
+narrow.addEventListener("change", fold);
+fold();

@@ -46,14 +46,15 @@ _WORTH_PROCESSES = 8  # figures; fewer are drawn before other processes have sta
 class FigureRecords:
     """The finished runs of one figure at one scale.
 
-    `runs` are pairs (settings, Run), `expected` is their number when the figure is complete, `run_table` is
-    what `run_table.run_table` gives of them, and `picture` holds a PNG file's bytes, or None if there is
-    none; `reason` then says why. `table` holds the head and the rows of our numbers beside the published
-    ones, or None.
+    `caption` says what the figure shows. `runs` are pairs (settings, Run), `expected` is their number with
+    all seeds of the preset, `run_table` is what `run_table.run_table` gives of them, and `picture` holds a
+    PNG file's bytes, or None if there is none; `reason` then says why. `table` holds the head and the rows of
+    our numbers beside the published ones, or None.
     """
 
     name: str
     scale: str
+    caption: str
     runs: list[tuple[Settings, Run]]
     expected: int
     run_table: tuple
@@ -130,7 +131,8 @@ def _figure_records(name, figure, records, scales):
         return None
     scale, found, complete = largest
     runs = [(settings, run) for settings, run in found if run]
-    shown = FigureRecords(figure, scale, runs, len(found), run_table(runs))
+    expected = {*paper_figures.settings(figure, scale), *(settings for settings, _ in found)}
+    shown = FigureRecords(figure, scale, paper_figures.caption(figure), runs, len(expected), run_table(runs))
     if not complete:
         return dataclasses.replace(shown, reason="Drawn when all its runs are finished.")
     try:

@@ -9,10 +9,11 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 from common.study.claims import Claim, Judgement, headline, q_values
+from common.study.command_line import SCALES
 from common.study.run_folders import measured_seconds
 from common.study.verdicts import VERDICTS, number
 from figures.html_parts import picture, table
-from figures.ledger import finding, q_text
+from figures.ledger import PART_WORDS, finding, q_text
 
 _HERE = pathlib.Path(__file__).parent
 _escape = html.escape
@@ -22,8 +23,9 @@ def _class(verdict):
     return verdict.replace(" ", "-")
 
 
-def _chip(outcome):
-    return f"<span class='chip {_class(outcome.verdict)}'>{_escape(outcome.words)}</span>"
+def _chip(judgement):
+    outcome, scale = judgement.outcome, f", {judgement.scale}" if judgement.scale else ""
+    return f"<span class='chip {_class(outcome.verdict)}'>{_escape(outcome.words)}{scale}</span>"
 
 
 def _anchor(paper, judgement):
@@ -36,13 +38,21 @@ def _figure_anchor(paper, figure):
 
 
 def _title(figure):
-    return f"Figure {figure.name}".replace("Figure table", "Table ")
+    name = figure.name.replace("_", " ")
+    return f"Figure {name}".replace("Figure table", "Table ")
 
 
 def _parts_html(parts):
-    """A list of Outcomes with a mark for each verdict; empty without any."""
-    marked = "".join(f"<li class={_class(part.verdict)}>{_escape(part.seen)}</li>" for part in parts)
+    """A list of Outcomes, each with a mark and a word for its verdict; empty without any."""
+    marked = "".join(
+        f"<li class={_class(part.verdict)}>{_part_words(part)}{_escape(part.seen)}</li>" for part in parts
+    )
     return f"<ul class=seen>{marked}</ul>" if parts else ""
+
+
+def _part_words(part):
+    words = PART_WORDS.get(part.verdict)
+    return f"<b>{words}:</b> " if words else ""
 
 
 def _claim_html(paper, judgement, q):
@@ -57,11 +67,11 @@ def _claim_html(paper, judgement, q):
         facts.append(f"Exploratory seeds: {', '.join(map(str, judgement.exploratory))}.")
     facts = "".join(f"<p>{_escape(fact)}</p>" for fact in facts if fact)
     return (
-        f"<section class=claim id={_anchor(paper, judgement)}><h4>{_chip(outcome)} "
+        f"<section class=claim id={_anchor(paper, judgement)}><h4>{_chip(judgement)} "
         f"{claim.number}. {_escape(claim.statement)}</h4>{quote}"
         f"<p class=finding>{_escape(found.summary)}{_escape(q_text(q))}</p>"
         f"{_parts_html(found.several)}{f'<p>{_escape(found.price)}</p>' if found.price else ''}"
-        f"<p class=source>{_escape(claim.source)}</p>"
+        f"<p class=source>{_escape('; '.join([claim.source, *judgement.data]))}</p>"
         f"<details><summary>Statistics</summary>{facts}{_parts_html(rest)}</details></section>"
     )
 
@@ -72,16 +82,17 @@ def _numeric(rows):
 
 
 def _alternative_text(figure, title, judgements):
-    """What a picture shows, for those who do not see it: the claims that are read off it."""
+    """What a picture shows, for those who do not see it: its caption, the claims that are read off it."""
     shown = " ".join(f"{j.claim.statement} {finding(j).summary}" for j in judgements)
-    return f"{title}, {figure.scale} scale, {len(figure.runs)} runs. {shown}".strip()
+    return f"{title}, {figure.scale} scale, {len(figure.runs)} runs. {figure.caption} {shown}".strip()
 
 
 def _figure_html(paper, figure, judgements, q_of):
     state = f"{len(figure.runs)} of {figure.expected} runs, {figure.scale} scale"
     title = _title(figure)
     parts = [
-        f"<section id={_figure_anchor(paper, figure)}><h3>{_escape(title)}</h3><p class=source>{state}</p>"
+        f"<section id={_figure_anchor(paper, figure)}><h3>{_escape(title)}</h3>"
+        f"<p>{_escape(figure.caption)}</p><p class=source>{state}</p>"
     ]
     if figure.picture:
         parts.append(picture(figure.picture, _alternative_text(figure, title, judgements)))
@@ -177,21 +188,25 @@ def _claims_html(papers, q_of: Mapping[tuple[Claim, str | None], float]):
         for judgement in paper.judgements:
             claim, outcome, q = judgement.claim, judgement.outcome, q_of.get(judgement.key)
             rows.append(
-                f"<tr data-paper={paper.name} data-verdict={_class(outcome.verdict)}>"
+                f"<tr data-paper={paper.name} data-verdict={_class(outcome.verdict)} "
+                f"data-scale='{judgement.scale or ''}'>"
                 f"<td>{_escape(paper.short_title)}</td>"
                 f"<td><a href=#{_anchor(paper, judgement)}>{claim.number}. "
                 f"{_escape(claim.statement)}</a></td>"
-                f"<td>{_chip(outcome)}</td><td>{_short_html(finding(judgement))}</td>"
+                f"<td>{_chip(judgement)}</td><td>{_short_html(finding(judgement))}</td>"
                 f"<td class=number>{'' if q is None else f'{q:.2g}'}</td></tr>"
             )
     verdicts = {judgement.outcome.verdict for paper in papers for judgement in paper.judgements}
     filters = _options("paper", [(paper.name, paper.short_title) for paper in papers])
     filters += _options("verdict", [(_class(v), v) for v in VERDICTS if v in verdicts])
-    head = "".join(f"<th>{name}</th>" for name in ("paper", "claim", "verdict", "found"))
+    scales = {judgement.scale for paper in papers for judgement in paper.judgements}
+    filters += _options("scale", [(scale, scale) for scale in SCALES if scale in scales])
+    head = "".join(f"<th scope=col>{name}</th>" for name in ("paper", "claim", "verdict", "found"))
+    head += "<th class=number scope=col>q</th>"
     body = "\n".join(rows)
     return f"""<section id=claims><h2>All claims</h2>
 <p class=filters>{filters} <output id=shown></output></p>
-<div class=wide><table id=ledger><thead><tr>{head}<th class=number>q</th></tr></thead><tbody>
+<div class=wide tabindex=0><table id=ledger><thead><tr>{head}</tr></thead><tbody>
 {body}
 </tbody></table></div></section>"""
 

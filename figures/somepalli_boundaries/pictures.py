@@ -16,9 +16,10 @@ from figures.somepalli_boundaries.planes import (
     picture_names,
     plane,
 )
+from figures.somepalli_boundaries.widths import with_noise
 from figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION
 from replications.somepalli_boundaries.published import NETWORK_NAMES
-from replications.somepalli_boundaries.results import groups
+from replications.somepalli_boundaries.results import groups, random_classes
 
 _KEY_WIDTH = 1.35
 _BAR_WIDTH = 0.8
@@ -161,7 +162,7 @@ def figure_lemma(runs):
 
 def class_shares(run, kind):
     """Share of the points of all planes of a kind that each class has."""
-    maps = run.arrays["random_classes"][list(_KINDS).index(kind)]
+    maps = random_classes(run, kind)
     return np.bincount(maps.ravel(), minlength=len(CLASS_COLORS)) / maps.size
 
 
@@ -225,12 +226,12 @@ def _draw_lemma(panel, networks):
 
 
 def figure_mixup(runs):
-    """Figure 15: planes of ResNet18 trained without and with mixup."""
+    """Figure 15: planes of a network trained without and with mixup."""
     first = min(settings.seed for settings, _ in runs)
     members = {settings.mixup: run for settings, run in runs if settings.seed == first}
     names = picture_names(next(iter(members.values())), "mixup")
     figure = style.new_figure(
-        style.WIDTH, 6.2, f"{PAPER}, figure 15: {NETWORK_NAMES['resnet18']} without and with mixup"
+        style.WIDTH, 6.2, f"{PAPER}, figure 15: {NETWORK_NAMES[runs[0][0].network]} without and with mixup"
     )
     rows = [(run, "with mixup" if mixup else "without") for mixup, run in sorted(members.items())]
     _draw_columns(figure, [names], rows)
@@ -271,10 +272,6 @@ def _by_width(runs):
     }
 
 
-def _noise(noise):
-    return f"{noise:.0%} label noise" if noise else "no label noise"
-
-
 def figure_7(runs):
     """Figure 7: two planes over the width of ResNet18k, without and with label noise."""
     found = _by_width(runs)
@@ -294,7 +291,7 @@ def figure_7(runs):
                 run = found.get((noise, width))
                 _draw_or_leave(panels[row, column], run, name, key)
                 panels[row, column].set_title(f"k = {width}\n" * (row == 0) + _accuracy(run), pad=3)
-            panels[row, 0].set_ylabel(_noise(noise), labelpad=3)
+            panels[row, 0].set_ylabel(with_noise(noise), labelpad=3)
         draw_key(keys[len(noises) * i], key)
     add_legend(figure, "7")
     return figure
@@ -302,7 +299,7 @@ def figure_7(runs):
 
 def _figure_of_columns(runs, prefix, title):
     found = _by_width(runs)
-    rows = [(run, f"k = {width}\n{_noise(noise)}") for (noise, width), run in sorted(found.items())]
+    rows = [(run, f"k = {width}\n{with_noise(noise)}") for (noise, width), run in sorted(found.items())]
     rows.sort(key=lambda row: row[0].record["settings"]["width"])
     names = picture_names(rows[0][0], prefix)
     blocks = _in_rows(names, _TRIPLETS_A_ROW)

@@ -1,17 +1,20 @@
 """Somepalli et al. 2022 over the width of ResNet18k: figures 10 to 12, and Nakkiran's figure 1."""
 
+import functools
 import itertools
 import math
 
 import numpy as np
+from matplotlib import ticker
 from matplotlib.lines import Line2D
 
 from common.metrics.reproducibility import group_reproducibility
 from figures import style, widths
 from figures.somepalli_boundaries.planes import PAPER
-from figures.style import BLUE, GREY, ORANGE, VERMILLION, Stroke
+from figures.style import BLUE, GREEN, GREY, PURPLE, VERMILLION, Stroke
 from replications.somepalli_boundaries.published import FRAGMENTATION_SUBSETS
 from replications.somepalli_boundaries.results import (
+    FITTED,
     accuracy,
     class_maps,
     fragmentation,
@@ -21,11 +24,12 @@ from replications.somepalli_boundaries.results import (
     threshold,
 )
 
+_FITTED = f"({FITTED:.0%} fitted)"
 _NOISE_STROKES = (Stroke(BLUE, "o"), Stroke(VERMILLION, "s"))
 _MARGINS = {
-    "all": ("all training images", Stroke(VERMILLION, "o", "-")),
-    "clean": ("right labels", Stroke(BLUE, "^", "--")),
-    "noisy": ("wrong labels", Stroke(ORANGE, "v", ":")),
+    "all": ("all training images", _NOISE_STROKES[1]),
+    "clean": ("right labels", Stroke(GREEN, "^", "--")),
+    "noisy": ("wrong labels", Stroke(PURPLE, "v", ":")),
 }
 _FRAGMENTATION = {
     "all": "training images of any class",
@@ -41,28 +45,29 @@ def by_noise(runs):
     return {noise: {width: found.get((noise, width), []) for width in shown} for noise in noises}
 
 
-def _label(noise):
+def with_noise(noise):
+    """Words for a share of wrong labels."""
     return f"{noise:.0%} label noise" if noise else "no label noise"
 
 
-def _draw_curve(panel, by_width, measure, stroke, label):
+def _draw_curve(panel, by_width, measure, stroke, label, quantity="positive"):
     """A function of a run against the width; a run without a finite value leaves a gap."""
     seeds = sorted({run.seed for members in by_width.values() for run in members})
     values = {}
     for width, members in by_width.items():
         of_seed = {run.seed: measure(run) for run in members}
         values[width] = np.array([of_seed.get(seed, np.nan) for seed in seeds])
-    widths.draw_curve(panel, values, stroke.color, label, stroke.marker, stroke.linestyle)
+    widths.draw_curve(panel, values, stroke.color, label, stroke.marker, stroke.linestyle, quantity=quantity)
 
 
 def _threshold(runs):
-    """The narrowest width that fits all noisy labels; None if there is none, or no noise."""
+    """The threshold of the runs with noise, see `results.threshold`; None if there is none, or no noise."""
     noisy = [(settings, run) for settings, run in runs if settings.label_noise]
     return threshold(noisy) if noisy else None
 
 
 def _width_axis(panel, runs):
-    """An axis of widths, with a line at the narrowest that fits all noisy labels."""
+    """An axis of widths, with a line at the threshold of the runs with noise."""
     if panel.get_yscale() == "linear":
         style.limit_to_values(panel)
     shown = sorted({settings.width for settings, _ in runs})
@@ -71,10 +76,10 @@ def _width_axis(panel, runs):
 
 def _handles(runs, noises):
     """Legend entries of the noises, the threshold, and the marks of several seeds."""
-    found = [stroke.handle(_label(noise)) for noise, stroke in zip(noises, _NOISE_STROKES, strict=False)]
+    found = [stroke.handle(with_noise(noise)) for noise, stroke in zip(noises, _NOISE_STROKES, strict=False)]
     num_seeds = max(len(members) for by_width in noises.values() for members in by_width.values())
-    words = "interpolation threshold with noise"
-    return found + widths.handles(_threshold(runs), num_seeds, words, f"no width is at the {words}")
+    words = f"interpolation threshold with noise {_FITTED}"
+    return found + widths.handles(_threshold(runs), num_seeds, words, f"no {words}")
 
 
 def figure_10(runs):
@@ -84,7 +89,9 @@ def figure_10(runs):
     panels = figure.subplots(2, 2).ravel()
     for subset, panel in zip(FRAGMENTATION_SUBSETS, panels, strict=False):
         for (noise, by_width), stroke in zip(noises.items(), _NOISE_STROKES, strict=False):
-            _draw_curve(panel, by_width, lambda run, s=subset: fragmentation(run, s), stroke, _label(noise))
+            _draw_curve(
+                panel, by_width, lambda run, s=subset: fragmentation(run, s), stroke, with_noise(noise)
+            )
         panel.set_title(_FRAGMENTATION[subset])
     _draw_errors(panels[3], noises, "train")
     panels[3].set_title("training error, labels as given")
@@ -93,13 +100,15 @@ def figure_10(runs):
     for panel in panels[:3]:
         panel.set_ylim(0, max(panel.get_ylim()[1] for panel in panels[:3]))
         panel.set_ylabel("connected regions of a plane")
-    figure.legend(handles=_handles(runs, noises), loc="outside lower center", ncols=3)
+    figure.legend(handles=_handles(runs, noises), loc="outside lower center", ncols=2)
     return figure
 
 
 def _draw_errors(panel, noises, part):
     for (noise, by_width), stroke in zip(noises.items(), _NOISE_STROKES, strict=False):
-        _draw_curve(panel, by_width, lambda run: 1 - accuracy(run, part), stroke, _label(noise))
+        _draw_curve(
+            panel, by_width, functools.partial(_error, part=part), stroke, with_noise(noise), "fraction"
+        )
     panel.set_ylabel("error")
 
 
@@ -139,7 +148,7 @@ def figure_11(runs):
     )
     panels = figure.subplots(1, 2, width_ratios=[1.3, 1])
     for (noise, by_width), stroke in zip(noises.items(), _NOISE_STROKES, strict=False):
-        _draw_scores(panels[0], by_width, stroke, _label(noise))
+        _draw_scores(panels[0], by_width, stroke, with_noise(noise))
     panels[0].set(ylabel="reproducibility score")
     _draw_errors(panels[1], noises, "test")
     panels[1].set_ylabel("test error")
@@ -164,18 +173,22 @@ def figure_12(runs):
         return axis.place(median_margin(run, subset))
 
     for (noise, by_width), stroke in zip(noises.items(), _NOISE_STROKES, strict=False):
-        _draw_curve(panels[0], by_width, placed, stroke, _label(noise))
+        _draw_curve(panels[0], by_width, placed, stroke, with_noise(noise))
     panels[0].set(title="all training images", ylabel="median margin (normalized pixels)")
     largest = max(noises)
     for subset, (words, stroke) in _MARGINS.items():
         _draw_curve(panels[1], noises[largest], lambda run, s=subset: placed(run, s), stroke, words)
-    panels[1].set(title=_label(largest))
+    panels[1].set(title=with_noise(largest))
     panels[1].legend(handles=[stroke.handle(words) for words, stroke in _MARGINS.values()], loc="best")
     for panel in panels:
         axis.apply(panel)
         _width_axis(panel, runs)
-    figure.legend(handles=_handles(runs, noises), loc="outside lower center", ncols=3)
+    figure.legend(handles=_handles(runs, noises), loc="outside lower center", ncols=2)
     return figure
+
+
+def _error(run, part):
+    return 1 - accuracy(run, part)
 
 
 def measured_test_errors(run):
@@ -194,13 +207,16 @@ def figure_nakkiran_1(runs):
     errors, surface = figure.subplots(1, 2, width_ratios=[1, 1.15])
     strokes = {"train": Stroke(BLUE, "o"), "test": Stroke(VERMILLION, "s")}
     for name, stroke in strokes.items():
-        _draw_curve(errors, by_width, lambda run, n=name: 1 - accuracy(run, n), stroke, f"{name} error")
+        measure = functools.partial(_error, part=name)
+        _draw_curve(errors, by_width, measure, stroke, f"{name} error", "fraction")
     errors.set(ylabel="error", title="after training")
     _width_axis(errors, runs)
     _draw_surface(figure, surface, by_width)
     handles = [stroke.handle(f"{name} error") for name, stroke in strokes.items()]
-    handles += widths.handles(_threshold(runs), max(map(len, by_width.values())))
-    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    num_seeds = max(map(len, by_width.values()))
+    words = f"interpolation threshold {_FITTED}"
+    handles += widths.handles(_threshold(runs), num_seeds, words, f"no {words}")
+    figure.legend(handles=handles, loc="outside lower center", ncols=2)
     return figure
 
 
@@ -212,12 +228,13 @@ def _draw_surface(figure, panel, by_width):
         found = [measured_test_errors(run) for run in members]
         epochs = found[0][0] if epochs is None else epochs
         rows.append(np.mean([np.interp(epochs, e, errors) for e, errors in found], axis=0))
-    edges = np.concatenate([[max(epochs[0] - 0.5, 0.5)], epochs + 0.5])
-    colors = panel.pcolormesh(
-        np.arange(len(by_width) + 1) - 0.5, edges, np.transpose(rows), cmap="cividis", rasterized=True
-    )
+    columns, borders = np.arange(len(by_width) + 1) - 0.5, widths.edges(epochs)
+    colors = panel.pcolormesh(columns, borders, np.transpose(rows), cmap="cividis", rasterized=True)
     panel.set_yscale("log")
+    panel.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
     panel.set_xticks(range(len(by_width)), [str(width) for width in by_width])
-    panel.set(xlabel="width k", ylabel="epochs", title="test error over training")
+    seeds = max(map(len, by_width.values()))
+    title = "test error over training" + f", mean of {seeds} seeds" * (seeds > 1)
+    panel.set(xlabel="width k", ylabel="epoch", title=title)
     panel.grid(False)
     figure.colorbar(colors, ax=panel, label="test error", pad=0.02)

@@ -6,9 +6,11 @@ import math
 
 import numpy as np
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from common.data.datasets import DATASETS
+from common.statistics import interval
 from common.study.records import last, rows_of
 from figures import style
 from figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILLION
@@ -80,8 +82,11 @@ def _draw_mean(panel, members, curve, color, label, **how):
             panel.plot(xs, ys, color=color, label="_seed", **_FAINT, **how)
     whole = [one for run, one in zip(members, curves, strict=True) if not run.diverged] or curves
     shared = functools.reduce(np.intersect1d, [xs for xs, _ in whole])
-    mean = np.mean([ys[np.isin(xs, shared)] for xs, ys in whole], axis=0)
-    panel.plot(shared, mean, color=color, label=label, **_STRONG, **how)
+    values = np.array([ys[np.isin(xs, shared)] for xs, ys in whole])
+    panel.plot(shared, values.mean(axis=0), color=color, label=label, **_STRONG, **how)
+    if len(whole) >= style.FEWEST:
+        bounds = np.transpose([interval(column, quantity="positive") for column in values.T])
+        panel.fill_between(shared, *bounds, color=color, alpha=0.15, linewidth=0, label="_interval")
     return curves
 
 
@@ -133,6 +138,8 @@ def _add_legend(figure, handles, groups, notes, **place):
     """Adds what a faint line is, if there is one, and notes."""
     if max(map(len, groups.values())) > 1:
         handles.append(Line2D([], [], color=GREY, label="one seed, the mean in front", **_FAINT))
+    if max(sum(not run.diverged for run in members) for members in groups.values()) >= style.FEWEST:
+        handles.append(Patch(color=GREY, alpha=0.25, linewidth=0, label="95 % interval of the mean"))
     handles += [Line2D([], [], linestyle="none", label=note) for note in notes]
     figure.legend(handles=handles, **place)
 

@@ -41,6 +41,7 @@ class Point:
     by_seed: tuple[float, ...]
     capped: tuple[float, ...]
     num_without: int
+    quantity: str = "positive"
 
     @property
     def fitted(self):
@@ -52,7 +53,7 @@ class Point:
         """Mean and interval, which are nan unless all runs fitted and have a value; and every fitted run."""
         if self.capped or self.num_without or not self.fitted:
             return Measured(math.nan, math.nan, math.nan, math.nan, np.array(self.by_seed))
-        found = summarize(self.fitted)
+        found = summarize(self.fitted, self.quantity)
         return Measured(found.mean, found.low, found.high, math.nan, np.array(self.by_seed))
 
 
@@ -64,7 +65,7 @@ def by_network(runs):
     return networks
 
 
-def points(noises, value):
+def points(noises, value, quantity="positive"):
     """The Points of one network's runs, least noise first; one that diverged or is nan has no value."""
     found = []
     seeds = sorted({run.seed for members in noises.values() for run in members})
@@ -76,7 +77,7 @@ def points(noises, value):
         )
         without = len(members) - len(fitted) - len(capped)
         by_seed = tuple(fitted.get(seed, math.nan) for seed in seeds)
-        found.append(Point(noise, by_seed, tuple(capped.values()), without))
+        found.append(Point(noise, by_seed, tuple(capped.values()), without, quantity))
     return found
 
 
@@ -166,7 +167,7 @@ def figure_1c(runs):
     """Test error against label noise."""
     groups = by_network(runs)
     networks = {
-        network: points(noises, lambda run: 1 - last(run, "test_accuracy"))
+        network: points(noises, lambda run: 1 - last(run, "test_accuracy"), "fraction")
         for network, noises in groups.items()
     }
     title = f"{PAPER}, figure 1c: test error of the fitted networks"

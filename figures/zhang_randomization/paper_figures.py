@@ -13,6 +13,7 @@ from common.statistics import Summary, summarize
 from common.study.claims import data_name
 from common.study.records import last
 from figures import drawing, style
+from figures.seeds import named
 from figures.style import BLUE, GREY, ORANGE, VERMILLION
 from figures.zhang_randomization.curves import PAPER, by_setting, chance, figure_1a, figure_2a, figure_2b
 from figures.zhang_randomization.noise import figure_1b, figure_1c
@@ -281,8 +282,8 @@ def _size(name, settings):
         (number,) = set(counts.values())
         images = f"{number:,} training images" if number else "all training images"
     else:
-        named = {n: ", ".join(k for k in counts if counts[k] == n) for n in counts.values()}
-        images = "training images: " + ", ".join(f"{n:,} ({names})" for n, names in named.items())
+        names_of = {n: ", ".join(k for k in counts if counts[k] == n) for n in counts.values()}
+        images = "training images: " + ", ".join(f"{n:,} ({names})" for n, names in names_of.items())
     seeds = {s.seed for s in settings}
     complete = len({dataclasses.replace(s, seed=0) for s in settings}) * len(seeds) == len(settings)
     # With the images of three networks the seeds would leave the picture.

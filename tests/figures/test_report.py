@@ -122,7 +122,7 @@ def test_the_page_needs_no_other_file(smoke_records, tmp_path, capsys):
     assert {src for tag, src in page.resources if tag != "img"} == {None}  # scripts in the page
     assert not re.search(r"url\(|@import|https?://", text)
     # Each claim stands in the table and beside its figure.
-    assert page.chips.count("reproduced") == 2
+    assert page.chips.count("reproduced, smoke") == 2
     assert page.chips.count("not run") == 2 * (len(CLAIMS) - 1)
     links = re.findall(r"href=#([\w.-]+)", text)
     assert links and set(links) <= set(re.findall(r"id=([\w.-]+)", text))

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 from common.study.runs import run_folder
 from common.study.widths import by_width
@@ -165,7 +165,7 @@ def test_one_curve_for_every_volume(drawn, name, subsets):
         assert found["1"].get_color() == style.BLUE
         assert thresholds(panel) == [2]
     assert legend(picture)[:3] == [
-        "images (last tenth's median)",
+        "images (at the end)",  # the runs have no epochs to take a median of
         "2 anchors (5 erased)",
         "3 anchors (10 erased)",
     ]
@@ -249,7 +249,9 @@ def test_the_interval_over_pairs_leaves_out_a_seed(drawn):
     # At width 1 the four pairs with seed 0 disagree on 10 %, the six others on 0: the mean is 4 %. Without
     # seed 0 it is 0, without another one 10 x 3 / 6 = 5 %.
     reach = stats.t.ppf(0.975, 4) * np.sqrt(4 / 5 * (16 + 4 * 1))
-    assert (min(heights), max(heights)) == pytest.approx((4 - reach, 4 + reach))
+    # On the logit's scale, whose derivative at 4 % is 1 / (4 x 0.96) in percent.
+    ends = special.logit(0.04) + np.array([-1, 1]) * reach / (4 * 0.96)
+    assert (min(heights), max(heights)) == pytest.approx(tuple(100 * special.expit(ends)), rel=1e-4)
 
 
 @pytest.mark.parametrize(("name", "sizes"), [("1a", (3, 20, 200)), ("1b", (2, 16))])
@@ -274,6 +276,11 @@ def test_many_widths_have_few_ticks():
         patch.setattr(read, "interpolation_threshold", lambda groups: None)
         format_width_axis(panel, groups)
     assert list(panel.get_xticks()) == [1, 2, 4, 8, 16, 32, 64]
+    assert {*panel.get_xticks(), *panel.get_xticks(minor=True)} == set(groups)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(read, "interpolation_threshold", lambda groups: None)
+        format_width_axis(panel, {width: {} for width in (1, 2, 3, 4, 5, 6, 7, 8, 12)})
+    assert list(panel.get_xticks()) == [1, 2, 4, 8, 12]
 
 
 def test_the_picture_says_how_small_its_runs_are():
