@@ -188,11 +188,13 @@ def _axis(values):
 def _add_legend(figure, runs, handles, windows, *notes, ncols):
     """Curves first, then the marks of a measured value and notes."""
     pairs = max(settings.pairs for settings, _ in runs)
+    measured = [summary(run, metric) for _, run in runs for metric in (PD, LOSS)]
+    faint = any(one.low <= 0 < one.mean and one.num_runs >= style.FEWEST for one in measured)
     notes = [
         "top: curves set apart sideways",
         f"bottom: larger for $\\log_2 z$ = {', '.join(map(str, windows))}",
         *notes,
-        *[style.FAINT] * (pairs >= style.FEWEST),
+        *[style.FAINT] * faint,
     ]
     marks = [*style.value_handles("pair", pairs), *map(style.note_handle, notes)]
     figure.legend(handles=[*handles, *marks], loc="outside lower center", ncols=ncols)

@@ -320,7 +320,8 @@ def test_the_report_has_table_1_and_the_values_of_each_run(table_records, monkey
     assert "<td>Inception</td><td>crop, weight decay</td>" in page
     assert "<td class=number>88.5 [80.5, 93.5]</td><td class=number>89.05</td>" in page
     assert (
-        "<th class=number scope=col>test accuracy</th>" in page and "<th class=number scope=col>epochs run</th>" in page
+        "<th class=number scope=col>test accuracy</th>" in page
+        and "<th class=number scope=col>epochs run</th>" in page
     )
 
 
