@@ -21,7 +21,7 @@ def figure_pd(runs):
     """Test error, wrong labels that are fitted, sharpness, and how far two seeds disagree."""
     groups = by_width(runs)
     title = f"Beyond the papers: four questions about the same networks, {wrong_labels(runs)}"
-    figure = style.new_figure(7, 9.4, title)
+    figure = style.new_figure(7, 9.6, f"{title}\nof single seeds: {when(runs)}")
     rows = (
         ("test error (%)", "", read.test_error, BLACK),
         ("wrong labels fitted (%)", "Zhang et al. 2017", _fitted, VERMILLION),
@@ -42,6 +42,5 @@ def figure_pd(runs):
     for entry in found:
         if entry.get_label() == "one seed":
             entry.set_label("one seed or pair of seeds")
-    found.append(style.note_handle(f"of single seeds: {when(runs)}"))
     figure.legend(handles=found, loc="outside lower center", ncols=2)
     return figure

@@ -82,9 +82,9 @@ def when(runs):
     return f"last tenth's median; {named(early)}: at the end"
 
 
-def _volume_handles(runs, count, erased):
+def _volume_handles(count, erased):
     """Legend entries of the volumes; `erased` singular values at the anchors."""
-    names = [f"images ({when(runs)})"]
+    names = ["images"]
     names += [f"{a} anchors ({erased[a - 2]} erased)" for a in range(2, count + 1)]
     return [
         Line2D([], [], color=color, marker="o", markersize=3.5, label=name)
@@ -113,7 +113,7 @@ def _draw_volumes(panel, groups, metric, subset="all"):
 def _legend(figure, runs, groups, panel=None):
     """Below the panels, or in an empty one."""
     settings = runs[0][0]
-    found = [*_volume_handles(runs, 1 + len(settings.erased), settings.erased), *handles(groups)]
+    found = [*_volume_handles(1 + len(settings.erased), settings.erased), *handles(groups)]
     if panel is not None:
         panel.legend(handles=found, loc="center")
     else:
@@ -129,17 +129,16 @@ def draw_test_error(panel, groups, color=BLACK, title="test error (%)"):
 
 def _error_figure(title, runs):
     groups = by_width(runs)
-    figure = style.new_figure(6.2, 4.2, title)
+    figure = style.new_figure(6.2, 4.4, f"{title}\nmeasured: {when(runs)}")
     panel = figure.subplots()
     draw_test_error(panel, groups)
-    found = [*handles(groups), style.note_handle(when(runs))]
-    figure.legend(handles=found, loc="outside lower center", ncols=2)
+    figure.legend(handles=handles(groups), loc="outside lower center", ncols=2)
     return figure
 
 
 def _volume_figure(title, runs):
     groups = by_width(runs)
-    figure = style.new_figure(style.WIDTH, 6.6, title)
+    figure = style.new_figure(style.WIDTH, 6.8, f"{title}\nat the images: {when(runs)}")
     for panel, metric in zip(figure.subplots(2, 2).flat, read.VOLUME_METRICS, strict=True):
         _draw_volumes(panel, groups, metric)
     _legend(figure, runs, groups)
@@ -203,7 +202,7 @@ def figure_3(runs):
     """Accuracy, loss and sharpness around images with true (left) and with wrong labels (right)."""
     groups = by_width(runs)
     title = f"{PAPER}, figure 3: volumes around images by their label, {wrong_labels(runs)}"
-    figure = style.new_figure(style.WIDTH, 11, title)
+    figure = style.new_figure(style.WIDTH, 11.2, f"{title}\nat the images: {when(runs)}")
     rows = figure.subplots(4, 2)
     _draw_by_labels(rows, groups, read.VOLUME_METRICS)
     for panel in rows[:-1].flat:
@@ -219,7 +218,7 @@ def figure_6(runs):
     trained = f"{'no augmentation' if settings.augmentation == 'none' else 'augmentation'}, "
     trained += {"adam": "Adam", "sgd": "SGD"}[settings.optimizer]
     title = f"{PAPER}, figure 6: {networks(runs)}, {trained}, {wrong_labels(runs)}"
-    figure = style.new_figure(style.WIDTH, 8.8, title)
+    figure = style.new_figure(style.WIDTH, 9, f"{title}\ntest error and measures at the images: {when(runs)}")
     panels = figure.subplots(3, 2)
     draw_test_error(panels[0, 0], groups)
     for panel, metric in zip(panels.flat[1:], read.VOLUME_METRICS, strict=False):
@@ -232,7 +231,8 @@ def figure_6(runs):
 def figure_7(runs):
     """Asymmetric noise: sharpness around true and wrong labels, and test error by class."""
     groups = by_width(runs)
-    figure = style.new_figure(style.WIDTH, 9, f"{PAPER}, figure 7: {wrong_labels(runs)}")
+    title = f"{PAPER}, figure 7: {wrong_labels(runs)}\ntest error and measures at the images: {when(runs)}"
+    figure = style.new_figure(style.WIDTH, 9.2, title)
     rows = figure.subplots(3, 2)
     _draw_by_labels(rows[:2], groups, ("jacobian_norm", "tangent_hessian_norm"))
     for panel, name in zip(rows[2], ("unperturbed", "perturbed"), strict=True):

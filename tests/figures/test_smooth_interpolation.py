@@ -164,8 +164,9 @@ def test_one_curve_for_every_volume(drawn, name, subsets):
             np.testing.assert_allclose(found[str(anchors)].get_ydata(), factor * np.array(wanted))
         assert found["1"].get_color() == style.BLUE
         assert thresholds(panel) == [2]
+    assert picture.get_suptitle().split("\n")[1] == "at the images: at the end"
     assert legend(picture)[:3] == [
-        "images (at the end)",  # the runs have no epochs to take a median of
+        "images",
         "2 anchors (5 erased)",
         "3 anchors (10 erased)",
     ]
