@@ -156,10 +156,15 @@ class Measured:
         """How many of them have a value."""
         return int(np.isfinite(self.runs).sum())
 
+    @property
+    def reaches_zero(self):
+        """Whether its interval is drawn and goes below zero, which a logarithmic axis has no place for."""
+        return self.num_runs >= FEWEST and bool(self.low <= 0 < self.mean)
+
     def placed(self, axis):
         """Returns these numbers where a LogAxis draws them."""
         numbers = (self.mean, self.low, self.high, self.median, self.runs)
-        return Measured(*map(axis.place, numbers), faint=self.low <= 0 < self.mean)
+        return Measured(*map(axis.place, numbers), faint=self.reaches_zero)
 
 
 def position(value, runs):

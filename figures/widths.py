@@ -98,7 +98,7 @@ def format_width_axis(panel: Axes, widths: Sequence[int], threshold: int | None,
     panel.set_xscale("log", base=2)
     ticks = list(widths)
     if len(ticks) > _MOST_TICKS:
-        ticks = [w for w in widths if w & (w - 1) == 0]
+        ticks = [w for w in widths if w & (w - 1) == 0] or [widths[0]]
         ticks += [widths[-1]] * (widths[-1] >= _APART * ticks[-1])
     panel.xaxis.set_major_locator(ticker.FixedLocator(ticks))
     panel.xaxis.set_major_formatter(ticker.FixedFormatter([str(tick) for tick in ticks]))

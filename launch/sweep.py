@@ -150,7 +150,7 @@ def _name_of_study(argv):
     if len(names) == 1 and names[0] in known:
         return names[0]
     wanted = f"--replication: must be one of {', '.join(known)}; with --help it shows the flags of that one"
-    if not names and (command_line.asks_for_help(argv) or "--version" in argv):
+    if not names and command_line.asks_about_program(argv):
         flag_values = flags.FlagValues()
         _define_flags(flag_values)
         command_line.parse_flags(flag_values, argv, f"{_USAGE}\n{wanted}")

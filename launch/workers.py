@@ -174,7 +174,7 @@ def _define_flags(flag_values):
 
 def _split(argv):
     """The flags of this program, and the command after `--`."""
-    if "--" not in argv and (command_line.asks_for_help(argv) or "--version" in argv):
+    if "--" not in argv and command_line.asks_about_program(argv):
         return argv, []
     if "--" not in argv or argv[-1] == "--":
         raise UserError(f"names no command to run after --; {_USAGE}")

@@ -308,6 +308,15 @@ def asks_for_help(argv: Sequence[str]) -> bool:
     return any(argument in ("--help", "-help", "-h", "--helpfull") for argument in argv[1:])
 
 
+def _asks_for_version(argv):
+    return "--version" in argv[1:]
+
+
+def asks_about_program(argv: Sequence[str]) -> bool:
+    """Whether a command line asks for what `parse_flags` prints in place of a run: the help, the version."""
+    return asks_for_help(argv) or _asks_for_version(argv)
+
+
 _SHARED = (
     "figure",
     "scale",
@@ -361,7 +370,7 @@ def parse_flags(flag_values: flags.FlagValues, argv: Sequence[str], usage: str) 
     if asks_for_help(argv):
         print(f"usage: {usage}\n\n{help_text(flag_values)}")
         sys.exit(0)
-    if "--version" in argv[1:]:
+    if _asks_for_version(argv):
         print(f"irreproducibility {__version__}")
         sys.exit(0)
     for argument in argv[1:]:

@@ -23,15 +23,14 @@ def figure_pd(runs):
     title = f"Beyond the papers: four questions about the same networks, {wrong_labels(runs)}"
     figure = style.new_figure(7, 9.6, f"{title}\nof single seeds: {when(runs)}")
     rows = (
-        ("test error (%)", "", read.test_error, BLACK),
-        ("wrong labels fitted (%)", "Zhang et al. 2017", _fitted, VERMILLION),
-        ("Jacobian norm", "Gamba et al. 2022", _jacobian, BLUE),
-        ("relative PD", "Snapp & Shamir 2021", read.prediction_difference, GREEN),
-        ("disagreement (%)", "Somepalli et al. 2022", read.disagreement, PURPLE),
+        ("test error (%)", "", read.test_error, BLACK, "percentage"),
+        ("wrong labels fitted (%)", "Zhang et al. 2017", _fitted, VERMILLION, "percentage"),
+        ("Jacobian norm", "Gamba et al. 2022", _jacobian, BLUE, "positive"),
+        ("relative PD", "Snapp & Shamir 2021", read.prediction_difference, GREEN, "positive"),
+        ("disagreement (%)", "Somepalli et al. 2022", read.disagreement, PURPLE, "percentage"),
     )
     panels = figure.subplots(len(rows), 1, sharex=True)
-    for panel, (label, source, measure, color) in zip(panels, rows, strict=True):
-        quantity = "percentage" if label.endswith("(%)") else "positive"
+    for panel, (label, source, measure, color, quantity) in zip(panels, rows, strict=True):
         draw_curve(panel, groups, measure, color, label, of_pairs=measure in _OF_PAIRS, quantity=quantity)
         format_width_axis(panel, groups, "")
         panel.set_ylabel(label)

@@ -126,6 +126,7 @@ class _Panels:
         points = [p for column in columns for curve, _ in column for p in curve.points]
         self._difference = _axis(p.difference for p in points)
         self._loss = _axis(p.loss for p in points)
+        self.faint = any(value.reaches_zero for p in points for value in (p.difference, p.loss))
         self._windows = sorted({p.window_log2 for p in points})
         # The windows that the paper's bottom panels show: smallest, middle and largest.
         self.ends = sorted({self._windows[i] for i in (0, len(self._windows) // 2, -1)})
@@ -185,16 +186,14 @@ def _axis(values):
     return style.LogAxis(*([v.low, v.high, v.median, *v.runs] for v in values))
 
 
-def _add_legend(figure, runs, handles, windows, *notes, ncols):
-    """Curves first, then the marks of a measured value and notes."""
+def _add_legend(figure, runs, handles, panels, *notes, ncols):
+    """Curves first, then the marks of a measured value and notes on the `_Panels`."""
     pairs = max(settings.pairs for settings, _ in runs)
-    measured = [summary(run, metric) for _, run in runs for metric in (PD, LOSS)]
-    faint = any(one.low <= 0 < one.mean and one.num_runs >= style.FEWEST for one in measured)
     notes = [
         "top: curves set apart sideways",
-        f"bottom: larger for $\\log_2 z$ = {', '.join(map(str, windows))}",
+        f"bottom: larger for $\\log_2 z$ = {', '.join(map(str, panels.ends))}",
         *notes,
-        *[style.FAINT] * faint,
+        *[style.FAINT] * panels.faint,
     ]
     marks = [*style.value_handles("pair", pairs), *map(style.note_handle, notes)]
     figure.legend(handles=[*handles, *marks], loc="outside lower center", ncols=ncols)
@@ -222,9 +221,9 @@ def figure_2(runs):
             stroke = dataclasses.replace(stroke, linestyle="--")
         column.append((curve, stroke))
     figure = style.new_figure(style.WIDTH, 8.6, f"{PAPER}, figure 2")
-    windows = _Panels(figure, [column]).ends
+    panels = _Panels(figure, [column])
     handles = [stroke.handle(curve.name) for curve, stroke in column]
-    _add_legend(figure, runs, handles, windows, "diff: distinct initialization", ncols=4)
+    _add_legend(figure, runs, handles, panels, "diff: distinct initialization", ncols=4)
     return figure
 
 
@@ -236,8 +235,8 @@ def figure_6(runs):
     """Tower of widths 16, 8, 4, 2: identity, ReLU and, beyond the paper's figure, SmeLU and Swish."""
     column = [(curve, _stroke(curve.settings)) for curve in curves(runs)]
     figure = style.new_figure(style.WIDTH, 8, f"{PAPER}, figure 6")
-    windows = _Panels(figure, [column]).ends
-    _add_legend(figure, runs, [stroke.handle(curve.name) for curve, stroke in column], windows, ncols=3)
+    panels = _Panels(figure, [column])
+    _add_legend(figure, runs, [stroke.handle(curve.name) for curve, stroke in column], panels, ncols=3)
     return figure
 
 
@@ -259,7 +258,7 @@ def figure_8(runs):
         stroke.handle(curve.name + " (AdaGrad 0.1)" * (curve.settings.model == "linear"))
         for curve, stroke in linear + next(iter(groups.values()))
     ]
-    _add_legend(figure, runs, handles, panels.ends, ncols=3)
+    _add_legend(figure, runs, handles, panels, ncols=3)
     return figure
 
 
@@ -293,5 +292,5 @@ def figure_10(runs):
     for (panel, _), name in zip(panels.panels, ("SmeLU", "Swish"), strict=True):
         panel.set_title(name)
     handles = [stroke.handle(curve.name) for curve, stroke in [*others, *columns[0], *columns[1]]]
-    _add_legend(figure, runs, handles, panels.ends, "TL: warm start from a trained ReLU", ncols=4)
+    _add_legend(figure, runs, handles, panels, "TL: warm start from a trained ReLU", ncols=4)
     return figure

@@ -70,7 +70,7 @@ def smoothed(run):
     return ends, (sums[ends] - sums[ends - window]) / window
 
 
-def _draw_mean(panel, members, curve, color, label, **how):
+def _draw_mean(panel, members, curve, color, label, quantity, **how):
     """Draws each run's curve faintly, and the mean of those that do not diverge, where all have a point.
 
     Returns:
@@ -85,7 +85,7 @@ def _draw_mean(panel, members, curve, color, label, **how):
     values = np.array([ys[np.isin(xs, shared)] for xs, ys in whole])
     panel.plot(shared, values.mean(axis=0), color=color, label=label, **_STRONG, **how)
     if len(whole) >= style.FEWEST:
-        bounds = np.transpose([interval(column, quantity="positive") for column in values.T])
+        bounds = np.transpose([interval(column, quantity=quantity) for column in values.T])
         panel.fill_between(shared, *bounds, color=color, alpha=0.15, linewidth=0, label="_interval")
     return curves
 
@@ -111,7 +111,7 @@ def figure_1a(runs):
     highest = 0.0
     for settings, members in groups.items():
         name, color = _CONDITIONS[settings.condition]
-        curves = _draw_mean(panel, members, smoothed, color, name)
+        curves = _draw_mean(panel, members, smoothed, color, name, "positive")
         for run in members:
             _mark_end(panel, run, color)
         highest = max(highest, *(np.nanmax(ys, initial=0) for _, ys in curves))
@@ -175,7 +175,7 @@ def _accuracy_figure(title, groups, names):
         for panel, metric in zip(panels, ("batch_accuracy", "test_accuracy"), strict=True):
             curve = functools.partial(_accuracies, metric=metric)
             marker = {} if len(curve(members[0])[0]) > 2 else {"marker": "o", "markersize": 4}
-            _draw_mean(panel, members, curve, color, name, **marker)
+            _draw_mean(panel, members, curve, color, name, "percentage", **marker)
         for run in members:
             xs, ys = _accuracies(run, "train_accuracy")
             panels[0].plot(xs[-1:], ys[-1:], "D", color=color, markersize=4.5, zorder=4, label="_end")

@@ -34,7 +34,7 @@ class Point:
 
     By seed the values of the fitted ones, nan of the others, in one order of the seeds for all points of a
     network; values of those at their cap; and how many have none: diverged, or without a run on clean labels
-    to be compared with.
+    to be compared with. What the values are, see `common.statistics.interval`.
     """
 
     noise: float

@@ -281,7 +281,9 @@ def test_many_widths_have_few_ticks():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(read, "interpolation_threshold", lambda groups: None)
         format_width_axis(panel, {width: {} for width in (1, 2, 3, 4, 5, 6, 7, 8, 12)})
-    assert list(panel.get_xticks()) == [1, 2, 4, 8, 12]
+        assert list(panel.get_xticks()) == [1, 2, 4, 8, 12]
+        format_width_axis(panel, {width: {} for width in (3, 5, 6, 7, 9, 10, 11, 12, 13)})
+    assert list(panel.get_xticks()) == [3, 13]  # none is a power of two
 
 
 def test_the_picture_says_how_small_its_runs_are():
