@@ -9,6 +9,7 @@ Exit status as for the programs that train: 0 when the pictures are there, 2 for
 import contextlib
 import dataclasses
 import pathlib
+import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -337,13 +338,19 @@ def _stamp(paper_figures, name, scale, runs):
     lines = []
     if paper_figures.changes:
         lines.append("changed: " + ", ".join(f"{n} {value}" for n, value in paper_figures.changes.items()))
-    lines.append(f"{scale} scale: {paper_figures.size(name, [settings for settings, _ in runs])}")
+    size = paper_figures.size(name, [settings for settings, _ in runs])
+    lines.append(_unparted(f"{scale} scale: {size}"))
     if load_study(paper_figures.study).images:
         lines.append(data_name(runs[0][1]))
         diverged = sum(run.diverged for _, run in runs)
         if diverged:
             lines.append(f"{diverged} of {len(runs)} runs diverged")
     return "\n".join(lines)
+
+
+def _unparted(text):
+    """The same text, whose lines break between its clauses alone."""
+    return re.sub("(?<![:,;]) ", "\N{NO-BREAK SPACE}", text)
 
 
 def _draw_all(paper_figures, records, scale, out_dir):

@@ -100,13 +100,14 @@ def _size(name, settings):
     elif any(s.width is not None for s in settings):
         words += ", narrow networks"
     seeds = {s.seed for s in settings}
-    if name == "9":
-        seeds = {min(seeds)}  # the others are for its claim
+    if name in _OF_THE_FIRST_SEED:
+        seeds = {min(seeds)}
     return f"{words}; {named(seeds)}"
 
 
 # What a figure shows, beside scores on the planes of `num_triplets`.
 _SINGLE_PLANES = ("planes", "off_manifold", "7", "8", "9", "mixup")
+_OF_THE_FIRST_SEED = ("off_manifold", "7", "8", "9", "mixup")  # further seeds are for claims and other figures
 
 
 def _measured_on(name, resolved):

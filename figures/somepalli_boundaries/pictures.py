@@ -114,18 +114,19 @@ def figure_off_manifold(runs):
     """Figure 2: planes through images that are no data."""
     networks = by_network(runs)
     blocks = _in_rows(list(networks), _NETWORKS_A_ROW)
+    first_seed = min(settings.seed for settings, _ in runs)
     keys_of = {kind: plane(next(iter(networks.values()))[0], kind) for kind in _KINDS}
     key = keys_of["uniform"]
     num_rows = len(_KINDS) * len(blocks)
     figure = style.new_figure(
         style.WIDTH,
         (_panel_height(key) + 0.2) * num_rows + 1.4,
-        f"{PAPER}, figure 2: planes through images that are no data; seed 0",
+        f"{PAPER}, figure 2: planes through images that are no data",
     )
     keys, panels = _grid(figure, num_rows, len(blocks[0]))
     for row, (block, (kind, words)) in enumerate(itertools.product(blocks, _KINDS.items())):
         for panel, network in zip(panels[row], block, strict=False):
-            first = next((run for run in networks[network] if run.seed == 0), None)
+            first = next((run for run in networks[network] if run.seed == first_seed), None)
             _draw_or_leave(panel, first, kind, key)
             if kind == "uniform":
                 panel.set_title(NETWORK_NAMES[network], pad=3)
@@ -319,6 +320,5 @@ def figure_8(runs):
 
 def figure_9(runs):
     """Figure 9: two automobiles with right labels and one with a wrong label in training."""
-    seed = min(settings.seed for settings, _ in runs)
-    title = f"{PAPER}, figure 9: two automobiles with right labels, one with a wrong label; seed {seed}"
+    title = f"{PAPER}, figure 9: two automobiles with right labels, one with a wrong label"
     return _figure_of_columns(runs, "9", title)

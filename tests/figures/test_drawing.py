@@ -130,7 +130,7 @@ def test_a_picture_says_how_large_its_runs_are(paper_figures, write_figure, tmp_
     drawing.draw(
         dataclasses.replace(paper_figures, figures={"4": picture}), "4", str(tmp_path), None, tmp_path
     )
-    assert drawn[0].get_suptitle() == f"title\n{scale} scale: 2 runs"
+    assert drawn[0].get_suptitle() == f"title\n{scale}\N{NO-BREAK SPACE}scale: 2\N{NO-BREAK SPACE}runs"
 
 
 def test_a_changed_figure_is_drawn_from_the_runs_of_the_same_flag(
@@ -153,7 +153,8 @@ def test_a_changed_figure_is_drawn_from_the_runs_of_the_same_flag(
     assert (tmp_path / "snapp_shamir_figure_4_learning_rate_0.5.png").exists()
     ((figure, rates),) = drawn
     assert rates == {0.5}
-    assert figure.get_suptitle() == "title\nchanged: learning_rate 0.5\nsmoke scale: 2 runs"
+    title = figure.get_suptitle().replace("\N{NO-BREAK SPACE}", " ")
+    assert title == "title\nchanged: learning_rate 0.5\nsmoke scale: 2 runs"
 
 
 @pytest.mark.parametrize(

@@ -377,7 +377,9 @@ def test_published_numbers_stand_beside_runs_on_the_papers_data_alone(dataset, t
 
 def stamped(monkeypatch, out_dir, records_dir, scale):
     seen = []
-    monkeypatch.setattr(style, "stamp", lambda figure, text: seen.append(text))
+    monkeypatch.setattr(
+        style, "stamp", lambda figure, text: seen.append(text.replace("\N{NO-BREAK SPACE}", " "))
+    )
     drawing.draw(PAPER_FIGURES, "2a", str(records_dir), scale, out_dir)
     return seen
 
