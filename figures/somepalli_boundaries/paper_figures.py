@@ -107,7 +107,8 @@ def _size(name, settings):
 
 # What a figure shows, beside scores on the planes of `num_triplets`.
 _SINGLE_PLANES = ("planes", "off_manifold", "7", "8", "9", "mixup")
-_OF_THE_FIRST_SEED = ("off_manifold", "7", "8", "9", "mixup")  # further seeds are for claims and other figures
+# Further seeds of theirs are for claims and other figures.
+_OF_THE_FIRST_SEED = ("off_manifold", "7", "8", "9", "mixup")
 
 
 def _measured_on(name, resolved):

@@ -470,7 +470,8 @@ def test_the_picture_says_how_small_its_runs_are():
 
 @pytest.mark.parametrize("figure", ["off_manifold", "7", "8", "9", "mixup"])
 def test_a_picture_of_one_seed_names_that_alone(figure):
-    again = [dataclasses.replace(s, seed=seed) for s in PAPER.runs_of_figure(figure, "smoke") for seed in (5, 6)]
+    runs = PAPER.runs_of_figure(figure, "smoke")
+    again = [dataclasses.replace(settings, seed=seed) for settings in runs for seed in (5, 6)]
     assert PAPER_FIGURES.size(figure, again).endswith("; seed 5")
 
 
