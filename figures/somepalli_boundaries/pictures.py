@@ -33,6 +33,10 @@ def by_network(runs):
     return {network: found[network] for network in NETWORK_NAMES if network in found}
 
 
+def _first_seed(runs):
+    return min(settings.seed for settings, _ in runs)
+
+
 def _in_rows(names, most):
     """Splits names into as few rows of at most so many as there are, of nearly equal length."""
     rows = -(-len(names) // most)
@@ -114,7 +118,7 @@ def figure_off_manifold(runs):
     """Figure 2: planes through images that are no data."""
     networks = by_network(runs)
     blocks = _in_rows(list(networks), _NETWORKS_A_ROW)
-    first_seed = min(settings.seed for settings, _ in runs)
+    first_seed = _first_seed(runs)
     keys_of = {kind: plane(next(iter(networks.values()))[0], kind) for kind in _KINDS}
     key = keys_of["uniform"]
     num_rows = len(_KINDS) * len(blocks)
@@ -228,7 +232,7 @@ def _draw_lemma(panel, networks):
 
 def figure_mixup(runs):
     """Figure 15: planes of a network trained without and with mixup."""
-    first = min(settings.seed for settings, _ in runs)
+    first = _first_seed(runs)
     members = {settings.mixup: run for settings, run in runs if settings.seed == first}
     names = picture_names(next(iter(members.values())), "mixup")
     figure = style.new_figure(
@@ -265,7 +269,7 @@ def _draw_triplet(panels, name, rows):
 
 def _by_width(runs):
     """{(label noise, width): Run} of the first seed; runs without pictures are left out."""
-    seed = min(settings.seed for settings, _ in runs)
+    seed = _first_seed(runs)
     return {
         (settings.label_noise, settings.width): run
         for settings, run in runs
