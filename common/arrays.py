@@ -1,9 +1,23 @@
 """Arrays of images and of labels, as all public functions take them; loads no TensorFlow."""
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 
 # What a classifier gives: found out from examples, or said.
 OUTPUTS = ("auto", "logits", "probabilities")
+# A batch of 500 of CIFAR-10's images holds as many.
+_AT_ONCE, _NUMBERS_AT_ONCE = 500, 500 * 32 * 32 * 3
+
+
+def examples_at_once(shape: Sequence[int]) -> int:
+    """Returns how many examples a model is given at once: 500, fewer where they are large.
+
+    Args:
+        shape: Shape of an example. Those of more than 32 x 32 x 3 numbers come in batches of as many numbers.
+    """
+    return max(1, min(_AT_ONCE, _NUMBERS_AT_ONCE // math.prod(shape)))
 
 
 def floating_type(array: np.ndarray) -> np.dtype:

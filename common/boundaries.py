@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from .arrays import floating
 from .disagreement import MEASURES, Measured, mean_over_examples, mean_over_planes, pairs_of
+from .errors import in_one_line
 from .metrics.classifier import Classifier
 from .metrics.fragmentation import fragmentation_scores
 from .metrics.logits import Network
@@ -41,13 +42,11 @@ _BLOCK = 10  # examples whose margins are measured between two looks at the cloc
 _UNITS_OF_DISTANCE, _BISECTIONS = 100, 8
 
 
-def _in_one_line(error: Exception) -> str:
-    """What an error says; one of TensorFlow's names first all the places that it passed."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    if isinstance(error, tf.errors.OpError):
-        places = ("File ", "Detected at", "Graph execution error", "[[")
-        lines = [line for line in lines if line and not line.startswith(places)][:1] or lines
-    return " ".join(" ".join(lines).split())[:200]
+def reason(error: Exception) -> str:
+    """Returns why something could not be measured, in one line."""
+    if isinstance(error, tf.errors.ResourceExhaustedError):
+        return "out of memory; fewer examples at a time (`batch_size`) take less"
+    return in_one_line(error)
 
 
 class Silent:
@@ -172,7 +171,7 @@ class Boundaries:
                 self._leave_out(f"{MEASURES[name].title} of {model}", error)
 
     def _leave_out(self, what, error):
-        self.left_out.append(f"{what}: {_in_one_line(error)}")
+        self.left_out.append(f"{what}: {reason(error)}")
 
     def _triplets(self):
         """Positions of the examples of the planes, as many as determine one, and these planes."""
@@ -182,15 +181,15 @@ class Boundaries:
             distinct = self.y is not None and len(np.unique(self.y)) >= 3
             labels = self.y if distinct else np.arange(len(self.x))
             triplets = draw_triplets(labels, options.num_planes, self._stream("score_triplets"), distinct)
-        found, planes, reason = [], [], "two are needed"
+        found, planes, why = [], [], "two are needed"
         for triplet in triplets:
             try:
                 planes.append(plane_through(self.x[triplet], options.resolution, SCORE_OVERHANG))
                 found.append(triplet)
             except ValueError as error:
-                reason = str(error)
+                why = str(error)
         if len(planes) < 2:
-            raise ValueError(f"too few of {len(triplets)} planes through three examples ({reason})")
+            raise ValueError(f"too few of {len(triplets)} planes through three examples ({why})")
         return np.array(found), planes
 
     def _measure_planes(self):

@@ -15,8 +15,9 @@ import numpy as np
 import tensorflow as tf
 
 from .arguments import whole_number
-from .arrays import class_labels
-from .boundaries import Boundaries, Picture, Silent, Watch
+from .arrays import class_labels, examples_at_once
+from .boundaries import Boundaries, Picture, Silent, Watch, reason
+from .compilation import compiled
 from .disagreement import (
     MEASURES,
     Measured,
@@ -31,7 +32,6 @@ from .metrics.logits import (
     Network,
     are_probabilities,
     array_of,
-    compiled,
     kind_of_outputs,
     logits_by_kind,
     logits_from,
@@ -57,7 +57,7 @@ class Options:
         triplets: Integer array (planes, 3), positions of the examples of each plane; None to draw them, of
             three classes where there are labels of three.
         seed: Seed of the draws.
-        batch_size: At least 1, the most examples in a call of a model.
+        batch_size: At least 1, the most examples in a call of a model; None: `arrays.examples_at_once`.
     """
 
     outputs: str = "auto"
@@ -69,7 +69,7 @@ class Options:
     picture: tuple[int, int, int] | None = None
     triplets: np.ndarray | None = None
     seed: int = 1
-    batch_size: int = 500
+    batch_size: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -178,6 +178,8 @@ def compare(
     x = np.asarray(x)
     names = tuple(names or (f"model {i + 1}" for i in range(len(models))))
     y = _checked(models, x, y, names)
+    if options.batch_size is None:
+        options = dataclasses.replace(options, batch_size=examples_at_once(x.shape[1:]))
     _check_options(options, len(x))
     predictions, networks, kinds = _predictions(models, x, y, names, options, watch)
     pairs = pairs_of(range(len(models)))
@@ -275,12 +277,12 @@ def _predictions(models, x, y, names, options, watch):
                 raise ValueError("The model must give logits, as `outputs` says; it gives probabilities")
             found = Predictions.of_logits(logits_from(given, kind).numpy(), y)
         except (ValueError, tf.errors.OpError) as error:
-            raise ValueError(f"{name}: {error}") from error
+            raise ValueError(f"{name}: {reason(error)}") from error
         except (AttributeError, TypeError, NotImplementedError) as error:
             # What is no operation of TensorFlow's, such as `model.predict`, meets tensors without numbers.
             raise ValueError(
                 f"{name} must be a Keras model, not its `predict`, or a function made of TensorFlow "
-                f"operations: {error}"
+                f"operations: {reason(error)}"
             ) from error
         networks.append(logits_by_kind(model, kind))
         kinds.append(kind)

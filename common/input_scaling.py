@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .arrays import class_labels
+from .arrays import class_labels, examples_at_once
 from .errors import UserError
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ SCALINGS = ("0-255", "0-1", "standardized")
 _PASSING = ("Resizing", "CenterCrop", "Dropout", "SpatialDropout2D", "GaussianNoise", "Identity")
 # How far apart black and white are for a network's weights: 1 of 0-1, 2 of -1 to 1, 4 to 5 standardized.
 _SPREADS = (0.5, 16.0)
+_BATCHES_AT_ONCE = 20
 
 
 def expected_scaling(model: "keras.Model") -> str | None:
@@ -154,7 +155,12 @@ def outputs_on_standardized(
 
 
 def predicted_classes(
-    model: "keras.Model", images: np.ndarray, scaling: str, mean: Sequence[float], std: Sequence[float]
+    model: "keras.Model",
+    images: np.ndarray,
+    scaling: str,
+    mean: Sequence[float],
+    std: Sequence[float],
+    batch_size: int | None = None,
 ) -> np.ndarray:
     """The classes that `model.predict` gives, as `model.evaluate` would count them.
 
@@ -166,10 +172,22 @@ def predicted_classes(
         scaling: One of SCALINGS.
         mean: Mean of each channel.
         std: Standard deviation of each channel.
+        batch_size: The most images in a call of the model; None: `arrays.examples_at_once`.
 
     Returns:
         Integer array of shape (images,).
     """
+    size = batch_size or examples_at_once(images.shape[1:])
+    block = _BATCHES_AT_ONCE * size  # scaled images are a second copy
+    return np.concatenate(
+        [
+            _predicted_block(model, images[start : start + block], scaling, mean, std, size)
+            for start in range(0, len(images), block)
+        ]
+    )
+
+
+def _predicted_block(model, images, scaling, mean, std, batch_size):
     pixels: np.ndarray = np.asarray(images, np.float32)
     if scaling == "0-255":
         pixels = pixels * np.float32(255)
@@ -177,7 +195,7 @@ def predicted_classes(
         pixels = (pixels - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
     if "int" in str(model.inputs[0].dtype):
         pixels = np.clip(np.rint(pixels), 0, 255).astype(model.inputs[0].dtype)
-    return model.predict(pixels, batch_size=500, verbose=0).astype(np.float32).argmax(axis=1)
+    return model.predict(pixels, batch_size=batch_size, verbose=0).astype(np.float32).argmax(axis=1)
 
 
 def better_scaling(
@@ -187,6 +205,7 @@ def better_scaling(
     scaling: str,
     mean: Sequence[float],
     std: Sequence[float],
+    batch_size: int | None = None,
 ) -> tuple[str, float, float] | None:
     """Another scaling with which a model is right about clearly more images; a sign that `scaling` is wrong.
 
@@ -197,6 +216,7 @@ def better_scaling(
         scaling: The one of SCALINGS that was decided on.
         mean: Mean of each channel.
         std: Standard deviation of each channel.
+        batch_size: The most images in a call of the model; None: `arrays.examples_at_once`.
 
     Returns:
         The best other scaling, its accuracy and that of `scaling`, if they are three standard errors apart;
@@ -206,7 +226,8 @@ def better_scaling(
         return None
     labels = class_labels(labels)
     accuracies = {
-        name: float(np.mean(predicted_classes(model, images, name, mean, std) == labels)) for name in SCALINGS
+        name: float(np.mean(predicted_classes(model, images, name, mean, std, batch_size) == labels))
+        for name in SCALINGS
     }
     best = max(accuracies, key=lambda name: accuracies[name])
     error = np.sqrt(sum(a * (1 - a) for a in (accuracies[best], accuracies[scaling])) / len(labels))

@@ -1,20 +1,13 @@
 """The table of a figure's runs in the report: in what they differ, and what was measured of each last."""
 
-import dataclasses
-
 import numpy as np
 
 from common.statistics import interval_of_pairs
 from common.study.run_folders import measured_seconds
+from common.study.runs import differing
 from common.study.verdicts import number
 
 _KINDS = ("mean", "low", "high", "median")
-
-
-def _differing(settings):
-    """Names of the settings in which runs differ."""
-    names = [field.name for field in dataclasses.fields(settings[0])]
-    return [name for name in names if len({getattr(s, name) for s in settings}) > 1]
 
 
 def _quantities(rows):
@@ -54,7 +47,7 @@ def run_table(runs):
     Returns:
         (head, rows, number of columns that name the run).
     """
-    names = _differing([settings for settings, _ in runs])
+    names = differing([settings for settings, _ in runs])
     final = [_final(run) for _, run in runs]
     found = {key for values in final for key in values}
     means, tallies, single = [], [], []

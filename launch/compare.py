@@ -115,6 +115,13 @@ def _define_flags(flag_values):
     flags.DEFINE_integer("num_gradients", 1000, "Examples whose Jacobian norms are; 0: none.", 0, **define)
     flags.DEFINE_list("triplet", None, "Numbers of the three examples of the plane that is drawn.", **define)
     flags.DEFINE_integer("picture_resolution", 200, "Points along each axis of this plane.", 2, **define)
+    flags.DEFINE_integer(
+        "batch_size",
+        None,
+        "Examples at a time; default: 500, fewer where they are larger than 32 x 32 x 3 numbers.",
+        1,
+        **define,
+    )
     flags.DEFINE_integer("data_seed", 1, "Seed that chooses examples.", 0, **define)
     flags.DEFINE_string("out", "comparison.html", "Page, an .html file.", **define)
     flags.DEFINE_bool("json", False, "Prints everything as one JSON object, on the last line.", **define)
@@ -298,6 +305,7 @@ def _compare(flag_values, triplet, data):
         picture=data.places(triplet) if triplet else None,
         triplets=triplets,
         seed=flag_values.data_seed,
+        batch_size=flag_values.batch_size,
     )
     try:
         found = compare(prepared.networks, prepared.x, data.y, _names(paths), options, _Watched)
@@ -307,7 +315,7 @@ def _compare(flag_values, triplet, data):
     if len(set(found.outputs)) == 1:
         taken = [found.outputs[0]]
     accuracies = [m["accuracy"].value for m in found.of_models] if data.y is not None else None
-    notes = compare_data.notes(models, paths, data, prepared, accuracies)
+    notes = compare_data.notes(models, paths, data, prepared, accuracies, flag_values.batch_size)
     return found, data, [*notes, f"outputs taken as {', '.join(taken)}"]
 
 

@@ -59,15 +59,20 @@ class Data:
                 raise UserError(f"--triplet: example {number} is not among the {len(self.x):,} examples")
         return tuple(place[number] for number in numbers)
 
-    def pictures(self) -> np.ndarray | None:
-        """Returns the examples as uint8 images (examples, height, width, 3), or None if they are none."""
+    def pictures(self, positions: np.ndarray) -> np.ndarray | None:
+        """Returns examples as uint8 images (examples, height, width, 3), or None if they are none.
+
+        Args:
+            positions: Integer array (examples,), their places in x.
+        """
         x = self.x
         if x.ndim == 3 and x.shape[1] == x.shape[2] and x.shape[1] >= 8:
             x = x[..., None]
         if x.ndim != 4 or x.shape[-1] not in (1, 3):
             return None
+        low, high = float(x.min()), float(x.max())
+        x = x[positions]
         if x.dtype != np.uint8:
-            low, high = float(x.min()), float(x.max())
             if low < 0 or high > 1:  # of another scale: the darkest is black, the brightest white
                 x = (x - low) / max(high - low, 1e-12)
             x = np.round(255 * x).astype(np.uint8)
@@ -278,11 +283,19 @@ def prepare(models: Sequence, paths: Sequence[str], data: Data, given: Sequence[
         input_scaling.outputs_on_standardized(model, scaling, mean, std)
         for model, scaling in zip(models, scalings, strict=True)
     ]
-    x = ((data.x - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)).astype(np.float32)
-    return Prepared(networks, x, scalings)
+    x = data.x - np.asarray(mean, np.float32)
+    x /= np.asarray(std, np.float32)
+    return Prepared(networks, x.astype(np.float32, copy=False), scalings)
 
 
-def notes(models: Sequence, paths: Sequence[str], data: Data, prepared: Prepared, accuracies) -> list[str]:
+def notes(
+    models: Sequence,
+    paths: Sequence[str],
+    data: Data,
+    prepared: Prepared,
+    accuracies: Sequence[float] | None,
+    batch_size: int | None = None,
+) -> list[str]:
     """Lines that say how the inputs were taken, and warn of what looks wrong.
 
     Args:
@@ -291,6 +304,7 @@ def notes(models: Sequence, paths: Sequence[str], data: Data, prepared: Prepared
         data: The examples.
         prepared: What `prepare` made of them.
         accuracies: Accuracy of each model, or None.
+        batch_size: The most examples in a call of a model; None: `arrays.examples_at_once`.
     """
     found = []
     for place, (path, model) in enumerate(zip(paths, models, strict=True)):
@@ -304,7 +318,7 @@ def notes(models: Sequence, paths: Sequence[str], data: Data, prepared: Prepared
                 )
                 found.append(f"warning: {path} is at chance level; {advice}")
         if prepared.scalings:
-            found += _scaling_notes(path, model, data, prepared.scalings[place])
+            found += _scaling_notes(path, model, data, prepared.scalings[place], batch_size)
         elif (expected := input_scaling.expected_scaling(model)) and data.x.dtype.kind == "f":
             largest = float(np.abs(data.x).max())
             if (largest <= _LARGEST_UNSCALED) == (expected == "0-255"):
@@ -315,15 +329,15 @@ def notes(models: Sequence, paths: Sequence[str], data: Data, prepared: Prepared
     return found
 
 
-def _scaling_notes(path, model, data, scaling):
+def _scaling_notes(path, model, data, scaling, batch_size):
     found = []
     mean, std = data.statistics
     if data.y is not None and model.output_shape[-1] > 1:
-        classes = input_scaling.predicted_classes(model, data.x, scaling, mean, std)
+        classes = input_scaling.predicted_classes(model, data.x, scaling, mean, std, batch_size)
         accuracy = 100 * np.mean(classes == data.y)
         found.append(f"{path}: pixels of {scaling}; accuracy as model.evaluate counts it {accuracy:.2f} %")
         x, y = data.x[:_NUM_TRIED], data.y[:_NUM_TRIED]
-        if better := input_scaling.better_scaling(model, x, y, scaling, mean, std):
+        if better := input_scaling.better_scaling(model, x, y, scaling, mean, std, batch_size):
             found.append(
                 f"warning: of {len(y):,} images {path} is right about {100 * better[1]:.1f} % on pixels of "
                 f"{better[0]}, about {100 * better[2]:.1f} % on those of {scaling}; is that what it was "

@@ -3,6 +3,7 @@
 import html
 import io
 
+import matplotlib
 import numpy as np
 
 from common.disagreement import MEASURES
@@ -33,7 +34,7 @@ def _says(found, class_names, place):
     ]
 
 
-def _plane_html(found, data, images):
+def _plane_html(found, data):
     plane = found.picture
     if plane is None:
         return ""
@@ -46,7 +47,7 @@ def _plane_html(found, data, images):
         labels,
         found.num_classes,
         data.class_names,
-        None if images is None else images[positions],
+        data.pictures(positions),
     )
     text = (
         "Every point of the plane is an input between and around three examples. Its colour is the class "
@@ -56,7 +57,7 @@ def _plane_html(found, data, images):
     return f"<h2>A plane through three examples</h2><p>{text}</p>{_image(figure, text)}"
 
 
-def _examples_html(found, data, images):
+def _examples_html(found, data):
     most = found.most_different(_MOST)
     if not most.size:
         return "<h2>Where the models differ most</h2><p>They give the same probabilities everywhere.</p>"
@@ -70,9 +71,9 @@ def _examples_html(found, data, images):
     parts.append(
         "<p>The predicted class and its probability, for the examples with the largest difference.</p>"
     )
-    if images is not None:
+    if (images := data.pictures(most)) is not None:
         captions = [_caption(found, data, place) for place in most]
-        parts.append(_image(comparison.figure_examples(images[most], captions), "the examples of the table"))
+        parts.append(_image(comparison.figure_examples(images, captions), "the examples of the table"))
     return "".join([*parts, table(head, rows)])
 
 
@@ -158,13 +159,13 @@ def page(found, data, paths, limits, broken, notes):
         notes: Lines on how the inputs were taken.
     """
     title = " and ".join([", ".join(found.names[:-1]), found.names[-1]])
-    images = data.pictures()
     pairs = ""
     if len(found.of_pairs) > 1:
         pairs = f"<h2>Each pair</h2>{table(*compare_table.of_pairs(found))}"
     files = [f"{path}, SHA-256 {digest(path)}" for path in paths]
-    with style.applied():
-        plane, examples = _plane_html(found, data, images), _examples_html(found, data, images)
+    # A "$" in a name begins no formula.
+    with style.applied(), matplotlib.rc_context({"text.parse_math": False}):
+        plane, examples = _plane_html(found, data), _examples_html(found, data)
     out = [f"left out: {line}" for line in found.left_out]
     tables = [compare_table.of_models(found), compare_table.of_agreement(found)]
     return f"""<!doctype html>

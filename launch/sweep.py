@@ -241,10 +241,10 @@ def main(argv: list[str] | None = None) -> None:
         _define_flags(flag_values)
         command_line.parse_flags(flag_values, argv, _USAGE)
         runs = program.expand(study, flag_values)
-        if flag_values.strategy == "multi_worker" and flag_values.executor != "local":
+        if flag_values.strategy == "multi_worker":
             raise UserError(
-                "--strategy=multi_worker: a process of a sweep is alone; docs/launch.md has an sbatch file "
-                "for a run on several nodes"
+                "--strategy=multi_worker: a process of a sweep is alone; docs/launch.md says how one run "
+                "trains on several workers or nodes"
             )
         program.check_options(study, runs, flag_values)
         if len(runs) == 1 and not flag_values.figure:

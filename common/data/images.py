@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..arrays import class_labels
-from ..errors import UserError
+from ..errors import UserError, in_one_line
 from ..streams import Streams
 from ..study.startup import quiet_stderr
 from .datasets import DATASETS, root_folder
@@ -220,7 +220,7 @@ def _download(dataset, root, folder):
             with quiet_stderr():
                 tfds.builder(dataset, data_dir=root).download_and_prepare()
         except Exception as error:  # of the network, of the disk, of TFDS
-            reason = _one_line(error)
+            reason = in_one_line(error)
             raise UserError(
                 f"cannot fetch {title} ({reason}); try again, or copy its prepared folder to {folder}"
             ) from error
@@ -285,17 +285,9 @@ def _reading_error(dataset, data_dir, folder, failure, download=None):
         how = f"{command} fetches it" if download is None else f"--download fetches it, as does {command}"
         return UserError(f"no {DATASETS[dataset].title} in {folder}; {how}")
     return UserError(
-        f"cannot read {DATASETS[dataset].title} in {folder} ({_one_line(failure)}); if it is damaged, remove "
-        f"that folder and fetch it again: {command}"
+        f"cannot read {DATASETS[dataset].title} in {folder} ({in_one_line(failure)}); if it is damaged, "
+        f"remove that folder and fetch it again: {command}"
     )
-
-
-def _one_line(failure):
-    """Why something failed, as words in one line."""
-    reason = getattr(failure, "strerror", None) or str(failure)
-    # TensorFlow wraps it: "{{function_node ...}} reason [Op:...] name: ".
-    reason = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", reason)
-    return " ".join(reason.split()).rstrip(".")
 
 
 def _cifar_split(arrays, reading_error):

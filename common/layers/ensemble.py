@@ -3,7 +3,7 @@
 import functools
 import operator
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
@@ -250,7 +250,11 @@ class EmbeddingSum(keras.layers.Layer):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the embeddings."""
-        features = cast(int, input_shape[-1])
+        features = input_shape[-1]
+        if features is None:
+            raise ValueError(
+                f"The number of input features must be known. Received: input_shape={tuple(input_shape)}"
+            )
         if features % self.num_sets:
             raise ValueError(
                 f"The {features} input features must divide into `num_sets` equal sets. "

@@ -5,8 +5,9 @@ import tensorflow as tf
 
 from ..arguments import whole_number
 from ..arrays import floating_type
+from ..compilation import compiled
 from ..tensors import floating
-from .logits import Network, check_logits, compiled, logits_of
+from .logits import Network, check_logits, logits_of
 
 _BLOCK_BYTES = 2**25
 
@@ -16,7 +17,7 @@ class Classifier:
 
     The measures of decision boundaries take a network or its `Classifier`. A network is traced anew in each
     call; a `Classifier` keeps its trace, also while the weights change, so make one where a network is
-    measured more than once. Compiled by XLA where there is a GPU only: XLA's convolutions on CPU are slow.
+    measured more than once. Compiled by XLA where there is a GPU only (`compilation.compiled`).
 
     Example:
     >>> classifier = Classifier(lambda x: x)
@@ -31,7 +32,7 @@ class Classifier:
     def __init__(self, model: Network) -> None:
         self._model = model
         self._classify = compiled(self._trace, autograph=True, reduce_retracing=True)
-        self._on_rays = tf.function(self._trace_on_rays, reduce_retracing=True)
+        self._on_rays = compiled(self._trace_on_rays, autograph=True, reduce_retracing=True)
 
     def _trace(self, inputs):
         logits = floating(logits_of(self._model, inputs))

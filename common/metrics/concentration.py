@@ -7,7 +7,8 @@ import numpy as np
 import tensorflow as tf
 from scipy.special import lambertw
 
-from .logits import Network, check_logits, compiled, logits_of
+from ..compilation import compiled
+from .logits import Network, check_logits, logits_of
 
 
 def _positive(**values: float | np.ndarray) -> Iterable[np.ndarray]:

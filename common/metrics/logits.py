@@ -1,8 +1,7 @@
-"""A network's logits, as all measures take them, and how their programs are compiled and fed."""
+"""A network's logits, as all measures take them, and how their programs are fed."""
 
-import functools
 from collections.abc import Callable, Iterator
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 import keras
 import numpy as np
@@ -14,7 +13,6 @@ from ..tensors import floating
 
 # A Keras model or layer, or a function made of TensorFlow operations: a batch of inputs to logits.
 Network: TypeAlias = keras.Layer | Callable[[tf.Tensor], tf.Tensor]
-_Results = TypeVar("_Results")
 
 # The logarithm of a smaller probability says nothing: float32 has none far below. In float16 it may have been
 # up to 2^-25, half the least number above 0.
@@ -232,22 +230,6 @@ def check_logits(model: Network, inputs: np.ndarray | tf.Tensor, batch_size: int
     if are_probabilities(logits):
         raise ValueError("The model must give logits, not their softmax. Received: rows that sum to 1")
     return logits.shape[-1]
-
-
-def compiled(function: Callable[..., _Results], **options: bool) -> Callable[..., _Results]:
-    """Compiles a function that runs a network; by XLA only where there is a GPU.
-
-    XLA's convolutions on a CPU are tens of times slower than oneDNN's.
-
-    Args:
-        function: Function of tensors.
-        **options: Further options of `tf.function`; by default without autograph, which traces more slowly
-            and wraps errors in its own lines.
-    """
-    has_gpu = bool(tf.config.list_logical_devices("GPU"))
-    # TensorFlow counts traces by a function's code, and warns of many: here each is of another network.
-    own = functools.partial(function)
-    return tf.function(own, jit_compile=has_gpu or None, **({"autograph": False} | options))
 
 
 def padded_batches(batch_size: int, *arrays: np.ndarray) -> Iterator[tuple]:

@@ -11,10 +11,11 @@ import tensorflow as tf
 
 from ..arguments import whole_number
 from ..arrays import class_labels
+from ..compilation import compiled
 from ..data.colour_jitter import apply_jitter, jitter_coefficients, luma_weights
 from ..tensors import floating
 from .examples import check_values
-from .logits import Network, check_logits, compiled, logits_of, padded_batches
+from .logits import Network, check_logits, logits_of, padded_batches
 
 NUM_COPIES = 4
 DELTA = 0.1  # of eq. 5

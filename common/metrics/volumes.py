@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from ..compilation import compiled
 from ..data.colour_jitter import check_clip, jitter_coefficients
 from ..data.svd_paths import (
     STRENGTHS,
@@ -19,7 +20,7 @@ from ..data.svd_paths import (
     erasure_windows,
     segment_lengths,
 )
-from .logits import Network, compiled, padded_batches
+from .logits import Network, padded_batches
 from .sharpness import (
     BATCH_SIZE,
     NUM_COPIES,

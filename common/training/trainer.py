@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..arrays import class_labels
+from ..compilation import compiled
 from ..data.augmentation import Augmentation
 from ..distribution import on_replicas
 from ..errors import UserError
@@ -107,7 +108,7 @@ class Trainer:
 
     Raises:
         UserError: The replicas do not divide the batch.
-        ValueError: `decayed_weights` is another.
+        ValueError: `decayed_weights` is another, or the optimizer scales its loss.
     """
 
     def __init__(
@@ -144,10 +145,9 @@ class Trainer:
             self.optimizer._all_reduce_sum_gradients = list
         self._gives_logits = False
         self._fresh_optimizer = [v.numpy() for v in self.optimizer.variables]
-        gpus = tf.config.list_logical_devices("GPU")
-        jit = bool(gpus) and self.replicas == 1
-        self._block = tf.function(self._train_block, jit_compile=jit, reduce_retracing=False)
-        self._evaluation = tf.function(self._evaluate_all, jit_compile=jit)
+        single = self.replicas == 1
+        self._block = compiled(self._train_block, xla=single, autograph=True)
+        self._evaluation = compiled(self._evaluate_all, xla=single, autograph=True)
         self._finite = tf.function(self._all_finite)
         self._mean = tf.function(self._mean_of_workers)
 
@@ -195,13 +195,18 @@ class Trainer:
 
     def _checked(self, images, labels):
         """Returns the labels as int32 [n]; what else would go wrong without a word is refused."""
-        labels, num_classes = class_labels(labels), self.model.output_shape[-1]
+        labels = self._class_labels(labels)
         if images.dtype.kind != "f":
             raise ValueError(f"`images` must be floating-point numbers in [0, 1]. Received: {images.dtype}")
-        check_values("labels", labels, (labels >= 0) & (labels < num_classes), f"from 0 to {num_classes - 1}")
         if not self._gives_logits:
             check_logits(self.model, self._preprocessing.evaluated(images[:_NUM_TRIED]))
             self._gives_logits = True
+        return labels
+
+    def _class_labels(self, labels):
+        """Returns labels of the model's classes as int32 [n]."""
+        labels, num_classes = class_labels(labels), self.model.output_shape[-1]
+        check_values("labels", labels, (labels >= 0) & (labels < num_classes), f"from 0 to {num_classes - 1}")
         return labels.astype(np.int32)
 
     def checkpoint(self) -> tf.train.Checkpoint:
@@ -252,6 +257,9 @@ class Trainer:
 
         Returns:
             Mean loss and number of correct predictions of each batch as it was trained: two arrays [steps].
+
+        Raises:
+            ValueError: The learning rate changes within an epoch.
         """
         first = self.step % self.steps_per_epoch
         last = min(first + num_steps, self.steps_per_epoch)
@@ -395,8 +403,12 @@ class Trainer:
 
         Args:
             images: float32 [n, height, width, channels] in [0, 1].
-            labels: int32 [n].
+            labels: Integers [n] or [n, 1], the class of each image.
+
+        Raises:
+            ValueError: Labels are none of the model's classes.
         """
+        labels = self._class_labels(labels)
         n = len(labels)
         size = math.ceil(n / math.ceil(n / _EVALUATION_BATCH))  # equal batches: little is padded
         size += -size % self.replicas

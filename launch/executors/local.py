@@ -24,8 +24,6 @@ from launch.jobs import SweepProcess, note_started
 
 _POLL_SECONDS, _PATIENCE_SECONDS = 0.2, 30
 _BYTES_PER_WORKER = 2 * 2**30
-# A strategy with which one process takes all GPUs.
-_OVER_ALL_GPUS = ("mirrored", "multi_worker")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,9 +63,8 @@ def make_places(
 ) -> list[Place]:
     """Returns the places of a sweep on this machine.
 
-    Each GPU takes `runs_per_gpu` processes that see it alone, so that no run is mirrored that fits one. With
-    a strategy over several devices one process takes them all. Without GPUs the cores are shared out, but a
-    worker of a cluster is one process.
+    Each GPU takes `runs_per_gpu` processes that see it alone, so that no run is mirrored that fits one.
+    Mirrored runs take all GPUs each. Without GPUs the cores are shared out.
 
     Args:
         study: Its paper.
@@ -79,12 +76,9 @@ def make_places(
     Raises:
         UserError: More workers than places.
     """
-    if strategy == "multi_worker" and (workers or 1) > 1:
-        raise UserError(f"--workers={workers}: with --strategy=multi_worker this machine is one worker")
-    at_once = 1 if strategy == "multi_worker" else workers or default_workers(study)
-    shares: list[tuple[str, ...] | None] = [None] * at_once
+    shares: list[tuple[str, ...] | None] = [None] * (workers or default_workers(study))
     if gpus:
-        single = strategy not in _OVER_ALL_GPUS
+        single = strategy != "mirrored"
         # Every GPU has one before any has two.
         shares = []
         shares += [(gpu,) for gpu in gpus] * runs_per_gpu if single else [tuple(gpus)]

@@ -7,8 +7,9 @@ import functools
 import numpy as np
 import tensorflow as tf
 
+from common.compilation import compiled
 from common.data.images import Images
-from common.metrics.logits import compiled, padded_batches
+from common.metrics.logits import padded_batches
 from common.metrics.volumes import VolumeMeter
 from common.study import interruption
 

@@ -3,8 +3,10 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from common import boundaries
+from common import boundaries, comparison
+from common.arrays import examples_at_once
 from common.comparison import Options, compare
 from common.metrics.margin import Margins
 
@@ -106,6 +108,40 @@ def test_what_is_no_model_is_said_in_one_line():
         compare(["a.keras", "b.keras"], x, options=NOTHING)
     with pytest.raises(ValueError, match="model 2 must be a Keras model, not its `predict`"):
         compare([model, model.predict], x, options=NOTHING)
+
+
+def test_what_an_operation_says_is_one_line():
+    model = keras.Sequential([keras.Input((1,), dtype="int32"), keras.layers.Embedding(10, 3)])
+    tokens = keras.Model(model.inputs, model.outputs[0][:, 0])
+    with pytest.raises(ValueError, match=r"^model 1: indices\[2,0\] = 17 is not in \[0, 10\)$"):
+        compare([tokens, tokens], np.array([[1], [2], [17]]), options=NOTHING)
+
+
+def test_memory_that_does_not_suffice_names_what_to_lower(monkeypatch):
+    def refused(batch):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    monkeypatch.setattr(comparison, "compiled", lambda function: refused)
+    with pytest.raises(ValueError, match="^model 1: out of memory; .*`batch_size`"):
+        compare([identity, identity], np.eye(3, dtype=np.float32), options=NOTHING)
+
+
+@pytest.mark.parametrize(
+    "shape,expected", [((784,), 500), ((32, 32, 3), 500), ((224, 224, 3), 10), ((2000, 2000, 3), 1)]
+)
+def test_large_examples_come_in_small_batches(shape, expected):
+    assert examples_at_once(shape) == expected
+
+
+def test_batches_are_small_by_default_where_examples_are_large():
+    sizes = []
+
+    def model(x):
+        sizes.append(x.shape[0])
+        return tf.reduce_mean(x, axis=(1, 2))
+
+    compare([model, model], np.zeros((30, 224, 224, 3), np.float32), options=NOTHING)
+    assert max(sizes) == 10
 
 
 def test_labels_of_two_classes_may_be_booleans():

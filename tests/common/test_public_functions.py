@@ -133,7 +133,7 @@ NEITHER = """
     metrics.examples.example_arrays metrics.examples.check_values metrics.examples.mean_over_examples
     metrics.examples.column metrics.examples.one_value_per_example metrics.examples.MeanOverExamples
     metrics.fragmentation.fragmentation_score metrics.fragmentation.fragmentation_scores
-    metrics.logits.are_probabilities metrics.logits.compiled metrics.logits.padded_batches
+    metrics.logits.are_probabilities metrics.logits.padded_batches
     metrics.margin.Margins metrics.plane.Plane metrics.reproducibility.triplet_agreement
     metrics.reproducibility.reproducibility_score metrics.reproducibility.Reproducibility
     metrics.reproducibility.group_reproducibility metrics.reproducibility.reproducibility_matrix

@@ -27,7 +27,9 @@ SMALL = [
     "--num_margins=0",
     "--num_gradients=0",
 ]
-FEW = Options(num_planes=4, resolution=6, picture_resolution=5, num_margins=0, num_gradients=0)
+FEW = Options(
+    num_planes=4, resolution=6, picture_resolution=5, num_margins=0, num_gradients=0, batch_size=500
+)
 layers = keras.layers
 
 
@@ -176,7 +178,7 @@ def test_images_are_shown(saved, run, arrays, tmp_path):
     x, y = rng.integers(0, 256, (30, 12, 12, 3), dtype=np.uint8), rng.integers(0, 4, 30)
     scaled = layers.Rescaling(1 / 255)
     paths = saved(a=network(0, 4, x.shape[1:], [scaled]), b=network(1, 4, x.shape[1:], [scaled]))
-    names = np.array(["<cat>", "dog", "cow", "pig"])
+    names = np.array(["<cat>", "$0-$10", "cost_$_low_$", "pig"])  # the last two are no formulas
     given = f"--models={','.join(paths)}", arrays(x=x, y=y[:, None], class_names=names)
     assert run(*given, "--triplet=3,5,8")[0] == 0
     page = (tmp_path / "page.html").read_text("utf-8")
@@ -322,6 +324,25 @@ def test_some_examples_keep_their_numbers(tmp_path):
     found = compare_data.read_file(str(tmp_path / "a.npz"), 7, 3, False)
     assert len(found.x) == 7 and np.all(found.numbers == found.y) and np.all(found.x[:, 0] == 2 * found.y)
     assert found.places(found.numbers[[4, 0]]) == (4, 0)
+
+
+@pytest.mark.parametrize(
+    "x,expected",
+    [
+        (np.full((4, 9, 9, 1), 7, np.uint8), 7),
+        (np.full((4, 9, 9), 0.2), 51),
+        # Black and white are those of all examples.
+        (np.arange(4.0).reshape(4, 1, 1, 1) * np.ones((4, 9, 9, 3)), 170),
+        (np.zeros((4, 9, 9, 2)), None),
+        (np.zeros((4, 5)), None),
+    ],
+)
+def test_pictures_of_some_examples(x, expected):
+    found = compare_data.Data("a", "a", x, None, np.arange(4)).pictures(np.array([2]))
+    if expected is None:
+        assert found is None
+    else:
+        assert found.shape == (1, 9, 9, 3) and found.dtype == np.uint8 and np.all(found == expected)
 
 
 def prepared(data, models, scalings):

@@ -8,12 +8,13 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from common.compilation import compiled
 from common.data import corruption
 from common.data.colour_jitter import apply_jitter, compose, in_sequence
 from common.data.svd_paths import decompose, erasure_windows, segment_lengths, svd_paths
 from common.metrics.class_skips import class_skips
 from common.metrics.fragmentation import fragmentation_score, fragmentation_scores
-from common.metrics.logits import compiled, logits_of
+from common.metrics.logits import logits_of
 from common.metrics.margin import DISTANCES, Margins, margins
 from common.metrics.plane import draw_released_triplets
 from common.metrics.reproducibility import reproducibility_score, triplet_agreement

@@ -121,6 +121,11 @@ def test_embedding_sum_by_hand():
     assert layer(x).numpy().tolist() == [[4, 6, 30, 40], [0, 0, 0, 0], [3, 4, 10, 20]]
 
 
+def test_embedding_sum_needs_to_know_its_features():
+    with pytest.raises(ValueError, match="number of input features must be known"):
+        EmbeddingSum(2, 3)(keras.Input((None,)))
+
+
 def test_embedding_sum_of_an_ensemble_is_one_per_model():
     layer = EmbeddingSum(num_sets=2, dim=3, num_models=2, dtype="float64")
     x = RNG.integers(0, 2, size=(2, 9, 8)).astype(np.float64)

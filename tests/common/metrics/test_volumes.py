@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.special import log_softmax, softmax
 
+from common.compilation import compiled
 from common.data.colour_jitter import apply_jitter, jitter_coefficients
 from common.errors import UserError
 from common.metrics import volumes as volumes_module
-from common.metrics.logits import compiled
 from common.metrics.sharpness import jacobian_norm, tangent_hessian_norm
 from common.metrics.volumes import VolumeMeter, integrate_paths, measure_volumes
 
@@ -254,7 +254,7 @@ def test_xla_computes_the_same(monkeypatch):
     expected = measure_volumes(model, images, labels, **OPTIONS)
     # Where there is a GPU the meter is compiled by XLA, which a CPU can run too.
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: ["GPU"])
-    assert compiled(abs)._jit_compile
+    assert compiled(abs).chosen._jit_compile
     volumes = measure_volumes(model, images, labels, **OPTIONS)
     for name, values in volumes.items():
         np.testing.assert_allclose(values, expected[name], rtol=1e-3 if "hessian" in name else 1e-5)

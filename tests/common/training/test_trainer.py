@@ -96,10 +96,17 @@ def test_half_precision_trains_as_float32_but_for_rounding(make_trainer, images)
 def test_labels_may_be_as_keras_gives_them(make_trainer, images):
     trainer = make_trainer()
     found = []
-    for labels in (images.labels, images.labels.astype(np.int64)[:, None]):
+    for labels in (images.labels, images.labels.astype(np.int64)[:, None], images.labels.astype(np.uint8)):
         trainer.load(images.images, labels, Streams(0))
-        found.append(trainer.train(ORDER, 3)[0])
-    np.testing.assert_array_equal(*found)
+        losses = trainer.train(ORDER, 3)[0]
+        found.append([*losses, *trainer.evaluate(trainer.evaluation_data(images.images, labels))])
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+
+
+def test_labels_of_an_evaluation_are_classes(make_trainer, images):
+    with pytest.raises(ValueError, match="from 0 to 4. Received: labels=5"):
+        make_trainer().evaluation_data(images.images, images.labels + 1)
 
 
 @pytest.mark.parametrize(
