@@ -21,13 +21,13 @@ def usable_cores() -> list[int]:
         cores = sorted(os.sched_getaffinity(0))
     else:
         cores = list(range(os.cpu_count() or 1))
-    shares = [len(cores)]
+    number = len(cores)
     for text in _limits("cpu.max"):  # microseconds of a period, as "200000 100000"
         with contextlib.suppress(ValueError):
             time, period = map(int, text.split())
-            shares.append(max(1, math.ceil(time / period)))
-    first = zlib.crc32(platform.node().encode()) if min(shares) < len(cores) else 0
-    return sorted(cores[(first + i) % len(cores)] for i in range(min(shares)))
+            number = min(number, max(1, math.ceil(time / period)))
+    first = zlib.crc32(platform.node().encode())
+    return sorted(cores[(first + i) % len(cores)] for i in range(number))
 
 
 def usable_memory() -> int:

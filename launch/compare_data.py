@@ -14,7 +14,7 @@ from common import input_scaling
 from common.arrays import class_labels
 from common.data.datasets import DATASETS
 from common.disagreement import is_chance
-from common.errors import UserError
+from common.errors import UserError, in_one_line
 from replications.somepalli_boundaries.published import CLASSES, NUM_TEST
 
 _NUM_TRIED = 1000  # images on which other scalings are tried
@@ -70,13 +70,13 @@ class Data:
             x = x[..., None]
         if x.ndim != 4 or x.shape[-1] not in (1, 3):
             return None
-        low, high = float(x.min()), float(x.max())
-        x = x[positions]
+        shown = x[positions]
         if x.dtype != np.uint8:
+            low, high = float(x.min()), float(x.max())
             if low < 0 or high > 1:  # of another scale: the darkest is black, the brightest white
-                x = (x - low) / max(high - low, 1e-12)
-            x = np.round(255 * x).astype(np.uint8)
-        return np.broadcast_to(x, (*x.shape[:3], 3))
+                shown = (shown - low) / max(high - low, 1e-12)
+            shown = np.round(255 * shown).astype(np.uint8)
+        return np.broadcast_to(shown, (*shown.shape[:3], 3))
 
 
 def is_file(name: str) -> bool:
@@ -150,7 +150,7 @@ def _arrays(name):
             known = [key for key in ("x", "y", "class_names") if key in archive.files]
             return {key: archive[key] for key in known}
     except Exception as error:  # NumPy, zipfile and zlib have a dozen types for what is no archive
-        reason = " ".join(str(error).split())[:150]
+        reason = in_one_line(error)
         raise UserError(f"--data={name}: cannot be read as an .npz of plain arrays ({reason})") from None
 
 

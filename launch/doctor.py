@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from absl import flags
 
 from common.data.datasets import DATASETS, root_folder
-from common.errors import UserError
+from common.errors import UserError, in_one_line
 from common.machine import usable_cores, usable_memory
 from common.study import command_line
 from common.study.folders import check_folder
@@ -192,7 +192,7 @@ def mirrored() -> Iterator[Finding]:
         raise
     except Exception as error:  # a GPU in use, or a library of CUDA that does not fit
         cure = "train with --device=cpu until the driver and the libraries of the GPU work"
-        yield Finding("mirrored", f"failed: {' '.join(str(error).split())[:200]}", cure, asked=True)
+        yield Finding("mirrored", f"failed: {in_one_line(error)}", cure, asked=True)
         return
     fine = difference < check.TOLERANCE
     cure = None if fine else "train with --strategy=one_device, and report it with this page"
@@ -235,9 +235,7 @@ def examine(gpu: bool, slurm_asked: bool, data_dir: str | None) -> Iterator[Find
         raise
     except Exception as error:  # a library that is missing, or one that does not fit another
         cure = "pip install -r requirements.txt, in a fresh environment"
-        yield Finding(
-            "TensorFlow", f"cannot be imported: {' '.join(str(error).split())[:200]}", cure, asked=True
-        )
+        yield Finding("TensorFlow", f"cannot be imported: {in_one_line(error)}", cure, asked=True)
     else:
         yield from devices(gpu)
         yield from mirrored()

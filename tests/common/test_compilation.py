@@ -1,5 +1,7 @@
 """What XLA compiles where there is a GPU; a CPU can run it too."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -20,10 +22,9 @@ def look_up(x):
     return keras.ops.one_hot(table()(tf.cast(x[:, 0], tf.int64)), 3)
 
 
+@functools.cache
 def table():
-    if not hasattr(table, "layer"):
-        table.layer = keras.layers.IntegerLookup(vocabulary=[1, 2], output_mode="int")
-    return table.layer
+    return keras.layers.IntegerLookup(vocabulary=[1, 2], output_mode="int")
 
 
 def test_only_a_gpu_has_xla():
